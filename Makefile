@@ -1,0 +1,74 @@
+# Needs make, a POSIX shell, Python 3.11 or newer with venv, and a package index.
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_VENV ?= .venv-demo
+# Which tests `make test` runs, as a pytest marker expression.
+MARKS ?= not soak
+PYTEST_ARGS ?=
+
+PY := $(VENV)/bin/python
+DISTRIBUTIONS := . backends/sqlite backends/postgres
+PYPROJECTS := pyproject.toml backends/sqlite/pyproject.toml backends/postgres/pyproject.toml
+
+# $(call make_venv,DIR): an empty environment, or a plain refusal where the interpreter is missing or too old.
+define make_venv
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+    echo "'$(PYTHON)' is not Python 3.11 or newer. Name one that is, as in: make setup PYTHON=python3.12" >&2; exit 1; }
+$(PYTHON) -m venv --clear $(1)
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench faults soak docs build clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: $(VENV)/.stamp ## Make .venv with the three packages (editable) and every tool
+
+# A fresh Python may bring a pip that does not know dependency groups, hence the upgrade.
+$(VENV)/.stamp: $(PYPROJECTS)
+	$(call make_venv,$(VENV))
+	$(PY) -m pip install --quiet --upgrade 'pip>=25.1'
+	$(PY) -m pip install --quiet --group dev $(addprefix --editable ,$(DISTRIBUTIONS))
+	@touch $@
+
+demo: $(DEMO_VENV)/.stamp ## Show the store at work, in an environment of its own
+	$(DEMO_VENV)/bin/ciris-store demo
+
+$(DEMO_VENV)/.stamp: $(PYPROJECTS)
+	$(call make_venv,$(DEMO_VENV))
+	$(DEMO_VENV)/bin/python -m pip install --quiet --editable '.[secrets]' --editable backends/sqlite
+	@touch $@
+
+test: setup ## Run every test but the long ones, PostgreSQL included
+	$(PY) -m pytest -m "$(MARKS)" $(PYTEST_ARGS)
+
+lint: setup ## Check style, format and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: setup ## Mend style and format
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: setup ## Compare the speed with the raw drivers
+	$(PY) -m benchmarks
+
+faults: setup ## Show that the conformance suite catches every planted fault
+	$(PY) -m tests.faults
+
+soak: setup ## Run the long tests
+	$(PY) -m pytest -m soak --timeout=0 $(PYTEST_ARGS)
+
+docs: setup ## Check the documentation against the code
+	$(PY) -m pytest tests/test_docs.py $(PYTEST_ARGS)
+
+build: setup ## Make wheels and source distributions in dist/
+	rm -rf dist
+	for folder in $(DISTRIBUTIONS); do $(PY) -m build --outdir dist $$folder || exit 1; done
+
+clean: ## Remove the environments, caches and everything built
+	rm -rf $(VENV) $(DEMO_VENV) .venv-ci dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find ciris_store_core backends tests -name __pycache__ -prune -exec rm -rf {} +
