@@ -1,0 +1,52 @@
+"""The audit trail: hash chains, one per occurrence (contract section 10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from .base import Id, JsonObject, Record, Text, UtcDateTime, utc_now
+from .ids import uuid7
+from .paging import PageRequest
+
+
+class AuditEntry(Record):
+    """One entry of a chain. ``sequence`` counts from 1 within the chain, without gaps."""
+
+    chain: Id
+    """The occurrence that the chain belongs to."""
+    sequence: Annotated[int, Field(ge=1)]
+    entry_id: Id = Field(default_factory=uuid7)
+    event_type: Id
+    actor: Id
+    at: UtcDateTime = Field(default_factory=utc_now)
+    payload: JsonObject = Field(default_factory=dict)
+    previous_hash: Text
+    entry_hash: Text
+    signature: Text | None = None
+    signing_key_id: Id | None = None
+    metadata: JsonObject = Field(default_factory=dict)
+
+
+class AuditAnchor(Record):
+    """Where a chain begins after retention removed its first entries."""
+
+    chain: Id
+    sequence: Annotated[int, Field(ge=1)]
+    """The last removed entry's number."""
+    entry_hash: Text
+    """Its hash, which the first remaining entry names as the previous one."""
+    removed_count: Annotated[int, Field(ge=1)]
+    at: UtcDateTime = Field(default_factory=utc_now)
+    signature: Text | None = None
+    signing_key_id: Id | None = None
+    metadata: JsonObject = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery(PageRequest):
+    """Which entries to list: by chain, then sequence, ascending."""
+
+    chain: str | None = None

@@ -1,0 +1,206 @@
+"""What every record shares: strict fields, typed errors, lossless JSON, UTC times."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from enum import Enum, StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, core_schema
+
+from ciris_store_core.errors import InvalidArgument
+
+_OPEN_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+
+
+def utc_now() -> datetime:
+    """The host's time in UTC. A store replaces such defaults with the time of its own clock."""
+    return datetime.now(UTC)
+
+
+def to_utc(value: Any) -> datetime:
+    """An aware datetime (or its ISO 8601 text) in UTC; a naive one is refused."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        raise ValueError("expected a datetime or its ISO 8601 text")
+    zone = value.tzinfo
+    if zone is UTC:
+        return value
+    if zone is None:
+        raise ValueError(
+            "a datetime without a time zone is ambiguous: give it one, as in datetime.now(UTC) "
+            "or value.replace(tzinfo=UTC)"
+        )
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the datetime is outside the years 1 to 9999 once converted to UTC") from None
+
+
+def to_json_object(value: Any) -> dict[str, Any]:
+    """A JSON object from a dict or a pydantic model. Its content is checked when it is written."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise ValueError("expected a JSON object: a dict with text keys, or a pydantic model")
+
+
+def _plain(function: Callable[[Any], Any]) -> Any:
+    """A pydantic annotation that validates with one plain function, the cheapest way there is."""
+
+    class _Schema:
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+            return core_schema.no_info_plain_validator_function(function)
+
+    return _Schema()
+
+
+class _AnyText:
+    """Accepts every ``str`` as it is, lone surrogates included: what to do with those is the store's setting."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.json_or_python_schema(core_schema.str_schema(), core_schema.is_instance_schema(str))
+
+
+Text = Annotated[str, _AnyText()]
+"""Text of any length up to 16 MiB of UTF-8."""
+
+Id = Annotated[str, _AnyText()]
+"""An identifier or name: 1 to 255 bytes of UTF-8, which the store checks when it is used."""
+
+UtcDateTime = Annotated[datetime, _plain(to_utc)]
+"""An aware datetime, converted to UTC, with microseconds."""
+
+JsonObject = Annotated[dict[str, Any], _plain(to_json_object)]
+"""A JSON object: text keys; text, finite numbers, booleans, None, lists and objects as values."""
+
+Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class NamedEnum(StrEnum):
+    """An enum whose members are accepted by name or value, in any case, as text or as members."""
+
+    @classmethod
+    def aliases(cls) -> Mapping[str, str]:
+        """Further accepted names, in lower case, and the value that each means."""
+        return {}
+
+    @classmethod
+    def parse(cls, value: Any) -> Self:
+        """The member for a name or value, in any case; an unknown one is refused, naming the valid ones."""
+        if type(value) is cls:
+            return value
+        member = cls._lookup(value)
+        if member is None:
+            valid = ", ".join(m.value for m in cls)
+            raise InvalidArgument(f"{_shown(value)} is not a {cls.__name__}: use one of {valid}")
+        return member
+
+    @classmethod
+    def _lookup(cls, value: Any) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        text = str(value.value if isinstance(value, Enum) else value).lower()
+        text = cls.aliases().get(text, text)
+        found = cls._value2member_map_.get(text) or cls.__members__.get(text.upper())
+        return found  # type: ignore[return-value]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str, when_used="json")
+        )
+
+
+class OpenEnum(NamedEnum):
+    """A named enum that is open: any other ``[a-z][a-z0-9_]{0,63}`` is a value too, kept as plain text."""
+
+    @classmethod
+    def parse(cls, value: Any) -> Any:
+        """The member, or the text itself where it is a well-formed name."""
+        if type(value) is cls:
+            return value
+        member = cls._lookup(value)
+        if member is not None:
+            return member
+        if isinstance(value, str) and _OPEN_NAME.match(value):
+            return str(value)
+        known = ", ".join(m.value for m in cls)
+        raise InvalidArgument(
+            f"{_shown(value)} is not a {cls.__name__}: use one of {known}, "
+            "or a name of your own in lower case: a letter, then letters, digits and _ (64 at most)"
+        )
+
+
+def _shown(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+class Record(BaseModel):
+    """Base of all records: unknown fields are refused, assignments are validated, errors are ``InvalidArgument``."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, strict=True, ser_json_inf_nan="constants")
+
+    def __init__(self, **data: Any) -> None:
+        """Validate the given fields; raises ``InvalidArgument`` naming each bad one."""
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise InvalidArgument(describe(error)) from error
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assign a validated field; raises ``InvalidArgument``."""
+        try:
+            super().__setattr__(name, value)
+        except ValidationError as error:
+            raise InvalidArgument(describe(error)) from error
+
+    @classmethod
+    def trusted(cls, fields: dict[str, Any]) -> Self:
+        """A record around values that were validated before, such as a stored row. ``fields`` must be complete."""
+        self = cls.__new__(cls)
+        _set(self, "__dict__", fields)
+        _set(self, "__pydantic_fields_set__", set(fields))
+        _set(self, "__pydantic_extra__", None)
+        _set(self, "__pydantic_private__", None)
+        return self
+
+    def replaced(self, **changes: Any) -> Self:
+        """A copy with other, already valid, values for some fields."""
+        copy = self.trusted({**self.__dict__, **changes})
+        _set(copy, "__pydantic_extra__", self.__pydantic_extra__)
+        return copy
+
+    def to_json(self) -> str:
+        """The whole record as JSON text, from which ``from_json`` makes an equal one."""
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The record of a JSON text; raises ``InvalidArgument`` naming what is wrong."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise InvalidArgument(describe(error)) from error
+
+
+_set = object.__setattr__
+
+
+def describe(error: ValidationError) -> str:
+    """One line naming every bad field of a record and why, without showing the values."""
+    parts = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        where = ".".join(str(step) for step in problem["loc"]) or "record"
+        parts.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
+    return f"{error.title}: " + "; ".join(parts)

@@ -1,0 +1,195 @@
+"""Nodes and edges of the graph memory, and what is asked of it (contract sections 2 and 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import ConfigDict, Field
+
+from .base import Count, Finite, Id, Int64, JsonObject, Record, Text, UtcDateTime, _plain, utc_now
+from .enums import ConfigNodeType, Direction, GraphScope, NodeType
+from .paging import PageRequest
+
+AnyNodeType = Annotated[NodeType | str, _plain(NodeType.parse)]
+"""A ``NodeType`` or a well-formed name of one's own."""
+
+
+class GraphNode(Record):
+    """One thing that the agent remembers. Its key is (id, scope)."""
+
+    id: Id
+    type: AnyNodeType
+    scope: GraphScope
+    attributes: JsonObject
+    version: Annotated[Int64, Field(ge=1)] = 1
+    """Schema version of the attributes, set by the caller."""
+    revision: Count = 0
+    """Number of writes of the stored row, from 1; set by the store."""
+    created_at: UtcDateTime = Field(default_factory=utc_now)
+    updated_by: Id | None = None
+    updated_at: UtcDateTime | None = None
+    consent_stream: Id | None = "temporary"
+    expires_at: UtcDateTime | None = None
+    secret_refs: list[Id] = Field(default_factory=list)
+    """Ids of the secrets that the attributes refer to; set by the store."""
+    metadata: JsonObject = Field(default_factory=dict)
+
+    @property
+    def key(self) -> NodeKey:
+        """The node's key."""
+        return NodeKey(self.id, self.scope)
+
+    def config_type(self) -> ConfigNodeType | None:
+        """The kind of configuration of a CONFIG node; None for other nodes and configurations of one's own."""
+        value = self.attributes.get("config_type")
+        if self.type != NodeType.CONFIG or not isinstance(value, str):
+            return None
+        return ConfigNodeType._lookup(value)
+
+
+class EdgeAttributes(Record):
+    """What is known of an edge. Further attributes are kept as given."""
+
+    model_config = ConfigDict(extra="allow")
+
+    created_at: UtcDateTime = Field(default_factory=utc_now)
+    context: Text | None = None
+
+
+class GraphEdge(Record):
+    """A directed, weighted relationship of two nodes of one scope; unique by (scope, source, target, relationship)."""
+
+    source: Id
+    target: Id
+    relationship: Id
+    scope: GraphScope
+    weight: Annotated[Finite, Field(ge=0.0, le=1.0)] = 1.0
+    attributes: EdgeAttributes = Field(default_factory=EdgeAttributes)
+    metadata: JsonObject = Field(default_factory=dict)
+
+    @property
+    def key(self) -> EdgeKey:
+        """The edge's key."""
+        return EdgeKey(self.source, self.target, self.relationship, self.scope)
+
+
+class NodeKey(NamedTuple):
+    """Key of a node."""
+
+    id: str
+    scope: GraphScope
+
+
+class EdgeKey(NamedTuple):
+    """Key of an edge."""
+
+    source: str
+    target: str
+    relationship: str
+    scope: GraphScope
+
+
+NodeWriteMode = Literal["merge", "replace", "insert"]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWrite:
+    """One write of a node: what is given and what is to become of what is stored."""
+
+    node: GraphNode
+    mode: NodeWriteMode = "merge"
+    """merge: new attributes win, others stay; replace: the attributes as given; insert: a stored one is a Conflict."""
+    remove: tuple[str, ...] = ()
+    """Attribute keys to take away (after the merge)."""
+    expected_revision: int | None = None
+    """Write only if the stored revision is this (0: only if there is none), else Conflict."""
+    given: frozenset[str] = frozenset()
+    """Which of the optional fields the caller gave; the others keep what is stored."""
+
+
+KEPT_UNLESS_GIVEN = ("version", "updated_by", "consent_stream", "expires_at", "metadata")
+"""Optional fields of a node that a write leaves as stored unless they are given."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeQuery(PageRequest):
+    """Which nodes to list: newest ``updated_at`` first, ties by id, then scope."""
+
+    scope: GraphScope | None = None
+    type: str | None = None
+    id_prefix: str | None = None
+    attributes: tuple[tuple[str, Any], ...] = ()
+    """Top-level attributes that must equal a scalar: text, number (1 equals 1.0), boolean or None."""
+    updated_from: datetime | None = None
+    updated_to: datetime | None = None
+    """Both bounds inclusive."""
+    now: datetime | None = None
+    """Leave out what expired by then; None lists expired nodes too."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeQuery(PageRequest):
+    """Which edges to list: ascending by (scope, source, target, relationship)."""
+
+    scope: GraphScope | None = None
+    source: str | None = None
+    target: str | None = None
+    relationship: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Traversal:
+    """A walk along edges from some nodes, never visiting a node twice."""
+
+    start: tuple[str, ...]
+    scope: GraphScope
+    direction: Direction = Direction.BOTH
+    relationships: tuple[str, ...] = ()
+    """Only along these; empty: along all."""
+    depth: int = 1
+    limit: int = 10_000
+    """The most nodes that are visited; reaching it sets ``truncated``."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraversalResult:
+    """The nodes that a walk reached, each with its distance, nearest first, then by id."""
+
+    distances: dict[str, int] = field(default_factory=dict)
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Degree:
+    """How many edges end (or begin) at a node."""
+
+    id: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """A node found by its words; a higher rank is a better match."""
+
+    node: GraphNode
+    rank: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """Words to look for in ids and attributes; a node must hold all of them."""
+
+    words: tuple[str, ...]
+    scope: GraphScope | None = None
+    type: str | None = None
+    limit: int = 20
+    now: datetime | None = None
+
+
+class Subgraph(Record):
+    """Some nodes and the edges among them."""
+
+    nodes: list[GraphNode] = Field(default_factory=list)
+    edges: list[GraphEdge] = Field(default_factory=list)

@@ -1,0 +1,32 @@
+"""What the memory service takes and returns (contract section 2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from .base import Id, JsonObject, Record, Text
+from .enums import GraphScope, OpStatus
+from .graph import AnyNodeType
+
+
+class MemoryOpResult(Record):
+    """Outcome of a memory operation."""
+
+    status: OpStatus
+    reason: Text | None = None
+    data: Any = None
+    error: Text | None = None
+    metadata: JsonObject = Field(default_factory=dict)
+
+
+class MemoryQuery(Record):
+    """What to recall: a node id, a prefix ending in ``*``, or ``*`` alone."""
+
+    node_id: Id
+    scope: GraphScope
+    type: AnyNodeType | None = None
+    include_edges: bool = False
+    depth: Annotated[int, Field(ge=1, le=10)] = 1
+    metadata: JsonObject = Field(default_factory=dict)

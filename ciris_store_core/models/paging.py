@@ -1,0 +1,88 @@
+"""Pages of results, and the cursors that lead from one to the next."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from ciris_store_core.errors import InvalidArgument
+
+T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+SortKey = tuple[Any, ...]
+"""Values of the sort columns of a row, in order: texts, integers and datetimes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """How much to return, and after which row."""
+
+    limit: int = 100
+    after: SortKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A stored row that cannot be read, which a page reports instead of hiding the others."""
+
+    key: str
+    error: str
+
+
+@dataclass(slots=True)
+class Page(Generic[T]):
+    """One page of a listing. Iterating it gives its items."""
+
+    items: list[T]
+    next_cursor: str | None = None
+    """Pass it as ``cursor`` to get the next page; None on the last."""
+    unreadable: list[Unreadable] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[T]:
+        """The items, in order."""
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        """The number of items."""
+        return len(self.items)
+
+
+@dataclass(slots=True)
+class Slice(Generic[T]):
+    """What a backend returns for one page."""
+
+    items: list[T]
+    next_after: SortKey | None = None
+    """Sort key of the last row looked at, if there are more; None otherwise."""
+    unreadable: list[Unreadable] = field(default_factory=list)
+
+
+def encode_cursor(listing: str, after: SortKey | None) -> str | None:
+    """An opaque text for a position in a listing of that name."""
+    if after is None:
+        return None
+    values = [["t", (v - _EPOCH) // _MICROSECOND] if isinstance(v, datetime) else ["v", v] for v in after]
+    return base64.urlsafe_b64encode(json.dumps([listing, values]).encode()).decode().rstrip("=")
+
+
+def decode_cursor(listing: str, cursor: str | None) -> SortKey | None:
+    """The position that a cursor stands for; one of another listing or a garbled one is ``InvalidArgument``."""
+    if cursor is None:
+        return None
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        name, values = json.loads(raw)
+        after = tuple(_EPOCH + _MICROSECOND * v if kind == "t" else v for kind, v in values)
+    except (ValueError, TypeError, OverflowError, binascii.Error, AttributeError, RecursionError):
+        raise InvalidArgument("the cursor is not one of this store's: pass on page.next_cursor as it is") from None
+    if name != listing:
+        raise InvalidArgument(f"the cursor belongs to another listing than {listing}: start without one")
+    return after

@@ -1,0 +1,58 @@
+"""Encrypted secrets and the log of their use (contract section 8)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from .base import Id, JsonObject, NamedEnum, Record, Text, UtcDateTime, _plain, utc_now
+from .ids import uuid7
+
+
+def _to_bytes(value: object) -> bytes:
+    if isinstance(value, str):
+        return bytes.fromhex(value)
+    if isinstance(value, bytes):
+        return value
+    raise ValueError("expected bytes, or their hexadecimal text")
+
+
+Sealed = Annotated[bytes, _plain(_to_bytes)]
+
+
+class Sensitivity(NamedEnum):
+    """How closely a secret is held: which actions may have it decrypted automatically."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class SecretRecord(Record):
+    """An encrypted secret. The plaintext is never part of a record."""
+
+    model_config = ConfigDict(ser_json_bytes="hex")
+
+    secret_id: Id
+    description: Text
+    sensitivity: Sensitivity
+    key_id: Id
+    ciphertext: Sealed
+    """Nonce, ciphertext and tag, as the vault writes them."""
+    detected_by: Text | None = None
+    created_at: UtcDateTime = Field(default_factory=utc_now)
+    metadata: JsonObject = Field(default_factory=dict)
+
+
+class SecretAccess(Record):
+    """One entry of the access log, which outlives the secret."""
+
+    access_id: Id = Field(default_factory=uuid7)
+    secret_id: Id
+    accessor: Id
+    action: Id
+    granted: bool
+    at: UtcDateTime = Field(default_factory=utc_now)
+    metadata: JsonObject = Field(default_factory=dict)
