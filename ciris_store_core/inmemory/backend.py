@@ -1,0 +1,171 @@
+"""Databases in memory, transactions on them, and the backend that opens them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
+from threading import Lock, get_ident
+from typing import Any
+from weakref import WeakValueDictionary
+
+from ciris_store_core.capabilities import Capability
+from ciris_store_core.clock import Clock
+from ciris_store_core.errors import MigrationRequired, StoreClosed, TransactionError, Unavailable
+from ciris_store_core.stores.backend import Backend, Session
+
+from .audit import MemoryAudit
+from .coordination import MemoryCoordination
+from .correlations import MemoryCorrelations
+from .graph import MemoryGraph
+from .secrets import MemorySecrets
+from .tables import TABLE_NAMES, Snapshot, Tables
+from .tasks import MemoryTasks
+from .thoughts import MemoryThoughts
+
+CAPABILITIES = frozenset({Capability.SAVEPOINTS, Capability.TRANSACTIONAL_DDL, Capability.FULL_TEXT})
+WAIT_SECONDS = 30.0
+
+
+class MemorySession(Session):
+    """One transaction on a database in memory."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Work on these tables."""
+        self._tables = tables
+        self.graph = MemoryGraph(tables)
+        self.correlations = MemoryCorrelations(tables)
+        self.tasks = MemoryTasks(tables)
+        self.thoughts = MemoryThoughts(tables)
+        self.coordination = MemoryCoordination(tables)
+        self.secrets = MemorySecrets(tables)
+        self.audit = MemoryAudit(tables)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part of the transaction that is undone alone when its block raises; nests."""
+        before = self._tables.snapshot()
+        try:
+            yield
+        except BaseException:
+            self._tables.restore(before)
+            raise
+
+
+class Database:
+    """What is committed, and the lock that lets one writer in at a time.
+
+    A commit replaces the snapshot as a whole. Readers work on the snapshot that they began with and need no lock.
+    """
+
+    def __init__(self) -> None:
+        """An empty database, not prepared yet."""
+        self.committed: Snapshot = [{} for _ in TABLE_NAMES]
+        self.prepared = False
+        self._lock = Lock()
+        self._writer: int | None = None
+
+    @contextmanager
+    def writing(self, wait_seconds: float) -> Iterator[None]:
+        """Be the only writer during the block; ``Unavailable`` if another stays longer than ``wait_seconds``."""
+        if self._writer == get_ident():
+            # Waiting would be waiting for oneself.
+            raise TransactionError("this thread is writing in another session of this database: use that one")
+        if not self._lock.acquire(timeout=wait_seconds):
+            raise Unavailable(f"another transaction has been writing for over {wait_seconds:g} s: try again later")
+        try:
+            self._writer = get_ident()
+            yield
+        finally:
+            self._writer = None
+            self._lock.release()
+
+
+class MemoryBackend(Backend):
+    """A backend on a database in memory."""
+
+    name = "memory"
+    capabilities = CAPABILITIES
+
+    def __init__(
+        self, clock: Clock, database: str = "", *, create: bool = True, wait_seconds: float = WAIT_SECONDS
+    ) -> None:
+        """Open the process's database of that name, or a new, private one for the empty name.
+
+        Args:
+            clock: Gives ``server_now()``.
+            database: Name of the database.
+            create: False refuses, in ``prepare``, a database that was not there before.
+            wait_seconds: How long a writer waits for the one before it.
+        """
+        self._clock = clock
+        self._database_name = database
+        self._create = create
+        self._wait_seconds = wait_seconds
+        self._process = os.getpid()
+        self._database: Database | None = _database(database)
+
+    def prepare(self, *, migrate: bool) -> None:
+        """Mark a new database as ready; ``MigrationRequired`` if it is new and must not be made one."""
+        database = self._opened()
+        if not database.prepared and not (migrate and self._create):
+            raise MigrationRequired("the database in memory is new and empty: open it with create and migrate allowed")
+        database.prepared = True
+
+    @contextmanager
+    def session(self, *, write: bool, single: bool = False) -> Iterator[Session]:
+        """A transaction on a snapshot; writers queue, each for ``wait_seconds`` at most."""
+        database = self._opened()
+        turn: AbstractContextManager[None] = database.writing(self._wait_seconds) if write else nullcontext()
+        with turn:
+            tables = Tables.of(database.committed, writable=write)
+            try:
+                yield MemorySession(tables)
+                if write:
+                    database.committed = tables.snapshot()
+            finally:
+                tables.end()
+
+    def server_now(self) -> datetime:
+        """The clock's time."""
+        self._opened()
+        return self._clock.now()
+
+    def is_empty(self) -> bool:
+        """Whether no record is stored."""
+        return not any(self._opened().committed)
+
+    def info(self) -> Mapping[str, Any]:
+        """The name of the database (None: a private one) and how long a writer waits, in seconds."""
+        self._opened()
+        return {"database": self._database_name or None, "wait_seconds": self._wait_seconds}
+
+    def stats(self) -> Mapping[str, Any]:
+        """How many records each table holds."""
+        committed = self._opened().committed
+        return {name: len(rows) for name, rows in zip(TABLE_NAMES, committed, strict=True)}
+
+    def close(self) -> None:
+        """Let go of the database; once nobody has it open it is gone."""
+        self._database = None
+
+    def _opened(self) -> Database:
+        database = self._database
+        if database is None:
+            raise StoreClosed("the store was closed: open a new one")
+        if self._process != os.getpid():
+            raise StoreClosed("the store was opened before this process was forked: open a new one here")
+        return database
+
+
+_named: WeakValueDictionary[tuple[int, str], Database] = WeakValueDictionary()
+_naming = Lock()
+
+
+def _database(name: str) -> Database:
+    if not name:
+        return Database()
+    with _naming:
+        # The process is part of the key: a forked child must not take its copy of the parent's database for the same.
+        return _named.setdefault((os.getpid(), name), Database())

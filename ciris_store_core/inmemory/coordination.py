@@ -1,0 +1,77 @@
+"""Occurrences and leases, in memory."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ciris_store_core.models.coordination import Lease, Occurrence
+from ciris_store_core.stores.coordination import CoordinationStore
+
+from .tables import Tables, copied
+
+
+class MemoryCoordination(CoordinationStore):
+    """Occurrences and leases in memory."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Work on these tables."""
+        self._occurrences, self._leases = tables.occurrences, tables.leases
+
+    def put_occurrence(self, occurrence: Occurrence) -> None:
+        """Store the occurrence, replacing what is stored of that id."""
+        self._occurrences.put(occurrence.occurrence_id, occurrence)
+
+    def heartbeat(self, occurrence_id: str, at: datetime, expires_at: datetime) -> bool:
+        """Move ``heartbeat_at`` and ``expires_at``; False if it is not registered."""
+        if occurrence_id not in self._occurrences.rows:
+            return False
+        self._occurrences.change(occurrence_id, heartbeat_at=at, expires_at=expires_at)
+        return True
+
+    def list_occurrences(self, alive_at: datetime | None) -> list[Occurrence]:
+        """All occurrences, or those alive at that time, by occurrence_id."""
+        rows = self._occurrences.rows
+        return [copied(rows[key]) for key in sorted(rows) if alive_at is None or rows[key].alive(alive_at)]
+
+    def remove_occurrence(self, occurrence_id: str) -> bool:
+        """Forget the occurrence; False if it was not registered."""
+        return self._occurrences.delete([occurrence_id]) == 1
+
+    def acquire_lease(self, name: str, owner: str, now: datetime, expires_at: datetime) -> Lease | None:
+        """Take the lease if it is free, expired, or this owner's already; None if another holds it."""
+        stored = self._leases.rows.get(name)
+        if stored is None:
+            lease = Lease(name=name, owner=owner, fence=1, acquired_at=now, expires_at=expires_at)
+        elif stored.expires_at <= now:
+            lease = stored.replaced(owner=owner, fence=stored.fence + 1, acquired_at=now, expires_at=expires_at)
+        elif stored.owner == owner:
+            lease = stored.replaced(expires_at=expires_at)
+        else:
+            return None
+        self._leases.put(name, lease)
+        return copied(lease)  # type: ignore[no-any-return]
+
+    def renew_lease(self, name: str, owner: str, fence: int, now: datetime, expires_at: datetime) -> bool:
+        """Extend the lease; False if it expired, or owner or fence differ."""
+        if not self._held(name, owner, fence, now):
+            return False
+        self._leases.change(name, expires_at=expires_at)
+        return True
+
+    def release_lease(self, name: str, owner: str, fence: int, now: datetime) -> bool:
+        """End the lease at ``now``, keeping its fence; False if it expired, or owner or fence differ."""
+        return self.renew_lease(name, owner, fence, now, expires_at=now)
+
+    def list_leases(self, held_at: datetime | None) -> list[Lease]:
+        """All leases, or those not expired at that time, by name."""
+        rows = self._leases.rows
+        return [copied(rows[key]) for key in sorted(rows) if held_at is None or held_at < rows[key].expires_at]
+
+    def _held(self, name: str, owner: str, fence: int, now: datetime) -> bool:
+        lease = self._leases.rows.get(name)
+        return lease is not None and (lease.owner, lease.fence) == (owner, fence) and now < lease.expires_at
+
+
+def alive_owners(tables: Tables, at: datetime) -> set[str]:
+    """The occurrences that are alive at that time."""
+    return {row.occurrence_id for row in tables.occurrences.rows.values() if row.alive(at)}

@@ -1,0 +1,207 @@
+"""The graph memory, in memory."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from ciris_store_core.errors import InvalidArgument, NotFound
+from ciris_store_core.models.enums import Direction, GraphScope
+from ciris_store_core.models.graph import (
+    EdgeKey,
+    EdgeQuery,
+    GraphEdge,
+    GraphNode,
+    NodeKey,
+    NodeQuery,
+    NodeWrite,
+    SearchHit,
+    SearchQuery,
+)
+from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.stores.graph import GraphStore
+from ciris_store_core.stores.merging import written
+
+from .tables import Tables, copied, ordered, page, within
+
+MAX_ATTRIBUTE_BYTES = 16 * 1024 * 1024
+_WORD = re.compile(r"[^\W_]+")
+_LOWER_ASCII = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+class MemoryGraph(GraphStore):
+    """Nodes and edges in memory."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Work on these tables."""
+        self._nodes, self._edges = tables.nodes, tables.edges
+
+    def put_nodes(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
+        """Write nodes, all or none."""
+        results = [written(write, self._nodes.rows.get(write.node.key), now) for write in writes]
+        for node in results:
+            _check_size(node)
+        for node in results:
+            self._nodes.put(node.key, node)
+        return self._nodes.pick(node.key for node in results)
+
+    def get_nodes(self, keys: Sequence[NodeKey], now: datetime | None) -> list[GraphNode]:
+        """The nodes of these keys that exist and have not expired by ``now``."""
+        return [node for node in self._nodes.pick(keys) if not _expired(node, now)]
+
+    def list_nodes(self, query: NodeQuery) -> Slice[GraphNode]:
+        """Nodes by filter, newest first."""
+        return page(self._matching(query), query, _node_order, (True, False, False))
+
+    def count_nodes(self, query: NodeQuery) -> int:
+        """How many nodes the filter matches."""
+        return sum(1 for _ in self._matching(query))
+
+    def delete_nodes(self, keys: Sequence[NodeKey]) -> int:
+        """Delete nodes and every edge that touches them."""
+        gone = set(keys)
+        self._edges.delete(key for key in self._edges.rows if not gone.isdisjoint(_ends(key)))
+        return self._nodes.delete(gone)
+
+    def delete_expired_nodes(self, now: datetime, limit: int) -> int:
+        """Delete up to ``limit`` expired nodes, with their edges; the longest expired first."""
+        expired = [node for node in self._nodes.rows.values() if _expired(node, now)]
+        oldest_first = ordered(expired, lambda node: (node.expires_at, *node.key), (False, False, False))
+        return self.delete_nodes([node.key for node in oldest_first[:limit]])
+
+    def put_edges(self, edges: Sequence[GraphEdge]) -> None:
+        """Write edges, all or none."""
+        for edge in edges:
+            for end in _ends(edge.key):
+                if end not in self._nodes.rows:
+                    raise NotFound(f"there is no node {end.id!r} in scope {end.scope} for the edge: write it first")
+        for edge in edges:
+            self._edges.put(edge.key, edge)
+
+    def get_edges(self, keys: Sequence[EdgeKey]) -> list[GraphEdge]:
+        """The edges of these keys that exist."""
+        return self._edges.pick(keys)
+
+    def delete_edges(self, keys: Sequence[EdgeKey]) -> int:
+        """Delete edges."""
+        return self._edges.delete(keys)
+
+    def list_edges(self, query: EdgeQuery) -> Slice[GraphEdge]:
+        """Edges by filter, ascending by key."""
+        found = (edge for edge in self._edges.rows.values() if _edge_matches(edge, query))
+        return page(found, query, _edge_order, (False, False, False, False))
+
+    def neighbours(
+        self, ids: Sequence[str], scope: GraphScope, direction: Direction, relationships: Sequence[str]
+    ) -> list[GraphEdge]:
+        """All edges that touch any of the nodes, each once."""
+        wanted = set(ids)
+        return [
+            copied(edge)
+            for edge in self._edges.rows.values()
+            if edge.scope == scope
+            and (not relationships or edge.relationship in relationships)
+            and (
+                (direction != Direction.IN and edge.source in wanted)
+                or (direction != Direction.OUT and edge.target in wanted)
+            )
+        ]
+
+    def search(self, query: SearchQuery) -> list[SearchHit]:
+        """Nodes that hold all the words. The rank is the share of the words asked for among all words of the node."""
+        wanted = set(_words(query.words))
+        listing = NodeQuery(scope=query.scope, type=query.type, now=query.now)
+        ranked = [(_rank(node, wanted), node) for node in self._matching(listing)]
+        best = sorted((hit for hit in ranked if hit[0] > 0), key=lambda hit: (-hit[0], *hit[1].key))
+        return [SearchHit(copied(node), rank) for rank, node in best[: query.limit]]
+
+    def _matching(self, query: NodeQuery) -> Iterator[GraphNode]:
+        return (node for node in self._nodes.rows.values() if _node_matches(node, query))
+
+
+def _check_size(node: GraphNode) -> None:
+    size = len(json.dumps(node.attributes, ensure_ascii=False, separators=(",", ":")).encode())
+    if size > MAX_ATTRIBUTE_BYTES:
+        raise InvalidArgument(
+            f"the attributes of node {node.id!r} would grow to {size} bytes of JSON, and {MAX_ATTRIBUTE_BYTES} is the "
+            "most: remove some, or spread them over several nodes"
+        )
+
+
+# --- filters and orders -----------------------------------------------------------------------
+
+
+def _expired(node: GraphNode, now: datetime | None) -> bool:
+    return now is not None and node.expires_at is not None and node.expires_at <= now
+
+
+def _changed_at(node: GraphNode) -> datetime:
+    return node.updated_at or node.created_at
+
+
+def _node_order(node: GraphNode) -> SortKey:
+    return (_changed_at(node), node.id, str(node.scope))
+
+
+def _edge_order(edge: GraphEdge) -> SortKey:
+    return (str(edge.scope), edge.source, edge.target, edge.relationship)
+
+
+def _node_matches(node: GraphNode, query: NodeQuery) -> bool:
+    return (
+        query.scope in (None, node.scope)
+        and query.type in (None, node.type)
+        and node.id.startswith(query.id_prefix or "")
+        and within(_changed_at(node), query.updated_from, query.updated_to)
+        and not _expired(node, query.now)
+        and all(name in node.attributes and _equal(node.attributes[name], value) for name, value in query.attributes)
+    )
+
+
+def _equal(stored: Any, wanted: Any) -> bool:
+    """Equality of JSON scalars: 1 equals 1.0, True does not equal 1."""
+    return isinstance(stored, bool) == isinstance(wanted, bool) and bool(stored == wanted)
+
+
+def _edge_matches(edge: GraphEdge, query: EdgeQuery) -> bool:
+    return (
+        query.scope in (None, edge.scope)
+        and query.source in (None, edge.source)
+        and query.target in (None, edge.target)
+        and query.relationship in (None, edge.relationship)
+    )
+
+
+def _ends(key: EdgeKey) -> tuple[NodeKey, NodeKey]:
+    return NodeKey(key.source, key.scope), NodeKey(key.target, key.scope)
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def _words(texts: Iterable[str]) -> list[str]:
+    return [word for text in texts for word in _WORD.findall(text.translate(_LOWER_ASCII))]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts of a JSON value, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _rank(node: GraphNode, wanted: set[str]) -> float:
+    """More than 0 if the node holds all the words and there are any."""
+    words = _words([node.id, *_texts(node.attributes)])
+    if not wanted or not wanted.issubset(words):
+        return 0.0
+    return sum(word in wanted for word in words) / len(words)

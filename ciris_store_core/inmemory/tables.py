@@ -1,0 +1,193 @@
+"""Tables of records as one transaction sees them, and what every aggregate does with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from ciris_store_core.errors import Conflict, TransactionError
+from ciris_store_core.models.audit import AuditAnchor, AuditEntry
+from ciris_store_core.models.base import Record
+from ciris_store_core.models.coordination import Lease, Occurrence
+from ciris_store_core.models.correlations import Correlation
+from ciris_store_core.models.graph import EdgeKey, GraphEdge, GraphNode, NodeKey
+from ciris_store_core.models.paging import PageRequest, Slice, SortKey
+from ciris_store_core.models.secrets import SecretAccess, SecretRecord
+from ciris_store_core.models.tasks import Task
+from ciris_store_core.models.thoughts import Thought
+
+K = TypeVar("K")
+R = TypeVar("R", bound=Record)
+
+Snapshot = list[dict[Any, Any]]
+"""The rows of all tables at one moment, in the order of ``Tables``' fields. Nothing changes them any more."""
+
+
+class Table(Generic[K, R]):
+    """Records of one kind by key, as one transaction sees them.
+
+    A stored record is never changed, only replaced, so copies of the dict can share records. The dict itself is
+    copied before the first change after a snapshot.
+    """
+
+    def __init__(self, rows: dict[K, R], *, writable: bool) -> None:
+        """Begin with ``rows``, which belong to a snapshot."""
+        self._rows = rows
+        self._shared = True
+        self._writable = writable
+        self._over = False
+
+    @property
+    def rows(self) -> Mapping[K, R]:
+        """What is stored. Its records are not copies: never change one, and never give one away."""
+        if self._over:
+            raise TransactionError("the transaction is over: open a new one and use its own handle")
+        return self._rows
+
+    def pick(self, keys: Iterable[K]) -> list[R]:
+        """Copies of the records of these keys that exist, each once."""
+        return [copied(self.rows[key]) for key in dict.fromkeys(keys) if key in self.rows]
+
+    def add(self, records: Mapping[K, R]) -> None:
+        """Store new records; a key that exists: Conflict, and nothing is written."""
+        for key in records:
+            if key in self.rows:
+                raise Conflict(f"{key!r} exists already: read what is stored, or use another key")
+        for key, record in records.items():
+            self.put(key, record)
+
+    def put(self, key: K, record: R) -> None:
+        """Store a copy of the record, replacing what is stored under the key."""
+        self._own()[key] = copied(record)
+
+    def change(self, key: K, **changes: Any) -> None:
+        """Replace some fields of a stored record."""
+        self.put(key, self.rows[key].replaced(**changes))
+
+    def delete(self, keys: Iterable[K]) -> int:
+        """Remove records; returns how many went."""
+        rows = self._own()
+        return sum(rows.pop(key, None) is not None for key in list(keys))
+
+    def require_write(self) -> None:
+        """Raise ``TransactionError`` in a transaction that holds no lock, since it was opened for reading."""
+        if not self._writable:
+            raise TransactionError("the session was opened for reading: open it with write=True")
+
+    def snapshot(self) -> dict[K, R]:
+        """The rows as they are now; later changes of this table do not reach them."""
+        self._shared = True
+        return self._rows
+
+    def restore(self, rows: dict[K, R]) -> None:
+        """Go back to an earlier snapshot."""
+        self._rows, self._shared = rows, True
+
+    def end(self) -> None:
+        """Refuse any further use."""
+        self._over = True
+
+    def _own(self) -> dict[K, R]:
+        self.require_write()
+        if self._shared:
+            self.restore(dict(self.rows))
+            self._shared = False
+        return self._rows
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """All tables, as one transaction sees them."""
+
+    nodes: Table[NodeKey, GraphNode]
+    edges: Table[EdgeKey, GraphEdge]
+    correlations: Table[str, Correlation]
+    tasks: Table[str, Task]
+    thoughts: Table[str, Thought]
+    occurrences: Table[str, Occurrence]
+    leases: Table[str, Lease]
+    secrets: Table[str, SecretRecord]
+    accesses: Table[str, SecretAccess]
+    entries: Table[tuple[str, int], AuditEntry]
+    anchors: Table[str, AuditAnchor]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, *, writable: bool) -> Tables:
+        """The tables of a transaction that begins with this snapshot."""
+        return cls(*(Table(rows, writable=writable) for rows in snapshot))
+
+    def snapshot(self) -> Snapshot:
+        """The rows of all tables as they are now."""
+        return [table.snapshot() for table in self._all()]
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to an earlier snapshot."""
+        for table, rows in zip(self._all(), snapshot, strict=True):
+            table.restore(rows)
+
+    def end(self) -> None:
+        """Refuse any further use."""
+        for table in self._all():
+            table.end()
+
+    def _all(self) -> list[Table[Any, Any]]:
+        return [getattr(self, name) for name in TABLE_NAMES]
+
+
+TABLE_NAMES = tuple(field.name for field in fields(Tables))
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of a record or of JSON, as a database would give it back: tuples as lists, -0.0 as 0.0."""
+    if isinstance(value, Record):
+        return _copied_record(value)
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [copied(item) for item in value]
+    return value + 0.0 if isinstance(value, float) else value
+
+
+def _copied_record(record: Record) -> Record:
+    copy = record.replaced(**copied(record.__dict__))
+    # Attributes beyond an edge's fields; pydantic's own assignment would validate them one by one.
+    object.__setattr__(copy, "__pydantic_extra__", copied(record.__pydantic_extra__))
+    return copy
+
+
+def page(
+    rows: Iterable[R], request: PageRequest, key: Callable[[R], SortKey], descending: tuple[bool, ...]
+) -> Slice[R]:
+    """The page of the rows that was asked for, by sort key; ``descending`` says which of its columns are so."""
+    after = request.after
+    left = [row for row in rows if after is None or _beyond(key(row), after, descending)]
+    items = ordered(left, key, descending)[: request.limit]
+    more = len(left) > len(items) > 0
+    return Slice([copied(row) for row in items], key(items[-1]) if more else None)
+
+
+def ordered(rows: Iterable[R], key: Callable[[R], SortKey], descending: tuple[bool, ...]) -> list[R]:
+    """The rows by sort key, each column of it in its own direction."""
+    result = list(rows)
+    # Sorting is stable: by the last column first, each earlier one keeps the order of the later ones among equals.
+    for column, down in reversed(list(enumerate(descending))):
+        result.sort(key=_column(key, column), reverse=down)
+    return result
+
+
+def _column(key: Callable[[R], SortKey], column: int) -> Callable[[R], Any]:
+    return lambda row: key(row)[column]
+
+
+def _beyond(key: SortKey, after: SortKey, descending: tuple[bool, ...]) -> bool:
+    for mine, theirs, down in zip(key, after, descending, strict=True):
+        if mine != theirs:
+            return bool((mine < theirs) == down)
+    return False
+
+
+def within(moment: datetime, low: datetime | None, high: datetime | None) -> bool:
+    """Whether the moment is not outside the bounds, both inclusive; None is no bound."""
+    return (low is None or low <= moment) and (high is None or moment <= high)

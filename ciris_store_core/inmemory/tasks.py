@@ -1,0 +1,192 @@
+"""Tasks, in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+
+from ciris_store_core.errors import StaleFence
+from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
+from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.models.tasks import Task, TaskChanges, TaskOrder, TaskQuery
+from ciris_store_core.models.thoughts import Thought
+from ciris_store_core.stores.tasks import TaskStore
+
+from .coordination import alive_owners
+from .tables import Tables, ordered, page, within
+
+_ORDERS: dict[TaskOrder, tuple[Callable[[Task], SortKey], tuple[bool, ...]]] = {
+    "created": (lambda task: (task.created_at, task.task_id), (False, False)),
+    "priority": (lambda task: (task.priority, task.created_at, task.task_id), (True, False, False)),
+    "updated_desc": (lambda task: (task.updated_at, task.task_id), (True, False)),
+}
+
+
+class MemoryTasks(TaskStore):
+    """Tasks in memory."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Work on these tables."""
+        self._tables = tables
+        self._tasks, self._thoughts = tables.tasks, tables.thoughts
+
+    def add(self, tasks: Sequence[Task]) -> None:
+        """Store new tasks, all or none."""
+        self._tasks.add({task.task_id: task for task in tasks})
+
+    def add_or_get(self, task: Task) -> tuple[Task, bool]:
+        """Store the task unless its id exists; returns the stored task and whether this call stored it."""
+        created = task.task_id not in self._tasks.rows
+        if created:
+            self._tasks.put(task.task_id, task)
+        return self._tasks.pick([task.task_id])[0], created
+
+    def get(self, task_ids: Sequence[str], occurrence_id: str | None) -> list[Task]:
+        """The tasks of these ids that exist and have that owner, where given."""
+        return [task for task in self._tasks.pick(task_ids) if occurrence_id in (None, task.agent_occurrence_id)]
+
+    def update(self, task_id: str, changes: TaskChanges, occurrence_id: str | None, fence: int | None) -> bool:
+        """Change the given fields; False if there is no such task of that owner.
+
+        The fence is looked at first: whoever lost the task learns that, and is not told that it does not exist.
+        """
+        task = self._tasks.rows.get(task_id)
+        if task is None:
+            return False
+        if fence is not None:
+            _check_fence(task_id, task, fence)
+        if occurrence_id not in (None, task.agent_occurrence_id):
+            return False
+        self._tasks.change(task_id, **changes)
+        return True
+
+    def find(self, query: TaskQuery) -> Slice[Task]:
+        """Tasks by filter, in the order of the query."""
+        return page(self._matching(query), query, *_ORDERS[query.order])
+
+    def count(self, query: TaskQuery) -> int:
+        """How many tasks the filter matches."""
+        return len(self._matching(query))
+
+    def count_by_status(self, occurrence_id: str | None) -> Mapping[TaskStatus, int]:
+        """How many tasks have each status."""
+        return dict(Counter(task.status for task in self._matching(TaskQuery(occurrence_id=occurrence_id))))
+
+    def delete(self, task_ids: Sequence[str]) -> int:
+        """Delete tasks, their descendants, and the thoughts of all of them."""
+        gone = self._with_descendants(task_id for task_id in task_ids if task_id in self._tasks.rows)
+        self._thoughts.delete(key for key, thought in self._thoughts.rows.items() if thought.source_task_id in gone)
+        return self._tasks.delete(gone)
+
+    def claim_next(self, worker: str, pool: str, limit: int, now: datetime) -> list[Task]:
+        """Make the worker the owner of up to ``limit`` pending tasks of the pool, and them active."""
+        waiting = self._matching(TaskQuery(occurrence_id=pool, statuses=(TaskStatus.PENDING,)))
+        chosen = ordered(waiting, *_ORDERS["priority"])[:limit]
+        for task in chosen:
+            self._give(
+                task, worker, now, status=TaskStatus.ACTIVE, claimed_by=worker, claimed_at=now, claimed_from=pool
+            )
+            for thought in self._unfinished_thoughts(task):
+                self._thoughts.change(thought.thought_id, agent_occurrence_id=worker, updated_at=now)
+        return self._tasks.pick(task.task_id for task in chosen)
+
+    def give_back(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
+        """Return up to ``limit`` claimed, unfinished tasks to the pools that they came from."""
+        unfinished = (TaskStatus.PENDING, TaskStatus.ACTIVE)
+        dead_at = now if owner is None else None
+        found = self._matching(TaskQuery(occurrence_id=owner, owner_dead_at=dead_at, statuses=unfinished))
+        claimed = [task for task in found if task.claimed_from is not None]
+        chosen = ordered(claimed, _claim_order, (False, False))[:limit]
+        for task in chosen:
+            self._return(task, now)
+        return self._tasks.pick(task.task_id for task in chosen)
+
+    def transfer(self, task_ids: Sequence[str], from_owner: str, to_owner: str, now: datetime) -> int:
+        """Change the owner of the tasks that ``from_owner`` has."""
+        owned = self.get(task_ids, from_owner)
+        for task in owned:
+            self._give(task, to_owner, now)
+        return len(owned)
+
+    def hold(self, task_id: str, fence: int) -> None:
+        """Check the fence; the transaction, being the only writer, keeps the owner as it is.
+
+        Only within a session opened for writing.
+        """
+        self._tasks.require_write()
+        _check_fence(task_id, self._tasks.rows.get(task_id), fence)
+
+    def _matching(self, query: TaskQuery) -> list[Task]:
+        found = [task for task in self._tasks.rows.values() if _matches(task, query)]
+        if query.orphaned:
+            found = [task for task in found if self._is_orphan(task)]
+        if query.owner_dead_at is not None:
+            alive = alive_owners(self._tables, query.owner_dead_at)
+            found = [task for task in found if task.agent_occurrence_id not in alive]
+        if query.needs_seed_thought:
+            seeded = {thought.source_task_id for thought in self._thoughts.rows.values()}
+            found = [task for task in found if task.task_id not in seeded]
+        return found
+
+    def _is_orphan(self, task: Task) -> bool:
+        if task.parent_task_id is None:
+            return False
+        parent = self._tasks.rows.get(task.parent_task_id)
+        return parent is None or parent.status == TaskStatus.FAILED
+
+    def _with_descendants(self, task_ids: Iterable[str]) -> set[str]:
+        result = set(task_ids)
+        level = result
+        while level:
+            children = {task.task_id for task in self._tasks.rows.values() if task.parent_task_id in level}
+            level = children - result
+            result = result | level
+        return result
+
+    def _unfinished_thoughts(self, task: Task) -> list[Thought]:
+        """The task's unfinished thoughts that its owner, as ``task`` says, has."""
+        return [
+            thought
+            for thought in self._thoughts.rows.values()
+            if thought.source_task_id == task.task_id
+            and thought.agent_occurrence_id == task.agent_occurrence_id
+            and thought.status in (ThoughtStatus.PENDING, ThoughtStatus.PROCESSING)
+        ]
+
+    def _give(self, task: Task, owner: str, now: datetime, **changes: object) -> None:
+        self._tasks.change(task.task_id, agent_occurrence_id=owner, updated_at=now, fence=task.fence + 1, **changes)
+
+    def _return(self, task: Task, now: datetime) -> None:
+        pool = task.claimed_from
+        assert pool is not None
+        self._give(task, pool, now, status=TaskStatus.PENDING, claimed_by=None, claimed_at=None, claimed_from=None)
+        for thought in self._unfinished_thoughts(task):
+            self._thoughts.change(
+                thought.thought_id, agent_occurrence_id=pool, updated_at=now, status=ThoughtStatus.PENDING
+            )
+
+
+def _check_fence(task_id: str, task: Task | None, fence: int) -> None:
+    if task is None or task.fence != fence:
+        raise StaleFence(f"task {task_id!r} has another owner by now, or is gone: stop working on it")
+
+
+def _claim_order(task: Task) -> SortKey:
+    # A task whose claim has no time is as old as the task.
+    return (task.claimed_at or task.created_at, task.task_id)
+
+
+def _matches(task: Task, query: TaskQuery) -> bool:
+    """Whether the task's own fields fit; what depends on other records is not looked at."""
+    return (
+        query.occurrence_id in (None, task.agent_occurrence_id)
+        and (not query.statuses or task.status in query.statuses)
+        and query.channel_id in (None, task.channel_id)
+        and query.parent_task_id in (None, task.parent_task_id)
+        and query.shared_type in (None, task.shared_type)
+        and (not query.only_shared or task.shared_type is not None)
+        and query.correlation_id in (None, task.context and task.context.correlation_id)
+        and within(task.created_at, query.created_from, None)
+        and within(task.updated_at, None, query.updated_to)
+    )

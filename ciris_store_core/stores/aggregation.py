@@ -1,0 +1,106 @@
+"""Aggregation over rows in Python: the reference for what SQL backends compute in the database."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from ciris_store_core.models.correlations import AggregatePoint, AggregateQuery, Correlation, TimeSeriesDataPoint
+from ciris_store_core.models.enums import Resolution
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_COARSENESS = {Resolution.RAW: 0, Resolution.HOURLY: 1, Resolution.DAILY: 2}
+
+Group = tuple[str | None, ...]
+
+
+def bucket_start(moment: datetime, bucket: timedelta) -> datetime:
+    """The start of the half-open bucket, aligned to the UTC epoch, that holds the moment."""
+    return moment - (moment - EPOCH) % bucket
+
+
+def to_point(row: Correlation) -> TimeSeriesDataPoint | None:
+    """The point that a correlation records; None if it records no metric. ``source`` is its service_type."""
+    metric = row.metric_data
+    if metric is None:
+        return None
+    return TimeSeriesDataPoint.trusted(
+        {
+            "timestamp": row.timestamp,
+            "metric_name": metric.metric_name,
+            "value": metric.metric_value,
+            "correlation_type": row.correlation_type,
+            "tags": row.tags,
+            "source": row.service_type,
+            "resolution": row.resolution,
+            "metadata": {},
+        }
+    )
+
+
+def aggregate_rows(rows: Iterable[Correlation], query: AggregateQuery) -> list[AggregatePoint]:
+    """The answer of ``CorrelationStore.aggregate`` for these rows."""
+    buckets: dict[tuple[datetime, Group], list[Correlation]] = {}
+    for row in rows:
+        if row.metric_data is not None:
+            key = (bucket_start(row.timestamp, query.bucket), tuple(row.tags.get(tag) for tag in query.group_by))
+            buckets.setdefault(key, []).append(row)
+    ordered = sorted(buckets, key=lambda key: (key[0], group_order(key[1])))
+    return [_point(key, buckets[key], query) for key in ordered]
+
+
+def group_order(group: Group) -> list[tuple[bool, str]]:
+    """A sort key for groups that puts None first."""
+    return [(value is not None, value or "") for value in group]
+
+
+def _point(key: tuple[datetime, Group], rows: list[Correlation], query: AggregateQuery) -> AggregatePoint:
+    count = sum(_count(row) for row in rows)
+    resolution = max((row.resolution for row in rows), key=_COARSENESS.__getitem__)
+    return AggregatePoint(key[0], key[1], _value(rows, count, query), count, resolution)
+
+
+def _value(rows: list[Correlation], count: int, query: AggregateQuery) -> float:
+    match query.function:
+        case "count":
+            return float(count)
+        case "min":
+            return min(_low(row) for row in rows)
+        case "max":
+            return max(_high(row) for row in rows)
+        case "last":
+            return max(rows, key=_last_key).metric_value or 0.0
+        case "sum":
+            return math.fsum(_sum(row) for row in rows)
+        case "avg":
+            return math.fsum(_sum(row) for row in rows) / count
+
+
+def _count(row: Correlation) -> int:
+    metric = row.metric_data
+    return 1 if metric is None or metric.sample_count is None else metric.sample_count
+
+
+def _sum(row: Correlation) -> float:
+    metric = row.metric_data
+    assert metric is not None
+    return metric.metric_value if metric.sample_sum is None else metric.sample_sum
+
+
+def _low(row: Correlation) -> float:
+    metric = row.metric_data
+    assert metric is not None
+    return metric.metric_value if row.resolution == Resolution.RAW or metric.min_value is None else metric.min_value
+
+
+def _high(row: Correlation) -> float:
+    metric = row.metric_data
+    assert metric is not None
+    return metric.metric_value if row.resolution == Resolution.RAW or metric.max_value is None else metric.max_value
+
+
+def _last_key(row: Correlation) -> tuple[datetime, str]:
+    metric = row.metric_data
+    assert metric is not None
+    return (metric.last_timestamp or row.timestamp, row.correlation_id)

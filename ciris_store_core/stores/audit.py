@@ -1,0 +1,43 @@
+"""The audit trail, for authors of backends (contract section 10)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from ciris_store_core.models.audit import AuditAnchor, AuditEntry, AuditQuery
+from ciris_store_core.models.paging import Slice
+
+
+class AuditStore(ABC):
+    """Hash chains of entries by (chain, sequence). Hashes are computed above; a backend keeps order and rows."""
+
+    @abstractmethod
+    def head(self, chain: str) -> tuple[int, str] | None:
+        """Sequence and hash of the newest entry, or of the anchor if none is left; None for a new chain. Required.
+
+        - Until the transaction ends, no other transaction gets the head of this chain: it waits.
+        """
+
+    @abstractmethod
+    def append(self, entries: Sequence[AuditEntry]) -> None:
+        """Store entries; an existing (chain, sequence): Conflict, and nothing of the call is written. Required."""
+
+    @abstractmethod
+    def find(self, query: AuditQuery) -> Slice[AuditEntry]:
+        """Entries by (chain, sequence) ascending. Required. Sort key for ``after``: (chain, sequence)."""
+
+    @abstractmethod
+    def chains(self) -> list[str]:
+        """The names of all chains that have entries or an anchor, ascending. Required."""
+
+    @abstractmethod
+    def cut(self, anchor: AuditAnchor) -> int:
+        """Remove the chain's entries up to ``anchor.sequence`` and keep the anchor; returns how many went. Required.
+
+        - The anchor replaces an earlier one; both happen or neither.
+        """
+
+    @abstractmethod
+    def anchor(self, chain: str) -> AuditAnchor | None:
+        """The chain's anchor, if retention ever cut it. Required."""

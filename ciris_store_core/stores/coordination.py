@@ -1,0 +1,54 @@
+"""Occurrences and leases, for authors of backends (contract section 6)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import datetime
+
+from ciris_store_core.models.coordination import Lease, Occurrence
+
+
+class CoordinationStore(ABC):
+    """Occurrences by occurrence_id, leases by name."""
+
+    @abstractmethod
+    def put_occurrence(self, occurrence: Occurrence) -> None:
+        """Store the occurrence, replacing what is stored of that id. Required; one statement."""
+
+    @abstractmethod
+    def heartbeat(self, occurrence_id: str, at: datetime, expires_at: datetime) -> bool:
+        """Move ``heartbeat_at`` and ``expires_at``; False if it is not registered. Required; one statement."""
+
+    @abstractmethod
+    def list_occurrences(self, alive_at: datetime | None) -> list[Occurrence]:
+        """All occurrences, or those alive at that time, by occurrence_id. Required."""
+
+    @abstractmethod
+    def remove_occurrence(self, occurrence_id: str) -> bool:
+        """Forget the occurrence; False if it was not registered. Required."""
+
+    @abstractmethod
+    def acquire_lease(self, name: str, owner: str, now: datetime, expires_at: datetime) -> Lease | None:
+        """Take the lease if it is free, expired by ``now``, or this owner's already; None if another holds it.
+
+        Required.
+
+        - Among concurrent callers at most one succeeds.
+        - ``fence`` grows by 1 with every change of owner and every take-over of an expired lease, and stays when the
+          holder acquires it again before it expires; ``acquired_at`` likewise.
+        """
+
+    @abstractmethod
+    def renew_lease(self, name: str, owner: str, fence: int, now: datetime, expires_at: datetime) -> bool:
+        """Extend the lease; False if it expired by ``now``, or owner or fence differ. Required; one statement."""
+
+    @abstractmethod
+    def release_lease(self, name: str, owner: str, fence: int, now: datetime) -> bool:
+        """End the lease at ``now``; False if owner or fence differ or it expired. Required; one statement.
+
+        - Its fence is kept, so that it goes on growing.
+        """
+
+    @abstractmethod
+    def list_leases(self, held_at: datetime | None) -> list[Lease]:
+        """All leases, or those not expired at that time, by name. Required."""

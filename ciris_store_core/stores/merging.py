@@ -1,0 +1,54 @@
+"""What a write makes of a stored node: the rules of ``GraphStore.put_nodes``, for backends that merge in Python."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from ciris_store_core.errors import Conflict
+from ciris_store_core.models.graph import KEPT_UNLESS_GIVEN, GraphNode, NodeWrite
+
+
+def written(write: NodeWrite, stored: GraphNode | None, now: datetime) -> GraphNode:
+    """The node to store; Conflict where the stored one contradicts the write."""
+    if stored is not None and stored.expires_at is not None and stored.expires_at <= now:
+        check_revision(write, None)
+        return write.node.replaced(attributes=_kept(write.node.attributes, write), revision=stored.revision + 1)
+    check_revision(write, stored)
+    if stored is None:
+        return write.node.replaced(attributes=_kept(write.node.attributes, write), revision=1)
+    return _merged(write, stored)
+
+
+def check_revision(write: NodeWrite, stored: GraphNode | None) -> None:
+    """Raise Conflict unless the stored node is what the write expects."""
+    node = write.node
+    expected, revision = write.expected_revision, stored.revision if stored else 0
+    if expected is not None and expected != revision:
+        raise Conflict(f"node {node.id!r} is at revision {revision}, not {expected}: read it again")
+    if stored is None:
+        return
+    if write.mode == "insert":
+        raise Conflict(f"node {node.id!r} exists in scope {node.scope}")
+    if stored.type != node.type:
+        raise Conflict(f"node {node.id!r} is a {stored.type}, not a {node.type}: delete it first, or use another id")
+
+
+def _merged(write: NodeWrite, stored: GraphNode) -> GraphNode:
+    node = write.node
+    kept = {field: getattr(stored, field) for field in KEPT_UNLESS_GIVEN if field not in write.given}
+    attributes, refs = node.attributes, node.secret_refs
+    if write.mode == "merge":
+        attributes = {**stored.attributes, **attributes}
+        refs = list(dict.fromkeys([*stored.secret_refs, *refs]))
+    return node.replaced(
+        **kept,
+        attributes=_kept(attributes, write),
+        secret_refs=refs,
+        created_at=stored.created_at,
+        revision=stored.revision + 1,
+    )
+
+
+def _kept(attributes: dict[str, Any], write: NodeWrite) -> dict[str, Any]:
+    return {key: value for key, value in attributes.items() if key not in write.remove} if write.remove else attributes
