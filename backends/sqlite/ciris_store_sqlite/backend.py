@@ -1,0 +1,330 @@
+"""An open SQLite database: one connection that writes, some that read."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from weakref import WeakValueDictionary
+
+from ciris_store_core.capabilities import Capability
+from ciris_store_core.errors import InvalidURL, PoolTimeout, ReadOnly, StoreClosed
+from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.sql import Migrator, load_migrations
+from ciris_store_core.stores import Backend, Session
+from ciris_store_core.url import StoreURL
+
+from .dialect import SqliteDialect
+from .errors import cannot_open, translate
+from .session import SqliteSession
+from .settings import Settings
+from .turn import WriteTurn, lock_path
+
+CAPABILITIES = frozenset(
+    {
+        Capability.SAVEPOINTS,
+        Capability.TRANSACTIONAL_DDL,
+        Capability.FULL_TEXT,
+        Capability.MULTI_PROCESS,
+        Capability.DURABLE,
+    }
+)
+
+IN_FILES_ONLY = frozenset({Capability.DURABLE, Capability.MULTI_PROCESS})
+
+WAL_LIMIT = 64 * 2**20
+"""Bytes to which the write-ahead log is cut back."""
+
+COMMITS_BETWEEN_WAL_CHECKS = 1000
+
+STATEMENT_CACHE = 256
+
+TABLE_EXISTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+
+ANY_RECORD = """
+SELECT EXISTS (SELECT 1 FROM {graph_nodes}) OR EXISTS (SELECT 1 FROM {correlations}) OR EXISTS (SELECT 1 FROM {tasks})
+    OR EXISTS (SELECT 1 FROM {thoughts}) OR EXISTS (SELECT 1 FROM {occurrences}) OR EXISTS (SELECT 1 FROM {leases})
+    OR EXISTS (SELECT 1 FROM {secrets}) OR EXISTS (SELECT 1 FROM {secret_access})
+    OR EXISTS (SELECT 1 FROM {audit_chains})
+"""
+
+# Databases in memory are shared by name within the process, and so must be the turn to write to each.
+_memory_turns: WeakValueDictionary[str, WriteTurn] = WeakValueDictionary()
+
+
+class SqliteMigrator(Migrator):
+    """Migrations of an SQLite database."""
+
+    def lock(self) -> None:
+        """Nothing to do: a write transaction has the database to itself."""
+
+    def table_exists(self, table: str) -> bool:
+        """Whether the table is there."""
+        return self.session.row(TABLE_EXISTS, (table,)) is not None
+
+
+class SqliteBackend(Backend):
+    """A database file, or a database in memory."""
+
+    name = "SQLite"
+
+    def __init__(self, url: StoreURL, context: BackendContext) -> None:
+        """Read the URL; the file is opened by ``prepare``."""
+        self.settings = Settings.from_url(url, context)
+        self._clock = context.clock
+        self.capabilities = CAPABILITIES - IN_FILES_ONLY if self._in_memory else CAPABILITIES
+        self._dialect = SqliteDialect()
+        self._turn = self._make_turn()
+        self._writer: SqliteSession | None = None
+        self._idle: deque[SqliteSession] = deque()
+        self._readers = threading.BoundedSemaphore(self.settings.pool_size)
+        self._sessions: set[SqliteSession] = set()
+        self._file_identity: tuple[int, int] | None = None
+        self._commits = 0
+        self._pid = os.getpid()
+        self._closed = False
+
+    @property
+    def _in_memory(self) -> bool:
+        return self.settings.in_memory
+
+    def _make_turn(self) -> WriteTurn:
+        if not self._in_memory:
+            return WriteTurn(lock_path(self.settings.path), self.settings.busy_timeout)
+        return _memory_turns.setdefault(self.settings.name, WriteTurn(None, self.settings.busy_timeout))
+
+    # --- opening ------------------------------------------------------------------------------
+
+    def prepare(self, *, migrate: bool) -> None:
+        """Make or open the file and bring it to this program's schema."""
+        if not self._in_memory:
+            self._make_file()
+        self._acquire_turn()
+        try:
+            self._writer = session = self._open()
+            migrator = SqliteMigrator(session, load_migrations(__package__))
+            migrator.pending()  # refuses other programs' files, before anything is changed
+            self._set_up_file(session)
+            if migrate and self.settings.migrate:
+                migrator.migrate()
+            else:
+                migrator.require_current()
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._turn.release()
+
+    def _make_file(self) -> None:
+        path = Path(self.settings.path)
+        if self.settings.make_directory:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file() and (path.exists() or not path.parent.is_dir()):
+            raise cannot_open(self.settings.path)
+        if not self.settings.create and (not path.exists() or path.stat().st_size == 0):
+            raise InvalidURL(f"there is no database {path}, and create=false forbids making one: check the path")
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise cannot_open(self.settings.path) from error
+        self._file_identity = _identity(self.settings.path)
+
+    def _open(self) -> SqliteSession:
+        try:
+            connection = sqlite3.connect(
+                self.settings.uri,
+                uri=True,
+                timeout=self.settings.busy_timeout,
+                isolation_level=None,
+                check_same_thread=False,  # a session is handed from thread to thread, never used by two at once
+                cached_statements=STATEMENT_CACHE,
+            )
+        except sqlite3.Error as error:
+            raise translate(error, self.settings.path) from error
+        session = SqliteSession(connection, self._dialect, self.settings.path)
+        self._sessions.add(session)
+        for setting in (f"synchronous = {self.settings.synchronous}", "foreign_keys = ON", "trusted_schema = OFF"):
+            session.pragma(setting)
+        return session
+
+    def _set_up_file(self, session: SqliteSession) -> None:
+        if not self._in_memory:
+            session.pragma("journal_mode = WAL")
+            session.pragma(f"journal_size_limit = {WAL_LIMIT}")
+
+    # --- sessions -----------------------------------------------------------------------------
+
+    def session(self, *, write: bool, single: bool = False) -> AbstractContextManager[Session]:
+        """A transaction; without one where a single call reads, or changes by one statement."""
+        # A database in memory knows no readers beside a writer: everyone takes turns on the one connection.
+        return _Use(self, write or self._in_memory, single)
+
+    def check_out(self, *, write: bool) -> SqliteSession:
+        """A session for one transaction."""
+        if self._closed or self._pid != os.getpid():
+            raise self._unusable()
+        if write:
+            self._acquire_turn()
+            try:
+                return self._checked_writer()
+            except BaseException:
+                self._turn.release()
+                raise
+        if not self._readers.acquire(timeout=self.settings.busy_timeout):
+            raise PoolTimeout(
+                f"all {self.settings.pool_size} reading connections were in use for {self.settings.busy_timeout:g} s: "
+                "raise pool_size in the URL, or hold transactions shorter"
+            )
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
+        try:
+            return self._open()
+        except BaseException:
+            self._readers.release()
+            raise
+
+    def check_in(self, session: SqliteSession, *, write: bool) -> None:
+        """Take a session back."""
+        if write:
+            try:
+                self._after_write(session)
+            finally:
+                self._turn.release()
+            return
+        if session.broken or self._closed:
+            self._discard(session)
+        else:
+            self._idle.append(session)
+        self._readers.release()
+
+    def _acquire_turn(self) -> None:
+        try:
+            self._turn.acquire()
+        except OSError as error:
+            raise ReadOnly(f"no lock file can be made beside {self.settings.path}: check the permissions") from error
+
+    def _checked_writer(self) -> SqliteSession:
+        # A file that was deleted or replaced still takes writes, which nobody would ever see again.
+        if self._file_identity is not None and _identity(self.settings.path) != self._file_identity:
+            raise StoreClosed(f"{self.settings.path} was deleted or replaced while it was open: open the store again")
+        if self._closed:
+            raise self._unusable()
+        if self._writer is None:
+            self._writer = self._open()
+        return self._writer
+
+    def _after_write(self, session: SqliteSession) -> None:
+        if session.broken or self._closed:
+            self._discard(session)
+            self._writer = None
+            return
+        self._commits += 1
+        if self._commits % COMMITS_BETWEEN_WAL_CHECKS == 0 and self._wal_size() > WAL_LIMIT:
+            session.pragma("wal_checkpoint(TRUNCATE)")
+
+    def _wal_size(self) -> int:
+        try:
+            return Path(f"{self.settings.path}-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _discard(self, session: SqliteSession) -> None:
+        self._sessions.discard(session)
+        session.connection.close()
+
+    def _unusable(self) -> StoreClosed:
+        if self._pid != os.getpid():
+            return StoreClosed("this store was opened before fork(): open one in this process")
+        return StoreClosed("the store is closed: open it again")
+
+    # --- the rest -----------------------------------------------------------------------------
+
+    def server_now(self) -> datetime:
+        """The host's time: there is no server."""
+        return self._clock.now()
+
+    def is_empty(self) -> bool:
+        """Whether no record is stored."""
+        with _Use(self, self._in_memory, True) as session:
+            return not session.rows(ANY_RECORD)[0][0]
+
+    def info(self) -> Mapping[str, Any]:
+        """Versions and settings."""
+        with _Use(self, self._in_memory, True) as session:
+            applied = SqliteMigrator(session, ()).applied()
+        return {
+            "backend": self.name,
+            "server_version": f"SQLite {sqlite3.sqlite_version}",
+            "path": self.settings.path,
+            "schema_version": applied[-1].version,
+            "synchronous": self.settings.synchronous,
+        }
+
+    def stats(self) -> Mapping[str, Any]:
+        """Connections of this store."""
+        return {"connections": len(self._sessions), "idle_readers": len(self._idle), "writes": self._commits}
+
+    def close(self) -> None:
+        """Close all connections; those in use are closed when their transaction ends."""
+        if self._closed or self._pid != os.getpid():
+            return
+        self._closed = True
+        while self._idle:
+            self._discard(self._idle.pop())
+        if self._writer is not None and not self._writer.in_use:
+            self._discard(self._writer)
+            self._writer = None
+        if not self._in_memory:
+            self._turn.close()
+
+
+class _Use(AbstractContextManager[SqliteSession]):
+    """One transaction: from taking a session out to giving it back."""
+
+    __slots__ = ("_backend", "_session", "_single", "_write")
+
+    def __init__(self, backend: SqliteBackend, write: bool, single: bool) -> None:
+        self._backend = backend
+        self._write = write
+        self._single = single
+
+    def __enter__(self) -> SqliteSession:
+        session = self._session = self._backend.check_out(write=self._write)
+        session.in_use = True
+        if not self._single:
+            try:
+                session.begin(write=self._write)
+            except BaseException:
+                self._give_back()
+                raise
+        return session
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if not self._single:
+                self._session.end(error)
+        finally:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self._session.in_use = False
+        self._backend.check_in(self._session, write=self._write)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - on the way of every write, and several times faster
+    except FileNotFoundError:
+        return None
+    return (status.st_dev, status.st_ino)

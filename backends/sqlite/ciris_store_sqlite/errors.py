@@ -1,0 +1,72 @@
+"""What SQLite's errors mean, by error code."""
+
+from __future__ import annotations
+
+import getpass
+import sqlite3
+from pathlib import Path
+
+from ciris_store_core.errors import (
+    Corrupt,
+    DatabaseError,
+    InvalidArgument,
+    InvalidURL,
+    NotADatabase,
+    ReadOnly,
+    StorageFull,
+    StoreError,
+    TransactionError,
+    Unavailable,
+)
+
+
+def translate(error: sqlite3.Error, path: str) -> StoreError:
+    """The store's error for one of SQLite's."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return _without_code(error)
+    match code & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return Unavailable(f"{path} is locked by another process for longer than busy_timeout: run it again")
+        case sqlite3.SQLITE_FULL:
+            return StorageFull(f"no room left for {path}; stored data is intact: make room, then try again")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return ReadOnly(f"{path} cannot be written by user {_user()}: WAL mode writes the file and its folder")
+        case sqlite3.SQLITE_CANTOPEN:
+            return cannot_open(path)
+        case sqlite3.SQLITE_NOTADB:
+            return NotADatabase(f"{path} is not an SQLite database and was not touched: check the path")
+        case sqlite3.SQLITE_CORRUPT:
+            return Corrupt(f"{path} is damaged: keep a copy of it and its -wal file, then restore a backup")
+        case sqlite3.SQLITE_IOERR:
+            return Unavailable(f"the disk under {path} failed ({error.sqlite_errorname}): check it before going on")
+        case sqlite3.SQLITE_TOOBIG:
+            return InvalidArgument("a value or statement is larger than SQLite takes: make it smaller")
+        case sqlite3.SQLITE_INTERRUPT:
+            return Unavailable("the statement was interrupted; nothing of it was written")
+    return DatabaseError(f"SQLite refused ({error.sqlite_errorname}): {error}")
+
+
+def _without_code(error: sqlite3.Error) -> StoreError:
+    if isinstance(error, sqlite3.ProgrammingError):
+        return TransactionError("the connection was closed or used in a way that it does not allow")
+    return DatabaseError(f"SQLite refused ({type(error).__name__})")
+
+
+def cannot_open(path: str) -> StoreError:
+    """Why a file cannot be opened; SQLite has one code for all the reasons."""
+    file = Path(path)
+    if file.is_dir():
+        return InvalidURL(f"{path} is a directory: name a file in it")
+    if not file.parent.is_dir():
+        return InvalidURL(f"there is no directory {file.parent}: create it, or mend the URL")
+    if file.exists():
+        return ReadOnly(f"{path} cannot be opened by user {_user()}: check its permissions and those of its folder")
+    return ReadOnly(f"no file can be made in {file.parent} by user {_user()}: check the folder's permissions")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "(unknown)"

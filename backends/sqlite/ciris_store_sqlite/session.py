@@ -1,0 +1,105 @@
+"""A session on one SQLite connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+
+from ciris_store_core.errors import StoreError
+from ciris_store_core.models.graph import GraphNode, NodeKey, NodeWrite, SearchHit, SearchQuery
+from ciris_store_core.sql import SqlSession
+from ciris_store_core.sql.graph import COLUMNS, SqlGraphStore
+from ciris_store_core.sql.rows import read_all
+from ciris_store_core.sql.statements import all_of, given
+
+from .dialect import SqliteDialect
+from .errors import translate
+
+# bm25 is the smaller the better the match.
+SEARCH = f"""
+SELECT {", ".join("n." + column for column in COLUMNS.split(", "))}, -bm25(graph_search)
+FROM graph_search JOIN {{graph_nodes}} n ON n.node_number = graph_search.rowid
+"""
+
+
+INDEX = """
+INSERT INTO graph_search (rowid, id, words)
+SELECT node_number, id, words FROM graph_node_words WHERE (id, scope) IN {keys2}
+"""
+
+UNINDEX = """
+INSERT INTO graph_search (graph_search, rowid, id, words)
+SELECT 'delete', node_number, id, words FROM graph_node_words WHERE (id, scope) IN {keys2}
+"""
+
+
+class SqliteGraphStore(SqlGraphStore):
+    """Nodes and edges, with SQLite's full-text index."""
+
+    def put_nodes(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
+        """Write nodes and index their words."""
+        keys = self._bound([write.node.key for write in writes])
+        with self.session.atomic():
+            self.session.run(UNINDEX, keys)
+            nodes = super().put_nodes(writes, now)
+            self.session.run(INDEX, keys)
+            return nodes
+
+    def delete_nodes(self, keys: Sequence[NodeKey]) -> int:
+        """Delete nodes with their edges and words."""
+        with self.session.atomic():
+            self.session.run(UNINDEX, self._bound(keys))
+            return super().delete_nodes(keys)
+
+    def _bound(self, keys: Sequence[NodeKey]) -> tuple[str]:
+        return (self.codec.json_in([(key.id, key.scope.value) for key in keys]),)
+
+    def search(self, query: SearchQuery) -> list[SearchHit]:
+        """Nodes by their words, best first."""
+        if not query.words:
+            return []
+        conditions, params = given((
+            ("graph_search MATCH ?", " ".join(f'"{word}"' for word in query.words)),
+            ("n.scope = ?", query.scope and query.scope.value), ("n.type = ?", query.type),
+            ("(n.expires_at IS NULL OR n.expires_at > ?)", self.codec.maybe_time_in(query.now)),
+        ))  # fmt: skip
+        statement = f"{SEARCH}{all_of(conditions)} ORDER BY bm25(graph_search), n.id LIMIT ?"
+        rows = self.session.rows(statement, (*params, query.limit))
+        nodes = read_all([row[:-1] for row in rows], self._read_node, "node")
+        return [SearchHit(node, row[-1]) for node, row in zip(nodes, rows, strict=True)]
+
+
+class SqliteSession(SqlSession):
+    """Transactions that write begin as writers, so that none fails half way because another wrote first."""
+
+    graph_class = SqliteGraphStore
+    driver_error = sqlite3.Error
+
+    def __init__(self, connection: sqlite3.Connection, dialect: SqliteDialect, path: str) -> None:
+        """On a connection of its own, in autocommit mode."""
+        super().__init__(connection.cursor(), dialect)
+        self.connection = connection
+        self.path = path
+
+    def begin(self, *, write: bool) -> None:
+        """Start a transaction; with ``write``, hold the write lock from the beginning."""
+        self._control("BEGIN IMMEDIATE" if write else "BEGIN")
+        self._in_transaction = True
+
+    def rollback(self) -> None:
+        """Undo the transaction, unless SQLite did so itself, as it does when the disk is full."""
+        if self.connection.in_transaction:
+            super().rollback()
+        else:
+            self._reset()
+
+    def translate(self, error: Exception, *, committing: bool) -> StoreError:
+        """By SQLite's error codes. A commit that fails has not happened: the process itself does it."""
+        assert isinstance(error, sqlite3.Error)
+        return translate(error, self.path)
+
+    def pragma(self, text: str) -> Sequence[object]:
+        """The first row of ``PRAGMA text``."""
+        self._control(f"PRAGMA {text}")
+        return self.cursor.fetchone() or ()

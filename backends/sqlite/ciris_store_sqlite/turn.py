@@ -1,0 +1,157 @@
+"""Whose turn it is to write: one writer at a time, in order, among threads and processes.
+
+SQLite's own busy handler sleeps and tries again, so that under load some writers starve while others commit thousands
+of times. Here threads queue in order, and processes queue in the kernel, on an advisory lock of a file beside the
+database. SQLite's lock is taken all the same: this one only makes it fair.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+from ciris_store_core.errors import Unavailable
+
+try:
+    import fcntl
+except ImportError:  # no advisory locks here: writers of other processes wait in SQLite's busy handler
+    fcntl = None  # type: ignore[assignment]
+
+
+class WriteTurn:
+    """A first-come-first-served lock among the threads of this process and, through a file, other processes."""
+
+    def __init__(self, path: str | None, timeout: float) -> None:
+        """``path`` of the lock file, made when first needed; None where no other process can open the database."""
+        self._path = path
+        self._timeout = timeout
+        self._gate = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._busy = False
+        self._file: FileTurn | None = None
+
+    def acquire(self) -> None:
+        """Wait for the turn, up to the timeout; then ``Unavailable``."""
+        deadline = time.monotonic() + self._timeout
+        self._acquire_among_threads()
+        try:
+            if self._path is not None and fcntl is not None:
+                if self._file is None:
+                    self._file = FileTurn(self._path)
+                if not self._file.acquire(deadline - time.monotonic()):
+                    raise self._too_long()
+        except BaseException:
+            self._release_among_threads()
+            raise
+
+    def release(self) -> None:
+        """Pass the turn on."""
+        if self._file is not None:
+            self._file.release()
+        self._release_among_threads()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _acquire_among_threads(self) -> None:
+        with self._gate:
+            if not self._busy:
+                self._busy = True
+                return
+            mine = threading.Lock()
+            mine.acquire()
+            self._waiting.append(mine)
+        try:
+            granted = mine.acquire(timeout=self._timeout)
+        except BaseException:
+            self._give_up(mine)
+            raise
+        if not granted:
+            self._give_up(mine)
+            raise self._too_long()
+
+    def _give_up(self, mine: threading.Lock) -> None:
+        with self._gate:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+                return
+        self._release_among_threads()  # the turn came just as this thread stopped waiting
+
+    def _release_among_threads(self) -> None:
+        with self._gate:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._busy = False
+
+    def _too_long(self) -> Unavailable:
+        return Unavailable(
+            f"other writers kept the database busy for {self._timeout:g} s: run it again, or make transactions shorter"
+        )
+
+
+class FileTurn:
+    """The advisory lock. The kernel has no timeout for it, so a thread of its own waits where it is taken."""
+
+    def __init__(self, path: str) -> None:
+        """Opens the file, making it readable by its owner alone."""
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._held = threading.Event()
+        self._wanted = False
+        self._state = threading.Lock()
+        self._waiter: threading.Thread | None = None
+
+    def acquire(self, timeout: float) -> bool:
+        """Whether the lock was obtained in time. One caller at a time."""
+        if self._waiter is None and self._try():
+            return True
+        with self._state:
+            self._wanted = True
+            self._held.clear()
+            if self._waiter is None:
+                self._waiter = threading.Thread(target=self._wait, name="ciris-store-write-turn", daemon=True)
+                self._waiter.start()
+        if self._held.wait(max(0.0, timeout)):
+            return True
+        with self._state:
+            if self._held.is_set():
+                return True
+            self._wanted = False  # the thread goes on waiting, and lets go at once of what it gets
+            return False
+
+    def release(self) -> None:
+        """Pass the lock on."""
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Close the file, which lets go of the lock."""
+        if self._waiter is None:  # else the thread still uses the file; it ends with the process
+            os.close(self._fd)
+
+    def _try(self) -> bool:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _wait(self) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        with self._state:
+            self._waiter = None
+            if self._wanted:
+                self._wanted = False
+                self._held.set()
+            else:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+
+def lock_path(database: str) -> str:
+    """The lock file of a database file: beside it, whatever link it was reached by."""
+    return f"{Path(database).resolve()}-turn"

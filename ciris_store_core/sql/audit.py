@@ -1,0 +1,158 @@
+"""The SQL of the audit trail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ciris_store_core.errors import Conflict
+from ciris_store_core.models.audit import AuditAnchor, AuditEntry, AuditQuery
+from ciris_store_core.models.paging import Slice
+from ciris_store_core.stores.audit import AuditStore
+
+from .codec import object_out
+from .rows import Row, read_all, read_page
+from .statements import all_of, given
+
+if TYPE_CHECKING:
+    from .session import SqlSession
+
+# One row a chain, locked by whoever is about to append to it: the entries themselves cannot be locked before the
+# first of them exists.
+MAKE_CHAIN = "INSERT INTO {audit_chains} (chain) VALUES (?) ON CONFLICT (chain) DO NOTHING"
+
+LOCK_CHAIN = "SELECT chain FROM {audit_chains} WHERE chain = ? {for_update}"
+
+NEWEST = "SELECT sequence, entry_hash FROM {audit_entries} WHERE chain = ? ORDER BY sequence DESC LIMIT 1"
+
+COLUMNS = (
+    "chain, sequence, entry_id, event_type, actor, at, payload, previous_hash, entry_hash, signature, "
+    "signing_key_id, metadata"
+)
+
+APPEND = f"""
+INSERT INTO {{audit_entries}} ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (chain, sequence) DO NOTHING
+"""
+
+FIND = f"SELECT {COLUMNS} FROM {{audit_entries}}"
+
+CHAINS = """
+SELECT chain FROM {audit_chains} c
+WHERE EXISTS (SELECT 1 FROM {audit_entries} e WHERE e.chain = c.chain)
+    OR EXISTS (SELECT 1 FROM {audit_anchors} a WHERE a.chain = c.chain)
+ORDER BY chain
+"""
+
+CUT = "DELETE FROM {audit_entries} WHERE chain = ? AND sequence <= ?"
+
+ANCHOR_COLUMNS = "chain, sequence, entry_hash, removed_count, at, signature, signing_key_id, metadata"
+
+PUT_ANCHOR = f"""
+INSERT INTO {{audit_anchors}} ({ANCHOR_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (chain) DO UPDATE SET sequence = excluded.sequence, entry_hash = excluded.entry_hash,
+    removed_count = excluded.removed_count, at = excluded.at, signature = excluded.signature,
+    signing_key_id = excluded.signing_key_id, metadata = excluded.metadata
+"""
+
+GET_ANCHOR = f"SELECT {ANCHOR_COLUMNS} FROM {{audit_anchors}} WHERE chain = ?"
+
+
+class SqlAuditStore(AuditStore):
+    """Chains, entries and anchors in three tables."""
+
+    def __init__(self, session: SqlSession) -> None:
+        """Part of that session."""
+        self.session = session
+        self.codec = session.codec
+
+    def _read(self, row: Row) -> AuditEntry:
+        return AuditEntry.trusted(
+            {
+                "chain": row[0],
+                "sequence": row[1],
+                "entry_id": row[2],
+                "event_type": row[3],
+                "actor": row[4],
+                "at": self.codec.time_out(row[5]),
+                "payload": object_out(row[6]),
+                "previous_hash": row[7],
+                "entry_hash": row[8],
+                "signature": row[9],
+                "signing_key_id": row[10],
+                "metadata": object_out(row[11]),
+            }
+        )
+
+    def _values(self, entry: AuditEntry) -> tuple[Any, ...]:
+        codec = self.codec
+        return (
+            entry.chain, entry.sequence, entry.entry_id, entry.event_type, entry.actor, codec.time_in(entry.at),
+            codec.object_in(entry.payload), entry.previous_hash, entry.entry_hash, entry.signature,
+            entry.signing_key_id, codec.object_in(entry.metadata),
+        )  # fmt: skip
+
+    def _read_anchor(self, row: Row) -> AuditAnchor:
+        return AuditAnchor.trusted(
+            {
+                "chain": row[0],
+                "sequence": row[1],
+                "entry_hash": row[2],
+                "removed_count": row[3],
+                "at": self.codec.time_out(row[4]),
+                "signature": row[5],
+                "signing_key_id": row[6],
+                "metadata": object_out(row[7]),
+            }
+        )
+
+    def head(self, chain: str) -> tuple[int, str] | None:
+        """Lock the chain, and tell where it ends."""
+        self.session.run(MAKE_CHAIN, (chain,))
+        self.session.row(LOCK_CHAIN, (chain,))
+        newest = self.session.row(NEWEST, (chain,))
+        if newest is not None:
+            return (newest[0], newest[1])
+        anchor = self.anchor(chain)
+        return None if anchor is None else (anchor.sequence, anchor.entry_hash)
+
+    def append(self, entries: Sequence[AuditEntry]) -> None:
+        """Store entries."""
+        if not entries:
+            return
+        with self.session.atomic():
+            for chain in sorted({entry.chain for entry in entries}):
+                self.session.run(MAKE_CHAIN, (chain,))
+            if self.session.insert(APPEND, [self._values(entry) for entry in entries]) != len(entries):
+                raise Conflict("an entry of that chain and sequence exists: read the head again and append after it")
+
+    def find(self, query: AuditQuery) -> Slice[AuditEntry]:
+        """Entries by chain and sequence."""
+        conditions, params = given((("chain = ?", query.chain),))
+        if query.after is not None:
+            conditions.append("(chain, sequence) > (?, ?)")
+            params += query.after
+        statement = f"{FIND}{all_of(conditions)} ORDER BY chain, sequence LIMIT ?"
+        rows = self.session.rows(statement, (*params, query.limit + 1))
+        return read_page(rows, self._read, query.limit, lambda row: (row[0], row[1]))
+
+    def chains(self) -> list[str]:
+        """Names of chains."""
+        return [row[0] for row in self.session.rows(CHAINS)]
+
+    def cut(self, anchor: AuditAnchor) -> int:
+        """Replace the beginning of a chain by an anchor."""
+        values = (
+            anchor.chain, anchor.sequence, anchor.entry_hash, anchor.removed_count, self.codec.time_in(anchor.at),
+            anchor.signature, anchor.signing_key_id, self.codec.object_in(anchor.metadata),
+        )  # fmt: skip
+        with self.session.atomic():
+            self.session.run(MAKE_CHAIN, (anchor.chain,))
+            removed = self.session.run(CUT, (anchor.chain, anchor.sequence))
+            self.session.run(PUT_ANCHOR, values)
+            return removed
+
+    def anchor(self, chain: str) -> AuditAnchor | None:
+        """The anchor of a chain."""
+        rows = self.session.rows(GET_ANCHOR, (chain,))
+        return read_all(rows, self._read_anchor, "audit anchor")[0] if rows else None

@@ -1,0 +1,101 @@
+"""Values between records and columns: the same JSON on every database, times as each database keeps them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def time_to_micros(moment: datetime) -> int:
+    """Microseconds since the UTC epoch: exact, small, and in the order of time, unlike any text format."""
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def micros_to_time(micros: int) -> datetime:
+    """The datetime of ``time_to_micros``."""
+    return EPOCH + timedelta(0, 0, micros)
+
+
+def json_text(value: Any) -> str:
+    """JSON text of a value that the store has checked."""
+    return to_json(value).decode()
+
+
+# An exponent that makes a float look like a whole number to a database that keeps JSON numbers as decimals.
+_WHOLE_EXPONENT = re.compile(r"[0-9][eE]\+?[0-9]")
+
+
+def decimal_json_text(value: Any) -> str:
+    """JSON text whose floats stay floats in a database that stores numbers as decimals, such as jsonb.
+
+    There ``1e22`` would come back as the integer 10000000000000000000000; written with a fraction it stays a float.
+    """
+    text = json_text(value)
+    return _spell_out(json.loads(text)) if _WHOLE_EXPONENT.search(text) else text
+
+
+def _spell_out(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_spell_out(k)}:{_spell_out(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_spell_out, value)) + "]"
+    if isinstance(value, float) and abs(value) >= 1e16:
+        return f"{value:.1f}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+class Codec:
+    """How one kind of database keeps times, booleans, JSON and lists of texts. The attributes are functions."""
+
+    def __init__(
+        self,
+        *,
+        time_in: Callable[[datetime], Any],
+        time_out: Callable[[Any], datetime],
+        json_in: Callable[[Any], str],
+        texts_in: Callable[[Sequence[str]], Any],
+    ) -> None:
+        """``*_in`` makes a bound value, ``*_out`` a Python value of a column's."""
+        self.time_in = time_in
+        self.time_out = time_out
+        self.json_in = json_in
+        self.texts_in = texts_in
+
+    def maybe_time_in(self, moment: datetime | None) -> Any:
+        """As ``time_in``; None stays None."""
+        return None if moment is None else self.time_in(moment)
+
+    def maybe_time_out(self, value: Any) -> datetime | None:
+        """As ``time_out``; NULL is None."""
+        return None if value is None else self.time_out(value)
+
+    def object_in(self, value: Any) -> str | None:
+        """A JSON object or list; an empty one is kept as NULL, which costs nothing."""
+        return self.json_in(value) if value else None
+
+    def maybe_json_in(self, value: Any) -> str | None:
+        """A nested record, object or list as JSON; None stays None."""
+        return None if value is None else self.json_in(value)
+
+
+def object_out(value: str | None) -> Any:
+    """The JSON object of a column; NULL is the empty one."""
+    return {} if value is None else from_json(value)
+
+
+def list_out(value: str | None) -> Any:
+    """The JSON list of a column; NULL is the empty one."""
+    return [] if value is None else from_json(value)
+
+
+def micros_codec() -> Codec:
+    """For a database without types for time and JSON: integers and texts, lists of texts as JSON arrays."""
+    return Codec(time_in=time_to_micros, time_out=micros_to_time, json_in=json_text, texts_in=json_text)

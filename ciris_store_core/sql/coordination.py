@@ -1,0 +1,132 @@
+"""The SQL of occurrences and leases."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ciris_store_core.models.coordination import Lease, Occurrence
+from ciris_store_core.stores.coordination import CoordinationStore
+
+from .codec import object_out
+from .rows import Row, read_all
+
+if TYPE_CHECKING:
+    from .session import SqlSession
+
+PUT_OCCURRENCE = """
+INSERT INTO {occurrences} (occurrence_id, started_at, heartbeat_at, expires_at, metadata)
+VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (occurrence_id) DO UPDATE SET started_at = excluded.started_at, heartbeat_at = excluded.heartbeat_at,
+    expires_at = excluded.expires_at, metadata = excluded.metadata
+"""
+
+HEARTBEAT = "UPDATE {occurrences} SET heartbeat_at = ?, expires_at = ? WHERE occurrence_id = ?"
+
+OCCURRENCES = "SELECT occurrence_id, started_at, heartbeat_at, expires_at, metadata FROM {occurrences}"
+
+REMOVE_OCCURRENCE = "DELETE FROM {occurrences} WHERE occurrence_id = ?"
+
+LEASES = "SELECT name, owner, fence, acquired_at, expires_at, metadata FROM {leases}"
+
+# A lease nobody ever held. The row is made first, expired, so that taking it is one conditional update for everyone.
+MAKE_LEASE = """
+INSERT INTO {leases} (name, owner, fence, acquired_at, expires_at) VALUES (?, ?, 0, ?, ?)
+ON CONFLICT (name) DO NOTHING
+"""
+
+# The holder's own lease is extended under the same fence; a free or expired one is taken under the next. One
+# statement, so that of two takers the second one finds the condition no longer true.
+TAKE_LEASE = """
+UPDATE {leases}
+SET fence = CASE WHEN owner = ? AND expires_at > ? THEN fence ELSE fence + 1 END,
+    acquired_at = CASE WHEN owner = ? AND expires_at > ? THEN acquired_at ELSE ? END,
+    owner = ?, expires_at = ?
+WHERE name = ? AND (owner = ? OR expires_at <= ?)
+"""
+
+LIVE_LEASE = "UPDATE {leases} SET expires_at = ? WHERE name = ? AND owner = ? AND fence = ? AND expires_at > ?"
+
+
+class SqlCoordinationStore(CoordinationStore):
+    """Occurrences and leases in two tables."""
+
+    def __init__(self, session: SqlSession) -> None:
+        """Part of that session."""
+        self.session = session
+        self.codec = session.codec
+
+    def _occurrence(self, row: Row) -> Occurrence:
+        time = self.codec.time_out
+        return Occurrence.trusted(
+            {
+                "occurrence_id": row[0],
+                "started_at": time(row[1]),
+                "heartbeat_at": time(row[2]),
+                "expires_at": time(row[3]),
+                "metadata": object_out(row[4]),
+            }
+        )
+
+    def _lease(self, row: Row) -> Lease:
+        time = self.codec.time_out
+        return Lease.trusted(
+            {
+                "name": row[0],
+                "owner": row[1],
+                "fence": row[2],
+                "acquired_at": time(row[3]),
+                "expires_at": time(row[4]),
+                "metadata": object_out(row[5]),
+            }
+        )
+
+    def put_occurrence(self, occurrence: Occurrence) -> None:
+        """Store or replace the occurrence."""
+        time = self.codec.time_in
+        times = (time(occurrence.started_at), time(occurrence.heartbeat_at), time(occurrence.expires_at))
+        metadata = self.codec.object_in(occurrence.metadata)
+        self.session.run(PUT_OCCURRENCE, (occurrence.occurrence_id, *times, metadata))
+
+    def heartbeat(self, occurrence_id: str, at: datetime, expires_at: datetime) -> bool:
+        """Extend the life of an occurrence."""
+        times = (self.codec.time_in(at), self.codec.time_in(expires_at))
+        return self.session.run(HEARTBEAT, (*times, occurrence_id)) > 0
+
+    def list_occurrences(self, alive_at: datetime | None) -> list[Occurrence]:
+        """Occurrences by id."""
+        alive = "" if alive_at is None else " WHERE expires_at > ?"
+        params = () if alive_at is None else (self.codec.time_in(alive_at),)
+        rows = self.session.rows(f"{OCCURRENCES}{alive} ORDER BY occurrence_id", params)
+        return read_all(rows, self._occurrence, "occurrence")
+
+    def remove_occurrence(self, occurrence_id: str) -> bool:
+        """Forget an occurrence."""
+        return self.session.run(REMOVE_OCCURRENCE, (occurrence_id,)) > 0
+
+    def acquire_lease(self, name: str, owner: str, now: datetime, expires_at: datetime) -> Lease | None:
+        """Take a lease that is free, expired or one's own."""
+        moment, end = self.codec.time_in(now), self.codec.time_in(expires_at)
+        with self.session.atomic():
+            self.session.run(MAKE_LEASE, (name, owner, moment, moment))
+            taken = self.session.run(
+                TAKE_LEASE, (owner, moment, owner, moment, moment, owner, end, name, owner, moment)
+            )
+            if not taken:
+                return None
+            return read_all(self.session.rows(f"{LEASES} WHERE name = ?", (name,)), self._lease, "lease")[0]
+
+    def renew_lease(self, name: str, owner: str, fence: int, now: datetime, expires_at: datetime) -> bool:
+        """Extend a lease that is still held."""
+        end, moment = self.codec.time_in(expires_at), self.codec.time_in(now)
+        return self.session.run(LIVE_LEASE, (end, name, owner, fence, moment)) > 0
+
+    def release_lease(self, name: str, owner: str, fence: int, now: datetime) -> bool:
+        """End a lease that is still held: it expires now, and its fence stays."""
+        return self.renew_lease(name, owner, fence, now, now)
+
+    def list_leases(self, held_at: datetime | None) -> list[Lease]:
+        """Leases by name."""
+        held = "" if held_at is None else " WHERE expires_at > ?"
+        params = () if held_at is None else (self.codec.time_in(held_at),)
+        return read_all(self.session.rows(f"{LEASES}{held} ORDER BY name", params), self._lease, "lease")

@@ -1,0 +1,349 @@
+"""The SQL of correlations and their time series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from ciris_store_core.models.correlations import (
+    AggregatePoint,
+    AggregateQuery,
+    Correlation,
+    CorrelationChanges,
+    CorrelationFilter,
+    CorrelationQuery,
+    LogData,
+    MetricData,
+    ServiceRequest,
+    ServiceResponse,
+    TimeSeriesDataPoint,
+    TraceContext,
+)
+from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, GraphScope, Resolution, RetentionPolicy
+from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.stores.correlations import CorrelationStore
+
+from .codec import list_out, object_out
+from .rows import Row, read_all, read_page
+from .statements import add_new, all_of, given, one_of
+
+if TYPE_CHECKING:
+    from .session import SqlSession
+
+COLUMNS = (
+    "correlation_id, correlation_type, service_type, handler_name, action_type, request_data, response_data, status, "
+    "agent_occurrence_id, scope, created_at, updated_at, timestamp, metric_name, metric_value, metric_unit, "
+    "metric_data, min_value, max_value, sample_count, sample_sum, last_timestamp, log_level, log_message, log_data, "
+    "trace_id, trace_context, tags, retention_policy, resolution, ttl_seconds, parent_correlation_id, "
+    "child_correlation_ids, metadata"
+)
+
+# Besides the record's own columns, what queries look for inside its parts.
+ADD_COLUMNS = f"{COLUMNS}, expires_at, task_id, thought_id, channel_id"
+
+ADD = f"""
+INSERT INTO {{correlations}} ({ADD_COLUMNS})
+VALUES (
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+)
+ON CONFLICT (correlation_id) DO NOTHING
+"""
+
+EXISTING = "SELECT correlation_id FROM {correlations} WHERE correlation_id {in_texts} ORDER BY correlation_id LIMIT 3"
+
+GET = f"SELECT {COLUMNS} FROM {{correlations}} c WHERE correlation_id = ?"
+
+GET_MANY = f"SELECT {COLUMNS} FROM {{correlations}} c WHERE correlation_id {{in_texts}}"
+
+FIND = f"SELECT {COLUMNS} FROM {{correlations}} c"
+
+POINTS = """
+SELECT correlation_id, timestamp, metric_name, metric_value, correlation_type, tags, service_type, resolution
+FROM {correlations} c
+"""
+
+COUNT = "SELECT count(*) FROM {correlations} c"
+
+DELETE = "DELETE FROM {correlations} WHERE correlation_id {in_texts}"
+
+EXPIRED = "SELECT correlation_id FROM {correlations} WHERE expires_at <= ? ORDER BY expires_at LIMIT ? {for_update}"
+
+# What each column of a consolidated row stands for is what its samples would have given.
+AGGREGATES: Mapping[str, str] = {
+    "count": "sum(coalesce(sample_count, 1))",
+    "sum": "sum(coalesce(sample_sum, metric_value))",
+    "avg": "sum(coalesce(sample_sum, metric_value)) / sum(coalesce(sample_count, 1))",
+    "min": "min(CASE WHEN resolution = 'raw' THEN metric_value ELSE coalesce(min_value, metric_value) END)",
+    "max": "max(CASE WHEN resolution = 'raw' THEN metric_value ELSE coalesce(max_value, metric_value) END)",
+    "last": "max(CASE WHEN newest = 1 THEN metric_value END)",
+}
+
+NEWEST_FIRST = "ORDER BY coalesce(last_timestamp, timestamp) DESC, correlation_id DESC"
+
+COARSENESS = "max(CASE resolution WHEN 'raw' THEN 0 WHEN 'hourly' THEN 1 ELSE 2 END)"
+
+_RESOLUTIONS = (Resolution.RAW, Resolution.HOURLY, Resolution.DAILY)
+
+
+class SqlCorrelationStore(CorrelationStore):
+    """Correlations in a table."""
+
+    def __init__(self, session: SqlSession) -> None:
+        """Part of that session."""
+        self.session = session
+        self.codec = session.codec
+        self._read = self._mapper()
+
+    # --- rows and records ---------------------------------------------------------------------
+
+    def _mapper(self) -> Any:
+        time, maybe_time = self.codec.time_out, self.codec.maybe_time_out
+        types, statuses = CorrelationType._value2member_map_, CorrelationStatus._value2member_map_
+        scopes = GraphScope._value2member_map_
+
+        def read(row: Row) -> Correlation:
+            (correlation_id, correlation_type, service_type, handler_name, action_type, request, response, status,
+             owner, scope, created_at, updated_at, timestamp, metric_name, metric_value, metric_unit, metric, low, high,
+             sample_count, sample_sum, last_timestamp, log_level, log_message, log, _trace_id, trace, tags, policy,
+             resolution, ttl, parent_id, children, metadata) = row  # fmt: skip
+            metric_data = log_data = None
+            if metric_name is not None:
+                rest = {} if metric is None else from_json(metric)
+                columns = (low, high, sample_count, sample_sum, maybe_time(last_timestamp))
+                metric_data = _read_metric(metric_name, metric_value, metric_unit, columns, rest)
+            if log_level is not None:
+                rest = {} if log is None else from_json(log)
+                log_data = LogData(log_level=log_level, log_message=log_message, **rest)
+            return Correlation.trusted(
+                {
+                    "correlation_id": correlation_id,
+                    "correlation_type": types.get(correlation_type, correlation_type),
+                    "service_type": service_type,
+                    "handler_name": handler_name,
+                    "action_type": action_type,
+                    "request_data": None if request is None else ServiceRequest.from_json(request),
+                    "response_data": None if response is None else ServiceResponse.from_json(response),
+                    "status": statuses[status],
+                    "agent_occurrence_id": owner,
+                    "scope": scopes[scope],
+                    "created_at": time(created_at),
+                    "updated_at": time(updated_at),
+                    "timestamp": time(timestamp),
+                    "metric_data": metric_data,
+                    "log_data": log_data,
+                    "trace_context": None if trace is None else TraceContext.from_json(trace),
+                    "tags": object_out(tags),
+                    "retention_policy": RetentionPolicy(policy),
+                    "resolution": Resolution(resolution),
+                    "ttl_seconds": ttl,
+                    "parent_correlation_id": parent_id,
+                    "child_correlation_ids": list_out(children),
+                    "metadata": object_out(metadata),
+                }
+            )
+
+        return read
+
+    def values(self, c: Correlation) -> tuple[Any, ...]:
+        """The values of a row, in the order of ``ADD_COLUMNS``."""
+        codec = self.codec
+        return (
+            c.correlation_id, str(c.correlation_type), c.service_type, c.handler_name, c.action_type,
+            codec.maybe_json_in(c.request_data), codec.maybe_json_in(c.response_data), c.status.value,
+            c.agent_occurrence_id, c.scope.value, codec.time_in(c.created_at), codec.time_in(c.updated_at),
+            codec.time_in(c.timestamp), *self._metric_values(c.metric_data), *self._log_values(c.log_data),
+            c.trace_context and c.trace_context.trace_id, codec.maybe_json_in(c.trace_context),
+            codec.object_in(c.tags), c.retention_policy.value, c.resolution.value, c.ttl_seconds,
+            c.parent_correlation_id, codec.object_in(c.child_correlation_ids), codec.object_in(c.metadata),
+            codec.maybe_time_in(c.expires_at), *_request_values(c.request_data),
+        )  # fmt: skip
+
+    def _metric_values(self, metric: MetricData | None) -> tuple[Any, ...]:
+        if metric is None:
+            return (None,) * 9
+        rest = {name: value for name in _METRIC_REST if (value := getattr(metric, name)) not in _METRIC_DEFAULTS[name]}
+        return (
+            metric.metric_name, metric.metric_value, metric.metric_unit, self.codec.object_in(rest), metric.min_value,
+            metric.max_value, metric.sample_count, metric.sample_sum, self.codec.maybe_time_in(metric.last_timestamp),
+        )  # fmt: skip
+
+    def _log_values(self, log: LogData | None) -> tuple[Any, ...]:
+        if log is None:
+            return (None, None, None)
+        rest = {name: value for name in _LOG_REST if (value := getattr(log, name))}
+        return (log.log_level, log.log_message, self.codec.object_in(rest))
+
+    # --- the contract -------------------------------------------------------------------------
+
+    def add(self, correlations: Sequence[Correlation]) -> None:
+        """Store new correlations."""
+        add_new(self.session, ADD, EXISTING, "correlation", [self.values(c) for c in correlations])
+
+    def get(self, correlation_ids: Sequence[str]) -> list[Correlation]:
+        """Correlations by id."""
+        if len(correlation_ids) == 1:
+            rows = self.session.rows(GET, (correlation_ids[0],))
+        else:
+            rows = self.session.rows(GET_MANY, (self.codec.texts_in(correlation_ids),))
+        return read_all(rows, self._read, "correlation")
+
+    def update(self, correlation_id: str, changes: CorrelationChanges) -> bool:
+        """Change some fields."""
+        with self.session.atomic():
+            rows = self.session.rows(f"{GET} {{for_update}}", (correlation_id,))
+            if not rows:
+                return False
+            stored = read_all(rows, self._read, "correlation")[0]
+            columns, old, new = ADD_COLUMNS.split(", "), self.values(stored), self.values(stored.replaced(**changes))
+            moved = [i for i, column in enumerate(columns) if new[i] != old[i] or column == "updated_at"]
+            assignments = ", ".join(f"{columns[i]} = ?" for i in moved)
+            statement = f"UPDATE {{correlations}} SET {assignments} WHERE correlation_id = ?"
+            return self.session.run(statement, [*(new[i] for i in moved), correlation_id]) > 0
+
+    def find(self, query: CorrelationQuery) -> Slice[Correlation]:
+        """Correlations by filter, by time."""
+        rows = self._select(FIND, query)
+        return read_page(rows, self._read, query.limit, lambda row: (self.codec.time_out(row[12]), row[0]))
+
+    def points(self, query: CorrelationQuery) -> Slice[TimeSeriesDataPoint]:
+        """Points of metrics, from the few columns that they need."""
+        rows = self._select(POINTS, query, ("metric_name IS NOT NULL",))
+        return read_page(rows, self._read_point, query.limit, self._point_sort_key)
+
+    def _read_point(self, row: Row) -> TimeSeriesDataPoint:
+        _, timestamp, name, value, correlation_type, tags, service_type, resolution = row
+        return TimeSeriesDataPoint.trusted(
+            {
+                "timestamp": self.codec.time_out(timestamp),
+                "metric_name": name,
+                "value": value,
+                "correlation_type": CorrelationType._value2member_map_.get(correlation_type, correlation_type),
+                "tags": object_out(tags),
+                "source": service_type,
+                "resolution": Resolution._value2member_map_[resolution],
+                "metadata": {},
+            }
+        )
+
+    def _point_sort_key(self, row: Row) -> SortKey:
+        return (self.codec.time_out(row[1]), row[0])
+
+    def _select(self, statement: str, query: CorrelationQuery, extra: Sequence[str] = ()) -> list[Row]:
+        conditions, params = self._conditions(query.where)
+        conditions += extra
+        direction, than = ("DESC", "<") if query.descending else ("ASC", ">")
+        if query.after is not None:
+            conditions.append(f"(timestamp, correlation_id) {than} (?, ?)")
+            params += [self.codec.time_in(query.after[0]), query.after[1]]
+        order = f"ORDER BY timestamp {direction}, correlation_id {direction} LIMIT ?"
+        return self.session.rows(f"{statement}{all_of(conditions)} {order}", (*params, query.limit + 1))
+
+    def count(self, where: CorrelationFilter) -> int:
+        """How many correlations match."""
+        conditions, params = self._conditions(where)
+        row = self.session.row(COUNT + all_of(conditions), params)
+        return row[0] if row else 0
+
+    def _conditions(self, f: CorrelationFilter) -> tuple[list[str], list[Any]]:
+        time = self.codec.maybe_time_in
+        before = "timestamp < ?" if f.time_to_exclusive else "timestamp <= ?"
+        conditions, params = given((
+            ("agent_occurrence_id = ?", f.occurrence_id), ("scope = ?", f.scope and f.scope.value),
+            ("timestamp >= ?", time(f.time_from)), (before, time(f.time_to)), ("task_id = ?", f.task_id),
+            ("thought_id = ?", f.thought_id), ("action_type = ?", f.action_type),
+            ("service_type = ?", f.service_type), ("status = ?", f.status and f.status.value),
+            ("channel_id = ?", f.channel_id), ("trace_id = ?", f.trace_id),
+            ("parent_correlation_id = ?", f.parent_correlation_id),
+        ))  # fmt: skip
+        names = (("correlation_type", f.types), ("metric_name", f.metric_names), ("log_level", f.log_levels))
+        for column, texts in names:
+            if texts:
+                conditions.append(f"{column} = ?" if len(texts) == 1 else f"{column} {{in_texts}}")
+                params.append(str(texts[0]) if len(texts) == 1 else self.codec.texts_in([str(text) for text in texts]))
+        for key, value in f.tags:
+            conditions.append("{has_tag}")
+            params += self.session.dialect.tag_params(key, value)
+        for column, members in (("resolution", f.resolutions), ("retention_policy", f.retention_policies)):
+            if members:
+                conditions.append(one_of(column, members))
+        return conditions, params
+
+    def delete(self, correlation_ids: Sequence[str]) -> int:
+        """Delete correlations."""
+        return self.session.run(DELETE, (self.codec.texts_in(correlation_ids),))
+
+    def delete_expired(self, now: datetime, limit: int) -> int:
+        """Delete some of the correlations that expired."""
+        with self.session.atomic():
+            ids = [row[0] for row in self.session.rows(EXPIRED, (self.codec.time_in(now), limit))]
+            return self.delete(ids) if ids else 0
+
+    def aggregate(self, query: AggregateQuery) -> list[AggregatePoint]:
+        """Values per bucket and group, computed by the database."""
+        conditions, params = self._conditions(query.where)
+        conditions.append("metric_name IS NOT NULL")
+        groups = [f"g{i}" for i in range(len(query.group_by))]
+        selected = ", ".join(["{bucket} AS b", *(f"{{tag}} AS {group}" for group in groups)])
+        keys = ", ".join(["b", *groups])
+        source = f"SELECT {selected}, {_AGGREGATED} FROM {{correlations}} c{all_of(conditions)}"
+        if query.function == "last":
+            place = f"row_number() OVER (PARTITION BY {keys} {NEWEST_FIRST}) AS newest"
+            source = f"SELECT {keys}, {_AGGREGATED}, {place} FROM ({source}) r"
+        order = ", ".join(["b", *(f"{group} IS NOT NULL, {group}" for group in groups)])
+        statement = (
+            f"SELECT {keys}, {AGGREGATES[query.function]}, {AGGREGATES['count']}, {COARSENESS} "
+            f"FROM ({source}) s GROUP BY {keys} ORDER BY {order}"
+        )
+        dialect = self.session.dialect
+        tags = [param for key in query.group_by for param in dialect.tag_key_params(key)]
+        rows = self.session.rows(statement, (*dialect.bucket_params(query.bucket), *tags, *params))
+        return [self._point(row) for row in rows]
+
+    def _point(self, row: Row) -> AggregatePoint:
+        start, *group, value, count, coarseness = row
+        resolution = _RESOLUTIONS[coarseness]
+        return AggregatePoint(self.codec.time_out(start), tuple(group), float(value), int(count), resolution)
+
+
+_AGGREGATED = (
+    "metric_value, sample_count, sample_sum, min_value, max_value, resolution, last_timestamp, timestamp, "
+    "correlation_id"
+)
+
+_METRIC_REST = ("metric_type", "labels", "mean_value", "percentiles", "metadata")
+_METRIC_DEFAULTS: Mapping[str, tuple[Any, ...]] = {
+    "metric_type": ("gauge",), "labels": ({},), "mean_value": (None,), "percentiles": ({},), "metadata": ({},),
+}  # fmt: skip
+_LOG_REST = ("logger_name", "module_name", "function_name", "line_number", "extra_fields", "metadata")
+
+
+def _read_metric(
+    name: str, value: float, unit: str | None, columns: tuple[Any, ...], rest: dict[str, Any]
+) -> MetricData:
+    low, high, sample_count, sample_sum, last_timestamp = columns
+    return MetricData.trusted(
+        {
+            "metric_name": name,
+            "metric_value": value,
+            "metric_unit": unit,
+            "metric_type": rest.get("metric_type", "gauge"),
+            "labels": rest.get("labels") or {},
+            "min_value": low,
+            "max_value": high,
+            "mean_value": rest.get("mean_value"),
+            "percentiles": rest.get("percentiles") or {},
+            "sample_count": sample_count,
+            "sample_sum": sample_sum,
+            "last_timestamp": last_timestamp,
+            "metadata": rest.get("metadata") or {},
+        }
+    )
+
+
+def _request_values(request: ServiceRequest | None) -> tuple[str | None, str | None, str | None]:
+    if request is None:
+        return (None, None, None)
+    return (request.task_id, request.thought_id, request.channel_id)

@@ -1,0 +1,170 @@
+"""The SQL of the graph's edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from ciris_store_core.errors import NotFound
+from ciris_store_core.models.enums import Direction, GraphScope
+from ciris_store_core.models.graph import Degree, EdgeAttributes, EdgeKey, EdgeQuery, GraphEdge, NodeKey
+from ciris_store_core.models.paging import Slice
+from ciris_store_core.stores.graph import GraphStore
+
+from .codec import object_out
+from .rows import Row, read_all, read_page
+from .statements import all_of, given
+
+if TYPE_CHECKING:
+    from .session import SqlSession
+
+COLUMNS = "source, target, relationship, scope, weight, attributes, metadata"
+
+# The ends are locked against deletion until the edge is stored, or an edge could be left without its node.
+PUT = f"""
+INSERT INTO {{graph_edges}} ({COLUMNS})
+SELECT ?, ?, ?, ?, ?, ?, ?
+FROM {{graph_nodes}} a, {{graph_nodes}} b
+WHERE a.id = ? AND a.scope = ? AND b.id = ? AND b.scope = ? {{share_lock}}
+ON CONFLICT (scope, source, target, relationship) DO UPDATE
+SET weight = excluded.weight, attributes = excluded.attributes, metadata = excluded.metadata
+"""
+
+GET = f"SELECT {COLUMNS} FROM {{graph_edges}} WHERE (scope, source, target, relationship) IN {{keys4}}"
+
+DELETE = "DELETE FROM {graph_edges} WHERE (scope, source, target, relationship) IN {keys4}"
+
+DELETE_OUT = "DELETE FROM {graph_edges} WHERE (source, scope) IN {keys2}"
+
+DELETE_IN = "DELETE FROM {graph_edges} WHERE (target, scope) IN {keys2}"
+
+FIND = f"SELECT {COLUMNS} FROM {{graph_edges}}"
+
+AFTER = "(scope, source, target, relationship) > (?, ?, ?, ?)"
+
+OUT = f"SELECT {COLUMNS} FROM {{graph_edges}} WHERE scope = ? AND source {{in_texts}}"
+
+IN = f"SELECT {COLUMNS} FROM {{graph_edges}} WHERE scope = ? AND target {{in_texts}}"
+
+DEGREES_OUT = "SELECT source AS id FROM {graph_edges} WHERE scope = ?"
+
+DEGREES_IN = "SELECT target AS id FROM {graph_edges} WHERE scope = ?"
+
+
+class SqlEdges(GraphStore):
+    """Edges in a table."""
+
+    def __init__(self, session: SqlSession) -> None:
+        """Part of that session."""
+        self.session = session
+        self.codec = session.codec
+
+    def read_edge(self, row: Row) -> GraphEdge:
+        """The edge of a row."""
+        source, target, relationship, scope, weight, attributes, metadata = row
+        return GraphEdge.trusted(
+            {
+                "source": source,
+                "target": target,
+                "relationship": relationship,
+                "scope": GraphScope(scope),
+                "weight": weight,
+                "attributes": EdgeAttributes(**from_json(attributes)),
+                "metadata": object_out(metadata),
+            }
+        )
+
+    def edge_values(self, edge: GraphEdge) -> tuple[Any, ...]:
+        """The values of an edge's row, in the order of ``COLUMNS``."""
+        return (
+            edge.source, edge.target, edge.relationship, edge.scope.value, edge.weight,
+            self.codec.json_in(edge.attributes), self.codec.object_in(edge.metadata),
+        )  # fmt: skip
+
+    def put_edges(self, edges: Sequence[GraphEdge]) -> None:
+        """Write edges whose ends exist."""
+        rows = [
+            (*self.edge_values(e), e.source, e.scope.value, e.target, e.scope.value)
+            for e in sorted(edges, key=lambda edge: edge.key)  # all callers lock in one order
+        ]
+        if len(rows) == 1:
+            self._check_stored(self.session.run(PUT, rows[0]), edges)
+        elif rows:
+            with self.session.atomic():
+                self._check_stored(self.session.run_many(PUT, rows), edges)
+
+    def _check_stored(self, stored: int, edges: Sequence[GraphEdge]) -> None:
+        if stored == len(edges):
+            return
+        ends = dict.fromkeys(NodeKey(end, edge.scope) for edge in edges for end in (edge.source, edge.target))
+        found = {node.key for node in self.get_nodes(list(ends), None)}
+        missing = [f"{key.id!r} in scope {key.scope}" for key in ends if key not in found]
+        raise NotFound(f"an edge needs both of its nodes; there is no {', '.join(missing[:3]) or 'such node any more'}")
+
+    def get_edges(self, keys: Sequence[EdgeKey]) -> list[GraphEdge]:
+        """Edges by key."""
+        if not keys:
+            return []
+        return read_all(self.session.rows(GET, (self._edge_keys(keys),)), self.read_edge, "edge")
+
+    def delete_edges(self, keys: Sequence[EdgeKey]) -> int:
+        """Delete edges."""
+        return self.session.run(DELETE, (self._edge_keys(keys),)) if keys else 0
+
+    def _edge_keys(self, keys: Sequence[EdgeKey]) -> Any:
+        return self.codec.json_in([[k.scope.value, k.source, k.target, k.relationship] for k in keys])
+
+    def delete_edges_of(self, keys: Sequence[NodeKey]) -> None:
+        """Delete every edge that touches one of the nodes."""
+        nodes = (self.codec.json_in([[key.id, key.scope.value] for key in keys]),)
+        self.session.run(DELETE_OUT, nodes)
+        self.session.run(DELETE_IN, nodes)
+
+    def list_edges(self, query: EdgeQuery) -> Slice[GraphEdge]:
+        """Edges by filter, by key."""
+        conditions, params = given((
+            ("scope = ?", query.scope and query.scope.value), ("source = ?", query.source),
+            ("target = ?", query.target), ("relationship = ?", query.relationship),
+        ))  # fmt: skip
+        if query.after is not None:
+            conditions.append(AFTER)
+            params += query.after
+        statement = f"{FIND}{all_of(conditions)} ORDER BY scope, source, target, relationship LIMIT ?"
+        rows = self.session.rows(statement, (*params, query.limit + 1))
+        return read_page(rows, self.read_edge, query.limit, lambda row: (row[3], row[0], row[1], row[2]))
+
+    def neighbours(
+        self, ids: Sequence[str], scope: GraphScope, direction: Direction, relationships: Sequence[str]
+    ) -> list[GraphEdge]:
+        """Edges that touch any of the nodes."""
+        if not ids:
+            return []
+        texts = self.codec.texts_in(ids)
+        kind, kinds = self._of_kind(relationships)
+        params = (scope.value, texts, *kinds)
+        statement = (OUT if direction is Direction.OUT else IN) + kind
+        if direction is Direction.BOTH:
+            # An edge between two of the nodes is found by its source and would be found again by its target.
+            statement = f"{OUT}{kind} UNION ALL {IN}{kind} AND NOT (source {{in_texts}})"
+            params = (*params, *params, texts)
+        return read_all(self.session.rows(statement, params), self.read_edge, "edge")
+
+    def _of_kind(self, relationships: Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+        if not relationships:
+            return "", ()
+        return " AND relationship {in_texts}", (self.codec.texts_in(relationships),)
+
+    def degrees(
+        self, scope: GraphScope, direction: Direction, relationships: Sequence[str], limit: int
+    ) -> list[Degree]:
+        """The nodes with the most edges, counted by the database."""
+        kind, kinds = self._of_kind(relationships)
+        sides = {Direction.OUT: [DEGREES_OUT], Direction.IN: [DEGREES_IN]}.get(direction, [DEGREES_OUT, DEGREES_IN])
+        ends = " UNION ALL ".join(side + kind for side in sides)
+        rows = self.session.rows(
+            f"SELECT id, count(*) FROM ({ends}) e GROUP BY id ORDER BY count(*) DESC, id LIMIT ?",
+            (*(scope.value, *kinds) * len(sides), limit),
+        )
+        return [Degree(*row) for row in rows]

@@ -1,0 +1,244 @@
+"""The SQL of the graph's nodes; edges are in the module beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from ciris_store_core.errors import InvalidArgument, Unavailable
+from ciris_store_core.models.enums import GraphScope, NodeType
+from ciris_store_core.models.graph import GraphNode, NodeKey, NodeQuery, NodeWrite
+from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.stores.merging import written
+
+from .codec import list_out, object_out
+from .edges import SqlEdges
+from .rows import Row, read_all, read_page
+from .statements import all_of, given
+
+if TYPE_CHECKING:
+    from .session import SqlSession
+
+MAX_JSON_BYTES = 16 * 2**20
+
+COLUMNS = (
+    "id, scope, type, attributes, version, revision, created_at, updated_by, updated_at, consent_stream, expires_at, "
+    "secret_refs, metadata"
+)
+
+INSERT = f"""
+INSERT INTO {{graph_nodes}} ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id, scope) DO NOTHING
+"""
+
+UPDATE = """
+UPDATE {graph_nodes} SET type = ?, attributes = ?, version = ?, revision = ?, created_at = ?, updated_by = ?,
+    updated_at = ?, consent_stream = ?, expires_at = ?, secret_refs = ?, metadata = ?
+WHERE id = ? AND scope = ?
+"""
+
+GET = f"SELECT {COLUMNS} FROM {{graph_nodes}} n WHERE id = ? AND scope = ?"
+
+GET_MANY = f"SELECT {COLUMNS} FROM {{graph_nodes}} n WHERE (id, scope) IN {{keys2}}"
+
+LIVE = " AND (expires_at IS NULL OR expires_at > ?)"
+
+FIND = f"SELECT {COLUMNS} FROM {{graph_nodes}} n"
+
+COUNT = "SELECT count(*) FROM {graph_nodes} n"
+
+# The scope's index gives the order; the first part of the condition lets it begin at the right place.
+AFTER = "updated_at <= ? AND (updated_at < ? OR (id, scope) > (?, ?))"
+
+ORDER = "ORDER BY updated_at DESC, id, scope"
+
+DELETE = "DELETE FROM {graph_nodes} WHERE id = ? AND scope = ?"
+
+DELETE_MANY = "DELETE FROM {graph_nodes} WHERE (id, scope) IN {keys2}"
+
+EXPIRED = "SELECT id, scope FROM {graph_nodes} WHERE expires_at <= ? ORDER BY expires_at LIMIT ? {for_update}"
+
+
+class SqlGraphStore(SqlEdges):
+    """Nodes and edges in two tables."""
+
+    def __init__(self, session: SqlSession) -> None:
+        """Part of that session."""
+        super().__init__(session)
+        self._read_node = self._node_mapper()
+
+    # --- rows and records ---------------------------------------------------------------------
+
+    def _node_mapper(self) -> Any:
+        time, maybe_time = self.codec.time_out, self.codec.maybe_time_out
+        scopes, types = GraphScope._value2member_map_, NodeType._value2member_map_
+
+        def read(row: Row) -> GraphNode:
+            (node_id, scope, node_type, attributes, version, revision, created_at, updated_by, updated_at,
+             consent_stream, expires_at, secret_refs, metadata) = row  # fmt: skip
+            return GraphNode.trusted(
+                {
+                    "id": node_id,
+                    "scope": scopes[scope],
+                    "type": types.get(node_type, node_type),
+                    "attributes": from_json(attributes),
+                    "version": version,
+                    "revision": revision,
+                    "created_at": time(created_at),
+                    "updated_by": updated_by,
+                    "updated_at": time(updated_at),
+                    "consent_stream": consent_stream,
+                    "expires_at": maybe_time(expires_at),
+                    "secret_refs": list_out(secret_refs),
+                    "metadata": object_out(metadata),
+                }
+            )
+
+        return read
+
+    def node_values(self, node: GraphNode) -> tuple[Any, ...]:
+        """The values of a node's row, in the order of ``COLUMNS``."""
+        codec = self.codec
+        return (
+            node.id, node.scope.value, str(node.type), self._attributes(node), node.version, node.revision,
+            codec.time_in(node.created_at), node.updated_by, codec.time_in(node.updated_at or node.created_at),
+            node.consent_stream, codec.maybe_time_in(node.expires_at), codec.object_in(node.secret_refs),
+            codec.object_in(node.metadata),
+        )  # fmt: skip
+
+    def _attributes(self, node: GraphNode) -> str:
+        text = self.codec.json_in(node.attributes)
+        if len(text) > MAX_JSON_BYTES // 4 and len(text.encode()) > MAX_JSON_BYTES:
+            raise too_large(node)
+        return text
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def put_nodes(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
+        """Write nodes: read and lock what is stored, merge, write."""
+        with self.session.atomic():
+            stored = self._locked([write.node.key for write in writes])
+            nodes = [written(write, stored.get(write.node.key), now) for write in writes]
+            values = [(self.node_values(node), node.key in stored) for node in nodes]
+            new = [row for row, exists in values if not exists]
+            if new and self.session.insert(INSERT, new) != len(new):
+                # A row that does not exist cannot be locked, so another caller may have inserted it since we looked.
+                raise Unavailable("another caller added one of the same nodes just now: run the transaction again")
+            old = [(*row[2:], *row[:2]) for row, exists in values if exists]
+            if old:
+                self.session.insert(UPDATE, old)
+            return nodes
+
+    def _locked(self, keys: Sequence[NodeKey]) -> dict[NodeKey, GraphNode]:
+        nodes = read_all(self._rows(keys, "{for_update}"), self._read_node, "node")
+        return {node.key: node for node in nodes}
+
+    def _rows(self, keys: Sequence[NodeKey], suffix: str, params: Sequence[Any] = ()) -> list[Row]:
+        if len(keys) == 1:
+            return self.session.rows(f"{GET} {suffix}", (*_text_key(keys[0]), *params))
+        return self.session.rows(f"{GET_MANY} {suffix}", (self.codec.json_in(_text_keys(keys)), *params))
+
+    def delete_nodes(self, keys: Sequence[NodeKey]) -> int:
+        """Delete nodes with their edges."""
+        if not keys:
+            return 0
+        with self.session.atomic():
+            # Nodes first: that waits for anyone who is adding an edge to them, and then their edges are all seen.
+            if len(keys) == 1:
+                gone = self.session.run(DELETE, _text_key(keys[0]))
+            else:
+                gone = self.session.run(DELETE_MANY, (self.codec.json_in(_text_keys(keys)),))
+            self.delete_edges_of(keys)
+            return gone
+
+    def delete_expired_nodes(self, now: datetime, limit: int) -> int:
+        """Delete some of the nodes that expired."""
+        with self.session.atomic():
+            rows = self.session.rows(EXPIRED, (self.codec.time_in(now), limit))
+            return self.delete_nodes([NodeKey(row[0], GraphScope(row[1])) for row in rows])
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def get_nodes(self, keys: Sequence[NodeKey], now: datetime | None) -> list[GraphNode]:
+        """Nodes by key."""
+        if not keys:
+            return []
+        rows = self._rows(keys, "") if now is None else self._rows(keys, LIVE, (self.codec.time_in(now),))
+        return read_all(rows, self._read_node, "node")
+
+    def list_nodes(self, query: NodeQuery) -> Slice[GraphNode]:
+        """Nodes by filter, newest first."""
+        conditions, params = self._conditions(query)
+        if query.after is not None:
+            moment = self.codec.time_in(query.after[0])
+            conditions.append(AFTER)
+            params += [moment, moment, query.after[1], query.after[2]]
+        statement, params = self._in_scopes(query, conditions, [*params, query.limit + 1])
+        rows = self.session.rows(statement, params)
+        return read_page(rows, self._read_node, query.limit, self._sort_key)
+
+    def _in_scopes(self, query: NodeQuery, conditions: list[str], params: list[Any]) -> tuple[str, list[Any]]:
+        # Every index of nodes begins with the scope. Without one, each scope is asked for its first rows by its index,
+        # and the database merges five short lists, at a cost that does not grow with the store.
+        scopes = [query.scope] if query.scope else list(GraphScope)
+        branches = [FIND + all_of([_scope_is(scope, query), *conditions]) + f" {ORDER} LIMIT ?" for scope in scopes]
+        if len(branches) == 1:
+            return branches[0], params
+        union = " UNION ALL ".join(f"SELECT {COLUMNS} FROM ({branch}) b{i}" for i, branch in enumerate(branches))
+        return f"{union} {ORDER} LIMIT ?", [*params * len(branches), query.limit + 1]
+
+    def count_nodes(self, query: NodeQuery) -> int:
+        """How many nodes match."""
+        conditions, params = self._conditions(query)
+        if query.scope:
+            conditions.append(_scope_is(query.scope, query))
+        row = self.session.row(COUNT + all_of(conditions), params)
+        return row[0] if row else 0
+
+    def _conditions(self, query: NodeQuery) -> tuple[list[str], list[Any]]:
+        time = self.codec.maybe_time_in
+        conditions, params = given((
+            ("type = ?", query.type), ("id >= ?", query.id_prefix), ("id < ?", _prefix_end(query.id_prefix)),
+            ("updated_at >= ?", time(query.updated_from)), ("updated_at <= ?", time(query.updated_to)),
+            ("(expires_at IS NULL OR expires_at > ?)", time(query.now)),
+        ))  # fmt: skip
+        for key, value in query.attributes:
+            conditions.append("{has_attribute}")
+            params += self.session.dialect.attribute_params(key, value)
+        return conditions, params
+
+    def _sort_key(self, row: Row) -> SortKey:
+        return (self.codec.time_out(row[8]), row[0], row[1])
+
+
+def too_large(node: GraphNode) -> InvalidArgument:
+    """The error for attributes that a write would make too large."""
+    return InvalidArgument(f"the attributes of node {node.id!r} would exceed 16 MiB: split the node, or remove keys")
+
+
+def _scope_is(scope: GraphScope, query: NodeQuery) -> str:
+    column = "{no_index}scope" if query.id_prefix else "scope"  # a prefix narrows more than any scope
+    return f"{column} = '{scope.value}'"
+
+
+def _text_key(key: NodeKey) -> tuple[str, str]:
+    return (key[0], key[1].value)
+
+
+def _text_keys(keys: Iterable[NodeKey]) -> list[tuple[str, str]]:
+    return [_text_key(key) for key in keys]
+
+
+def _prefix_end(prefix: str | None) -> str | None:
+    """The first text, in the order of UTF-8 bytes, after every text with that prefix; None if there is none."""
+    while prefix:
+        last = ord(prefix[-1]) + 1
+        if last == 0xD800:
+            last = 0xE000  # surrogates are no characters
+        if last <= 0x10FFFF:
+            return prefix[:-1] + chr(last)
+        prefix = prefix[:-1]
+    return None

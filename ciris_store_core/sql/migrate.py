@@ -1,0 +1,148 @@
+"""Migrations: numbered SQL files, each applied once, together with its record, in one transaction.
+
+A file's statements end with ``;`` at the end of a line and are separated by an empty line, so that they can be sent
+one by one, triggers included. Its first line says which programs may use the schema from then on::
+
+    -- oldest-program: 1
+
+A program's number is that of the newest migration it knows. A change that older programs can live with repeats the
+number of the file before; one that they cannot states its own, and they are refused with ``IncompatibleSchema``.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from ciris_store_core.errors import IncompatibleSchema, MigrationRequired
+
+if TYPE_CHECKING:
+    from .session import SqlSession
+
+log = logging.getLogger(__name__)
+
+_FILE = re.compile(r"(\d{3})_([a-z0-9_]+)\.sql")
+_OLDEST = re.compile(r"-- oldest-program: (\d+)\n")
+
+APPLIED = "SELECT version, name, applied_at, oldest_program FROM {schema_migrations} ORDER BY version"
+
+RECORD = "INSERT INTO {schema_migrations} (version, name, applied_at, oldest_program) VALUES (?, ?, ?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered file."""
+
+    version: int
+    name: str
+    oldest_program: int
+    statements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The record of an applied migration."""
+
+    version: int
+    name: str
+    applied_at: datetime
+    oldest_program: int
+
+
+def load_migrations(package: str) -> list[Migration]:
+    """The migrations in the folder ``migrations`` of a package, by number; raises ValueError for a malformed one."""
+    folder = resources.files(package) / "migrations"
+    files = sorted((file.name, file.read_text()) for file in folder.iterdir() if file.name.endswith(".sql"))
+    migrations = [parse_migration(name, text) for name, text in files]
+    if [m.version for m in migrations] != list(range(1, len(migrations) + 1)):
+        raise ValueError(f"the migrations of {package} are not numbered 001, 002, ... without gaps")
+    return migrations
+
+
+def parse_migration(name: str, text: str) -> Migration:
+    """A migration from its file's name and text."""
+    file, oldest = _FILE.fullmatch(name), _OLDEST.match(text)
+    if file is None or oldest is None:
+        raise ValueError(f"{name}: expected NNN_name.sql, beginning with the line '-- oldest-program: N'")
+    parts = re.split(r";\n\s*\n", text[oldest.end() :].strip() + "\n\n")
+    return Migration(int(file[1]), file[2], int(oldest[1]), tuple(part.strip() for part in parts if part.strip()))
+
+
+class Migrator(ABC):
+    """Brings one database to the newest schema. A backend says how to lock and how to look."""
+
+    def __init__(self, session: SqlSession, migrations: Sequence[Migration]) -> None:
+        """On a session of its own."""
+        self.session = session
+        self.migrations = migrations
+
+    @abstractmethod
+    def lock(self) -> None:
+        """Inside a transaction: wait, within bounds, until no other process migrates this database."""
+
+    @abstractmethod
+    def table_exists(self, table: str) -> bool:
+        """Whether the table is there, in the store's schema."""
+
+    def applied(self) -> list[Applied]:
+        """The migrations on record; none for an empty database. Raises MigrationRequired for another program's."""
+        if self.table_exists("service_correlations"):
+            raise MigrationRequired(
+                "this is a database of the original CIRIS engine, and was not touched: "
+                "make a new store from it with: ciris-store import-ciris OLD"
+            )
+        if not self.table_exists("schema_migrations"):
+            return []
+        time = self.session.codec.time_out
+        return [Applied(row[0], row[1], time(row[2]), row[3]) for row in self.session.rows(APPLIED)]
+
+    def pending(self) -> list[Migration]:
+        """The migrations that are still to be applied; raises IncompatibleSchema if this program is too old."""
+        applied = self.applied()
+        self._check_program(applied)
+        done = {record.version for record in applied}
+        return [migration for migration in self.migrations if migration.version not in done]
+
+    def _check_program(self, applied: Sequence[Applied]) -> None:
+        program = self.migrations[-1].version
+        oldest = max((record.oldest_program for record in applied), default=0)
+        if oldest > program:
+            raise IncompatibleSchema(
+                f"the database is at schema {applied[-1].version}, which programs older than {oldest} may not use, "
+                f"and this one is {program}: upgrade the backend's package"
+            )
+
+    def require_current(self) -> None:
+        """Raise MigrationRequired if anything is pending."""
+        pending = self.pending()
+        if pending:
+            names = ", ".join(f"{m.version:03}_{m.name}" for m in pending)
+            raise MigrationRequired(
+                f"the database lacks the migrations {names}: "
+                "run 'ciris-store migrate' with a role that may change tables"
+            )
+
+    def migrate(self) -> list[Migration]:
+        """Apply what is pending, one transaction each; returns what this call applied."""
+        done = []
+        for migration in self.pending():
+            with self.session.transaction(write=True):
+                self.lock()
+                # Another process may have been faster while this one waited for the lock.
+                if migration.version not in {record.version for record in self.applied()}:
+                    self._apply(migration)
+                    done.append(migration)
+        return done
+
+    def _apply(self, migration: Migration) -> None:
+        log.info("applying migration %03d_%s", migration.version, migration.name)
+        for statement in migration.statements:
+            self.session.run(statement)
+        now = self.session.codec.time_in(datetime.now(UTC))
+        self.session.run(RECORD, (migration.version, migration.name, now, migration.oldest_program))

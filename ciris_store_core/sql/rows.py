@@ -1,0 +1,58 @@
+"""From rows to pages of records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from ciris_store_core.errors import Corrupt
+from ciris_store_core.models.paging import Slice, SortKey, Unreadable
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError)
+"""What a row mapper raises for a stored row that no program of this contract can have written."""
+
+
+def read_all(rows: Sequence[Row], mapper: Callable[[Row], T], what: str) -> list[T]:
+    """The records of rows; one that cannot be read raises ``Corrupt``, naming its key."""
+    try:
+        return [mapper(row) for row in rows]
+    except UNREADABLE:
+        for row in rows:
+            _read(row, mapper, what)
+        raise
+
+
+def _read(row: Row, mapper: Callable[[Row], T], what: str) -> T:
+    try:
+        return mapper(row)
+    except UNREADABLE as error:
+        raise Corrupt(
+            f"the stored {what} {row[0]!r} cannot be read ({type(error).__name__}): "
+            "restore it from a backup, or delete it"
+        ) from error
+
+
+def read_page(
+    rows: Sequence[Row], mapper: Callable[[Row], T], limit: int, sort_key: Callable[[Row], SortKey]
+) -> Slice[T]:
+    """A page of up to ``limit`` records of rows, one more of which was asked for; unreadable rows are set apart."""
+    more = len(rows) > limit
+    rows = rows[:limit]
+    next_after = sort_key(rows[-1]) if more else None
+    try:
+        return Slice([mapper(row) for row in rows], next_after)
+    except UNREADABLE:
+        return _sorted_out(rows, mapper, next_after)
+
+
+def _sorted_out(rows: Sequence[Row], mapper: Callable[[Row], T], next_after: SortKey | None) -> Slice[T]:
+    page: Slice[T] = Slice([], next_after)
+    for row in rows:
+        try:
+            page.items.append(mapper(row))
+        except UNREADABLE as error:
+            page.unreadable.append(Unreadable(str(row[0]), f"{type(error).__name__}: the stored row cannot be read"))
+    return page

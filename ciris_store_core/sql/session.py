@@ -1,0 +1,230 @@
+"""One transaction on one connection, for every SQL backend that follows the DB-API.
+
+A session is made once per connection and used again for each transaction, so that nothing is built per call.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ciris_store_core.errors import StoreError, TransactionError
+from ciris_store_core.stores import Session
+
+from .audit import SqlAuditStore
+from .coordination import SqlCoordinationStore
+from .correlations import SqlCorrelationStore
+from .dialect import Dialect
+from .graph import SqlGraphStore
+from .secrets import SqlSecretStore
+from .tasks import SqlTaskStore
+from .thoughts import SqlThoughtStore
+
+Row = tuple[Any, ...]
+
+
+class SqlSession(Session):
+    """Runs the toolkit's statements on one connection. Backends say how to begin, commit and translate errors."""
+
+    graph_class: type[SqlGraphStore] = SqlGraphStore
+    correlations_class: type[SqlCorrelationStore] = SqlCorrelationStore
+    tasks_class: type[SqlTaskStore] = SqlTaskStore
+    thoughts_class: type[SqlThoughtStore] = SqlThoughtStore
+    coordination_class: type[SqlCoordinationStore] = SqlCoordinationStore
+    secrets_class: type[SqlSecretStore] = SqlSecretStore
+    audit_class: type[SqlAuditStore] = SqlAuditStore
+
+    driver_error: type[Exception]
+    """Root of the driver's exceptions."""
+
+    has_savepoints = True
+
+    broken = False
+    """Set when the connection cannot be used again."""
+
+    in_use = False
+    """Set while a transaction runs; the backend's own note."""
+
+    def __init__(self, cursor: Any, dialect: Dialect) -> None:
+        """Around one cursor, whose connection is in autocommit mode: BEGIN and COMMIT are sent from here."""
+        self.cursor = cursor
+        self.dialect = dialect
+        self.codec = dialect.codec
+        self._rendered = dialect.rendered
+        self._in_transaction = False
+        self._doomed: StoreError | None = None
+        self._depth = 0
+        self.graph = self.graph_class(self)
+        self.correlations = self.correlations_class(self)
+        self.tasks = self.tasks_class(self)
+        self.thoughts = self.thoughts_class(self)
+        self.coordination = self.coordination_class(self)
+        self.secrets = self.secrets_class(self)
+        self.audit = self.audit_class(self)
+
+    # --- what a backend says ------------------------------------------------------------------
+
+    @abstractmethod
+    def translate(self, error: Exception, *, committing: bool) -> StoreError:
+        """The store's error for one of the driver's."""
+
+    def begin(self, *, write: bool) -> None:
+        """Start a transaction."""
+        self._control("BEGIN")
+        self._in_transaction = True
+
+    # --- statements ---------------------------------------------------------------------------
+
+    def rows(self, statement: str, params: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a query."""
+        self._execute(statement, params)
+        return self.cursor.fetchall()  # type: ignore[no-any-return]
+
+    def row(self, statement: str, params: Sequence[Any] = ()) -> Row | None:
+        """The first row of a query, or None."""
+        self._execute(statement, params)
+        return self.cursor.fetchone()  # type: ignore[no-any-return]
+
+    def run(self, statement: str, params: Sequence[Any] = ()) -> int:
+        """How many rows a statement changed."""
+        self._execute(statement, params)
+        return self.cursor.rowcount  # type: ignore[no-any-return]
+
+    def run_many(self, statement: str, many: Sequence[Sequence[Any]]) -> int:
+        """How many rows a statement changed in all, run once for each set of values."""
+        self._check()
+        try:
+            self.cursor.executemany(self._rendered.get(statement) or self.dialect.render(statement), many)
+        except self.driver_error as error:
+            raise self._failed(error) from error
+        return self.cursor.rowcount  # type: ignore[no-any-return]
+
+    def insert(self, statement: str, many: Sequence[Sequence[Any]]) -> int:
+        """How many rows an INSERT ... ON CONFLICT DO NOTHING stored; one row or many."""
+        if len(many) == 1:
+            return self.run(statement, many[0])
+        return self.run_many(statement, many)
+
+    def _execute(self, statement: str, params: Sequence[Any]) -> None:
+        if self._doomed is not None:
+            self._check()
+        try:
+            self.cursor.execute(self._rendered.get(statement) or self.dialect.render(statement), params)
+        except self.driver_error as error:
+            raise self._failed(error) from error
+
+    def _control(self, text: str, *, committing: bool = False) -> None:
+        try:
+            self.cursor.execute(text)
+        except self.driver_error as error:
+            raise self.translate(error, committing=committing) from error
+
+    def _failed(self, error: Exception) -> StoreError:
+        # After a database error no one knows what the transaction still holds (some databases roll back all of it
+        # and would run the next statement on its own), so nothing more may run in it.
+        problem = self.translate(error, committing=not self._in_transaction)
+        if self._in_transaction:
+            self._doomed = problem
+        return problem
+
+    def _check(self) -> None:
+        if self._doomed is not None:
+            raise TransactionError(
+                "an earlier failure ended this transaction: leave its block and run it again as a whole"
+            ) from self._doomed
+
+    # --- transactions -------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self, *, write: bool) -> Iterator[None]:
+        """Commits at the end of the block; rolls back on any ``BaseException``."""
+        self.begin(write=write)
+        try:
+            yield
+        except BaseException as error:
+            self.end(error)
+            raise
+        self.end(None)
+
+    def end(self, error: BaseException | None) -> None:
+        """Commit, or roll back if the transaction's block raised, or was doomed, which is raised then."""
+        if error is not None:
+            self.rollback()
+        elif self._doomed is not None:
+            doomed = self._doomed
+            self.rollback()
+            raise TransactionError("an earlier failure ended this transaction: nothing of it was stored") from doomed
+        else:
+            self.commit()
+
+    def commit(self) -> None:
+        """End the transaction, keeping what it did."""
+        try:
+            self._control("COMMIT", committing=True)
+        except StoreError:
+            self.rollback()
+            raise
+        self._reset()
+
+    def rollback(self) -> None:
+        """End the transaction, undoing what it did. Never raises: the connection is dropped if it cannot."""
+        try:
+            self._control("ROLLBACK")
+        except StoreError:
+            self.broken = True
+        self._reset()
+
+    def _reset(self) -> None:
+        self._in_transaction = False
+        self._doomed = None
+        self._depth = 0
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part that is undone alone [cap: savepoints]."""
+        self._check()
+        if not self.has_savepoints:
+            with self._dooming():
+                yield
+            return
+        self._depth += 1
+        name = f"s{self._depth}"
+        self._control(f"SAVEPOINT {name}")
+        try:
+            yield
+            self._check()
+        except BaseException:
+            self._undo_to(name)
+            raise
+        else:
+            self._control(f"RELEASE SAVEPOINT {name}")
+        finally:
+            self._depth = max(0, self._depth - 1)
+
+    def _undo_to(self, name: str) -> None:
+        try:
+            self._control(f"ROLLBACK TO SAVEPOINT {name}")
+            self._control(f"RELEASE SAVEPOINT {name}")
+        except StoreError as problem:
+            self._doomed = problem  # the whole transaction is gone, or the connection
+        else:
+            self._doomed = None
+
+    @contextmanager
+    def _dooming(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._doomed = error if isinstance(error, StoreError) else TransactionError("a nested part failed")
+            raise
+
+    @contextmanager
+    def atomic(self) -> Iterator[None]:
+        """For a call that takes several statements: all of them or none.
+
+        Outside a transaction it is one of its own; inside, a savepoint, so that a failing call writes nothing.
+        """
+        with self.savepoint() if self._in_transaction else self.transaction(write=True):
+            yield

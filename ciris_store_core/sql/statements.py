@@ -1,0 +1,44 @@
+"""Small pieces that the statements of several aggregates share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ciris_store_core.errors import Conflict
+
+if TYPE_CHECKING:
+    from .session import SqlSession
+
+
+def all_of(conditions: Sequence[str]) -> str:
+    """The WHERE clause of conditions that must all hold."""
+    return " WHERE " + " AND ".join(conditions) if conditions else ""
+
+
+def one_of(column: str, members: Iterable[Any]) -> str:
+    """A test for members of a closed enum, spelled out so that partial indexes apply."""
+    return f"{column} IN ({', '.join(repr(str(member.value)) for member in members)})"
+
+
+def given(pairs: Iterable[tuple[str, Any]]) -> tuple[list[str], list[Any]]:
+    """The conditions whose value is not None, and those values."""
+    present = [(condition, value) for condition, value in pairs if value is not None]
+    return [condition for condition, _ in present], [value for _, value in present]
+
+
+def add_new(session: SqlSession, insert: str, existing: str, what: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows whose first column is their id; one that exists is a Conflict, and nothing is written.
+
+    ``insert`` does nothing for a row that exists, so that no database error ends the caller's transaction.
+    """
+    if len(rows) == 1:
+        if session.run(insert, rows[0]) == 0:
+            raise Conflict(f"{what} {rows[0][0]!r} exists")
+    elif rows:
+        with session.atomic():
+            found = session.rows(existing, (session.codec.texts_in([row[0] for row in rows]),))
+            if found:
+                raise Conflict(f"{what} exists: " + ", ".join(repr(row[0]) for row in found))
+            if session.insert(insert, rows) != len(rows):
+                raise Conflict(f"another caller added one of the same {what}s just now")

@@ -1,0 +1,380 @@
+"""The SQL of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ciris_store_core.errors import StaleFence
+from ciris_store_core.models.enums import TaskStatus
+from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.models.tasks import Task, TaskChanges, TaskContext, TaskOutcome, TaskQuery
+from ciris_store_core.stores.tasks import TaskStore
+
+from .codec import object_out
+from .rows import Row, read_all, read_page
+from .statements import add_new, all_of, given, one_of
+
+if TYPE_CHECKING:
+    from .session import SqlSession
+
+COLUMNS = (
+    "task_id, channel_id, description, agent_occurrence_id, status, priority, created_at, updated_at, created_by, "
+    "parent_task_id, context, outcome, signed_by, signature, signed_at, updated_info_available, "
+    "updated_info_content, claimed_by, claimed_at, claimed_from, fence, shared_type, metadata"
+)
+
+ADD = f"""
+INSERT INTO {{tasks}} ({COLUMNS}, correlation_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (task_id) DO NOTHING
+"""
+
+GET = f"SELECT {COLUMNS} FROM {{tasks}} WHERE task_id = ?"
+
+GET_MANY = f"SELECT {COLUMNS} FROM {{tasks}} WHERE task_id {{in_texts}}"
+
+FIND = f"SELECT {COLUMNS} FROM {{tasks}} t"
+
+COUNT = "SELECT count(*) FROM {tasks} t"
+
+COUNT_BY_STATUS = "SELECT status, count(*) FROM {tasks} WHERE agent_occurrence_id = ? GROUP BY status"
+
+COUNT_BY_STATUS_OF_ALL = "SELECT status, count(*) FROM {tasks} GROUP BY status"
+
+EXISTING = "SELECT task_id FROM {tasks} WHERE task_id {in_texts} ORDER BY task_id LIMIT 3"
+
+FENCE = "SELECT fence FROM {tasks} WHERE task_id = ?"
+
+# Only a locked row is sure to keep its owner until the caller commits what it writes on the strength of it.
+HOLD = "SELECT fence FROM {tasks} WHERE task_id = ? {share_lock}"
+
+TREE = """
+WITH RECURSIVE tree (task_id) AS (
+    SELECT task_id FROM {tasks} WHERE task_id {in_texts}
+    UNION
+    SELECT child.task_id FROM {tasks} child JOIN tree ON child.parent_task_id = tree.task_id
+)
+SELECT task_id FROM tree
+"""
+
+DELETE = "DELETE FROM {tasks} WHERE task_id {in_texts}"
+
+DELETE_THOUGHTS = "DELETE FROM {thoughts} WHERE source_task_id {in_texts}"
+
+CLAIMABLE = """
+SELECT task_id FROM {tasks}
+WHERE agent_occurrence_id = ? AND status = 'pending'
+ORDER BY priority DESC, created_at, task_id
+LIMIT ? {skip_locked}
+"""
+
+CLAIM = """
+UPDATE {tasks}
+SET agent_occurrence_id = ?, status = 'active', claimed_by = ?, claimed_at = ?, claimed_from = ?, updated_at = ?,
+    fence = fence + 1
+WHERE task_id {in_texts} AND agent_occurrence_id = ? AND status = 'pending'
+"""
+
+MOVE_UNFINISHED_THOUGHTS = """
+UPDATE {thoughts} SET agent_occurrence_id = ?, updated_at = ?
+WHERE source_task_id {in_texts} AND agent_occurrence_id = ? AND status IN ('pending', 'processing')
+"""
+
+GIVE_BACK_THOUGHTS = """
+UPDATE {thoughts} SET agent_occurrence_id = ?, status = 'pending', updated_at = ?
+WHERE source_task_id {in_texts} AND agent_occurrence_id = ? AND status IN ('pending', 'processing')
+"""
+
+CLAIMED_BY = """
+SELECT task_id, agent_occurrence_id, claimed_from FROM {tasks}
+WHERE agent_occurrence_id = ? AND claimed_from IS NOT NULL AND status IN ('pending', 'active')
+ORDER BY claimed_at, task_id
+LIMIT ? {skip_locked}
+"""
+
+CLAIMED_BY_THE_DEAD = """
+SELECT task_id, agent_occurrence_id, claimed_from FROM {tasks}
+WHERE claimed_from IS NOT NULL AND status IN ('pending', 'active')
+    AND agent_occurrence_id NOT IN (SELECT occurrence_id FROM {occurrences} WHERE expires_at > ?)
+ORDER BY claimed_at, task_id
+LIMIT ? {skip_locked}
+"""
+
+GIVE_BACK = """
+UPDATE {tasks}
+SET agent_occurrence_id = claimed_from, status = 'pending', claimed_by = NULL, claimed_at = NULL,
+    claimed_from = NULL, fence = fence + 1, updated_at = ?
+WHERE task_id {in_texts}
+"""
+
+TRANSFER = """
+UPDATE {tasks} SET agent_occurrence_id = ?, updated_at = ?, fence = fence + 1
+WHERE task_id {in_texts} AND agent_occurrence_id = ?
+"""
+
+ORPHANED = """
+parent_task_id IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM {tasks} p WHERE p.task_id = t.parent_task_id AND p.status <> 'failed')
+"""
+
+OWNER_DEAD = "t.agent_occurrence_id NOT IN (SELECT occurrence_id FROM {occurrences} WHERE expires_at > ?)"
+
+WITHOUT_THOUGHTS = "NOT EXISTS (SELECT 1 FROM {thoughts} h WHERE h.source_task_id = t.task_id)"
+
+# Order and the condition that continues after a row. Tuples cannot be compared where directions differ; then the first
+# part lets an index begin at the right place.
+ORDERS: Mapping[str, tuple[str, str]] = {
+    "created": ("created_at, task_id", "(created_at, task_id) > (?, ?)"),
+    "priority": (
+        "priority DESC, created_at, task_id",
+        "priority <= ? AND (priority < ? OR (created_at, task_id) > (?, ?))",
+    ),
+    "updated_desc": ("updated_at DESC, task_id", "updated_at <= ? AND (updated_at < ? OR task_id > ?)"),
+}
+
+_JSON_FIELDS = frozenset({"metadata"})
+_MODEL_FIELDS = frozenset({"context", "outcome"})
+_TIME_FIELDS = frozenset({"updated_at", "signed_at"})
+
+
+class SqlTaskStore(TaskStore):
+    """Tasks in a table."""
+
+    def __init__(self, session: SqlSession) -> None:
+        """Part of that session."""
+        self.session = session
+        self.codec = session.codec
+        self._read = self._mapper()
+
+    # --- rows and records ---------------------------------------------------------------------
+
+    def _mapper(self) -> Any:
+        time, maybe_time = self.codec.time_out, self.codec.maybe_time_out
+        statuses = TaskStatus._value2member_map_
+
+        def read(row: Row) -> Task:
+            (task_id, channel_id, description, owner, status, priority, created_at, updated_at, created_by,
+             parent_task_id, context, outcome, signed_by, signature, signed_at, info_available, info_content,
+             claimed_by, claimed_at, claimed_from, fence, shared_type, metadata) = row  # fmt: skip
+            return Task.trusted(
+                {
+                    "task_id": task_id,
+                    "channel_id": channel_id,
+                    "description": description,
+                    "agent_occurrence_id": owner,
+                    "status": statuses[status],
+                    "priority": priority,
+                    "created_at": time(created_at),
+                    "updated_at": time(updated_at),
+                    "created_by": created_by,
+                    "parent_task_id": parent_task_id,
+                    "context": None if context is None else TaskContext.from_json(context),
+                    "outcome": None if outcome is None else TaskOutcome.from_json(outcome),
+                    "signed_by": signed_by,
+                    "signature": signature,
+                    "signed_at": maybe_time(signed_at),
+                    "updated_info_available": bool(info_available),
+                    "updated_info_content": info_content,
+                    "claimed_by": claimed_by,
+                    "claimed_at": maybe_time(claimed_at),
+                    "claimed_from": claimed_from,
+                    "fence": fence,
+                    "shared_type": shared_type,
+                    "metadata": object_out(metadata),
+                }
+            )
+
+        return read
+
+    def _values(self, task: Task) -> tuple[Any, ...]:
+        codec = self.codec
+        return (
+            task.task_id, task.channel_id, task.description, task.agent_occurrence_id, task.status.value, task.priority,
+            codec.time_in(task.created_at), codec.time_in(task.updated_at), task.created_by, task.parent_task_id,
+            codec.maybe_json_in(task.context), codec.maybe_json_in(task.outcome), task.signed_by, task.signature,
+            codec.maybe_time_in(task.signed_at), task.updated_info_available, task.updated_info_content,
+            task.claimed_by, codec.maybe_time_in(task.claimed_at), task.claimed_from, task.fence, task.shared_type,
+            codec.object_in(task.metadata), _correlation_id(task.context),
+        )  # fmt: skip
+
+    def _change(self, field: str, value: Any) -> Any:
+        if field in _TIME_FIELDS:
+            return self.codec.maybe_time_in(value)
+        if field in _MODEL_FIELDS:
+            return self.codec.maybe_json_in(value)
+        if field in _JSON_FIELDS:
+            return self.codec.object_in(value)
+        return value.value if field == "status" else value
+
+    # --- the contract -------------------------------------------------------------------------
+
+    def add(self, tasks: Sequence[Task]) -> None:
+        """Store new tasks; an existing id is a Conflict."""
+        add_new(self.session, ADD, EXISTING, "task", [self._values(task) for task in tasks])
+
+    def add_or_get(self, task: Task) -> tuple[Task, bool]:
+        """Store the task unless its id exists."""
+        with self.session.atomic():
+            while True:
+                if self.session.run(ADD, self._values(task)) == 1:
+                    return task, True
+                # None: the row that stood in the way was deleted in between, so the place is free again.
+                stored = self.get((task.task_id,), None)
+                if stored:
+                    return stored[0], False
+
+    def get(self, task_ids: Sequence[str], occurrence_id: str | None) -> list[Task]:
+        """Tasks by id."""
+        if len(task_ids) == 1:
+            rows = self.session.rows(GET, (task_ids[0],))
+        else:
+            rows = self.session.rows(GET_MANY, (self.codec.texts_in(task_ids),))
+        tasks = read_all(rows, self._read, "task")
+        return tasks if occurrence_id is None else [t for t in tasks if t.agent_occurrence_id == occurrence_id]
+
+    def update(self, task_id: str, changes: TaskChanges, occurrence_id: str | None, fence: int | None) -> bool:
+        """Change some fields."""
+        columns = sorted(changes)
+        params = [self._change(column, changes[column]) for column in columns]
+        assignments = ", ".join(f"{column} = ?" for column in columns)
+        if "context" in changes:
+            assignments += ", correlation_id = ?"
+            params.append(_correlation_id(changes["context"]))
+        params.append(task_id)
+        conditions = "task_id = ?"
+        for column, value in (("agent_occurrence_id", occurrence_id), ("fence", fence)):
+            if value is not None:
+                conditions += f" AND {column} = ?"
+                params.append(value)
+        if self.session.run(f"UPDATE {{tasks}} SET {assignments} WHERE {conditions}", params) > 0:
+            return True
+        if fence is not None:
+            self._check_fence(self.session.row(FENCE, (task_id,)), task_id, fence)
+        return False
+
+    def hold(self, task_id: str, fence: int) -> None:
+        """Lock the task's owner, or raise StaleFence."""
+        row = self.session.row(HOLD, (task_id,))
+        if row is None:
+            raise StaleFence(f"task {task_id!r} is gone: stop working on it")
+        self._check_fence(row, task_id, fence)
+
+    def _check_fence(self, row: Row | None, task_id: str, fence: int) -> None:
+        if row is not None and row[0] != fence:
+            raise StaleFence(
+                f"task {task_id!r} has another owner by now (fence {row[0]}, not {fence}): stop working on it"
+            )
+
+    def find(self, query: TaskQuery) -> Slice[Task]:
+        """Tasks by filter, in one of three orders."""
+        conditions, params = self._conditions(query)
+        order, continues = ORDERS[query.order]
+        if query.after is not None:
+            conditions.append(continues)
+            params += self._position(query.order, query.after)
+        statement = f"{FIND}{all_of(conditions)} ORDER BY {order} LIMIT ?"
+        rows = self.session.rows(statement, (*params, query.limit + 1))
+        return read_page(rows, self._read, query.limit, lambda row: self._sort_key(query.order, row))
+
+    def count(self, query: TaskQuery) -> int:
+        """How many tasks match."""
+        conditions, params = self._conditions(query)
+        row = self.session.row(COUNT + all_of(conditions), params)
+        return row[0] if row else 0
+
+    def _conditions(self, query: TaskQuery) -> tuple[list[str], list[Any]]:
+        conditions, params = given((
+            ("t.agent_occurrence_id = ?", query.occurrence_id), ("channel_id = ?", query.channel_id),
+            ("parent_task_id = ?", query.parent_task_id), ("shared_type = ?", query.shared_type),
+            ("correlation_id = ?", query.correlation_id),
+            ("created_at >= ?", self.codec.maybe_time_in(query.created_from)),
+            ("t.updated_at <= ?", self.codec.maybe_time_in(query.updated_to)),
+            (OWNER_DEAD, self.codec.maybe_time_in(query.owner_dead_at)),
+        ))  # fmt: skip
+        if query.statuses:
+            conditions.append(one_of("status", query.statuses))
+        flags = (
+            (query.only_shared, "shared_type IS NOT NULL"),
+            (query.orphaned, ORPHANED),
+            (query.needs_seed_thought, WITHOUT_THOUGHTS),
+        )
+        return conditions + [condition for flag, condition in flags if flag], params
+
+    def _position(self, order: str, after: SortKey) -> list[Any]:
+        time = self.codec.time_in
+        if order == "priority":
+            return [after[0], after[0], time(after[1]), after[2]]
+        moment = time(after[0])
+        return [moment, after[1]] if order == "created" else [moment, moment, after[1]]
+
+    def _sort_key(self, order: str, row: Row) -> SortKey:
+        time = self.codec.time_out
+        if order == "priority":
+            return (row[5], time(row[6]), row[0])
+        return (time(row[6] if order == "created" else row[7]), row[0])
+
+    def count_by_status(self, occurrence_id: str | None) -> Mapping[TaskStatus, int]:
+        """Counts per status."""
+        if occurrence_id is None:
+            rows = self.session.rows(COUNT_BY_STATUS_OF_ALL)
+        else:
+            rows = self.session.rows(COUNT_BY_STATUS, (occurrence_id,))
+        return {TaskStatus(status): count for status, count in rows}
+
+    def delete(self, task_ids: Sequence[str]) -> int:
+        """Delete tasks, their descendants and the thoughts of all of them."""
+        with self.session.atomic():
+            tree = [row[0] for row in self.session.rows(TREE, (self.codec.texts_in(task_ids),))]
+            if not tree:
+                return 0
+            ids = (self.codec.texts_in(tree),)
+            self.session.run(DELETE_THOUGHTS, ids)
+            return self.session.run(DELETE, ids)
+
+    def claim_next(self, worker: str, pool: str, limit: int, now: datetime) -> list[Task]:
+        """Take pending tasks of the pool."""
+        moment = self.codec.time_in(now)
+        with self.session.atomic():
+            ids = [row[0] for row in self.session.rows(CLAIMABLE, (pool, limit))]
+            if not ids:
+                return []
+            texts = self.codec.texts_in(ids)
+            self.session.run(CLAIM, (worker, worker, moment, pool, moment, texts, pool))
+            self.session.run(MOVE_UNFINISHED_THOUGHTS, (worker, moment, texts, pool))
+            return self._in_order(ids)
+
+    def give_back(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
+        """Return claimed, unfinished tasks to their pools."""
+        moment = self.codec.time_in(now)
+        with self.session.atomic():
+            if owner is None:
+                rows = self.session.rows(CLAIMED_BY_THE_DEAD, (moment, limit))
+            else:
+                rows = self.session.rows(CLAIMED_BY, (owner, limit))
+            if not rows:
+                return []
+            self.session.run(GIVE_BACK, (moment, self.codec.texts_in([row[0] for row in rows])))
+            self._give_back_thoughts(rows, moment)
+            return self._in_order([row[0] for row in rows])
+
+    def _give_back_thoughts(self, rows: Sequence[Row], moment: Any) -> None:
+        moves: dict[tuple[str, str], list[str]] = {}
+        for task_id, owner, pool in rows:
+            moves.setdefault((owner, pool), []).append(task_id)
+        for (owner, pool), ids in moves.items():
+            self.session.run(GIVE_BACK_THOUGHTS, (pool, moment, self.codec.texts_in(ids), owner))
+
+    def _in_order(self, task_ids: Sequence[str]) -> list[Task]:
+        by_id = {task.task_id: task for task in self.get(task_ids, None)}
+        return [by_id[task_id] for task_id in task_ids]
+
+    def transfer(self, task_ids: Sequence[str], from_owner: str, to_owner: str, now: datetime) -> int:
+        """Change the owner, once."""
+        moment = self.codec.time_in(now)
+        return self.session.run(TRANSFER, (to_owner, moment, self.codec.texts_in(task_ids), from_owner))
+
+
+def _correlation_id(context: TaskContext | None) -> str | None:
+    return None if context is None else context.correlation_id

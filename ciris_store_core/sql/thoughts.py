@@ -1,0 +1,242 @@
+"""The SQL of thoughts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from ciris_store_core.models.enums import ThoughtStatus, ThoughtType
+from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.models.thoughts import FinalAction, Thought, ThoughtChanges, ThoughtQuery
+from ciris_store_core.stores.thoughts import ThoughtSelector, ThoughtStore
+
+from .codec import object_out
+from .rows import Row, read_all, read_page
+from .statements import add_new, all_of, given, one_of
+
+if TYPE_CHECKING:
+    from .session import SqlSession
+
+COLUMNS = (
+    "thought_id, source_task_id, content, agent_occurrence_id, channel_id, thought_type, status, created_at, "
+    "updated_at, round_number, context, thought_depth, escalation_level, retry_count, ponder_notes, "
+    "parent_thought_id, final_action, metadata"
+)
+
+ADD = f"""
+INSERT INTO {{thoughts}} ({COLUMNS})
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (thought_id) DO NOTHING
+"""
+
+GET = f"SELECT {COLUMNS} FROM {{thoughts}} WHERE thought_id = ?"
+
+GET_MANY = f"SELECT {COLUMNS} FROM {{thoughts}} WHERE thought_id {{in_texts}}"
+
+FIND = f"SELECT {COLUMNS} FROM {{thoughts}} h"
+
+COUNT = "SELECT count(*) FROM {thoughts} h"
+
+COUNT_BY_STATUS = "SELECT status, count(*) FROM {thoughts} WHERE agent_occurrence_id = ? GROUP BY status"
+
+COUNT_BY_STATUS_OF_ALL = "SELECT status, count(*) FROM {thoughts} GROUP BY status"
+
+EXISTING = "SELECT thought_id FROM {thoughts} WHERE thought_id {in_texts} ORDER BY thought_id LIMIT 3"
+
+RETRY = """
+UPDATE {thoughts} SET status = 'pending', retry_count = retry_count + 1, updated_at = ?
+WHERE thought_id = ? AND status = 'failed' AND retry_count < ?
+"""
+
+ESCALATE = "UPDATE {thoughts} SET escalation_level = escalation_level + 1, updated_at = ? WHERE thought_id = ?"
+
+DELETE = "DELETE FROM {thoughts} WHERE thought_id {in_texts}"
+
+TRANSFER = """
+UPDATE {thoughts} SET agent_occurrence_id = ?, updated_at = ?
+WHERE thought_id {in_texts} AND agent_occurrence_id = ?
+"""
+
+TRANSFER_OF_TASK = """
+UPDATE {thoughts} SET agent_occurrence_id = ?, updated_at = ?
+WHERE source_task_id = ? AND agent_occurrence_id = ?
+"""
+
+OF_ACTIVE_TASK = """
+EXISTS (SELECT 1 FROM {tasks} t WHERE t.task_id = h.source_task_id AND t.status = 'active'
+        AND t.agent_occurrence_id = h.agent_occurrence_id)
+"""
+
+ORPHANED = "NOT EXISTS (SELECT 1 FROM {tasks} t WHERE t.task_id = h.source_task_id)"
+
+OWNER_DEAD = "h.agent_occurrence_id NOT IN (SELECT occurrence_id FROM {occurrences} WHERE expires_at > ?)"
+
+ORDERS: Mapping[str, tuple[str, str]] = {
+    "created": ("created_at, thought_id", "(created_at, thought_id) > (?, ?)"),
+    "updated_desc": ("updated_at DESC, thought_id", "updated_at <= ? AND (updated_at < ? OR thought_id > ?)"),
+}
+
+_JSON_FIELDS = frozenset({"metadata"})
+_NULLABLE_JSON_FIELDS = frozenset({"context", "ponder_notes"})
+_ENUM_FIELDS = frozenset({"status", "thought_type"})
+
+
+class SqlThoughtStore(ThoughtStore):
+    """Thoughts in a table."""
+
+    def __init__(self, session: SqlSession) -> None:
+        """Part of that session."""
+        self.session = session
+        self.codec = session.codec
+        self._read = self._mapper()
+
+    # --- rows and records ---------------------------------------------------------------------
+
+    def _mapper(self) -> Any:
+        time = self.codec.time_out
+        statuses, types = ThoughtStatus._value2member_map_, ThoughtType._value2member_map_
+
+        def read(row: Row) -> Thought:
+            (thought_id, source_task_id, content, owner, channel_id, thought_type, status, created_at, updated_at,
+             round_number, context, depth, escalation, retries, notes, parent_id, final_action,
+             metadata) = row  # fmt: skip
+            return Thought.trusted(
+                {
+                    "thought_id": thought_id,
+                    "source_task_id": source_task_id,
+                    "content": content,
+                    "agent_occurrence_id": owner,
+                    "channel_id": channel_id,
+                    "thought_type": types[thought_type],
+                    "status": statuses[status],
+                    "created_at": time(created_at),
+                    "updated_at": time(updated_at),
+                    "round_number": round_number,
+                    "context": None if context is None else from_json(context),
+                    "thought_depth": depth,
+                    "escalation_level": escalation,
+                    "retry_count": retries,
+                    "ponder_notes": None if notes is None else from_json(notes),
+                    "parent_thought_id": parent_id,
+                    "final_action": None if final_action is None else FinalAction.from_json(final_action),
+                    "metadata": object_out(metadata),
+                }
+            )
+
+        return read
+
+    def _values(self, thought: Thought) -> tuple[Any, ...]:
+        codec = self.codec
+        return (
+            thought.thought_id, thought.source_task_id, thought.content, thought.agent_occurrence_id,
+            thought.channel_id, thought.thought_type.value, thought.status.value, codec.time_in(thought.created_at),
+            codec.time_in(thought.updated_at), thought.round_number, codec.maybe_json_in(thought.context),
+            thought.thought_depth, thought.escalation_level, thought.retry_count,
+            codec.maybe_json_in(thought.ponder_notes), thought.parent_thought_id,
+            codec.maybe_json_in(thought.final_action), codec.object_in(thought.metadata),
+        )  # fmt: skip
+
+    def _change(self, field: str, value: Any) -> Any:
+        if field == "updated_at":
+            return self.codec.time_in(value)
+        if field in _NULLABLE_JSON_FIELDS or field == "final_action":
+            return self.codec.maybe_json_in(value)
+        if field in _JSON_FIELDS:
+            return self.codec.object_in(value)
+        return value.value if field in _ENUM_FIELDS else value
+
+    # --- the contract -------------------------------------------------------------------------
+
+    def add(self, thoughts: Sequence[Thought]) -> None:
+        """Store new thoughts; an existing id is a Conflict."""
+        add_new(self.session, ADD, EXISTING, "thought", [self._values(thought) for thought in thoughts])
+
+    def get(self, thought_ids: Sequence[str], occurrence_id: str | None) -> list[Thought]:
+        """Thoughts by id."""
+        if len(thought_ids) == 1:
+            rows = self.session.rows(GET, (thought_ids[0],))
+        else:
+            rows = self.session.rows(GET_MANY, (self.codec.texts_in(thought_ids),))
+        thoughts = read_all(rows, self._read, "thought")
+        return thoughts if occurrence_id is None else [t for t in thoughts if t.agent_occurrence_id == occurrence_id]
+
+    def update(self, thought_id: str, changes: ThoughtChanges, occurrence_id: str | None) -> bool:
+        """Change some fields."""
+        columns = sorted(changes)
+        params = [self._change(column, changes[column]) for column in columns]
+        assignments = ", ".join(f"{column} = ?" for column in columns)
+        statement = f"UPDATE {{thoughts}} SET {assignments} WHERE thought_id = ?"
+        return self._run_on(statement, [*params, thought_id], occurrence_id)
+
+    def retry(self, thought_id: str, occurrence_id: str | None, max_retries: int, now: datetime) -> bool:
+        """Move a failed thought back to pending, up to a number of times."""
+        return self._run_on(RETRY, [self.codec.time_in(now), thought_id, max_retries], occurrence_id)
+
+    def escalate(self, thought_id: str, occurrence_id: str | None, now: datetime) -> bool:
+        """Count an escalation."""
+        return self._run_on(ESCALATE, [self.codec.time_in(now), thought_id], occurrence_id)
+
+    def _run_on(self, statement: str, params: list[Any], occurrence_id: str | None) -> bool:
+        if occurrence_id is not None:
+            statement += " AND agent_occurrence_id = ?"
+            params.append(occurrence_id)
+        return self.session.run(statement, params) > 0
+
+    def find(self, query: ThoughtQuery) -> Slice[Thought]:
+        """Thoughts by filter."""
+        conditions, params = self._conditions(query)
+        order, continues = ORDERS[query.order]
+        if query.after is not None:
+            moment = self.codec.time_in(query.after[0])
+            conditions.append(continues)
+            params += [moment, query.after[1]] if query.order == "created" else [moment, moment, query.after[1]]
+        statement = f"{FIND}{all_of(conditions)} ORDER BY {order} LIMIT ?"
+        rows = self.session.rows(statement, (*params, query.limit + 1))
+        return read_page(rows, self._read, query.limit, lambda row: self._sort_key(query.order, row))
+
+    def _sort_key(self, order: str, row: Row) -> SortKey:
+        return (self.codec.time_out(row[7] if order == "created" else row[8]), row[0])
+
+    def count(self, query: ThoughtQuery) -> int:
+        """How many thoughts match."""
+        conditions, params = self._conditions(query)
+        row = self.session.row(COUNT + all_of(conditions), params)
+        return row[0] if row else 0
+
+    def _conditions(self, query: ThoughtQuery) -> tuple[list[str], list[Any]]:
+        conditions, params = given((
+            ("h.agent_occurrence_id = ?", query.occurrence_id), ("source_task_id = ?", query.source_task_id),
+            ("parent_thought_id = ?", query.parent_thought_id),
+            ("created_at >= ?", self.codec.maybe_time_in(query.created_from)),
+            ("updated_at <= ?", self.codec.maybe_time_in(query.updated_to)),
+            (OWNER_DEAD, self.codec.maybe_time_in(query.owner_dead_at)),
+        ))  # fmt: skip
+        if query.statuses:
+            conditions.append(one_of("status", query.statuses))
+        if query.thought_types:
+            conditions.append(one_of("thought_type", query.thought_types))
+        flags = ((query.of_active_tasks, OF_ACTIVE_TASK), (query.orphaned, ORPHANED))
+        return conditions + [condition for flag, condition in flags if flag], params
+
+    def count_by_status(self, occurrence_id: str | None) -> Mapping[ThoughtStatus, int]:
+        """Counts per status."""
+        if occurrence_id is None:
+            rows = self.session.rows(COUNT_BY_STATUS_OF_ALL)
+        else:
+            rows = self.session.rows(COUNT_BY_STATUS, (occurrence_id,))
+        return {ThoughtStatus(status): count for status, count in rows}
+
+    def delete(self, thought_ids: Sequence[str]) -> int:
+        """Delete thoughts."""
+        return self.session.run(DELETE, (self.codec.texts_in(thought_ids),))
+
+    def transfer(self, selector: ThoughtSelector, from_owner: str, to_owner: str, now: datetime) -> int:
+        """Change the owner, once."""
+        moment = self.codec.time_in(now)
+        if selector.task_id is not None:
+            return self.session.run(TRANSFER_OF_TASK, (to_owner, moment, selector.task_id, from_owner))
+        ids = self.codec.texts_in(selector.thought_ids)
+        return self.session.run(TRANSFER, (to_owner, moment, ids, from_owner))
