@@ -24,6 +24,8 @@ from .thoughts import SqlThoughtStore
 
 Row = tuple[Any, ...]
 
+_OVER = TransactionError("over")
+
 
 class SqlSession(Session):
     """Runs the toolkit's statements on one connection. Backends say how to begin, commit and translate errors."""
@@ -43,9 +45,6 @@ class SqlSession(Session):
 
     broken = False
     """Set when the connection cannot be used again."""
-
-    in_use = False
-    """Set while a transaction runs; the backend's own note."""
 
     def __init__(self, cursor: Any, dialect: Dialect) -> None:
         """Around one cursor, whose connection is in autocommit mode: BEGIN and COMMIT are sent from here."""
@@ -74,6 +73,19 @@ class SqlSession(Session):
         """Start a transaction."""
         self._control("BEGIN")
         self._in_transaction = True
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a caller has it."""
+        return self._doomed is not _OVER
+
+    def take(self) -> None:
+        """Begin to serve a caller."""
+        self._doomed = None
+
+    def retire(self) -> None:
+        """Refuse every call until the next caller takes it, so that a handle kept too long does no harm."""
+        self._doomed = _OVER
 
     # --- statements ---------------------------------------------------------------------------
 
@@ -130,6 +142,8 @@ class SqlSession(Session):
         return problem
 
     def _check(self) -> None:
+        if self._doomed is _OVER:
+            raise TransactionError("the transaction is over: begin a new one")
         if self._doomed is not None:
             raise TransactionError(
                 "an earlier failure ended this transaction: leave its block and run it again as a whole"

@@ -28,13 +28,14 @@ fails on ``E'\''`` and finds placeholders inside ``$$`` strings, gives no place 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
 from ciris_store_core.errors import InvalidArgument
+
+from .tokens import AFTER_OPERAND, Token, ends_operand, refused, tokenize
 
 Target = Literal["sqlite", "postgres"]
 
@@ -71,7 +72,7 @@ def translate(sql: str, target: Target, *, tables: tuple[Table, ...]) -> str:
 def _translate(sql: str, target: Target, tables: tuple[Table, ...]) -> str:
     if target not in ("sqlite", "postgres"):
         raise InvalidArgument(f"statements are translated for sqlite and postgres, not for {target!r}")
-    tokens = list(_tokenize(sql))
+    tokens = list(tokenize(sql))
     code = [token for token in tokens if token.kind not in ("space", "comment")]
     _check_neighbours(code)
     _check_placeholders(code)
@@ -82,7 +83,7 @@ def _translate(sql: str, target: Target, tables: tuple[Table, ...]) -> str:
     return for_sqlite if target == "sqlite" else "".join(map(_for_psycopg2, tokens))
 
 
-def _rewrite_for_postgres(code: list[_Token], tables: tuple[Table, ...]) -> None:
+def _rewrite_for_postgres(code: list[Token], tables: tuple[Table, ...]) -> None:
     for token in code:
         if token.key == "==":
             token.out = "="
@@ -90,140 +91,12 @@ def _rewrite_for_postgres(code: list[_Token], tables: tuple[Table, ...]) -> None
     _rewrite_json_extract(code, frozenset().union(*(table.json_columns for table in tables)))
 
 
-def _refused(construct: str, advice: str) -> InvalidArgument:
-    return InvalidArgument(f"the statement cannot be translated: {construct}; {advice}")
-
-
-# --- tokens -----------------------------------------------------------------------------------
-
-# Both databases take every character beyond ASCII as a letter, spaces included.
-_WORD = r"[A-Za-z_\x80-\U0010ffff][0-9A-Za-z_$\x80-\U0010ffff]*+"
-_TAG = r"\$(?:[A-Za-z_\x80-\U0010ffff][0-9A-Za-z_\x80-\U0010ffff]*+)?\$"
-_TOKEN = re.compile(
-    rf"""
-    (?P<space>[ \t\n\f\r]+)
-  | (?P<comment>--[^\n]*+ | /\*(?s:.)*?\*/)
-  | (?P<refused>[xXbBnN]' | [uU]&['"] | /\* | `)
-  | (?P<string>'(?:[^']|'')*+' | [eE]'(?:[^'\\]|''|\\(?s:.))*+' | (?P<tag>{_TAG})(?s:.)*?(?P=tag))
-  | (?P<name>"(?:[^"]|"")*+")
-  | (?P<number>0[xX][0-9a-fA-F]+ | (?:\d++\.?+\d*+|\.\d++)(?:[eE][+-]?\d+)?)
-  | (?P<param>:{_WORD}(?!\())
-  | (?P<mark>\?)
-  | (?P<op>::|\[\]|->>|->|\#>>|\#>|\#-|@>|<@|@@|@\?|\|\||<=|>=|<>|!=|==|<<|>>|!~~?\*?|~~?\*?|[-+*/%<>=&|~(),.;\[\]])
-  | (?P<word>(?![eE]'){_WORD})
-    """,
-    re.VERBOSE | re.ASCII,
-)
-
-# After these an operand may begin; after any other word, an operator.
-_BEFORE_OPERAND = """
-ALL AND ANY ARRAY BETWEEN BY CASE DISTINCT ELSE ESCAPE EXCEPT FROM GLOB HAVING ILIKE IN INTERSECT INTERVAL INTO IS JOIN
-LIKE LIMIT MATCH NOT OFFSET ON OR REGEXP RETURNING ROWS SELECT SET SOME THEN TO UNION USING VALUES WHEN WHERE WITH
-""".split()  # noqa: SIM905
-# Keywords that end an expression, so that none of them can be the right side of an operator.
-_AFTER_OPERAND = """
-AND AS ASC BETWEEN COLLATE DESC DO ELSE END ESCAPE EXCEPT FROM GROUP HAVING ILIKE IN INTERSECT IS JOIN LIKE LIMIT
-OFFSET ON OR ORDER RETURNING THEN UNION WHEN WHERE
-""".split()  # noqa: SIM905
-
-
-@dataclass(slots=True)
-class _Token:
-    kind: str
-    text: str
-    depth: int
-    """How many parentheses are open around it."""
-    out: str
-    """What is written in its place."""
-    after: str = ""
-    """What is written after it."""
-
-    @property
-    def key(self) -> str:
-        """A word in upper case, an operator as it is; empty for all else, so that literals match nothing."""
-        return self.text.upper() if self.kind == "word" else self.text if self.kind == "op" else ""
-
-    @property
-    def identifier(self) -> str:
-        """The name that a word or quoted name stands for; empty for all else."""
-        if self.text.startswith('"'):
-            return self.text[1:-1].replace('""', '"').lower()
-        return self.text.lower() if self.kind in ("word", "name") else ""
-
-
-def _tokenize(sql: str) -> Iterator[_Token]:
-    if re.search("[\0\ud800-\udfff]", sql):
-        raise _refused("it holds a NUL or half of a character", "remove it")
-    position = depth = 0
-    last: _Token | None = None
-    while position < len(sql):
-        token = _next_token(sql, position, last, depth)
-        depth += (token.key == "(") - (token.key == ")")
-        position += len(token.text)
-        if token.kind not in ("space", "comment"):
-            last = token
-        yield token
-
-
-def _next_token(sql: str, position: int, last: _Token | None, depth: int) -> _Token:
-    match = _TOKEN.match(sql, position)
-    kind = str(match.lastgroup) if match else "refused"
-    text = match[0] if match else sql[position]
-    if kind == "refused":
-        raise _unreadable(text)
-    if kind == "comment":
-        _check_comment(text)
-    if kind == "mark":
-        return _question_mark(sql, position, last, depth)
-    if kind == "word" and last is not None and last.key == ".":
-        kind = "name"  # no keyword, whatever it is called
-    text_depth = depth - 1 if text == ")" else depth
-    return _Token(kind, text, text_depth, text)
-
-
-def _question_mark(sql: str, position: int, last: _Token | None, depth: int) -> _Token:
-    is_operator = last is not None and _ends_operand(last)
-    kind, pattern = ("op", r"\?[|&]?") if is_operator else ("param", r"\?\d{0,9}")
-    match = re.compile(pattern, re.ASCII).match(sql, position)
-    text = match[0] if match else "?"
-    return _Token(kind, text, depth, text)
-
-
-def _ends_operand(token: _Token) -> bool:
-    if token.kind == "op":
-        return token.text in (")", "]", "[]")
-    return token.kind != "word" or token.key not in _BEFORE_OPERAND
-
-
-_ADVICE = {
-    "'": "close the string literal",
-    '"': "close the quoted name",
-    "/*": "close the comment",
-    "`": "quote names with double quotes",
-    **dict.fromkeys("$@#:", "write placeholders as ? or :name"),
-}
-
-
-def _unreadable(text: str) -> InvalidArgument:
-    if len(text) > 1 and text != "/*":
-        return _refused(f"the literal {text}...", "bind the value, or write a plain literal")
-    return _refused(f"the character {text!r} has no meaning there", _ADVICE.get(text, "remove it"))
-
-
-def _check_comment(text: str) -> None:
-    # PostgreSQL nests comments and ends a line at a lone carriage return; SQLite does neither.
-    if text.startswith("/*") and "/*" in text[2:]:
-        raise _refused("a comment inside a comment", "remove the inner one")
-    if text.startswith("--") and "\r" in text[:-1]:
-        raise _refused("a carriage return inside a comment", "end lines with \\n")
-
-
 # --- checks -----------------------------------------------------------------------------------
 
 
-def _check_neighbours(code: list[_Token]) -> None:
-    end = _Token("op", "", 0, "")
-    before = _Token("op", "(", 0, "")
+def _check_neighbours(code: list[Token]) -> None:
+    end = Token("op", "", 0, "")
+    before = Token("op", "(", 0, "")
     for token, following in zip(code, [*code[1:], end], strict=True):
         if token.kind == "param":
             _check_placeholder_place(token, before, following)
@@ -232,80 +105,78 @@ def _check_neighbours(code: list[_Token]) -> None:
         before = token
 
 
-def _check_placeholder_place(token: _Token, before: _Token, following: _Token) -> None:
+def _check_placeholder_place(token: Token, before: Token, following: Token) -> None:
     if following.kind in ("string", "number", "param", "name"):
-        raise _refused(f"{token.text} is followed by a value", "write an operator or a comma between them")
-    if token.text.startswith(":") and _ends_operand(before):
-        raise _refused(f"{token.text} follows a value", "write an operator or a comma between them")
+        raise refused(f"{token.text} is followed by a value", "write an operator or a comma between them")
+    if token.text.startswith(":") and ends_operand(before):
+        raise refused(f"{token.text} follows a value", "write an operator or a comma between them")
 
 
-def _check_operator(token: _Token, before: _Token, following: _Token) -> None:
+def _check_operator(token: Token, before: Token, following: Token) -> None:
     if token.text.startswith("?") and not _starts_operand(following):
-        raise _refused(
+        raise refused(
             f"{token.text} follows a value, so it is the operator of jsonb, but no value follows it",
             "write a placeholder only where a value is expected",
         )
     if token.text == "[" and before.key != "ARRAY":
-        raise _refused("[", 'quote names with double quotes ("name")')
+        raise refused("[", 'quote names with double quotes ("name")')
     if token.text == ";" and following.text:
-        raise _refused("more than one statement", "run them one by one")
+        raise refused("more than one statement", "run them one by one")
     if token.text in ("->", "->>"):
         _check_arrow(token, following)
 
 
-def _starts_operand(token: _Token) -> bool:
+def _starts_operand(token: Token) -> bool:
     if token.kind == "op":
         return token.text in ("(", "-", "+")
     # Digits right after the mark look like ?1: a placeholder in a place where none can be.
-    return token.kind != "number" and token.key not in _AFTER_OPERAND
+    return token.kind != "number" and token.key not in AFTER_OPERAND
 
 
-def _check_arrow(token: _Token, following: _Token) -> None:
+def _check_arrow(token: Token, following: Token) -> None:
     # SQLite takes other keys for paths or indexes, and PostgreSQL does not.
     if not re.fullmatch(r"""'[A-Za-z_\x80-\U0010ffff][^.\[\]"\\']*'""", following.text):
-        raise _refused(
-            f"{token.text} with anything but a simple key as a literal", "use json_extract(column, '$.a[0]')"
-        )
+        raise refused(f"{token.text} with anything but a simple key as a literal", "use json_extract(column, '$.a[0]')")
 
 
-def _check_or_clauses(code: list[_Token]) -> None:
+def _check_or_clauses(code: list[Token]) -> None:
     for verb, word, choice in zip(code, code[1:], code[2:], strict=False):
         if word.key != "OR" or verb.key not in ("INSERT", "UPDATE"):
             continue
         if verb.key == "UPDATE" or choice.key not in ("REPLACE", "IGNORE"):
-            raise _refused(f"{verb.key} OR {choice.key}", "only INSERT OR REPLACE and INSERT OR IGNORE are")
+            raise refused(f"{verb.key} OR {choice.key}", "only INSERT OR REPLACE and INSERT OR IGNORE are")
 
 
-def _check_placeholders(code: list[_Token]) -> None:
+def _check_placeholders(code: list[Token]) -> None:
     texts = [token.text for token in code if token.kind == "param"]
     if len({text[0] for text in texts}) > 1:
-        raise _refused("both ? and :name placeholders", "use one kind")
+        raise refused("both ? and :name placeholders", "use one kind")
     for place, text in enumerate(texts, 1):
         if text[0] == "?" and text[1:] and int(text[1:]) != place:
-            raise _refused(f"{text} is placeholder number {place}", "write :name to give values another order")
+            raise refused(f"{text} is placeholder number {place}", "write :name to give values another order")
 
 
-def _closing(code: list[_Token], opening: int) -> int:
+def _closing(code: list[Token], opening: int) -> int:
     """Where the parenthesis that opens at ``opening`` is closed."""
     for index in range(opening + 1, len(code)):
         if code[index].key == ")" and code[index].depth == code[opening].depth:
             return index
-    raise _refused("a parenthesis is not closed", "close it")
+    raise refused("a parenthesis is not closed", "close it")
 
 
 # --- INSERT OR ... ----------------------------------------------------------------------------
 
 
-def _rewrite_insert(tokens: list[_Token], code: list[_Token], tables: dict[str, Table]) -> None:
+def _rewrite_insert(tokens: list[Token], code: list[Token], tables: dict[str, Table]) -> None:
     """Turn OR REPLACE, REPLACE INTO and OR IGNORE into ON CONFLICT."""
     start, into, choice = _find_insert(code)
     if not choice:
         return
     rest = code[into:]
     if not rest or rest[0].key != "INTO":
-        raise _refused(f"INSERT OR {choice} without INTO", "write INTO and the table")
+        raise refused(f"INSERT OR {choice} without INTO", "write INTO and the table")
     if any(token.key == "CONFLICT" for token in rest):
-        raise _refused(f"INSERT OR {choice} with ON CONFLICT", "use one of them")
+        raise refused(f"INSERT OR {choice} with ON CONFLICT", "use one of them")
     _check_source(rest, choice)
     clause = " ON CONFLICT DO NOTHING" if choice == "IGNORE" else _update_clause(rest, tables)
     code[start].out = "INSERT"
@@ -314,7 +185,7 @@ def _rewrite_insert(tokens: list[_Token], code: list[_Token], tables: dict[str, 
     _last_of_insert(rest).after = clause
 
 
-def _find_insert(code: list[_Token]) -> tuple[int, int, str]:
+def _find_insert(code: list[Token]) -> tuple[int, int, str]:
     for index, token in enumerate(code):
         following = [other.key for other in code[index + 1 : index + 4]]
         if token.key == "INSERT" and following[:1] == ["OR"]:
@@ -324,7 +195,7 @@ def _find_insert(code: list[_Token]) -> tuple[int, int, str]:
     return 0, 0, ""
 
 
-def _erase(tokens: list[_Token], token: _Token) -> None:
+def _erase(tokens: list[Token], token: Token) -> None:
     # The space after it goes too, never the one before: that one may end a comment.
     index = next(index for index, other in enumerate(tokens) if other is token)
     token.out = ""
@@ -332,38 +203,38 @@ def _erase(tokens: list[_Token], token: _Token) -> None:
         tokens[index + 1].out = ""
 
 
-def _check_source(rest: list[_Token], choice: str) -> None:
+def _check_source(rest: list[Token], choice: str) -> None:
     clauses = [token.key for token in rest if token.depth == 0 and token.key in ("FROM", "WHERE", "JOIN")]
     if clauses and clauses[-1] != "WHERE":
-        raise _refused(
+        raise refused(
             f"INSERT OR {choice} from a SELECT without WHERE",
             "add WHERE true: without it SQLite takes ON CONFLICT for the condition of a join",
         )
 
 
-def _update_clause(rest: list[_Token], tables: dict[str, Table]) -> str:
+def _update_clause(rest: list[Token], tables: dict[str, Table]) -> str:
     table = tables.get(rest[1].identifier) if len(rest) > 1 else None
     if table is None:
-        raise _refused("INSERT OR REPLACE into a table that is not the store's", "write INSERT ... ON CONFLICT")
+        raise refused("INSERT OR REPLACE into a table that is not the store's", "write INSERT ... ON CONFLICT")
     columns = _named_columns(rest[2:])
     key = next((key for key in table.keys if columns.keys() >= set(key)), None)
     if key is None:
-        raise _refused(f"INSERT OR REPLACE into {table.name} without its key", f"name {' and '.join(table.keys[0])}")
+        raise refused(f"INSERT OR REPLACE into {table.name} without its key", f"name {' and '.join(table.keys[0])}")
     changed = [text for name, text in columns.items() if name not in key] or [columns[name] for name in key]
     assignments = ", ".join(f"{text} = excluded.{text}" for text in changed)
     return f" ON CONFLICT ({', '.join(columns[name] for name in key)}) DO UPDATE SET {assignments}"
 
 
-def _named_columns(rest: list[_Token]) -> dict[str, str]:
+def _named_columns(rest: list[Token]) -> dict[str, str]:
     """The columns that an INSERT names, with their spelling; ``rest`` begins after the table."""
     if rest and rest[0].key == "AS":
         rest = rest[2:]
     if not rest or rest[0].key != "(":
-        raise _refused("INSERT OR REPLACE without a list of columns", "name the columns")
+        raise refused("INSERT OR REPLACE without a list of columns", "name the columns")
     return {token.identifier: token.text for token in rest[1 : _closing(rest, 0)] if token.identifier}
 
 
-def _last_of_insert(rest: list[_Token]) -> _Token:
+def _last_of_insert(rest: list[Token]) -> Token:
     for before, token in pairwise(rest):
         if token.depth == 0 and token.key in ("RETURNING", ";"):
             return before
@@ -373,7 +244,7 @@ def _last_of_insert(rest: list[_Token]) -> _Token:
 # --- LIKE and json_extract --------------------------------------------------------------------
 
 
-def _rewrite_like(code: list[_Token]) -> None:
+def _rewrite_like(code: list[Token]) -> None:
     """Fold the case of ASCII letters, and have no escape character unless one is named."""
     for index, token in enumerate(code[:-1]):
         if token.key != "LIKE":
@@ -381,7 +252,7 @@ def _rewrite_like(code: list[_Token]) -> None:
         last = _closing(code, index + 1) if code[index + 1].key == "(" else index + 1
         following = code[last + 1].key if last + 1 < len(code) else ""
         if following and following[0] not in "),;" and not following[0].isalpha():
-            raise _refused("LIKE with a pattern of several parts", "put the pattern in parentheses")
+            raise refused("LIKE with a pattern of several parts", "put the pattern in parentheses")
         token.out = "ILIKE"
         escape = "" if following == "ESCAPE" else " ESCAPE ''"
         code[last].after = f' COLLATE "C"{escape}{code[last].after}'
@@ -392,7 +263,7 @@ _STEP = re.compile(
 )
 
 
-def _rewrite_json_extract(code: list[_Token], columns: frozenset[str]) -> None:
+def _rewrite_json_extract(code: list[Token], columns: frozenset[str]) -> None:
     for index, token in enumerate(code[:-1]):
         if token.key != "JSON_EXTRACT" or code[index + 1].key != "(":
             continue
@@ -404,22 +275,22 @@ def _rewrite_json_extract(code: list[_Token], columns: frozenset[str]) -> None:
         arguments[-1].out = after
 
 
-def _check_arguments(arguments: list[_Token], columns: frozenset[str]) -> None:
+def _check_arguments(arguments: list[Token], columns: frozenset[str]) -> None:
     if arguments and arguments[-1].kind == "param":
-        raise _refused("json_extract with a bound path", "write the path as a literal")
+        raise refused("json_extract with a bound path", "write the path as a literal")
     if len(arguments) < 3 or arguments[-2].key != "," or not arguments[-1].text.startswith("'"):
-        raise _refused("json_extract of other things than one column and one path", "write json_extract(column, '$.a')")
+        raise refused("json_extract of other things than one column and one path", "write json_extract(column, '$.a')")
     column = arguments[:-2]
     is_name = all(token.key == "." if place % 2 else token.identifier for place, token in enumerate(column))
     if not is_name or column[-1].identifier not in columns:
-        raise _refused("json_extract of what is no JSON column of the store", "name a JSON column")
+        raise refused("json_extract of what is no JSON column of the store", "name a JSON column")
 
 
 def _postgres_path(path: str) -> tuple[str, str]:
     """What goes before and after the column."""
     steps = list(_STEP.finditer(path, 1))
     if not path.startswith("$") or "".join(step[0] for step in steps) != path[1:]:
-        raise _refused("a path of json_extract", "write '$.key', '$.\"any.key\"' or '$[0]', without backslashes")
+        raise refused("a path of json_extract", "write '$.key', '$.\"any.key\"' or '$[0]', without backslashes")
     keys = [step["quoted"] or step["plain"] for step in steps]
     if not keys:
         return "(", " #>> '{}'"
@@ -444,8 +315,34 @@ def _literal(text: str) -> str:
 # --- the result -------------------------------------------------------------------------------
 
 
-def _for_psycopg2(token: _Token) -> str:
+def _for_psycopg2(token: Token) -> str:
     after = token.after.replace("%", "%%")
     if token.kind != "param":
         return token.out.replace("%", "%%") + after
     return ("%s" if token.text.startswith("?") else f"%({token.text[1:]})s") + after
+
+
+STORE_TABLES = (
+    Table("graph_nodes", (("id", "scope"),), frozenset({"attributes", "secret_refs", "metadata"})),
+    Table("graph_edges", (("scope", "source", "target", "relationship"),), frozenset({"attributes", "metadata"})),
+    Table(
+        "correlations",
+        (("correlation_id",),),
+        frozenset(
+            [
+                "request_data",
+                "response_data",
+                "metric_data",
+                "log_data",
+                "trace_context",
+                "tags",
+                "child_correlation_ids",
+                "metadata",
+            ]
+        ),
+    ),
+    Table("tasks", (("task_id",),), frozenset({"context", "outcome", "metadata"})),
+    Table("thoughts", (("thought_id",),), frozenset({"context", "ponder_notes", "final_action", "metadata"})),
+    Table("schema_migrations", (("version",),)),
+)
+"""The store's own tables, for ``translate``."""

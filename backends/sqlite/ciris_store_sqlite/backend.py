@@ -116,6 +116,7 @@ class SqliteBackend(Backend):
                 migrator.migrate()
             else:
                 migrator.require_current()
+            session.retire()
         except BaseException:
             self.close()
             raise
@@ -299,7 +300,7 @@ class _Use(AbstractContextManager[SqliteSession]):
 
     def __enter__(self) -> SqliteSession:
         session = self._session = self._backend.check_out(write=self._write)
-        session.in_use = True
+        session.take()
         if not self._single:
             try:
                 session.begin(write=self._write)
@@ -318,7 +319,7 @@ class _Use(AbstractContextManager[SqliteSession]):
             self._give_back()
 
     def _give_back(self) -> None:
-        self._session.in_use = False
+        self._session.retire()
         self._backend.check_in(self._session, write=self._write)
 
 

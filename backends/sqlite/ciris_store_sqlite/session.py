@@ -60,7 +60,7 @@ class SqliteGraphStore(SqlGraphStore):
         if not query.words:
             return []
         conditions, params = given((
-            ("graph_search MATCH ?", " ".join(f'"{word}"' for word in query.words)),
+            ("graph_search MATCH ?", _phrases(query.words)),
             ("n.scope = ?", query.scope and query.scope.value), ("n.type = ?", query.type),
             ("(n.expires_at IS NULL OR n.expires_at > ?)", self.codec.maybe_time_in(query.now)),
         ))  # fmt: skip
@@ -68,6 +68,11 @@ class SqliteGraphStore(SqlGraphStore):
         rows = self.session.rows(statement, (*params, query.limit))
         nodes = read_all([row[:-1] for row in rows], self._read_node, "node")
         return [SearchHit(node, row[-1]) for node, row in zip(nodes, rows, strict=True)]
+
+
+def _phrases(words: Sequence[str]) -> str:
+    # Quoted, nothing in a word is read as an operator of the query language.
+    return " ".join('"' + word.replace('"', '""') + '"' for word in words)
 
 
 class SqliteSession(SqlSession):
