@@ -86,7 +86,8 @@ class TaskQuery(PageRequest):
     """Which tasks to list.
 
     Orders: ``created`` is created_at ascending; ``priority`` is priority descending, then created_at ascending;
-    ``updated_desc`` is updated_at descending. Ties go by task_id ascending.
+    ``updated_desc`` is updated_at descending. Ties go by task_id ascending. Over the tasks of all owners, only
+    ``created`` is read in order; the others sort what matches.
     """
 
     occurrence_id: str | None = None

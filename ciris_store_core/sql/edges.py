@@ -15,7 +15,7 @@ from ciris_store_core.stores.graph import GraphStore
 
 from .codec import object_out
 from .rows import Row, read_all, read_page
-from .statements import all_of, given
+from .statements import all_of, given, one_of
 
 if TYPE_CHECKING:
     from .session import SqlSession
@@ -128,6 +128,8 @@ class SqlEdges(GraphStore):
             ("scope = ?", query.scope and query.scope.value), ("source = ?", query.source),
             ("target = ?", query.target), ("relationship = ?", query.relationship),
         ))  # fmt: skip
+        if query.scope is None and (query.source or query.target):
+            conditions.append(one_of("scope", list(GraphScope)))  # every index of edges begins with the scope
         if query.after is not None:
             conditions.append(AFTER)
             params += query.after

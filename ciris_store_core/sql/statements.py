@@ -16,9 +16,10 @@ def all_of(conditions: Sequence[str]) -> str:
     return " WHERE " + " AND ".join(conditions) if conditions else ""
 
 
-def one_of(column: str, members: Iterable[Any]) -> str:
+def one_of(column: str, members: Sequence[Any]) -> str:
     """A test for members of a closed enum, spelled out so that partial indexes apply."""
-    return f"{column} IN ({', '.join(repr(str(member.value)) for member in members)})"
+    values = [repr(str(member.value)) for member in members]
+    return f"{column} = {values[0]}" if len(values) == 1 else f"{column} IN ({', '.join(values)})"
 
 
 def given(pairs: Iterable[tuple[str, Any]]) -> tuple[list[str], list[Any]]:

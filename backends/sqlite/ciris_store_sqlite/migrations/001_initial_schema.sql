@@ -122,14 +122,21 @@ CREATE INDEX tasks_by_update ON {tasks} (agent_occurrence_id, status, updated_at
 CREATE INDEX tasks_pending ON {tasks} (agent_occurrence_id, priority DESC, created_at, task_id)
 WHERE status = 'pending';
 
+-- Spelled as the query spells it: SQLite uses a partial index only for the very same condition.
+CREATE INDEX tasks_unfinished ON {tasks} (agent_occurrence_id, priority DESC, created_at, task_id)
+WHERE status IN ('pending', 'active');
+
+CREATE INDEX tasks_of_all ON {tasks} (created_at, task_id);
+
 CREATE INDEX tasks_claimed ON {tasks} (agent_occurrence_id, claimed_at, task_id)
 WHERE claimed_from IS NOT NULL AND status IN ('pending', 'active');
 
-CREATE INDEX tasks_by_parent ON {tasks} (parent_task_id) WHERE parent_task_id IS NOT NULL;
+CREATE INDEX tasks_by_parent ON {tasks} (parent_task_id, created_at, task_id) WHERE parent_task_id IS NOT NULL;
 
-CREATE INDEX tasks_by_correlation ON {tasks} (correlation_id) WHERE correlation_id IS NOT NULL;
+CREATE INDEX tasks_by_correlation ON {tasks} (correlation_id, created_at, task_id)
+WHERE correlation_id IS NOT NULL;
 
-CREATE INDEX tasks_shared ON {tasks} (shared_type, created_at) WHERE shared_type IS NOT NULL;
+CREATE INDEX tasks_shared ON {tasks} (shared_type, created_at, task_id) WHERE shared_type IS NOT NULL;
 
 CREATE TABLE {thoughts} (
     thought_id TEXT NOT NULL PRIMARY KEY,
@@ -159,4 +166,7 @@ CREATE INDEX thoughts_by_status ON {thoughts} (agent_occurrence_id, status, crea
 
 CREATE INDEX thoughts_by_update ON {thoughts} (agent_occurrence_id, status, updated_at DESC, thought_id);
 
-CREATE INDEX thoughts_by_parent ON {thoughts} (parent_thought_id) WHERE parent_thought_id IS NOT NULL;
+CREATE INDEX thoughts_of_all ON {thoughts} (created_at, thought_id);
+
+CREATE INDEX thoughts_by_parent ON {thoughts} (parent_thought_id, created_at, thought_id)
+WHERE parent_thought_id IS NOT NULL;

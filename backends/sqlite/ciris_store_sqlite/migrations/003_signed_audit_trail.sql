@@ -43,6 +43,8 @@ CREATE TABLE {correlations} (
 
 CREATE INDEX correlations_by_time ON {correlations} (timestamp, correlation_id);
 
+CREATE INDEX correlations_by_owner ON {correlations} (agent_occurrence_id, timestamp, correlation_id);
+
 CREATE INDEX correlations_by_type ON {correlations} (correlation_type, timestamp, correlation_id);
 
 CREATE INDEX correlations_by_metric ON {correlations} (metric_name, timestamp, correlation_id)
@@ -50,12 +52,16 @@ WHERE metric_name IS NOT NULL;
 
 CREATE INDEX correlations_by_task ON {correlations} (task_id, timestamp, correlation_id) WHERE task_id IS NOT NULL;
 
+CREATE INDEX correlations_by_thought ON {correlations} (thought_id, timestamp, correlation_id)
+WHERE thought_id IS NOT NULL;
+
 CREATE INDEX correlations_by_channel ON {correlations} (channel_id, timestamp, correlation_id)
 WHERE channel_id IS NOT NULL;
 
 CREATE INDEX correlations_by_trace ON {correlations} (trace_id, timestamp, correlation_id) WHERE trace_id IS NOT NULL;
 
-CREATE INDEX correlations_by_parent ON {correlations} (parent_correlation_id) WHERE parent_correlation_id IS NOT NULL;
+CREATE INDEX correlations_by_parent ON {correlations} (parent_correlation_id, timestamp, correlation_id)
+WHERE parent_correlation_id IS NOT NULL;
 
 CREATE INDEX correlations_by_expiry ON {correlations} (expires_at) WHERE expires_at IS NOT NULL;
 

@@ -1,0 +1,65 @@
+"""What the tests of this backend share: stores without retries, and programs that run in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ciris_store_core import RetryPolicy, Store, Task, Thought, open_store
+
+ONCE = RetryPolicy(attempts=1)
+"""So that an error is seen as the backend raised it."""
+
+
+def url_of(path: Path, **options: object) -> str:
+    query = "&".join(f"{key}={value}" for key, value in options.items())
+    return f"sqlite:///{path}" + (f"?{query}" if query else "")
+
+
+def open_once(path: Path, **options: object) -> Store:
+    """The store of a file, which never tries again."""
+    return open_store(url_of(path, **options), retry=ONCE)
+
+
+def task(task_id: str, **fields: Any) -> Task:
+    return Task(**{"task_id": task_id, "channel_id": "c", "description": "d", **fields})
+
+
+def thought(thought_id: str, task_id: str, **fields: Any) -> Thought:
+    return Thought(**{"thought_id": thought_id, "source_task_id": task_id, "content": "hm", **fields})
+
+
+def beside(path: Path) -> set[str]:
+    """The endings of the files beside a database that belong to it."""
+    return {file.name.removeprefix(path.name) for file in path.parent.glob(f"{path.name}?*")}
+
+
+def open_files() -> int:
+    """How many files this process has open."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def start(program: str, *args: object) -> subprocess.Popen[str]:
+    """Run Python code in a process of its own, with its input and output as pipes."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, *map(str, args)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def output_of(program: str, *args: object, timeout: float = 60) -> str:
+    """What Python code prints in a process of its own; it must succeed."""
+    process = start(program, *args)
+    output, errors = process.communicate(timeout=timeout)
+    assert process.returncode == 0, errors
+    return output

@@ -1,0 +1,232 @@
+"""A pluggable store for AI agents: graph memory, tasks, thoughts and telemetry, on the database you choose.
+
+Begin with ``open_store``. Every name here is loaded when it is first used, so importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import (
+        ANY,
+        ClaimedTask,
+        OccurrenceHandle,
+        RetryPolicy,
+        Store,
+        TraceNode,
+        Transaction,
+        open_store,
+    )
+    from .capabilities import (
+        Capability,
+    )
+    from .clock import (
+        Clock,
+        ManualClock,
+        SystemClock,
+    )
+    from .errors import (
+        AccessDenied,
+        Conflict,
+        Corrupt,
+        DatabaseError,
+        IncompatibleSchema,
+        InvalidArgument,
+        InvalidURL,
+        MigrationRequired,
+        NotADatabase,
+        NotFound,
+        NotSupported,
+        OutcomeUnknown,
+        PluginError,
+        PoolTimeout,
+        ReadOnly,
+        StaleFence,
+        StorageFull,
+        StoreClosed,
+        StoreError,
+        TransactionError,
+        Unavailable,
+        UnknownScheme,
+    )
+    from .hookspecs import (
+        CONTRACT_VERSION,
+    )
+    from .models import (
+        DEFAULT_OCCURRENCE,
+        SHARED_OCCURRENCE,
+        AggregatePoint,
+        AuditAnchor,
+        AuditEntry,
+        ConfigNodeType,
+        Correlation,
+        CorrelationStatus,
+        CorrelationType,
+        Degree,
+        Direction,
+        EdgeAttributes,
+        EdgeKey,
+        FinalAction,
+        GraphEdge,
+        GraphNode,
+        GraphScope,
+        Lease,
+        LogData,
+        MemoryOpResult,
+        MemoryQuery,
+        MetricData,
+        NodeKey,
+        NodeType,
+        Occurrence,
+        OpStatus,
+        Page,
+        Resolution,
+        RetentionPolicy,
+        SearchHit,
+        SecretAccess,
+        SecretRecord,
+        Sensitivity,
+        ServiceCorrelation,
+        ServiceRequest,
+        ServiceResponse,
+        Subgraph,
+        Task,
+        TaskContext,
+        TaskOutcome,
+        TaskStatus,
+        Thought,
+        ThoughtStatus,
+        ThoughtType,
+        TimeSeriesDataPoint,
+        TraceContext,
+        TraversalResult,
+        Unreadable,
+        uuid7,
+    )
+    from .registry import (
+        Registry,
+    )
+
+    __version__: str
+
+__all__ = [
+    "ANY",
+    "CONTRACT_VERSION",
+    "DEFAULT_OCCURRENCE",
+    "SHARED_OCCURRENCE",
+    "AccessDenied",
+    "AggregatePoint",
+    "AuditAnchor",
+    "AuditEntry",
+    "Capability",
+    "ClaimedTask",
+    "Clock",
+    "ConfigNodeType",
+    "Conflict",
+    "Correlation",
+    "CorrelationStatus",
+    "CorrelationType",
+    "Corrupt",
+    "DatabaseError",
+    "Degree",
+    "Direction",
+    "EdgeAttributes",
+    "EdgeKey",
+    "FinalAction",
+    "GraphEdge",
+    "GraphNode",
+    "GraphScope",
+    "IncompatibleSchema",
+    "InvalidArgument",
+    "InvalidURL",
+    "Lease",
+    "LogData",
+    "ManualClock",
+    "MemoryOpResult",
+    "MemoryQuery",
+    "MetricData",
+    "MigrationRequired",
+    "NodeKey",
+    "NodeType",
+    "NotADatabase",
+    "NotFound",
+    "NotSupported",
+    "Occurrence",
+    "OccurrenceHandle",
+    "OpStatus",
+    "OutcomeUnknown",
+    "Page",
+    "PluginError",
+    "PoolTimeout",
+    "ReadOnly",
+    "Registry",
+    "Resolution",
+    "RetentionPolicy",
+    "RetryPolicy",
+    "SearchHit",
+    "SecretAccess",
+    "SecretRecord",
+    "Sensitivity",
+    "ServiceCorrelation",
+    "ServiceRequest",
+    "ServiceResponse",
+    "StaleFence",
+    "StorageFull",
+    "Store",
+    "StoreClosed",
+    "StoreError",
+    "Subgraph",
+    "SystemClock",
+    "Task",
+    "TaskContext",
+    "TaskOutcome",
+    "TaskStatus",
+    "Thought",
+    "ThoughtStatus",
+    "ThoughtType",
+    "TimeSeriesDataPoint",
+    "TraceContext",
+    "TraceNode",
+    "Transaction",
+    "TransactionError",
+    "TraversalResult",
+    "Unavailable",
+    "UnknownScheme",
+    "Unreadable",
+    "__version__",
+    "open_store",
+    "uuid7",
+]
+
+# Where the names come from, the cheapest to load first.
+_HOMES = ("errors", "capabilities", "clock", "models", "hookspecs", "registry", "api")
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = _version() if name == "__version__" else _find(name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """All public names, loaded or not."""
+    return sorted({*globals(), *__all__})
+
+
+def _find(name: str) -> Any:
+    homes = (vars(import_module(f"{__name__}.{home}")) for home in _HOMES)
+    return next(home[name] for home in homes if name in home)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("ciris-store-core")
+    except PackageNotFoundError:
+        return "0+unknown"  # Run from a source tree that was never installed.

@@ -1,0 +1,133 @@
+"""How a call of the API reaches the backend: in a transaction of its own, or in the one that is open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from threading import get_ident
+from typing import Protocol, TypeVar
+
+from ciris_store_core.errors import StoreError, TransactionError
+from ciris_store_core.stores.backend import Backend, Session
+
+from .retry import RetryPolicy
+
+T = TypeVar("T")
+
+
+class Executor(Protocol):
+    """Runs a function on a session. ``single``: it makes exactly one call of the session."""
+
+    def read(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
+        """Run a function that only reads."""
+        ...
+
+    def write(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
+        """Run a function that writes; all of it is kept, or nothing."""
+        ...
+
+
+class StoreExecutor:
+    """Every call is a transaction of its own, run again as a whole after a retryable error."""
+
+    def __init__(self, backend: Backend, retry: RetryPolicy) -> None:
+        """Over an open backend."""
+        self.backend = backend
+        self.retry = retry
+        # Threads that have a transaction open. Adding and removing one's own id needs no lock.
+        self._inside: set[int] = set()
+
+    def read(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
+        """Run it in a reading transaction."""
+        return self._run(fn, False, single)
+
+    def write(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
+        """Run it in a writing transaction."""
+        return self._run(fn, True, single)
+
+    def _run(self, fn: Callable[[Session], T], write: bool, single: bool) -> T:
+        if self._inside:
+            self.refuse_inside()
+        try:
+            with self.backend.session(write=write, single=single) as session:
+                return fn(session)
+        except StoreError as error:
+            if not error.retryable:
+                raise
+            return self.retry.again(lambda: self._once(fn, write, single), error)
+
+    def _once(self, fn: Callable[[Session], T], write: bool, single: bool) -> T:
+        with self.backend.session(write=write, single=single) as session:
+            return fn(session)
+
+    def server_now(self) -> datetime:
+        """The database server's time, asked now."""
+        try:
+            return self.backend.server_now()
+        except StoreError as error:
+            if not error.retryable:
+                raise
+            return self.retry.again(self.backend.server_now, error)
+
+    def refuse_inside(self) -> None:
+        """Raise ``TransactionError`` in a thread that has a transaction open: it would wait for itself."""
+        if get_ident() in self._inside:
+            raise TransactionError(
+                "this thread has a transaction open on this store: use the transaction's handle, "
+                "as in 'with store.transaction() as tx: tx.tasks...', or tx.savepoint() to nest"
+            )
+
+    @contextmanager
+    def transaction(self) -> Iterator[TransactionExecutor]:
+        """Open a writing transaction for this thread."""
+        self.refuse_inside()
+        thread = get_ident()
+        self._inside.add(thread)
+        try:
+            with self.backend.session(write=True) as session:
+                executor = TransactionExecutor(session)
+                try:
+                    yield executor
+                finally:
+                    executor.end()
+        finally:
+            self._inside.discard(thread)
+
+
+class TransactionExecutor:
+    """Calls run in the open transaction, in the thread that opened it."""
+
+    __slots__ = ("_session", "_thread")
+
+    def __init__(self, session: Session) -> None:
+        """Belongs to the calling thread."""
+        self._session = session
+        self._thread: int | None = get_ident()
+
+    def session(self) -> Session:
+        """The session; ``TransactionError`` from another thread, or once the transaction is over."""
+        if self._thread == get_ident():
+            return self._session
+        if self._thread is None:
+            raise TransactionError("the transaction is over: begin a new one")
+        raise TransactionError("a transaction belongs to the thread that began it: begin one of your own here")
+
+    def end(self) -> None:
+        """Refuse all later calls."""
+        self._thread = None
+
+    def read(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
+        """Run it in the transaction."""
+        return fn(self.session())
+
+    def write(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
+        """Run it in the transaction; what takes several calls is undone as a whole when it fails.
+
+        A backend without savepoints dooms the transaction instead, so that no half of it can be committed.
+        """
+        session = self.session()
+        if single:
+            return fn(session)
+        with session.savepoint():
+            return fn(session)

@@ -1,0 +1,310 @@
+"""The graph memory, as users hold it: nodes and edges (contract section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, TypedDict, TypeVar, Unpack
+
+from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.models.enums import GraphScope, NodeType
+from ciris_store_core.models.graph import (
+    KEPT_UNLESS_GIVEN,
+    EdgeKey,
+    EdgeQuery,
+    GraphEdge,
+    GraphNode,
+    NodeKey,
+    NodeQuery,
+    NodeWrite,
+    NodeWriteMode,
+)
+from ciris_store_core.models.paging import Page
+
+from .common import SCAN_SIZE, OnUnreadable, all_pages, page_of, position, refuse_repeats
+from .validate import limit_of, moment, whole
+from .walks import Scope, Walks
+
+T = TypeVar("T")
+
+# Inside the class, ``list`` is a method.
+Nodes = list[GraphNode]
+Edges = list[GraphEdge]
+NodeKeys = list[NodeKey]
+AnyNodeKey = NodeKey | tuple[str, Scope]
+
+_KEPT = frozenset(KEPT_UNLESS_GIVEN)
+_NODE_SHAPE = (datetime, str, str)
+_EDGE_SHAPE = (str, str, str, str)
+
+
+class NodeFilters(TypedDict, total=False):
+    """Which nodes are meant; all that are given must hold."""
+
+    scope: Scope | None
+    type: NodeType | str | None
+    prefix: str | None
+    """How the id begins; nothing in it is a wildcard."""
+    attributes: Mapping[str, Any]
+    """Top-level attributes that must equal a text, number (1 equals 1.0), boolean or None."""
+    updated_from: datetime | None
+    updated_to: datetime | None
+    """Both bounds inclusive, and aware."""
+    include_expired: bool
+    """Also nodes whose ``expires_at`` has passed; by default they are left out."""
+
+
+class Graph(Walks):
+    """What the agent remembers: nodes by (id, scope), and the weighted edges between them.
+
+    Scopes are accepted as members or text. Expired nodes count as absent, cleaned up or not.
+    """
+
+    __slots__ = ()
+
+    # --- nodes ------------------------------------------------------------------------------------
+
+    def put(
+        self,
+        node: GraphNode,
+        *,
+        merge: bool = True,
+        remove: Iterable[str] = (),
+        expected_revision: int | None = None,
+        insert: bool = False,
+    ) -> GraphNode:
+        """Write a node and return it as stored.
+
+        A new node is stored as given. Of an existing one the attributes are merged: given keys win, others stay;
+        ``version``, ``updated_by``, ``consent_stream``, ``expires_at`` and ``metadata`` change if you gave them;
+        ``created_at`` stays, ``updated_at`` moves and ``revision`` grows by 1. The merge is atomic.
+
+        Args:
+            node: What to write. It is not changed.
+            merge: False replaces all attributes by the given ones.
+            remove: Attribute keys to take away, after the merge.
+            expected_revision: Write only if the stored node has this revision; 0: only if there is none.
+            insert: Write only if there is none.
+
+        Raises:
+            Conflict: Another type is stored, the revision moved on, or ``insert`` met a stored node.
+            InvalidArgument: A field cannot be stored, or a configuration is in the wrong scope. Nothing was written.
+        """
+        keys = () if remove == () else tuple(self._attribute_key(key) for key in _not_text(remove, "remove"))
+        if expected_revision is not None:
+            whole(expected_revision, "expected_revision", 0, 2**63 - 1)
+        write = self._write_of(node, _mode(merge, insert), keys, expected_revision)
+        now = self._env.server_now()
+        return _as_read(self._x.write(lambda session: session.graph.put_nodes([write], now)))[0]
+
+    def put_many(self, nodes: Iterable[GraphNode], *, merge: bool = True, insert: bool = False) -> Nodes:
+        """Write many nodes, all or none, in a constant number of round trips; returns them as stored. See ``put``.
+
+        A batch that names a node twice is refused.
+        """
+        writes = [self._write_of(node, _mode(merge, insert), (), None) for node in nodes]
+        refuse_repeats([write.node.key for write in writes], "node")
+        now = self._env.server_now()
+        return _as_read(self._x.write(lambda session: session.graph.put_nodes(writes, now))) if writes else []
+
+    def _write_of(
+        self, node: GraphNode, mode: NodeWriteMode, remove: tuple[str, ...], expected: int | None
+    ) -> NodeWrite:
+        now = self._env.clock.now()
+        ready = self._env.check.record(node, GraphNode, now)
+        given = node.__pydantic_fields_set__
+        if "updated_at" not in given or ready.updated_at is None:
+            ready.__dict__["updated_at"] = now
+        _check_configuration(ready)
+        return NodeWrite(ready, mode, remove, expected, _KEPT & given)
+
+    def get(self, id: str, scope: Scope, *, include_expired: bool = False) -> GraphNode | None:
+        """The node with that key, or None if there is none, or it expired and ``include_expired`` is False."""
+        found = self._nodes([self._node_key(id, scope)], include_expired)
+        return found[0] if found else None
+
+    def get_many(self, keys: Iterable[AnyNodeKey], *, include_expired: bool = False) -> dict[NodeKey, GraphNode]:
+        """The nodes of these (id, scope) that exist, by key, in the order asked for; one round trip."""
+        wanted = self._node_keys(keys)
+        found = {node.key: node for node in self._nodes(wanted, include_expired)} if wanted else {}
+        return {key: found[key] for key in wanted if key in found}
+
+    def _nodes(self, keys: NodeKeys, include_expired: bool) -> Nodes:
+        found = _as_read(self._x.read(lambda session: session.graph.get_nodes(keys, None)))
+        # Most nodes never expire: only for one that does is the server's time needed.
+        if include_expired or all(node.expires_at is None for node in found):
+            return found
+        now = self._env.server_now()
+        return [node for node in found if node.expires_at is None or node.expires_at > now]
+
+    def list(self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[NodeFilters]) -> Page[GraphNode]:
+        """One page of nodes, newest ``updated_at`` first, ties by id, then scope.
+
+        Args:
+            limit: At most so many, 1 to 10,000.
+            cursor: The ``next_cursor`` of the page before, of the same filters.
+            filters: See ``NodeFilters``.
+        """
+        return self._node_page(self._query(**filters), limit, cursor)
+
+    def scan(self, *, on_unreadable: OnUnreadable | None = None, **filters: Unpack[NodeFilters]) -> Iterator[GraphNode]:
+        """All nodes that the filters match, read page by page; see ``list``.
+
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        """
+        query = self._query(**filters)
+        return all_pages(lambda cursor: self._node_page(query, SCAN_SIZE, cursor), on_unreadable)
+
+    def count(self, **filters: Unpack[NodeFilters]) -> int:
+        """How many nodes the filters match; loads none of them."""
+        query = NodeQuery(**self._query(**filters))
+        return self._x.read(lambda session: session.graph.count_nodes(query))
+
+    def delete(self, id: str, scope: Scope) -> int:
+        """Delete a node and every edge that touches it, in one transaction; returns how many nodes went (0 or 1)."""
+        keys = [self._node_key(id, scope)]
+        return self._x.write(lambda session: session.graph.delete_nodes(keys))
+
+    def delete_many(self, keys: Iterable[AnyNodeKey]) -> int:
+        """Delete the nodes of these (id, scope) with their edges; returns how many nodes went."""
+        gone = self._node_keys(keys)
+        return self._x.write(lambda session: session.graph.delete_nodes(gone)) if gone else 0
+
+    # --- edges ------------------------------------------------------------------------------------
+
+    def put_edge(self, edge: GraphEdge) -> GraphEdge:
+        """Write an edge and return it as stored; an existing one gets the weight, attributes and metadata given.
+
+        Raises:
+            NotFound: An end does not exist in the edge's scope. Nothing was written.
+        """
+        return self.put_edges([edge])[0]
+
+    def put_edges(self, edges: Iterable[GraphEdge]) -> Edges:
+        """Write many edges, all or none, in a constant number of round trips. See ``put_edge``.
+
+        A batch that names an edge twice is refused.
+        """
+        now = self._env.clock.now()
+        ready = [self._env.check.record(edge, GraphEdge, now) for edge in edges]
+        refuse_repeats([edge.key for edge in ready], "edge")
+        if ready:
+            self._x.write(lambda session: session.graph.put_edges(ready))
+        return ready
+
+    def get_edge(self, source: str, target: str, relationship: str, scope: Scope) -> GraphEdge | None:
+        """The edge with that key, or None."""
+        keys = [self._edge_key(source, target, relationship, scope)]
+        found = self._x.read(lambda session: session.graph.get_edges(keys))
+        return found[0] if found else None
+
+    def delete_edge(self, source: str, target: str, relationship: str, scope: Scope) -> int:
+        """Delete an edge; returns how many went (0 or 1)."""
+        keys = [self._edge_key(source, target, relationship, scope)]
+        return self._x.write(lambda session: session.graph.delete_edges(keys))
+
+    def edges(
+        self,
+        *,
+        scope: Scope | None = None,
+        source: str | None = None,
+        target: str | None = None,
+        relationship: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[GraphEdge]:
+        """One page of edges, ascending by scope, source, target and relationship; all filters by equality."""
+        check = self._env.check
+        query = EdgeQuery(
+            limit=limit_of(limit),
+            after=position(self._env, "edges", _EDGE_SHAPE, cursor),
+            scope=None if scope is None else GraphScope.parse(scope),
+            source=check.optional(source, "source"),
+            target=check.optional(target, "target"),
+            relationship=check.optional(relationship, "relationship"),
+        )
+        return page_of(self._x.read(lambda session: session.graph.list_edges(query)), "edges")
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _node_key(self, id: str, scope: Scope) -> NodeKey:
+        return NodeKey(self._env.check.ident(id, "id"), GraphScope.parse(scope))
+
+    def _node_keys(self, keys: Iterable[AnyNodeKey]) -> NodeKeys:
+        return [*dict.fromkeys(self._node_key(*key) for key in _pairs(keys))]
+
+    def _edge_key(self, source: str, target: str, relationship: str, scope: Scope) -> EdgeKey:
+        ident = self._env.check.ident
+        return EdgeKey(
+            ident(source, "source"),
+            ident(target, "target"),
+            ident(relationship, "relationship"),
+            GraphScope.parse(scope),
+        )
+
+    def _attribute_key(self, key: str) -> str:
+        return self._env.check.text(key, "attribute key")
+
+    def _query(
+        self,
+        *,
+        scope: Scope | None = None,
+        type: NodeType | str | None = None,
+        prefix: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        updated_from: datetime | None = None,
+        updated_to: datetime | None = None,
+        include_expired: bool = False,
+    ) -> dict[str, Any]:
+        check = self._env.check
+        wanted = {self._attribute_key(key): check.scalar(value, key) for key, value in (attributes or {}).items()}
+        return {
+            "scope": None if scope is None else GraphScope.parse(scope),
+            "type": None if type is None else str(NodeType.parse(type)),
+            "id_prefix": check.text(prefix, "prefix") if prefix else None,
+            "attributes": tuple(wanted.items()),
+            "updated_from": moment(updated_from, "updated_from"),
+            "updated_to": moment(updated_to, "updated_to"),
+            "now": None if include_expired else self._env.server_now(),
+        }
+
+    def _node_page(self, query: dict[str, Any], limit: int, cursor: str | None) -> Page[GraphNode]:
+        after = position(self._env, "nodes", _NODE_SHAPE, cursor)
+        page = NodeQuery(**query, limit=limit_of(limit), after=after)
+        found = self._x.read(lambda session: session.graph.list_nodes(page))
+        _as_read(found.items)
+        return page_of(found, "nodes")
+
+
+def _mode(merge: bool, insert: bool) -> NodeWriteMode:
+    if insert:
+        return "insert"
+    return "merge" if merge else "replace"
+
+
+def _check_configuration(node: GraphNode) -> None:
+    kind = node.config_type() if node.type == NodeType.CONFIG else None
+    if kind is not None and kind.required_scope != node.scope:
+        raise InvalidArgument(
+            f"a configuration of type {kind.value} belongs to scope {kind.required_scope.value}, not {node.scope.value}"
+        )
+
+
+def _as_read(nodes: Nodes) -> Nodes:
+    # A node that was read and is written again must not pass for one whose updated_at the caller chose.
+    for node in nodes:
+        node.__pydantic_fields_set__.discard("updated_at")
+    return nodes
+
+
+def _not_text(values: Iterable[T], name: str) -> Iterable[T]:
+    if isinstance(values, str):
+        raise InvalidArgument(f"{name}: expected several, not one text: put it into a list")
+    return values
+
+
+def _pairs(keys: Iterable[Any]) -> Iterator[AnyNodeKey]:
+    for key in keys:
+        if not isinstance(key, tuple) or len(key) != 2:
+            raise InvalidArgument(f"a node's key is (id, scope), not {ascii(key)[:80]}")
+        yield key

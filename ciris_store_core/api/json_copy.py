@@ -1,0 +1,181 @@
+"""A checked, normalised copy of a JSON value, which shares no container with the caller's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sized
+from enum import Enum
+from math import isfinite
+from typing import Any
+
+from ciris_store_core.errors import InvalidArgument
+
+MAX_BYTES = 16 * 1024 * 1024
+MAX_DEPTH = 100
+INT64 = range(-(2**63), 2**63)
+
+_SCALAR_BYTES = 40  # More than any number, or the signs around a key and a text, take.
+
+_BASES: tuple[type[Any], ...] = (int, float, dict, list, tuple)
+_ADVICE = {
+    "datetime": "use its .isoformat()",
+    "date": "use its .isoformat()",
+    "time": "use its .isoformat()",
+    "timedelta": "use its .total_seconds()",
+    "bytes": "encode it, for instance with base64",
+    "bytearray": "encode it, for instance with base64",
+    "set": "use a list",
+    "frozenset": "use a list",
+    "Decimal": "use str() or float()",
+    "UUID": "use str()",
+    "PosixPath": "use str()",
+    "mappingproxy": "use dict()",
+}
+
+
+class Refused(Exception):
+    """Why a value is not acceptable. The path to it is gathered from the inside out."""
+
+    def __init__(self, reason: str) -> None:
+        """Start at the value itself."""
+        super().__init__(reason)
+        self.path: list[str] = []
+
+    def as_error(self, root: str) -> InvalidArgument:
+        """The error for callers: where, then why."""
+        return InvalidArgument(f"{'.'.join([root, *reversed(self.path)])}: {self}")
+
+
+def clean_text(text: str, *, replace: bool) -> str:
+    """Plain text without NUL and lone surrogates: refused, or replaced by U+FFFD."""
+    if text.isascii() and "\0" not in text:
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        if not replace:
+            raise Refused(_bad_text("a lone surrogate")) from None
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if "\0" not in text:
+        return text
+    if not replace:
+        raise Refused(_bad_text("a NUL character"))
+    return text.replace("\0", "\ufffd")
+
+
+def _bad_text(what: str) -> str:
+    return f"the text holds {what}: remove it, or open the store with on_bad_text='replace'"
+
+
+def plain_text(value: Any) -> str:
+    """The text itself of a ``str``, a subclass of it or an enum of texts."""
+    if type(value) is str:
+        return value
+    if not isinstance(value, str):
+        raise Refused(f"expected text, not {type(value).__name__}")
+    return str(value.value) if isinstance(value, Enum) else str.__str__(value)
+
+
+def json_copy(value: Any, *, replace: bool) -> Any:
+    """The copy; raises ``Refused`` where the value is no JSON, too deep or too large."""
+    copier = _Copier(replace)
+    copy = copier.copy(value, 0)
+    # Only a payload that may be too large is measured exactly.
+    if copier.at_most > MAX_BYTES and encoded_size(copy) > MAX_BYTES:
+        raise Refused("larger than 16 MiB of JSON: store it elsewhere and keep a reference")
+    return copy
+
+
+def encoded_size(value: Any) -> int:
+    """Bytes of the value as compact JSON in UTF-8."""
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+class _Copier:
+    """Copies one value; ``at_most`` is an upper bound of its encoded size."""
+
+    __slots__ = ("at_most", "replace")
+
+    def __init__(self, replace: bool) -> None:
+        self.replace = replace
+        self.at_most = 0
+
+    def copy(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if kind is str:
+            return self._text(value)
+        if kind is bool or value is None:
+            return value
+        if kind is dict:
+            return self._object(value, depth + 1)
+        if kind is list or kind is tuple:
+            return self._array(value, depth + 1)
+        if kind is int or kind is float:
+            return self._number(value)
+        return self._unusual(value, depth)
+
+    def _text(self, value: str) -> str:
+        self.at_most += 6 * len(value)
+        if value.isascii() and "\0" not in value:
+            return value
+        return clean_text(value, replace=self.replace)
+
+    def _number(self, value: float) -> float:
+        if type(value) is int:
+            if value not in INT64:
+                raise Refused("the integer has more than 64 bits: keep it as text")
+            return value
+        if not isfinite(value):
+            raise Refused(f"{value} is not a finite number: leave it out or use None")
+        return value + 0.0  # -0.0 becomes 0.0
+
+    def _array(self, values: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
+        self._enter(values, depth)
+        copy: list[Any] = []
+        try:
+            for value in values:
+                copy.append(self.copy(value, depth))
+        except Refused as refused:
+            refused.path.append(f"[{len(copy)}]")
+            raise
+        return copy
+
+    def _object(self, values: dict[Any, Any], depth: int) -> dict[str, Any]:
+        self._enter(values, depth)
+        copy: dict[str, Any] = {}
+        key: Any = ""
+        try:
+            for key, value in values.items():
+                copy[self._key(key)] = self.copy(value, depth)
+        except Refused as refused:
+            refused.path.append(ascii(key)[:80])
+            raise
+        if len(copy) != len(values):
+            raise Refused("two keys become the same text once they are cleaned: rename one")
+        return copy
+
+    def _key(self, key: Any) -> str:
+        if type(key) is str:
+            return self._text(key)
+        if not isinstance(key, str):
+            raise Refused(f"a key of a JSON object must be text, not {type(key).__name__}: use str()")
+        return self._text(plain_text(key))
+
+    def _unusual(self, value: Any, depth: int) -> Any:
+        """Subclasses of the JSON types; anything else is refused."""
+        if isinstance(value, str):
+            return self._text(plain_text(value))
+        for base in _BASES:
+            if isinstance(value, base):
+                return self.copy(base(value), depth)
+        name = type(value).__name__
+        if isinstance(value, Enum):
+            raise Refused(f"{name} is not JSON: use its .value")
+        if hasattr(value, "model_dump"):
+            raise Refused(f"{name} is not JSON: use its .model_dump(mode='json')")
+        raise Refused(f"{name} is not JSON: {_ADVICE.get(name, 'use text, numbers, booleans, None, lists and dicts')}")
+
+    def _enter(self, values: Sized, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise Refused(f"nested deeper than {MAX_DEPTH} levels: make it flatter")
+        self.at_most += _SCALAR_BYTES * (len(values) + 1)

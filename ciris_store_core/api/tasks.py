@@ -1,0 +1,286 @@
+"""Tasks, as users hold them (contract sections 5 and 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, TypedDict, Unpack
+
+from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.models.enums import TaskStatus
+from ciris_store_core.models.paging import Page
+from ciris_store_core.models.tasks import (
+    DEFAULT_OCCURRENCE,
+    UPDATABLE_TASK_FIELDS,
+    Task,
+    TaskOrder,
+    TaskQuery,
+)
+from ciris_store_core.stores.backend import Session
+
+from .claimed import ClaimedTask
+from .common import (
+    SCAN_SIZE,
+    OneOrMore,
+    OnUnreadable,
+    Part,
+    add_or_same,
+    all_pages,
+    by_id,
+    page_of,
+    position,
+    prepare,
+    prepare_many,
+    several,
+)
+from .environment import Owner
+from .validate import limit_of, moment
+
+# Inside the class, ``list`` is a method.
+TaskList = list[Task]
+TaskIds = list[str]
+ClaimedTasks = list[ClaimedTask]
+
+_SHAPES: dict[str, tuple[type, ...]] = {
+    "created": (datetime, str),
+    "priority": (int, datetime, str),
+    "updated_desc": (datetime, str),
+}
+
+
+class TaskFilters(TypedDict, total=False):
+    """Which tasks are meant; all that are given must hold."""
+
+    status: OneOrMore[TaskStatus | str]
+    """One status or several."""
+    occurrence_id: Owner
+    """Exactly this owner; ``ANY`` for all. By default the store's own occurrence, ``"default"``."""
+    channel_id: str | None
+    parent_task_id: str | None
+    correlation_id: str | None
+    """The one in the task's context."""
+    shared_type: str | None
+    """Only shared tasks of exactly this type, whoever owns them now."""
+    created_from: datetime | None
+    updated_to: datetime | None
+    """Both bounds inclusive, and aware."""
+
+
+class Tasks(Part):
+    """Units of work. Every task has one owner, its ``agent_occurrence_id``.
+
+    Every method with an ``occurrence_id`` looks only at tasks of that owner; by default at those of the store's own
+    occurrence, ``"default"`` unless the store was opened otherwise; ``ANY`` means all owners.
+    """
+
+    __slots__ = ()
+
+    def add(self, task: Task, *, exist_ok: bool = False) -> Task:
+        """Store a new task and return it as stored.
+
+        Times that were not given are the store's; an owner that was not given is the store's own occurrence.
+
+        Args:
+            task: What to store. It is not changed.
+            exist_ok: A stored task with that id is returned, if every field that you gave is stored so;
+                this makes it safe to call again after ``OutcomeUnknown``.
+
+        Raises:
+            Conflict: The id exists, and ``exist_ok`` is False or the stored task differs.
+            InvalidArgument: A field cannot be stored. Nothing was written.
+        """
+        if exist_ok:
+            return self.add_many([task], exist_ok=True)[0]
+        ready = prepare(self._env, task, Task, self._env.clock.now())
+        self._x.write(lambda session: session.tasks.add([ready]))
+        return ready
+
+    def add_many(self, tasks: Iterable[Task], *, exist_ok: bool = False) -> TaskList:
+        """Store many tasks, all or none, and return them as stored, in the order given. See ``add``."""
+        given, ready = prepare_many(self._env, tasks, Task, "task_id")
+        if not ready:
+            return []
+        if exist_ok:
+            return add_or_same(self._x, self._env, given, ready, "task_id", _stored, _add)
+        self._x.write(lambda session: session.tasks.add(ready))
+        return ready
+
+    def get(self, task_id: str, *, occurrence_id: Owner = None) -> Task | None:
+        """The task with that id, or None if there is none of that owner."""
+        ids, owner = [self._env.check.ident(task_id, "task_id")], self._env.owner(occurrence_id)
+        found = self._x.read(lambda session: session.tasks.get(ids, owner))
+        return found[0] if found else None
+
+    def get_many(self, task_ids: Iterable[str], *, occurrence_id: Owner = None) -> dict[str, Task]:
+        """The tasks of these ids that exist, by id, in the order asked for; one round trip."""
+        ids, owner = self._env.check.idents(task_ids, "task_ids"), self._env.owner(occurrence_id)
+        found = self._x.read(lambda session: session.tasks.get(ids, owner)) if ids else []
+        return by_id(found, "task_id", ids)
+
+    def update(self, task_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
+        """Change the given fields and ``updated_at``; False if there is no such task of that owner.
+
+        The owner changes by ``transfer`` and ``claim_next`` alone. No concurrent update of other fields is lost.
+
+        Raises:
+            InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
+        """
+        key, owner = self._env.check.ident(task_id, "task_id"), self._env.owner(occurrence_id)
+        new = self._env.check.changes(Task, changes, UPDATABLE_TASK_FIELDS, self._env.clock.now())
+        return self._x.write(lambda session: session.tasks.update(key, new, owner, None))
+
+    def list(
+        self,
+        *,
+        order: TaskOrder = "created",
+        limit: int = 100,
+        cursor: str | None = None,
+        **filters: Unpack[TaskFilters],
+    ) -> Page[Task]:
+        """One page of tasks.
+
+        Args:
+            order: ``created``: oldest first; ``priority``: highest first, then oldest; ``updated_desc``: updated last
+                first. Ties go by id.
+            limit: At most so many, 1 to 10,000.
+            cursor: The ``next_cursor`` of the page before, of the same order and filters.
+            filters: See ``TaskFilters``; statuses are accepted as members or text, one or several.
+        """
+        return self._page(self._query(**filters), order, limit, cursor)
+
+    def scan(
+        self, *, order: TaskOrder = "created", on_unreadable: OnUnreadable | None = None, **filters: Unpack[TaskFilters]
+    ) -> Iterator[Task]:
+        """All tasks that the filters match, read page by page; see ``list``.
+
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        """
+        query = self._query(**filters)
+        return all_pages(lambda cursor: self._page(query, order, SCAN_SIZE, cursor), on_unreadable)
+
+    def count(self, **filters: Unpack[TaskFilters]) -> int:
+        """How many tasks the filters match; loads none of them."""
+        query = TaskQuery(**self._query(**filters))
+        return self._x.read(lambda session: session.tasks.count(query))
+
+    def count_by_status(self, *, occurrence_id: Owner = None) -> dict[TaskStatus, int]:
+        """How many tasks have each status, 0 included; one round trip."""
+        owner = self._env.owner(occurrence_id)
+        counts = self._x.read(lambda session: session.tasks.count_by_status(owner))
+        return {status: counts.get(status, 0) for status in TaskStatus}
+
+    def delete(self, *task_ids: str) -> int:
+        """Delete tasks with their descendants and the thoughts of all of them, of whatever owner, in one transaction.
+
+        Returns how many tasks went, descendants included. Ids that do not exist are passed over. A handle that is
+        bound to an occurrence deletes only tasks of that occurrence (and what hangs on them).
+        """
+        ids = self._env.check.idents(task_ids, "task_ids")
+        if not ids:
+            return 0
+        if self._env.bound:
+            return self._x.write(lambda session: self._delete_own(session, ids), single=False)
+        return self._x.write(lambda session: session.tasks.delete(ids))
+
+    def _delete_own(self, session: Session, ids: TaskIds) -> int:
+        own = session.tasks.get(ids, self._env.occurrence_id)
+        for task in own:
+            session.tasks.hold(task.task_id, task.fence)  # Nobody may take it over between this look and the delete.
+        return session.tasks.delete([task.task_id for task in own]) if own else 0
+
+    # --- the questions that agents ask ----------------------------------------------------------
+
+    def pending_for_activation(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
+        """Pending tasks, highest priority first, then oldest."""
+        return self.list(status=TaskStatus.PENDING, occurrence_id=occurrence_id, order="priority", limit=limit)
+
+    def top(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
+        """Pending and active tasks, highest priority first, then oldest."""
+        unfinished = (TaskStatus.PENDING, TaskStatus.ACTIVE)
+        return self.list(status=unfinished, occurrence_id=occurrence_id, order="priority", limit=limit)
+
+    def recent_completed(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
+        """Completed tasks, updated last first."""
+        return self.list(status=TaskStatus.COMPLETED, occurrence_id=occurrence_id, order="updated_desc", limit=limit)
+
+    def needing_seed_thought(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
+        """Active tasks that no thought belongs to yet, oldest first."""
+        query = {**self._query(status=TaskStatus.ACTIVE, occurrence_id=occurrence_id), "needs_seed_thought": True}
+        return self._page(query, "created", limit, None)
+
+    # --- ownership ------------------------------------------------------------------------------
+
+    def transfer(self, task_id: str, *, from_occurrence: str, to_occurrence: str) -> bool:
+        """Give a task to another owner; False if ``from_occurrence`` does not own it (any more).
+
+        Owner, ``updated_at`` and ``fence`` change, and nothing else; its thoughts stay where they are. A reader at
+        any moment sees exactly one owner.
+        """
+        check = self._env.check
+        key, source = check.ident(task_id, "task_id"), self._env.one_owner(from_occurrence, "from_occurrence")
+        target, now = check.ident(to_occurrence, "to_occurrence"), self._env.clock.now()
+        return self._x.write(lambda session: session.tasks.transfer([key], source, target, now)) == 1
+
+    def claim_next(self, worker: str, limit: int = 1, *, pool: str = DEFAULT_OCCURRENCE) -> ClaimedTasks:
+        """Make the worker the owner of up to ``limit`` pending tasks of the pool, and them active.
+
+        Highest priority first, then oldest; no two workers get the same one. Unfinished thoughts of the pool come
+        along. Register the worker first and send heartbeats: work of an occurrence that is not alive is given back
+        to its pool by ``rescue``, and then every write through the returned handles raises ``StaleFence``.
+
+        Raises:
+            InvalidArgument: The worker is ``__shared__`` or the pool itself, or the pool is ``__shared__``.
+        """
+        env = self._env
+        worker, pool = env.one_owner(env.identity(worker, "worker"), "worker"), env.identity(pool, "pool")
+        if worker == pool:
+            raise InvalidArgument("the worker is the pool itself: give every worker an id of its own")
+        count, now = limit_of(limit), env.clock.now()
+        tasks = self._x.write(lambda session: session.tasks.claim_next(worker, pool, count, now))
+        return [ClaimedTask(self._x, env, task) for task in tasks]
+
+    def claimed(self, task: Task) -> ClaimedTask:
+        """A handle for a task that was claimed before, as it was read then: writes are refused once its fence moved."""
+        return ClaimedTask(self._x, self._env, self._env.check.record(task, Task, self._env.clock.now()))
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _query(
+        self,
+        *,
+        status: OneOrMore[TaskStatus | str] = None,
+        occurrence_id: Owner = None,
+        channel_id: str | None = None,
+        parent_task_id: str | None = None,
+        correlation_id: str | None = None,
+        shared_type: str | None = None,
+        created_from: datetime | None = None,
+        updated_to: datetime | None = None,
+    ) -> dict[str, Any]:
+        check = self._env.check
+        return {
+            "occurrence_id": self._env.owner(occurrence_id),
+            "statuses": several(TaskStatus, status, "status"),
+            "channel_id": check.optional(channel_id, "channel_id"),
+            "parent_task_id": check.optional(parent_task_id, "parent_task_id"),
+            "correlation_id": check.optional(correlation_id, "correlation_id"),
+            "shared_type": check.optional(shared_type, "shared_type"),
+            "created_from": moment(created_from, "created_from"),
+            "updated_to": moment(updated_to, "updated_to"),
+        }
+
+    def _page(self, query: dict[str, Any], order: TaskOrder, limit: int, cursor: str | None) -> Page[Task]:
+        if order not in _SHAPES:
+            raise InvalidArgument(f"order must be one of {', '.join(_SHAPES)}, not {order!r}")
+        listing = f"tasks:{order}"
+        after = position(self._env, listing, _SHAPES[order], cursor)
+        page = TaskQuery(**query, order=order, limit=limit_of(limit), after=after)
+        return page_of(self._x.read(lambda session: session.tasks.find(page)), listing)
+
+
+def _stored(session: Session, ids: TaskIds) -> TaskList:
+    return session.tasks.get(ids, None)
+
+
+def _add(session: Session, tasks: TaskList) -> None:
+    session.tasks.add(tasks)

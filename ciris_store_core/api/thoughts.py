@@ -1,0 +1,261 @@
+"""Thoughts, as users hold them (contract section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, TypedDict, Unpack, overload
+
+from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.models.enums import ThoughtStatus, ThoughtType
+from ciris_store_core.models.paging import Page
+from ciris_store_core.models.thoughts import UPDATABLE_THOUGHT_FIELDS, Thought, ThoughtOrder, ThoughtQuery
+from ciris_store_core.stores.backend import Session
+from ciris_store_core.stores.thoughts import ThoughtSelector
+
+from .common import (
+    SCAN_SIZE,
+    OneOrMore,
+    OnUnreadable,
+    Part,
+    add_or_same,
+    all_pages,
+    by_id,
+    page_of,
+    position,
+    prepare,
+    prepare_many,
+    several,
+)
+from .environment import Owner
+from .validate import limit_of, moment, whole
+
+# Inside the class, ``list`` is a method.
+ThoughtList = list[Thought]
+Ids = list[str]
+
+_SHAPE = (datetime, str)
+_ORDERS = ("created", "updated_desc")
+
+
+class ThoughtFilters(TypedDict, total=False):
+    """Which thoughts are meant; all that are given must hold."""
+
+    status: OneOrMore[ThoughtStatus | str]
+    """One status or several."""
+    thought_type: OneOrMore[ThoughtType | str]
+    """One type or several."""
+    occurrence_id: Owner
+    """Exactly this owner; ``ANY`` for all. By default the store's own occurrence, ``"default"``."""
+    source_task_id: str | None
+    parent_thought_id: str | None
+    created_from: datetime | None
+    updated_to: datetime | None
+    """Both bounds inclusive, and aware."""
+
+
+class Thoughts(Part):
+    """Steps of reasoning about tasks. Every thought has one owner, its ``agent_occurrence_id``.
+
+    Every method with an ``occurrence_id`` looks only at thoughts of that owner; by default at those of the store's
+    own occurrence, ``"default"`` unless the store was opened otherwise; ``ANY`` means all owners.
+    """
+
+    __slots__ = ()
+
+    def add(self, thought: Thought, *, exist_ok: bool = False) -> Thought:
+        """Store a new thought and return it as stored. Its task need not exist.
+
+        Times that were not given are the store's; an owner that was not given is the store's own occurrence.
+
+        Args:
+            thought: What to store. It is not changed.
+            exist_ok: A stored thought with that id is returned, if every field that you gave is stored so;
+                this makes it safe to call again after ``OutcomeUnknown``.
+
+        Raises:
+            Conflict: The id exists, and ``exist_ok`` is False or the stored thought differs.
+            InvalidArgument: A field cannot be stored. Nothing was written.
+        """
+        if exist_ok:
+            return self.add_many([thought], exist_ok=True)[0]
+        ready = prepare(self._env, thought, Thought, self._env.clock.now())
+        self._x.write(lambda session: session.thoughts.add([ready]))
+        return ready
+
+    def add_many(self, thoughts: Iterable[Thought], *, exist_ok: bool = False) -> ThoughtList:
+        """Store many thoughts, all or none, and return them as stored, in the order given. See ``add``."""
+        given, ready = prepare_many(self._env, thoughts, Thought, "thought_id")
+        if not ready:
+            return []
+        if exist_ok:
+            return add_or_same(self._x, self._env, given, ready, "thought_id", _stored, _add)
+        self._x.write(lambda session: session.thoughts.add(ready))
+        return ready
+
+    def get(self, thought_id: str, *, occurrence_id: Owner = None) -> Thought | None:
+        """The thought with that id, or None if there is none of that owner."""
+        ids, owner = [self._env.check.ident(thought_id, "thought_id")], self._env.owner(occurrence_id)
+        found = self._x.read(lambda session: session.thoughts.get(ids, owner))
+        return found[0] if found else None
+
+    def get_many(self, thought_ids: Iterable[str], *, occurrence_id: Owner = None) -> dict[str, Thought]:
+        """The thoughts of these ids that exist, by id, in the order asked for; one round trip."""
+        ids, owner = self._env.check.idents(thought_ids, "thought_ids"), self._env.owner(occurrence_id)
+        found = self._x.read(lambda session: session.thoughts.get(ids, owner)) if ids else []
+        return by_id(found, "thought_id", ids)
+
+    def update(self, thought_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
+        """Change the given fields and ``updated_at``; False if there is no such thought of that owner.
+
+        Raises:
+            InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
+        """
+        key, owner = self._env.check.ident(thought_id, "thought_id"), self._env.owner(occurrence_id)
+        new = self._env.check.changes(Thought, changes, UPDATABLE_THOUGHT_FIELDS, self._env.clock.now())
+        return self._x.write(lambda session: session.thoughts.update(key, new, owner))
+
+    def list(
+        self,
+        *,
+        order: ThoughtOrder = "created",
+        limit: int = 100,
+        cursor: str | None = None,
+        **filters: Unpack[ThoughtFilters],
+    ) -> Page[Thought]:
+        """One page of thoughts.
+
+        Args:
+            order: ``created``: oldest first; ``updated_desc``: updated last first. Ties go by id.
+            limit: At most so many, 1 to 10,000.
+            cursor: The ``next_cursor`` of the page before, of the same order and filters.
+            filters: See ``ThoughtFilters``; statuses and types are accepted as members or text, one or several.
+        """
+        return self._page(self._query(**filters), order, limit, cursor)
+
+    def scan(
+        self,
+        *,
+        order: ThoughtOrder = "created",
+        on_unreadable: OnUnreadable | None = None,
+        **filters: Unpack[ThoughtFilters],
+    ) -> Iterator[Thought]:
+        """All thoughts that the filters match, read page by page; see ``list``.
+
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        """
+        query = self._query(**filters)
+        return all_pages(lambda cursor: self._page(query, order, SCAN_SIZE, cursor), on_unreadable)
+
+    def count(self, **filters: Unpack[ThoughtFilters]) -> int:
+        """How many thoughts the filters match; loads none of them."""
+        query = ThoughtQuery(**self._query(**filters))
+        return self._x.read(lambda session: session.thoughts.count(query))
+
+    def count_by_status(self, *, occurrence_id: Owner = None) -> dict[ThoughtStatus, int]:
+        """How many thoughts have each status, 0 included; one round trip."""
+        owner = self._env.owner(occurrence_id)
+        counts = self._x.read(lambda session: session.thoughts.count_by_status(owner))
+        return {status: counts.get(status, 0) for status in ThoughtStatus}
+
+    def delete(self, *thought_ids: str) -> int:
+        """Delete thoughts, of whatever owner; returns how many went.
+
+        Ids that do not exist are passed over. A handle that is bound to an occurrence deletes only its own.
+        """
+        ids = self._env.check.idents(thought_ids, "thought_ids")
+        if not ids:
+            return 0
+        if self._env.bound:
+            return self._x.write(lambda session: self._delete_own(session, ids), single=False)
+        return self._x.write(lambda session: session.thoughts.delete(ids))
+
+    def _delete_own(self, session: Session, ids: Ids) -> int:
+        own = [thought.thought_id for thought in session.thoughts.get(ids, self._env.occurrence_id)]
+        return session.thoughts.delete(own) if own else 0
+
+    def pending_of_active_tasks(self, limit: int = 100, *, occurrence_id: Owner = None) -> Page[Thought]:
+        """Pending thoughts whose task is active and has the same owner, oldest first; one query."""
+        query = {**self._query(status=ThoughtStatus.PENDING, occurrence_id=occurrence_id), "of_active_tasks": True}
+        return self._page(query, "created", limit, None)
+
+    def retry(self, thought_id: str, max_retries: int = 3, *, occurrence_id: Owner = None) -> bool:
+        """Move a failed thought back to pending and add 1 to ``retry_count``.
+
+        False, and nothing changes, if it is not failed, has been retried ``max_retries`` times, or is not there.
+        """
+        key, owner = self._env.check.ident(thought_id, "thought_id"), self._env.owner(occurrence_id)
+        most, now = whole(max_retries, "max_retries", 0, 2**31 - 1), self._env.clock.now()
+        return self._x.write(lambda session: session.thoughts.retry(key, owner, most, now))
+
+    def escalate(self, thought_id: str, *, occurrence_id: Owner = None) -> bool:
+        """Add 1 to ``escalation_level``; False if there is no such thought of that owner."""
+        key, owner = self._env.check.ident(thought_id, "thought_id"), self._env.owner(occurrence_id)
+        now = self._env.clock.now()
+        return self._x.write(lambda session: session.thoughts.escalate(key, owner, now))
+
+    @overload
+    def transfer(self, *, thought_id: str, from_occurrence: str, to_occurrence: str) -> bool: ...
+
+    @overload
+    def transfer(self, *, task_id: str, from_occurrence: str, to_occurrence: str) -> int: ...
+
+    def transfer(
+        self, *, thought_id: str | None = None, task_id: str | None = None, from_occurrence: str, to_occurrence: str
+    ) -> bool | int:
+        """Give thoughts to another owner; only owner and ``updated_at`` change.
+
+        Give exactly one of ``thought_id``, which returns whether ``from_occurrence`` owned it (and so it moved), and
+        ``task_id`` for all thoughts of that task, which returns how many moved.
+        """
+        check = self._env.check
+        if (thought_id is None) == (task_id is None):
+            raise InvalidArgument("give exactly one of thought_id (one thought) and task_id (all thoughts of a task)")
+        source = self._env.one_owner(from_occurrence, "from_occurrence")
+        target, now = check.ident(to_occurrence, "to_occurrence"), self._env.clock.now()
+        if thought_id is None:
+            selector = ThoughtSelector(task_id=check.optional(task_id, "task_id"))
+        else:
+            selector = ThoughtSelector(thought_ids=[check.ident(thought_id, "thought_id")])
+        moved = self._x.write(lambda session: session.thoughts.transfer(selector, source, target, now))
+        return moved if thought_id is None else moved == 1
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _query(
+        self,
+        *,
+        status: OneOrMore[ThoughtStatus | str] = None,
+        thought_type: OneOrMore[ThoughtType | str] = None,
+        occurrence_id: Owner = None,
+        source_task_id: str | None = None,
+        parent_thought_id: str | None = None,
+        created_from: datetime | None = None,
+        updated_to: datetime | None = None,
+    ) -> dict[str, Any]:
+        check = self._env.check
+        return {
+            "occurrence_id": self._env.owner(occurrence_id),
+            "statuses": several(ThoughtStatus, status, "status"),
+            "thought_types": several(ThoughtType, thought_type, "thought_type"),
+            "source_task_id": check.optional(source_task_id, "source_task_id"),
+            "parent_thought_id": check.optional(parent_thought_id, "parent_thought_id"),
+            "created_from": moment(created_from, "created_from"),
+            "updated_to": moment(updated_to, "updated_to"),
+        }
+
+    def _page(self, query: dict[str, Any], order: ThoughtOrder, limit: int, cursor: str | None) -> Page[Thought]:
+        if order not in _ORDERS:
+            raise InvalidArgument(f"order must be one of {', '.join(_ORDERS)}, not {order!r}")
+        listing = f"thoughts:{order}"
+        after = position(self._env, listing, _SHAPE, cursor)
+        page = ThoughtQuery(**query, order=order, limit=limit_of(limit), after=after)
+        return page_of(self._x.read(lambda session: session.thoughts.find(page)), listing)
+
+
+def _stored(session: Session, ids: Ids) -> ThoughtList:
+    return session.thoughts.get(ids, None)
+
+
+def _add(session: Session, thoughts: ThoughtList) -> None:
+    session.thoughts.add(thoughts)

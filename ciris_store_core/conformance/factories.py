@@ -1,0 +1,148 @@
+"""Records for tests: each function gives a valid one, with whatever fields the test cares for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ciris_store_core.models import (
+    AuditAnchor,
+    AuditEntry,
+    Correlation,
+    CorrelationType,
+    GraphEdge,
+    GraphNode,
+    GraphScope,
+    NodeType,
+    Occurrence,
+    SecretAccess,
+    SecretRecord,
+    Sensitivity,
+    Task,
+    Thought,
+)
+from ciris_store_core.models.graph import KEPT_UNLESS_GIVEN, NodeWrite, NodeWriteMode
+from ciris_store_core.stores import Backend
+
+from .support import writing
+
+T0 = datetime(2025, 1, 1, 12, tzinfo=UTC)
+"""When the tests take place."""
+
+LOCAL = GraphScope.LOCAL
+
+
+def at(seconds: float) -> datetime:
+    """Some seconds after ``T0``."""
+    return T0 + timedelta(seconds=seconds)
+
+
+def node(id: str = "n", **fields: Any) -> GraphNode:
+    """A concept of the local scope, made and updated at ``T0``."""
+    given = {"type": NodeType.CONCEPT, "scope": LOCAL, "attributes": {}, "created_at": T0, "updated_at": T0}
+    return GraphNode(id=id, **{**given, **fields})
+
+
+def put(
+    record: GraphNode,
+    mode: NodeWriteMode = "merge",
+    *,
+    remove: Iterable[str] = (),
+    expected: int | None = None,
+    given: Iterable[str] = (),
+) -> NodeWrite:
+    """A write of a node."""
+    return NodeWrite(record, mode, tuple(remove), expected, frozenset(given))
+
+
+def store_nodes(backend: Backend, *nodes: GraphNode) -> list[GraphNode]:
+    """Write nodes in a transaction of their own, replacing whatever is there."""
+    with writing(backend) as session:
+        return session.graph.put_nodes([put(record, "replace", given=KEPT_UNLESS_GIVEN) for record in nodes], T0)
+
+
+def edge(source: str = "a", target: str = "b", relationship: str = "knows", **fields: Any) -> GraphEdge:
+    """An edge of the local scope."""
+    given = {"scope": LOCAL, "attributes": {"created_at": T0}}
+    return GraphEdge(source=source, target=target, relationship=relationship, **{**given, **fields})
+
+
+def store_edges(backend: Backend, *edges: GraphEdge) -> None:
+    """Write edges, and whatever nodes they need, in a transaction of their own."""
+    ends = {(end, each.scope) for each in edges for end in (each.source, each.target)}
+    with writing(backend) as session:
+        session.graph.put_nodes([put(node(id, scope=scope)) for id, scope in sorted(ends)], T0)
+        session.graph.put_edges(edges)
+
+
+def correlation(id: str = "c", **fields: Any) -> Correlation:
+    """A service interaction of ``T0``."""
+    given = {"service_type": "llm", "handler_name": "h", "action_type": "speak"}
+    times = dict.fromkeys(("created_at", "updated_at", "timestamp"), T0)
+    return Correlation(correlation_id=id, **{**given, **times, **fields})
+
+
+def metric(id: str, value: float, seconds: float = 0, **fields: Any) -> Correlation:
+    """A data point of the metric ``cpu``, some seconds after ``T0``."""
+    given = {
+        "correlation_type": CorrelationType.METRIC_DATAPOINT,
+        "timestamp": at(seconds),
+        "metric_data": {"metric_name": "cpu", "metric_value": float(value)},
+    }
+    return correlation(id, **{**given, **fields})
+
+
+def task(id: str = "t", **fields: Any) -> Task:
+    """A pending task of the default occurrence, made and updated at ``T0``."""
+    given = {"channel_id": "channel", "description": "do it", "created_at": T0, "updated_at": T0}
+    return Task(task_id=id, **{**given, **fields})
+
+
+def thought(id: str = "h", task_id: str = "t", **fields: Any) -> Thought:
+    """A pending thought of the default occurrence, made and updated at ``T0``."""
+    given = {"source_task_id": task_id, "content": "hm", "created_at": T0, "updated_at": T0}
+    return Thought(thought_id=id, **{**given, **fields})
+
+
+def occurrence(id: str = "o", **fields: Any) -> Occurrence:
+    """An occurrence that lives for a minute from ``T0`` on."""
+    given = {"started_at": T0, "heartbeat_at": T0, "expires_at": at(60)}
+    return Occurrence(occurrence_id=id, **{**given, **fields})
+
+
+def secret(id: str = "s", **fields: Any) -> SecretRecord:
+    """A sealed secret."""
+    given = {
+        "description": "API key",
+        "sensitivity": Sensitivity.HIGH,
+        "key_id": "k1",
+        "ciphertext": b"sealed",
+        "created_at": T0,
+    }
+    return SecretRecord(secret_id=id, **{**given, **fields})
+
+
+def access(id: str = "x", secret_id: str = "s", **fields: Any) -> SecretAccess:
+    """A granted use of a secret at ``T0``."""
+    given = {"accessor": "me", "action": "speak", "granted": True, "at": T0}
+    return SecretAccess(access_id=id, secret_id=secret_id, **{**given, **fields})
+
+
+def entry(sequence: int = 1, chain: str = "default", **fields: Any) -> AuditEntry:
+    """An entry of a chain; its hash is made from its place alone, as backends compute none."""
+    given = {
+        "entry_id": f"{chain}/{sequence}",
+        "event_type": "login",
+        "actor": "me",
+        "at": T0,
+        "previous_hash": f"hash {sequence - 1}",
+        "entry_hash": f"hash {sequence}",
+    }
+    return AuditEntry(chain=chain, sequence=sequence, **{**given, **fields})
+
+
+def anchor(sequence: int = 1, chain: str = "default", **fields: Any) -> AuditAnchor:
+    """An anchor that stands for all entries up to a number."""
+    given = {"entry_hash": f"hash {sequence}", "removed_count": sequence, "at": T0}
+    return AuditAnchor(chain=chain, sequence=sequence, **{**given, **fields})

@@ -1,0 +1,65 @@
+"""The tests of the contract. A module of tests that imports everything from here runs them all."""
+
+import pytest
+
+_MODULES = (
+    "records", "graph_nodes", "graph_listing", "graph_edges", "traversal", "search", "correlations", "aggregation",
+    "tasks", "claims", "thoughts", "coordination", "secrets", "audit", "transactions", "backends",
+)  # fmt: skip
+
+# Before they are imported, so that a failing assertion shows its values.
+pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in _MODULES), "ciris_store_core.conformance.support")
+
+from .aggregation import TestAggregate, TestPoints  # noqa: E402
+from .audit import TestAudit  # noqa: E402
+from .backends import TestBackend, TestPrepare  # noqa: E402
+from .claims import TestClaim, TestGiveBack, TestTransfer  # noqa: E402
+from .coordination import TestLeases, TestOccurrences  # noqa: E402
+from .correlations import TestFindCorrelations, TestWriteCorrelations  # noqa: E402
+from .graph_edges import TestEdges, TestNeighbours  # noqa: E402
+from .graph_listing import TestListNodes  # noqa: E402
+from .graph_nodes import TestGetAndDeleteNodes, TestPutNodes  # noqa: E402
+from .records import TestRecords  # noqa: E402
+from .search import TestSearch  # noqa: E402
+from .secrets import TestAccessLog, TestSecrets  # noqa: E402
+from .tasks import TestAddTasks, TestDeleteTasks, TestFindTasks, TestUpdateTasks  # noqa: E402
+from .thoughts import TestFindThoughts, TestTransferThoughts, TestWriteThoughts  # noqa: E402
+from .transactions import TestIsolation, TestSavepoints, TestTransactions  # noqa: E402
+from .traversal import TestDegrees, TestShortestPath, TestTraverse  # noqa: E402
+
+__all__ = [
+    "TestAccessLog",
+    "TestAddTasks",
+    "TestAggregate",
+    "TestAudit",
+    "TestBackend",
+    "TestClaim",
+    "TestDegrees",
+    "TestDeleteTasks",
+    "TestEdges",
+    "TestFindCorrelations",
+    "TestFindTasks",
+    "TestFindThoughts",
+    "TestGetAndDeleteNodes",
+    "TestGiveBack",
+    "TestIsolation",
+    "TestLeases",
+    "TestListNodes",
+    "TestNeighbours",
+    "TestOccurrences",
+    "TestPoints",
+    "TestPrepare",
+    "TestPutNodes",
+    "TestRecords",
+    "TestSavepoints",
+    "TestSearch",
+    "TestSecrets",
+    "TestShortestPath",
+    "TestTransactions",
+    "TestTransfer",
+    "TestTransferThoughts",
+    "TestTraverse",
+    "TestUpdateTasks",
+    "TestWriteCorrelations",
+    "TestWriteThoughts",
+]

@@ -1,0 +1,172 @@
+"""The open database itself: first start, capabilities, emptiness, closing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, timedelta
+from functools import partial
+
+import pytest
+
+from ciris_store_core.capabilities import Capability
+from ciris_store_core.clock import ManualClock
+from ciris_store_core.errors import MigrationRequired, StoreClosed
+from ciris_store_core.models import NodeType
+from ciris_store_core.models.graph import NodeQuery
+from ciris_store_core.stores import Backend, Session
+
+from ..factories import T0, access, anchor, at, correlation, entry, node, occurrence, put, secret, task, thought
+from ..harness import Harness
+from ..levels import Level, clause
+from ..support import Worker, race, reading, writing
+
+FIRST_RECORDS: dict[str, Callable[[Session], object]] = {
+    "node": lambda s: s.graph.put_nodes([put(node())], T0),
+    "correlation": lambda s: s.correlations.add([correlation()]),
+    "task": lambda s: s.tasks.add([task()]),
+    "thought": lambda s: s.thoughts.add([thought()]),
+    "occurrence": lambda s: s.coordination.put_occurrence(occurrence()),
+    "lease": lambda s: s.coordination.acquire_lease("job", "me", T0, at(1)),
+    "secret": lambda s: s.secrets.add([secret()]),
+    "access": lambda s: s.secrets.log_access([access()]),
+    "audit": lambda s: s.audit.append([entry()]),
+    "anchor": lambda s: s.audit.cut(anchor()),
+}
+
+
+def blank(harness: Harness, clock: ManualClock) -> Backend:
+    """A backend over nothing at all."""
+    backend = harness.blank(clock)
+    if backend is None:
+        pytest.skip("this harness has no store that nobody ever opened")
+    return backend
+
+
+class TestBackend:
+    """``Backend``."""
+
+    @clause("backend.capabilities")
+    def test_capabilities_are_those_announced(self, backend: Backend, harness: Harness) -> None:
+        """Otherwise one relies on abilities that are not there."""
+        assert backend.capabilities == harness.capabilities
+        assert all(isinstance(each, Capability) for each in backend.capabilities)
+        assert backend.name
+
+    @clause("backend.is_empty")
+    def test_a_new_store_is_empty(self, backend: Backend) -> None:
+        """Otherwise a copy or a test refuses a store that has nothing in it."""
+        assert backend.is_empty() is True
+
+    @pytest.mark.parametrize("kind", FIRST_RECORDS)
+    @clause("backend.is_empty.not")
+    def test_any_record_counts(self, backend: Backend, kind: str) -> None:
+        """Otherwise a copy or a test overwrites a store that has something in it."""
+        with writing(backend) as session:
+            FIRST_RECORDS[kind](session)
+        assert backend.is_empty() is False
+
+    @clause("backend.server_now")
+    def test_server_now(self, backend: Backend) -> None:
+        """Otherwise hosts do not agree on the day, or on when a lease is over."""
+        first, second = backend.server_now(), backend.server_now()
+        assert first.tzinfo is UTC and first.utcoffset() == timedelta(0)
+        assert first <= second
+
+    @clause("backend.info", Level.OPERABLE)
+    def test_info_and_stats(self, backend: Backend) -> None:
+        """Otherwise nobody can tell from a report which database, and which schema, it was."""
+        assert backend.info()
+        assert json.loads(json.dumps(dict(backend.info()), default=str))
+        assert isinstance(json.dumps(dict(backend.stats()), default=str), str)
+
+    @clause("backend.close")
+    def test_close(self, backend: Backend) -> None:
+        """Otherwise a store that was closed goes on half alive."""
+        backend.close()
+        backend.close()
+        for call in (lambda: writing(backend).__enter__(), lambda: reading(backend).__enter__(), backend.is_empty):
+            with pytest.raises(StoreClosed):
+                call()
+
+    @clause("backend.open_twice")
+    def test_two_open_at_once(self, backend: Backend, harness: Harness, clock: ManualClock) -> None:
+        """Otherwise two parts of a program that open the same store do not meet."""
+        with closing(harness.open(clock)) as second:
+            with writing(backend) as session:
+                session.graph.put_nodes([put(node("a"))], T0)
+            with writing(second) as session:
+                session.graph.put_nodes([put(node("b"))], T0)
+            for each in (backend, second):
+                with reading(each) as session:
+                    assert [found.id for found in session.graph.list_nodes(NodeQuery()).items] == ["a", "b"]
+
+    @clause("backend.reopen", Level.DURABLE, needs=Capability.DURABLE)
+    def test_work_goes_on_after_reopening(self, backend: Backend, harness: Harness, clock: ManualClock) -> None:
+        """Otherwise revisions and fences start anew, and old writers are let in again."""
+        with writing(backend) as session:
+            session.graph.put_nodes([put(node(attributes={"a": 1}))], T0)
+            session.tasks.add([task()])
+            lease = session.coordination.acquire_lease("job", "a", T0, at(1))
+            session.audit.append([entry(1)])
+        backend.close()
+        with closing(harness.open(clock)) as reopened, writing(reopened) as session:
+            [merged] = session.graph.put_nodes([put(node(attributes={"b": 2}, type=NodeType.CONCEPT))], T0)
+            [claimed] = session.tasks.claim_next("w", "default", 1, at(5))
+            taken = session.coordination.acquire_lease("job", "b", at(5), at(9))
+            assert session.audit.head("default") == (1, "hash 1")
+        assert (merged.attributes, merged.revision, claimed.fence) == ({"a": 1, "b": 2}, 2, 1)
+        assert lease is not None and taken is not None and taken.fence == lease.fence + 1
+
+
+class TestPrepare:
+    """``Backend.prepare``."""
+
+    @clause("backend.prepare.current", Level.OPERABLE)
+    def test_a_current_store_is_left_alone(self, harness: Harness, clock: ManualClock) -> None:
+        """Otherwise opening a store changes it, or is refused."""
+        with closing(blank(harness, clock)) as first:
+            first.prepare(migrate=True)
+            with writing(first) as session:
+                session.tasks.add([task()])
+            with closing(blank(harness, clock)) as second:
+                second.prepare(migrate=False)
+                with reading(second) as session:
+                    assert len(session.tasks.get(["t"], None)) == 1
+
+    @clause("backend.prepare.refuses", Level.OPERABLE)
+    def test_without_leave_to_migrate(self, harness: Harness, clock: ManualClock) -> None:
+        """Otherwise a program that may not change the schema changes it."""
+        for _ in range(2):
+            with closing(blank(harness, clock)) as first, pytest.raises(MigrationRequired):
+                first.prepare(migrate=False)
+
+    @clause("backend.prepare.race", Level.CONCURRENT)
+    def test_many_prepare_an_empty_store(self, harness: Harness, clock: ManualClock) -> None:
+        """Otherwise of several instances that start together on a new database only one comes up."""
+        with closing(blank(harness, clock)) as probe:
+
+            def start(number: int) -> None:
+                with closing(blank(harness, clock)) as started:
+                    started.prepare(migrate=True)
+                    with writing(started) as session:
+                        session.tasks.add([task(f"t{number}")])
+
+            race(5, start)
+            probe.prepare(migrate=True)
+            with reading(probe) as session:
+                assert len(session.tasks.get([f"t{number}" for number in range(5)], None)) == 5
+
+    @clause("backend.threads", Level.CONCURRENT)
+    def test_use_from_threads_that_come_and_go(self, backend: Backend) -> None:
+        """Otherwise a server that answers each request in a new thread fails or leaks."""
+
+        def work(i: int) -> None:
+            with writing(backend) as session:
+                session.tasks.add([task(f"t{i}")])
+
+        for i in range(40):
+            Worker(partial(work, i)).result()
+        with reading(backend) as session:
+            assert len(session.tasks.get([f"t{i}" for i in range(40)], None)) == 40

@@ -1,0 +1,369 @@
+"""Writing, reading and deleting nodes."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from ciris_store_core.errors import Conflict, InvalidArgument, NotFound
+from ciris_store_core.models import GraphNode, GraphScope
+from ciris_store_core.models.graph import EdgeQuery, NodeKey, NodeQuery, NodeWrite
+from ciris_store_core.stores import Backend, Session
+
+from ..factories import LOCAL, T0, at, edge, node, put, store_edges, store_nodes
+from ..levels import Level, clause
+from ..support import exact, race, reading, transact, writing
+
+NOW = at(100)
+
+
+def write(backend: Backend, *writes: NodeWrite) -> list[GraphNode]:
+    """Write nodes at ``NOW``, in a transaction of their own."""
+    with writing(backend) as session:
+        return session.graph.put_nodes(writes, NOW)
+
+
+def get(backend: Backend, id: str = "n", scope: GraphScope = LOCAL) -> GraphNode | None:
+    """The stored node, expired or not."""
+    with reading(backend) as session:
+        found = session.graph.get_nodes([NodeKey(id, scope)], None)
+    return found[0] if found else None
+
+
+def attributes(backend: Backend, id: str = "n") -> dict[str, Any] | None:
+    """The stored node's attributes; None if there is no such node."""
+    found = get(backend, id)
+    return None if found is None else found.attributes
+
+
+class TestPutNodes:
+    """``GraphStore.put_nodes``."""
+
+    @clause("graph.put_nodes.new")
+    def test_new(self, backend: Backend) -> None:
+        """Otherwise what is stored is not what was given, or optimistic locking starts off wrong."""
+        given = node(attributes={"a": 1}, version=3, updated_by="me", updated_at=at(5), expires_at=at(500), revision=9)
+        write(backend, put(given))
+        assert exact(get(backend)) == exact(given.replaced(revision=1))
+
+    @clause("graph.put_nodes.returns_stored")
+    def test_returns_the_stored_nodes_in_order(self, backend: Backend) -> None:
+        """Otherwise a caller goes on with the wrong node, or with an old revision."""
+        store_nodes(backend, node("b", attributes={"old": 1}))
+        returned = write(backend, *(put(node(id, attributes={"new": id})) for id in "cab"))
+        assert [found.id for found in returned] == ["c", "a", "b"]
+        assert [found.revision for found in returned] == [1, 1, 2]
+        assert [exact(found) for found in returned] == [exact(get(backend, id)) for id in "cab"]
+
+    @clause("graph.put_nodes.merge")
+    def test_merge(self, backend: Backend) -> None:
+        """Otherwise learning one new thing about a user wipes out what was known."""
+        store_nodes(backend, node(attributes={"kept": 1, "changed": 1, "nested": {"x": 1}}))
+        write(backend, put(node(attributes={"changed": None, "nested": {"y": 2}, "added": 3})))
+        assert attributes(backend) == {"kept": 1, "changed": None, "nested": {"y": 2}, "added": 3}
+
+    @clause("graph.put_nodes.merge.keys")
+    def test_merge_of_awkward_keys(self, backend: Backend) -> None:
+        """Otherwise a key with a dot or a quote in it lands somewhere else in the document."""
+        store_nodes(backend, node(attributes={"a": {"b": 1}, "$": 1, 'q"': 1, "0": 1, "": 1}))
+        write(backend, put(node(attributes={"a.b": 2, "$": 2, 'q"': 2, "[0]": 2, "": 2})))
+        assert attributes(backend) == {"a": {"b": 1}, "a.b": 2, "$": 2, 'q"': 2, "0": 1, "[0]": 2, "": 2}
+
+    @clause("graph.put_nodes.replace")
+    def test_replace(self, backend: Backend) -> None:
+        """Otherwise something that was to be forgotten stays."""
+        store_nodes(backend, node(attributes={"old": 1, "both": 1}))
+        write(backend, put(node(attributes={"both": 2}), "replace"))
+        assert attributes(backend) == {"both": 2}
+
+    @pytest.mark.parametrize("mode", ["merge", "replace"])
+    @clause("graph.put_nodes.remove")
+    def test_remove(self, backend: Backend, mode: Any) -> None:
+        """Otherwise single facts cannot be forgotten, or the wrong ones are."""
+        store_nodes(backend, node(attributes={"a": 1, "a.b": 1, "kept": 1}))
+        given = {"kept": 1, "given": 1, "a": 2, "a.b": 2}
+        write(backend, put(node(attributes=given), mode, remove=["a", "given", "never there"]))
+        assert attributes(backend) == {"kept": 1, "a.b": 2}
+
+    @clause("graph.put_nodes.remove.new")
+    def test_remove_from_a_new_node(self, backend: Backend) -> None:
+        """Otherwise a key that was to go is stored on a first write."""
+        write(backend, put(node(attributes={"a": 1, "b": 1}), remove=["a"]))
+        assert attributes(backend) == {"b": 1}
+
+    @pytest.mark.parametrize("mode", ["merge", "replace"])
+    @clause("graph.put_nodes.existing")
+    def test_of_an_existing_node(self, backend: Backend, mode: Any) -> None:
+        """Otherwise the age of a memory is lost, or two writers do not notice one another."""
+        store_nodes(backend, node())
+        write(backend, put(node(created_at=at(7), updated_at=at(8), revision=77), mode))
+        found = get(backend)
+        assert found is not None
+        assert (found.created_at, found.updated_at, found.revision) == (T0, at(8), 2)
+
+    @pytest.mark.parametrize("mode", ["merge", "replace"])
+    @clause("graph.put_nodes.kept_unless_given")
+    def test_kept_unless_given(self, backend: Backend, mode: Any) -> None:
+        """Otherwise a write that does not speak of expiry or consent changes them."""
+        first: dict[str, Any] = {
+            "version": 3,
+            "updated_by": "a",
+            "consent_stream": "x",
+            "expires_at": at(500),
+            "metadata": {"m": 1},
+        }
+        second: dict[str, Any] = {
+            "version": 4,
+            "updated_by": "b",
+            "consent_stream": None,
+            "expires_at": None,
+            "metadata": {"o": 2},
+        }
+        store_nodes(backend, node(**first))
+        write(backend, put(node(**second), mode))
+        kept = get(backend)
+        write(backend, put(node(**second), mode, given=second))
+        given = get(backend)
+        assert {name: getattr(kept, name) for name in first} == first
+        assert {name: getattr(given, name) for name in second} == second
+
+    @clause("graph.put_nodes.given.each")
+    def test_each_given_field_by_itself(self, backend: Backend) -> None:
+        """Otherwise setting one optional field changes its neighbours."""
+        store_nodes(backend, node(version=3, updated_by="a", expires_at=at(500)))
+        write(backend, put(node(version=4), given=["version"]))
+        found = get(backend)
+        assert found is not None
+        assert (found.version, found.updated_by, found.expires_at) == (4, "a", at(500))
+
+    @clause("graph.put_nodes.secret_refs")
+    def test_secret_refs(self, backend: Backend) -> None:
+        """Otherwise a secret that a memory refers to can never be resolved again."""
+        store_nodes(backend, node(secret_refs=["a", "b"]))
+        [merged] = write(backend, put(node(secret_refs=["b", "c"])))
+        [replaced] = write(backend, put(node(secret_refs=["d"]), "replace"))
+        assert sorted(merged.secret_refs) == ["a", "b", "c"]
+        assert replaced.secret_refs == ["d"]
+
+    @clause("graph.put_nodes.expired")
+    def test_an_expired_node_counts_as_absent(self, backend: Backend) -> None:
+        """Otherwise what expired comes back to life inside a new memory."""
+        old = node(type="user", attributes={"old": 1}, expires_at=NOW, secret_refs=["s"], version=5, updated_by="a")
+        store_nodes(backend, old)
+        given = node(attributes={"new": 1}, created_at=NOW, updated_at=NOW)
+        write(backend, put(given))
+        assert exact(get(backend)) == exact(given.replaced(revision=2))
+
+    @pytest.mark.parametrize(("mode", "expected"), [("insert", None), ("merge", 0)])
+    @clause("graph.put_nodes.expired.absent")
+    def test_an_expired_node_is_no_obstacle(self, backend: Backend, mode: Any, expected: int | None) -> None:
+        """Otherwise an id that nobody can see any more cannot be used again."""
+        store_nodes(backend, node(expires_at=NOW))
+        assert write(backend, put(node(), mode, expected=expected))[0].revision == 2
+
+    @clause("graph.put_nodes.not_yet_expired")
+    def test_a_node_that_expires_later_is_merged(self, backend: Backend) -> None:
+        """Otherwise memories are lost a moment before their time."""
+        store_nodes(backend, node(attributes={"old": 1}, expires_at=at(100.000001)))
+        write(backend, put(node(attributes={"new": 1})))
+        assert attributes(backend) == {"old": 1, "new": 1}
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            pytest.param(put(node("b", type="user")), id="type"),
+            pytest.param(put(node("b"), expected=2), id="revision"),
+            pytest.param(put(node("b"), expected=0), id="revision_0"),
+            pytest.param(put(node("new"), expected=1), id="revision_of_none"),
+            pytest.param(put(node("b"), "insert"), id="insert"),
+        ],
+    )
+    @clause("graph.put_nodes.conflict")
+    def test_conflict(self, backend: Backend, wrong: NodeWrite) -> None:
+        """Otherwise one memory overwrites another, or half of a batch is stored."""
+        store_nodes(backend, node("b", attributes={"old": 1}))
+        with pytest.raises(Conflict):
+            write(backend, put(node("a")), wrong, put(node("c")))
+        assert [get(backend, id) for id in ("a", "c", "new")] == [None] * 3
+        stored = get(backend, "b")
+        assert stored is not None
+        assert (stored.attributes, stored.revision) == ({"old": 1}, 1)
+
+    @clause("graph.put_nodes.expected_revision")
+    def test_expected_revision(self, backend: Backend) -> None:
+        """Otherwise careful writers are turned away although nobody else wrote."""
+        assert write(backend, put(node(), expected=0))[0].revision == 1
+        assert write(backend, put(node(), expected=1))[0].revision == 2
+
+    @clause("graph.put_nodes.too_large")
+    def test_a_merge_that_grows_too_large(self, backend: Backend) -> None:
+        """Otherwise a node grows until it cannot be read any more."""
+        store_nodes(backend, node(attributes={"a": "x" * 9 * 2**20}))
+        with pytest.raises(InvalidArgument):
+            write(backend, put(node("other")), put(node(attributes={"b": "x" * 9 * 2**20})))
+        stored = get(backend)
+        assert stored is not None
+        assert (list(stored.attributes), stored.revision, get(backend, "other")) == (["a"], 1, None)
+
+    @clause("graph.put_nodes.scopes")
+    def test_scopes_are_kept_apart(self, backend: Backend) -> None:
+        """Otherwise what is private shows up in a shared scope."""
+        write(backend, *(put(node(scope=scope, attributes={"of": scope.value})) for scope in GraphScope))
+        for scope in GraphScope:
+            found = get(backend, "n", scope)
+            assert found is not None
+            assert (found.scope, found.attributes) == (scope, {"of": scope.value})
+
+    @clause("graph.put_nodes.batch")
+    def test_batches_of_any_size(self, backend: Backend) -> None:
+        """Otherwise a bulk import fails, or stores a part."""
+        assert write(backend) == []
+        store_nodes(backend, *(node(f"n{i}", attributes={"old": i}) for i in range(0, 2000, 2)))
+        returned = write(backend, *(put(node(f"n{i}", attributes={"new": i})) for i in range(2000)))
+        with reading(backend) as session:
+            found = session.graph.get_nodes([NodeKey(f"n{i}", LOCAL) for i in range(2100)], None)
+        assert {each.id: each.attributes for each in found} == {
+            f"n{i}": {"new": i} if i % 2 else {"old": i, "new": i} for i in range(2000)
+        }
+        assert [each.id for each in returned] == [f"n{i}" for i in range(2000)]
+
+    @clause("graph.put_nodes.atomic", Level.CONCURRENT)
+    def test_no_concurrent_merge_is_lost(self, backend: Backend) -> None:
+        """Otherwise of many things learned at the same time only some are remembered."""
+
+        def learn(number: int) -> None:
+            transact(backend, lambda session: session.graph.put_nodes([put(node(attributes={f"k{number}": 1}))], NOW))
+
+        race(16, learn)
+        found = get(backend)
+        assert found is not None
+        assert found.attributes == {f"k{number}": 1 for number in range(16)}
+        assert found.revision == 16
+
+    @clause("graph.put_nodes.expected_revision.race", Level.CONCURRENT)
+    def test_one_writer_wins_a_revision(self, backend: Backend) -> None:
+        """Otherwise optimistic locking lets two writers through."""
+        store_nodes(backend, node())
+
+        def attempt(number: int) -> bool:
+            try:
+                transact(backend, lambda session: session.graph.put_nodes([put(node(), expected=1)], NOW))
+            except Conflict:
+                return False
+            return True
+
+        assert sum(race(8, attempt)) == 1
+
+    @clause("graph.put_nodes.insert.race", Level.CONCURRENT)
+    def test_one_writer_wins_an_insert(self, backend: Backend) -> None:
+        """Otherwise two writers both believe that they made the node."""
+
+        def attempt(number: int) -> bool:
+            try:
+                transact(backend, lambda session: session.graph.put_nodes([put(node(), "insert")], NOW))
+            except Conflict:
+                return False
+            return True
+
+        assert sum(race(8, attempt)) == 1
+
+
+class TestGetAndDeleteNodes:
+    """``get_nodes``, ``delete_nodes`` and ``delete_expired_nodes``."""
+
+    @clause("graph.get_nodes.existing")
+    def test_get(self, backend: Backend) -> None:
+        """Otherwise asking for something unknown fails, or hides what is known."""
+        store_nodes(backend, node("a"), node("b"), node("a", scope=GraphScope.NETWORK))
+        with reading(backend) as session:
+            assert session.graph.get_nodes([], NOW) == []
+            found = session.graph.get_nodes([NodeKey("b", LOCAL), NodeKey("?", LOCAL), NodeKey("a", LOCAL)], NOW)
+        assert sorted(each.id for each in found) == ["a", "b"]
+        assert {each.scope for each in found} == {LOCAL}
+
+    @clause("graph.get_nodes.expired")
+    def test_get_leaves_out_the_expired(self, backend: Backend) -> None:
+        """Otherwise an agent uses what it had no consent to keep."""
+        store_nodes(backend, node("a", expires_at=NOW), node("b", expires_at=at(100.000001)), node("c"))
+        keys = [NodeKey(id, LOCAL) for id in "abc"]
+        with reading(backend) as session:
+            assert {each.id for each in session.graph.get_nodes(keys, NOW)} == {"b", "c"}
+            assert {each.id for each in session.graph.get_nodes(keys, None)} == {"a", "b", "c"}
+
+    @clause("graph.delete_nodes.count")
+    def test_delete(self, backend: Backend) -> None:
+        """Otherwise forgetting reports success without forgetting."""
+        store_nodes(backend, node("a"), node("b"), node("a", scope=GraphScope.NETWORK))
+        with writing(backend) as session:
+            assert session.graph.delete_nodes([]) == 0
+            assert session.graph.delete_nodes([NodeKey("a", LOCAL), NodeKey("?", LOCAL)]) == 1
+            assert session.graph.delete_nodes([NodeKey("a", LOCAL)]) == 0
+        assert get(backend, "a") is None
+        assert get(backend, "b") is not None
+        assert get(backend, "a", GraphScope.NETWORK) is not None
+
+    @clause("graph.delete_nodes.edges")
+    def test_delete_takes_the_edges_along(self, backend: Backend) -> None:
+        """Otherwise edges lead to nowhere, and a node with edges cannot be forgotten."""
+        other = edge("a", "b", scope=GraphScope.NETWORK)
+        store_edges(backend, edge("a", "b"), edge("b", "a"), edge("a", "a"), edge("b", "c"), other)
+        with writing(backend) as session:
+            assert session.graph.delete_nodes([NodeKey("a", LOCAL)]) == 1
+        with reading(backend) as session:
+            left = session.graph.list_edges(EdgeQuery()).items
+        assert {each.key for each in left} == {edge("b", "c").key, other.key}
+
+    @clause("graph.delete_nodes.new_start")
+    def test_a_deleted_node_starts_anew(self, backend: Backend) -> None:
+        """Otherwise something forgotten shines through when the id is used again."""
+        store_nodes(backend, node(type="user", attributes={"old": 1}))
+        with writing(backend) as session:
+            session.graph.delete_nodes([NodeKey("n", LOCAL)])
+            [found] = session.graph.put_nodes([put(node(attributes={"new": 1}))], NOW)
+        assert (found.attributes, found.revision) == ({"new": 1}, 1)
+
+    @clause("graph.delete_nodes.batch")
+    def test_delete_many(self, backend: Backend) -> None:
+        """Otherwise cleaning up a large memory fails."""
+        store_nodes(backend, *(node(f"n{i}") for i in range(2000)))
+        with writing(backend) as session:
+            assert session.graph.delete_nodes([NodeKey(f"n{i}", LOCAL) for i in range(2000)]) == 2000
+            assert session.graph.count_nodes(NodeQuery()) == 0
+
+    @clause("graph.delete_expired_nodes")
+    def test_delete_expired(self, backend: Backend) -> None:
+        """Otherwise what had to be forgotten is kept, or what had to be kept is forgotten."""
+        store_edges(backend, edge("a", "d"), edge("d", "e"))
+        store_nodes(
+            backend, *(node(id, expires_at=at(seconds)) for id, seconds in zip("abc", (1, 100, 100), strict=True))
+        )
+        store_nodes(backend, node("later", expires_at=at(100.000001)))
+        with writing(backend) as session:
+            assert session.graph.delete_expired_nodes(NOW, 2) == 2
+            assert session.graph.delete_expired_nodes(NOW, 2) == 1
+            assert session.graph.delete_expired_nodes(NOW, 2) == 0
+        with reading(backend) as session:
+            assert {each.id for each in session.graph.list_nodes(NodeQuery()).items} == {"d", "e", "later"}
+            assert [each.key for each in session.graph.list_edges(EdgeQuery()).items] == [edge("d", "e").key]
+
+    @clause("graph.delete_nodes.race", Level.CONCURRENT)
+    def test_no_edge_outlives_its_node(self, backend: Backend) -> None:
+        """Otherwise an edge written while its node is deleted leads to nowhere for ever."""
+        store_nodes(backend, node("hub"), *(node(f"n{i}") for i in range(8)))
+
+        def work(number: int) -> None:
+            def step(session: Session) -> object:
+                if number % 2:
+                    return session.graph.delete_nodes([NodeKey(f"n{number - 1}", LOCAL)])
+                return session.graph.put_edges([edge(f"n{number}", "hub")])
+
+            with suppress(NotFound):
+                transact(backend, step)
+
+        race(8, work)
+        with reading(backend) as session:
+            nodes = {each.id for each in session.graph.list_nodes(NodeQuery()).items}
+            edges = session.graph.list_edges(EdgeQuery()).items
+        assert {end for each in edges for end in (each.source, each.target)} <= nodes

@@ -1,0 +1,102 @@
+"""Search by words, an optional capability."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ciris_store_core.capabilities import Capability
+from ciris_store_core.errors import NotSupported
+from ciris_store_core.models import GraphScope
+from ciris_store_core.models.graph import SearchQuery
+from ciris_store_core.stores import Backend
+
+from ..factories import LOCAL, at, node, store_nodes
+from ..levels import clause
+from ..support import reading
+
+FULL_TEXT = Capability.FULL_TEXT
+
+
+def ids(backend: Backend, *words: str, **fields: Any) -> list[str]:
+    """The ids of the hits."""
+    with reading(backend) as session:
+        return [hit.node.id for hit in session.graph.search(SearchQuery(words, **fields))]
+
+
+class TestSearch:
+    """``GraphStore.search``."""
+
+    @clause("graph.search.declared")
+    def test_declared_or_refused(self, backend: Backend) -> None:
+        """Otherwise an agent believes that it knows nothing, where the database just cannot search."""
+        store_nodes(backend, node(attributes={"text": "cat"}))
+        if FULL_TEXT in backend.capabilities:
+            assert ids(backend, "cat") == ["n"]
+        else:
+            with pytest.raises(NotSupported):
+                ids(backend, "cat")
+
+    @clause("graph.search.all_words", needs=FULL_TEXT)
+    def test_all_words_in_id_or_attributes(self, backend: Backend) -> None:
+        """Otherwise a search finds what was not meant, or misses what was."""
+        store_nodes(backend, node("red", attributes={"a": "black cat", "b": {"c": ["tree"]}}))
+        store_nodes(backend, node("x", attributes={"a": "cat"}), node("y", attributes={"a": "category tree"}))
+        assert ids(backend, "red", "cat", "tree") == ["red"]
+        assert sorted(ids(backend, "cat")) == ["red", "x"]
+        assert ids(backend, "tree", "dog") == []
+
+    @clause("graph.search.case", needs=FULL_TEXT)
+    def test_case_and_separators(self, backend: Backend) -> None:
+        """Otherwise a word is missed for its capital letter or the punctuation beside it."""
+        store_nodes(backend, node("user_7", attributes={"a": "The CAT's e-mail: cat@example.org, 42!"}))
+        for words in (["cat"], ["Cat"], ["mail"], ["example", "org"], ["42"], ["7"], ["user"], ["e-mail"]):
+            assert ids(backend, *words) == ["user_7"], words
+
+    @clause("graph.search.filters", needs=FULL_TEXT)
+    def test_scope_type_and_expiry(self, backend: Backend) -> None:
+        """Otherwise a search reveals private or expired memories."""
+        text = {"t": "cat"}
+        store_nodes(backend, node("a", attributes=text), node("b", attributes=text, type="user"))
+        store_nodes(backend, node("c", attributes=text, scope=GraphScope.NETWORK))
+        store_nodes(backend, node("d", attributes=text, expires_at=at(1)))
+        assert sorted(ids(backend, "cat", scope=LOCAL, now=at(1))) == ["a", "b"]
+        assert ids(backend, "cat", type="user") == ["b"]
+        assert sorted(ids(backend, "cat")) == ["a", "b", "c", "d"]
+
+    @clause("graph.search.rank", needs=FULL_TEXT)
+    def test_best_first_ties_by_id(self, backend: Backend) -> None:
+        """Otherwise the best match is not at the top, or changes from search to search."""
+        store_nodes(backend, *(node(id, attributes={"t": "cat"}) for id in "cab"))
+        with reading(backend) as session:
+            hits = session.graph.search(SearchQuery(("cat",)))
+        assert [hit.node.id for hit in sorted(hits, key=lambda hit: (-hit.rank, hit.node.id))] == ["a", "b", "c"]
+        assert [hit.node.id for hit in hits] == ["a", "b", "c"]
+
+    @clause("graph.search.limit", needs=FULL_TEXT)
+    def test_limit_after_filters(self, backend: Backend) -> None:
+        """Otherwise a short list comes back empty although there are matches."""
+        store_nodes(backend, *(node(f"a{i}", attributes={"t": "cat"}, expires_at=at(1)) for i in range(5)))
+        store_nodes(backend, node("z1", attributes={"t": "cat"}), node("z2", attributes={"t": "cat"}))
+        assert ids(backend, "cat", limit=1, now=at(2)) == ["z1"]
+
+    @clause("graph.search.fresh", needs=FULL_TEXT)
+    def test_sees_what_was_written_and_not_what_was_deleted(self, backend: Backend) -> None:
+        """Otherwise a search finds what was forgotten, or misses what was just learned."""
+        store_nodes(backend, node("a", attributes={"t": "cat"}), node("b", attributes={"t": "cat"}))
+        store_nodes(backend, node("a", attributes={"t": "dog"}))
+        with backend.session(write=True) as session:
+            session.graph.delete_nodes([node("b").key])
+            assert session.graph.search(SearchQuery(("cat",))) == []
+        assert ids(backend, "dog") == ["a"]
+
+    @pytest.mark.parametrize(
+        "word", ["((((", "a & |", '"', "'", "cat*", "-cat", "NEAR(", "a:b", "\\", "%", "cat OR dog"]
+    )
+    @clause("graph.search.hostile", needs=FULL_TEXT)
+    def test_words_are_no_query_language(self, backend: Backend, word: str) -> None:
+        """Otherwise what a user types breaks a search, or changes its meaning."""
+        store_nodes(backend, node("dog", attributes={"t": "dog"}))
+        assert ids(backend, "dog") == ["dog"]
+        assert "dog" not in ids(backend, "cat", word)

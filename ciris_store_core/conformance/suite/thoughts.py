@@ -1,0 +1,352 @@
+"""Thoughts: adding, changing, finding, deleting, transferring."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ciris_store_core.errors import Conflict
+from ciris_store_core.models import TaskStatus, Thought, ThoughtStatus, ThoughtType
+from ciris_store_core.models.thoughts import UPDATABLE_THOUGHT_FIELDS, ThoughtQuery
+from ciris_store_core.stores import Backend, ThoughtSelector
+
+from ..factories import T0, at, occurrence, task, thought
+from ..harness import Harness
+from ..levels import Level, clause
+from ..samples import full_thought
+from ..support import everything, exact, pages, race, reading, transact, writing
+
+NOW = at(100)
+FAILED = ThoughtStatus.FAILED
+DISTINCT: dict[str, dict[str, Any]] = {
+    "occurrence_id": {"agent_occurrence_id": "occurrence_1"},
+    "statuses": {"status": ThoughtStatus.DEFERRED},
+    "source_task_id": {"source_task_id": "other"},
+    "parent_thought_id": {"parent_thought_id": "plain"},
+    "thought_types": {"thought_type": ThoughtType.PONDER},
+}
+"""What makes a thought the only one that a filter matches."""
+FILTERS: dict[str, Any] = {
+    "occurrence_id": "occurrence_1", "statuses": (ThoughtStatus.DEFERRED, FAILED), "source_task_id": "other",
+    "parent_thought_id": "plain", "thought_types": (ThoughtType.PONDER, ThoughtType.URGENT),
+}  # fmt: skip
+
+
+def add(backend: Backend, *records: Thought) -> None:
+    """Store thoughts in a transaction of their own."""
+    with writing(backend) as session:
+        session.thoughts.add(records)
+
+
+def ids(backend: Backend, **fields: Any) -> list[str]:
+    """The ids that a query finds; checks that it counts as many."""
+    query = ThoughtQuery(**fields)
+    with reading(backend) as session:
+        found = [each.thought_id for each in everything(session.thoughts.find, query)]
+        assert session.thoughts.count(query) == len(found)
+    return found
+
+
+def get(backend: Backend, id: str = "h") -> Thought:
+    """The stored thought."""
+    with reading(backend) as session:
+        [found] = session.thoughts.get([id], None)
+    return found
+
+
+class TestWriteThoughts:
+    """``add``, ``get``, ``update``, ``retry``, ``escalate`` and ``delete``."""
+
+    @clause("thoughts.add.conflict")
+    def test_add_what_exists(self, backend: Backend) -> None:
+        """Otherwise one thought overwrites another, or half of a batch is stored."""
+        add(backend, thought("b"))
+        with pytest.raises(Conflict):
+            add(backend, thought("a"), thought("b", content="other"), thought("c"))
+        assert ids(backend) == ["b"]
+        assert get(backend, "b").content == "hm"
+
+    @clause("thoughts.add.without_task")
+    def test_the_task_need_not_exist(self, backend: Backend) -> None:
+        """Otherwise thoughts that arrive before their task are lost."""
+        add(backend, thought(task_id="gone"))
+        assert ids(backend, source_task_id="gone") == ["h"]
+
+    @clause("thoughts.add.batch")
+    def test_batches_of_any_size(self, backend: Backend) -> None:
+        """Otherwise a long deliberation cannot be stored or removed."""
+        add(backend)
+        names = [f"h{i:04}" for i in range(2000)]
+        add(backend, *map(thought, names))
+        with writing(backend) as session:
+            assert sorted(each.thought_id for each in session.thoughts.get([*names, "?"], None)) == names
+            assert session.thoughts.delete(names) == 2000
+
+    @clause("thoughts.get.existing")
+    def test_get(self, backend: Backend) -> None:
+        """Otherwise one occurrence sees the thoughts of another, or not its own."""
+        add(backend, thought("a"), thought("b", agent_occurrence_id="o"), thought("c"))
+        with reading(backend) as session:
+            assert session.thoughts.get([], None) == []
+            assert {each.thought_id for each in session.thoughts.get(["a", "b", "?"], None)} == {"a", "b"}
+            assert {each.thought_id for each in session.thoughts.get(["a", "b", "?"], "o")} == {"b"}
+
+    @pytest.mark.parametrize("field", sorted(UPDATABLE_THOUGHT_FIELDS))
+    @clause("thoughts.update.each")
+    def test_update_of_one_field(self, backend: Backend, field: str) -> None:
+        """Otherwise a decision is lost, or an update changes more than it was told to."""
+        changes = {field: getattr(full_thought(), field), "updated_at": at(9)}
+        add(backend, thought("a"), thought("b"))
+        with writing(backend) as session:
+            assert session.thoughts.update("a", changes, None) is True
+        assert exact(get(backend, "a")) == exact(thought("a").replaced(**changes))
+        assert exact(get(backend, "b")) == exact(thought("b"))
+
+    @pytest.mark.parametrize("field", ["context", "ponder_notes", "final_action", "parent_thought_id", "channel_id"])
+    @clause("thoughts.update.to_none")
+    def test_update_to_none(self, backend: Backend, field: str) -> None:
+        """Otherwise what was taken away stays."""
+        add(backend, full_thought())
+        with writing(backend) as session:
+            session.thoughts.update("full", {field: None}, None)
+        assert exact(get(backend, "full")) == exact(full_thought().replaced(**{field: None}))
+
+    @clause("thoughts.update.owner")
+    def test_update_for_an_owner(self, backend: Backend) -> None:
+        """Otherwise one occurrence finishes the thoughts of another."""
+        add(backend, thought(agent_occurrence_id="o"))
+        with writing(backend) as session:
+            assert session.thoughts.update("h", {"status": FAILED}, "default") is False
+            assert session.thoughts.update("?", {"status": FAILED}, None) is False
+            assert session.thoughts.get(["h"], None)[0].status == ThoughtStatus.PENDING
+            assert session.thoughts.update("h", {"status": FAILED}, "o") is True
+        assert get(backend).status == FAILED
+
+    @clause("thoughts.update.race", Level.CONCURRENT)
+    def test_no_concurrent_update_is_lost(self, backend: Backend) -> None:
+        """Otherwise of two things noted about a thought at the same time one is lost."""
+        full = full_thought()
+        fields = [
+            "status",
+            "final_action",
+            "context",
+            "metadata",
+            "content",
+            "ponder_notes",
+            "thought_depth",
+            "channel_id",
+        ]
+        add(backend, thought())
+
+        def change(number: int) -> bool:
+            changes = {fields[number]: getattr(full, fields[number])}
+            return transact(backend, lambda s: s.thoughts.update("h", changes, None))
+
+        assert all(race(len(fields), change))
+        assert exact(get(backend)) == exact(thought().replaced(**{name: getattr(full, name) for name in fields}))
+
+    @clause("thoughts.retry")
+    def test_retry(self, backend: Backend) -> None:
+        """Otherwise a failed thought is never tried again."""
+        add(backend, thought(status=FAILED, retry_count=2, escalation_level=1))
+        with writing(backend) as session:
+            assert session.thoughts.retry("h", "default", 3, NOW) is True
+        assert exact(get(backend)) == exact(thought(retry_count=3, escalation_level=1, updated_at=NOW))
+
+    @pytest.mark.parametrize("status", [status for status in ThoughtStatus if status != FAILED])
+    @clause("thoughts.retry.not_failed")
+    def test_retry_of_what_has_not_failed(self, backend: Backend, status: ThoughtStatus) -> None:
+        """Otherwise finished thoughts are thought again."""
+        add(backend, thought(status=status))
+        with writing(backend) as session:
+            assert session.thoughts.retry("h", None, 3, NOW) is False
+        assert exact(get(backend)) == exact(thought(status=status))
+
+    @clause("thoughts.retry.refused")
+    def test_retry_has_a_bound(self, backend: Backend) -> None:
+        """Otherwise a thought that always fails is tried for ever, or by one who does not own it."""
+        stored = thought(status=FAILED, retry_count=3, agent_occurrence_id="o")
+        add(backend, stored)
+        with writing(backend) as session:
+            assert session.thoughts.retry("h", "o", 3, NOW) is False
+            assert session.thoughts.retry("h", "default", 9, NOW) is False
+            assert session.thoughts.retry("?", None, 9, NOW) is False
+        assert exact(get(backend)) == exact(stored)
+
+    @clause("thoughts.retry.race", Level.CONCURRENT)
+    def test_one_of_many_retries(self, backend: Backend) -> None:
+        """Otherwise one failure counts as many."""
+        add(backend, thought(status=FAILED))
+        assert sum(race(8, lambda number: transact(backend, lambda s: s.thoughts.retry("h", None, 9, NOW)))) == 1
+        assert get(backend).retry_count == 1
+
+    @clause("thoughts.escalate")
+    def test_escalate(self, backend: Backend) -> None:
+        """Otherwise a question that needs a person never reaches one."""
+        add(backend, thought(escalation_level=4))
+        with writing(backend) as session:
+            assert session.thoughts.escalate("h", "o", NOW) is False
+            assert session.thoughts.escalate("?", None, NOW) is False
+            assert session.thoughts.escalate("h", "default", NOW) is True
+        assert exact(get(backend)) == exact(thought(escalation_level=5, updated_at=NOW))
+
+    @clause("thoughts.escalate.race", Level.CONCURRENT)
+    def test_every_escalation_counts(self, backend: Backend) -> None:
+        """Otherwise escalations that happen at once count as one."""
+        add(backend, thought())
+        assert all(race(8, lambda number: transact(backend, lambda s: s.thoughts.escalate("h", None, NOW))))
+        assert get(backend).escalation_level == 8
+
+    @clause("thoughts.delete.count")
+    def test_delete(self, backend: Backend) -> None:
+        """Otherwise deleting reports success without deleting."""
+        add(backend, thought("a"), thought("b"))
+        with writing(backend) as session:
+            assert session.thoughts.delete([]) == 0
+            assert session.thoughts.delete(["a", "?"]) == 1
+            assert session.thoughts.delete(["a"]) == 0
+        assert ids(backend) == ["b"]
+
+
+class TestTransferThoughts:
+    """``ThoughtStore.transfer``."""
+
+    @pytest.mark.parametrize(
+        ("selector", "moved"),
+        [
+            pytest.param(ThoughtSelector(thought_ids=["a", "x", "foreign", "?"]), {"a", "x"}, id="ids"),
+            pytest.param(ThoughtSelector(task_id="t"), {"a", "b"}, id="task"),
+            pytest.param(ThoughtSelector(thought_ids=[]), set(), id="none"),
+            pytest.param(ThoughtSelector(task_id="?"), set(), id="no_task"),
+        ],
+    )
+    @clause("thoughts.transfer")
+    def test_transfer(self, backend: Backend, selector: ThoughtSelector, moved: set[str]) -> None:
+        """Otherwise thoughts are left behind, taken from others, or altered on the way."""
+        stored = [thought("a"), thought("b", status=FAILED, metadata={"m": 1}), thought("x", "other")]
+        stored.append(thought("foreign", agent_occurrence_id="y"))
+        add(backend, *stored)
+        with writing(backend) as session:
+            assert session.thoughts.transfer(selector, "default", "o", NOW) == len(moved)
+            assert session.thoughts.transfer(selector, "default", "o", NOW) == 0
+        for each in stored:
+            changes = {"agent_occurrence_id": "o", "updated_at": NOW} if each.thought_id in moved else {}
+            assert exact(get(backend, each.thought_id)) == exact(each.replaced(**changes))
+
+
+class TestFindThoughts:
+    """``find``, ``count`` and ``count_by_status``."""
+
+    @pytest.mark.parametrize(
+        ("order", "expected"),
+        [("created", ["old", "A", "a", "b", "young"]), ("updated_desc", ["a", "A", "b", "old", "young"])],
+    )
+    @clause("thoughts.find.order")
+    def test_orders(self, backend: Backend, order: Any, expected: list[str]) -> None:
+        """Otherwise an agent reads its own reasoning in the wrong order."""
+        add(backend, thought("b"), thought("a", updated_at=at(1e-6)), thought("A"))
+        add(backend, thought("old", created_at=at(-1), updated_at=at(-1)))
+        add(backend, thought("young", created_at=at(1e-6), updated_at=at(-2)))
+        assert ids(backend, order=order) == expected
+
+    @pytest.mark.parametrize("order", ["created", "updated_desc"])
+    @pytest.mark.parametrize("limit", [1, 2, 3])
+    @clause("thoughts.find.paging")
+    def test_pages_neither_repeat_nor_skip(self, backend: Backend, order: Any, limit: int) -> None:
+        """Otherwise going through the thoughts page by page misses some."""
+        add(backend, *(thought(f"h{i}", created_at=at(i // 4), updated_at=at(-(i % 2))) for i in range(12)))
+        with reading(backend) as session:
+            parts = pages(session.thoughts.find, ThoughtQuery(limit=limit, order=order))
+        listed = [each.thought_id for page in parts for each in page]
+        assert listed == ids(backend, order=order) and len(listed) == 12
+        assert all(len(page) == limit for page in parts)
+
+    @pytest.mark.parametrize("order", ["created", "updated_desc"])
+    @clause("thoughts.find.next_after")
+    def test_where_the_next_page_begins(self, backend: Backend, order: Any) -> None:
+        """Otherwise a listing never ends, or ends too early."""
+        add(backend, *map(thought, "abc"))
+        with reading(backend) as session:
+            assert session.thoughts.find(ThoughtQuery(limit=2, order=order)).next_after == (T0, "b")
+            rest = session.thoughts.find(ThoughtQuery(limit=1, order=order, after=(T0, "b")))
+        assert ([each.thought_id for each in rest.items], rest.next_after) == (["c"], None)
+
+    @pytest.mark.parametrize("name", FILTERS)
+    @clause("thoughts.find.filters")
+    def test_each_filter(self, backend: Backend, name: str) -> None:
+        """Otherwise thoughts of others slip in, or the ones asked for are missing."""
+        add(backend, *(thought(other, **fields) for other, fields in DISTINCT.items()), thought("plain"))
+        assert ids(backend, **{name: FILTERS[name]}, limit=1) == [name]
+
+    @clause("thoughts.find.all_filters")
+    def test_all_filters_must_match(self, backend: Backend) -> None:
+        """Otherwise narrowing a search does not narrow it."""
+        add(backend, thought("a", status=FAILED), thought("b", "x"), thought("z", "x", status=FAILED))
+        assert ids(backend, statuses=(FAILED,), source_task_id="x", occurrence_id="default", limit=1) == ["z"]
+
+    @clause("thoughts.find.active_tasks")
+    def test_thoughts_of_active_tasks(self, backend: Backend) -> None:
+        """Otherwise an agent thinks about tasks that are over, or that are another's."""
+        with writing(backend) as session:
+            session.tasks.add([task("on", status=TaskStatus.ACTIVE), task("off")])
+            session.tasks.add([task("foreign", status=TaskStatus.ACTIVE, agent_occurrence_id="o")])
+        add(backend, *(thought(id, id) for id in ("on", "off", "foreign", "gone")))
+        add(backend, thought("second", "foreign", agent_occurrence_id="o"))
+        assert ids(backend, of_active_tasks=True) == ["on", "second"]
+
+    @clause("thoughts.find.orphaned")
+    def test_orphans(self, backend: Backend) -> None:
+        """Otherwise cleaning up removes thoughts whose task is there, or never ends."""
+        with writing(backend) as session:
+            session.tasks.add([task("failed", status=TaskStatus.FAILED, agent_occurrence_id="o")])
+        add(backend, thought("a", "failed"), thought("b", "gone"))
+        assert ids(backend, orphaned=True) == ["b"]
+
+    @clause("thoughts.find.owner_dead")
+    def test_thoughts_of_dead_owners(self, backend: Backend) -> None:
+        """Otherwise living instances lose their thoughts, or those of dead ones stay for ever."""
+        add(backend, *(thought(id, agent_occurrence_id=id) for id in ("alive", "dead", "unknown")))
+        with writing(backend) as session:
+            session.coordination.put_occurrence(occurrence("alive", expires_at=at(10.000001)))
+            session.coordination.put_occurrence(occurrence("dead", expires_at=at(10)))
+        assert ids(backend, owner_dead_at=at(10)) == ["dead", "unknown"]
+
+    @clause("thoughts.find.bounds")
+    def test_bounds_of_time(self, backend: Backend) -> None:
+        """Otherwise a thought at the edge of a period is missed."""
+        add(backend, *(thought(f"h{i}", created_at=at(i * 1e-6), updated_at=at(i * 1e-6)) for i in range(3)))
+        assert ids(backend, created_from=at(1e-6)) == ["h1", "h2"]
+        assert ids(backend, updated_to=at(1e-6)) == ["h0", "h1"]
+
+    @clause("thoughts.count")
+    def test_count_ignores_the_page(self, backend: Backend) -> None:
+        """Otherwise a count depends on the page that one is on."""
+        add(backend, *map(thought, "abc"), thought("d", status=FAILED))
+        with reading(backend) as session:
+            query = ThoughtQuery(limit=1, after=(T0, "b"), statuses=(ThoughtStatus.PENDING,))
+            assert session.thoughts.count(query) == 3
+
+    @clause("thoughts.count_by_status")
+    def test_count_by_status(self, backend: Backend) -> None:
+        """Otherwise the queue looks empty, or full, when it is not."""
+        with reading(backend) as session:
+            assert dict(session.thoughts.count_by_status(None)) == {}
+        add(backend, thought("a"), thought("b"), thought("c", status=FAILED, agent_occurrence_id="o"))
+        with reading(backend) as session:
+            every, own = session.thoughts.count_by_status(None), session.thoughts.count_by_status("o")
+        assert dict(every) == {ThoughtStatus.PENDING: 2, FAILED: 1}
+        assert dict(own) == {FAILED: 1}
+
+    @clause("thoughts.find.unreadable", Level.OPERABLE)
+    def test_a_damaged_row_hides_no_other(self, backend: Backend, harness: Harness) -> None:
+        """Otherwise one damaged thought stops all thinking."""
+        add(backend, *map(thought, "abc"))
+        if not harness.corrupt("thoughts", "b"):
+            pytest.skip("this harness cannot damage a row")
+        with reading(backend) as session:
+            page = session.thoughts.find(ThoughtQuery())
+            single = everything(session.thoughts.find, ThoughtQuery(limit=1))
+        assert [each.thought_id for each in page.items] == ["a", "c"]
+        assert [each.thought_id for each in single] == ["a", "c"]
+        assert len(page.unreadable) == 1 and "b" in page.unreadable[0].key and page.unreadable[0].error

@@ -1,0 +1,128 @@
+"""What the tests of the suite share: sessions, exact comparison, paging, threads that race."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from ciris_store_core.errors import StoreError
+from ciris_store_core.models.base import Record
+from ciris_store_core.models.paging import PageRequest, Slice
+from ciris_store_core.stores import Backend, Session
+
+T = TypeVar("T")
+Q = TypeVar("Q", bound=PageRequest)
+
+PATIENCE = 60.0
+"""Seconds after which a thread counts as stuck."""
+MOMENT = 0.15
+"""Seconds for which a thread that has to wait is watched."""
+
+
+def writing(backend: Backend) -> AbstractContextManager[Session]:
+    """A transaction that writes."""
+    return backend.session(write=True)
+
+
+def reading(backend: Backend) -> AbstractContextManager[Session]:
+    """A transaction that only reads."""
+    return backend.session(write=False)
+
+
+def exact(value: Any) -> Any:
+    """A form of records and JSON that is equal only where the types are too: 1, 1.0 and True all differ.
+
+    The order of keys does not count.
+    """
+    if isinstance(value, Record):
+        # Not dict(value): an attribute named "keys" would be taken for a method.
+        return (type(value).__name__, {name: exact(item) for name, item in value})
+    if isinstance(value, Mapping):
+        return {key: exact(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [exact(item) for item in value]
+    if isinstance(value, datetime):
+        return (value.tzname(), value.isoformat())
+    return (type(value).__name__, repr(value))
+
+
+def exact_by(key: str, records: Iterable[Record]) -> dict[str, Any]:
+    """Records in their exact form, by one of their fields."""
+    return {getattr(record, key): exact(record) for record in records}
+
+
+def pages(fetch: Callable[[Q], Slice[T]], query: Q) -> list[list[T]]:
+    """The items of all pages, from the query's position on; checks that each keeps to the limit and leads on."""
+    found: list[list[T]] = []
+    while True:
+        page = fetch(query)
+        assert len(page.items) + len(page.unreadable) <= query.limit, "a page holds more than its limit"
+        found.append(page.items)
+        if page.next_after is None:
+            return found
+        assert page.next_after != query.after, "a page leads to itself"
+        query = replace(query, after=page.next_after)
+
+
+def everything(fetch: Callable[[Q], Slice[T]], query: Q) -> list[T]:
+    """The items of all pages, in order."""
+    return [item for page in pages(fetch, query) for item in page]
+
+
+class Worker:
+    """A thread of its own for some work, whose outcome is asked for later."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        """Start at once."""
+        self._work = work
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._work()
+        except BaseException as error:
+            self._error = error
+
+    def finished(self, within: float = MOMENT) -> bool:
+        """Whether it ends within some seconds."""
+        self._thread.join(within)
+        return not self._thread.is_alive()
+
+    def result(self) -> Any:
+        """What it returned; raises what it raised."""
+        assert self.finished(PATIENCE), "a thread is stuck"
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+def race(count: int, work: Callable[[int], T]) -> list[T]:
+    """Run the work in some threads that start together; returns what each returned, by number."""
+    barrier = threading.Barrier(count)
+
+    def start(number: int) -> T:
+        barrier.wait(PATIENCE)
+        return work(number)
+
+    workers = [Worker(partial(start, number)) for number in range(count)]
+    return [worker.result() for worker in workers]
+
+
+def transact(backend: Backend, work: Callable[[Session], T]) -> T:
+    """Run the work in a transaction, again where the backend says that it may be, as a store does."""
+    for _ in range(100):
+        try:
+            with writing(backend) as session:
+                return work(session)
+        except StoreError as error:
+            if not error.retryable:
+                raise
+    raise AssertionError("100 retries were not enough")
