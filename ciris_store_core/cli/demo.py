@@ -1,0 +1,94 @@
+"""The command ``ciris-store demo``."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from ciris_store_core import Store
+from ciris_store_core.demo.plan import Plan
+from ciris_store_core.demo.results import Results
+from ciris_store_core.demo.run import Options, run_demo
+from ciris_store_core.demo.team import WorkerFailed
+
+from .exits import Exit
+from .output import console, say_error, say_json
+
+FILE = "demo.db"
+
+
+class Silent:
+    """Tells nothing."""
+
+    def begun(self, plan: Plan, store: Store) -> None:
+        """Nothing."""
+
+    def told(self, what: str) -> None:
+        """Nothing."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Nothing."""
+
+
+def demo(
+    url: Annotated[
+        str | None,
+        typer.Option(help="Empty database to use, and to leave as it is then; by default a temporary SQLite file."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=2, max=16, help="How many processes share the work.")] = 4,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary file, and say where it is.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Use the --url also if there are records in it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the store at work on real input: several processes, one of which is killed.
+
+    They race for a start-up task, share out the inspection of every installed Python distribution, and finish what
+    the killed one had begun. What the store remembers is shown at the end, with counts that prove that nothing was
+    lost or done twice; if one is wrong, the exit code is 1. CIRIS_DB_URL is not used here.
+    """
+    options = Options(workers=workers, force=force)
+    try:
+        with nullcontext(url) if url else _temporary_database(keep) as target:
+            results = _run_silently(target, options) if as_json else _run_visibly(target, options)
+    except WorkerFailed as error:
+        say_error(str(error))
+        raise typer.Exit(Exit.FAILED) from None
+    raise typer.Exit(Exit.OK if results.ok else Exit.FAILED)
+
+
+def _run_silently(url: str, options: Options) -> Results:
+    results = run_demo(url, options, Silent())
+    say_json(results.to_dict())
+    return results
+
+
+def _run_visibly(url: str, options: Options) -> Results:
+    # Imported here: with --json nothing is drawn.
+    from ciris_store_core.demo.report import ConsoleWatcher, draw
+
+    screen = console()
+    with ConsoleWatcher(screen) as watcher:
+        results = run_demo(url, options, watcher)
+    screen.print(draw(results))
+    return results
+
+
+@contextmanager
+def _temporary_database(keep: bool) -> Iterator[str]:
+    """The URL of an SQLite file in a new folder, which is removed at the end unless it is to be kept."""
+    folder = Path(tempfile.mkdtemp(prefix="ciris-demo-"))
+    url = f"sqlite:///{quote((folder / FILE).as_posix())}"
+    try:
+        yield url
+    finally:
+        if keep:
+            typer.echo(f"kept: {url}  (look inside with: ciris-store info {url})", err=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)

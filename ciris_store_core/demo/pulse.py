@@ -1,0 +1,65 @@
+"""The background thread of a worker: heartbeats, and samples of the host's metrics."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+from ciris_store_core import Correlation, OccurrenceHandle, Store, StoreError
+
+from .host import UNITS, Sampler
+from .plan import Plan
+from .steps import metric
+
+SAMPLE_SECONDS = 0.1
+SAMPLES_PER_BEAT = 4
+
+
+class Pulse:
+    """Samples and heartbeats as long as its ``with`` block runs.
+
+    An error of the store ends the thread; the block's end raises it.
+    """
+
+    def __init__(self, store: Store, plan: Plan, me: OccurrenceHandle) -> None:
+        """Of an occurrence that is registered."""
+        self._store = store
+        self._plan = plan
+        self._me = me
+        self._sampler = Sampler()
+        self._buffer: list[Correlation] = []
+        self._over = threading.Event()
+        self._error: StoreError | None = None
+        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+
+    def __enter__(self) -> None:
+        """Start."""
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Store the last samples and stop."""
+        self._over.set()
+        self._thread.join()
+        if self._error is not None and error is None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            while not self._over.is_set():
+                self._collect()
+                self._beat()
+        except StoreError as error:
+            self._error = error
+
+    def _collect(self) -> None:
+        for _ in range(SAMPLES_PER_BEAT):
+            self._over.wait(SAMPLE_SECONDS)
+            for name, value in self._sampler.sample().items():
+                self._buffer.append(metric(self._plan, self._me.occurrence_id, name, value, UNITS[name]))
+
+    def _beat(self) -> None:
+        self._me.heartbeat()
+        self._store.correlations.add_many(self._buffer)
+        self._buffer.clear()

@@ -1,0 +1,128 @@
+"""The demo from start to end, as the process sees it that starts the workers and kills one."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from ciris_store_core import ANY, Capability, InvalidArgument, NotFound, NotSupported, Store, TaskStatus, open_store
+
+from .collect import Installed, installed, places
+from .plan import Plan
+from .proofs import Killed
+from .results import Results, gather
+from .team import Member, Team
+
+TTL_SECONDS = 2.0
+LIMIT_SECONDS = 120.0
+POLL_SECONDS = 0.05
+
+
+class Watcher(Protocol):
+    """Is told what happens."""
+
+    def begun(self, plan: Plan, store: Store) -> None:
+        """The store is open and the processes are being started."""
+
+    def told(self, what: str) -> None:
+        """Something happened."""
+
+    def progress(self, done: int, total: int) -> None:
+        """So many inspections are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the caller chooses."""
+
+    workers: int = 4
+    force: bool = False
+    """Run in a store that has records in it."""
+    ttl_seconds: float = TTL_SECONDS
+
+
+def run_demo(url: str, options: Options, watcher: Watcher) -> Results:
+    """Run the demo on the store of ``url`` and return what the store remembers of it.
+
+    Raises:
+        NotSupported: The store cannot be opened by several processes.
+        NotFound: No distribution is installed.
+        InvalidArgument: There are records in the store, and ``force`` was not given.
+        WorkerFailed: A worker ended with an error.
+    """
+    with open_store(url) as store:
+        _check(store, options.force)
+        plan = Plan(f"demo-{secrets.token_hex(3)}", url, options.workers, places(), options.ttl_seconds)
+        packages = _packages(plan)
+        watcher.begun(plan, store)
+        started = time.monotonic()
+        with Team(plan, LIMIT_SECONDS) as team:
+            killed = _direct(team, store, plan, watcher)
+            _watch(team, store, plan, killed, watcher, packages)
+            watcher.told("the others have finished everything, its work too, and shut down")
+        return gather(store, plan, packages, team.members, killed, time.monotonic() - started)
+
+
+def _check(store: Store, force: bool) -> None:
+    if Capability.MULTI_PROCESS not in store.capabilities:
+        raise NotSupported("no other process can open this store, and the demo runs several: name a file or a server")
+    if not force and not is_empty(store):
+        raise InvalidArgument(
+            "there are records in this store: the demo wants one of its own. Name an empty database, or add --force to "
+            "run beside them (the demo's records stay, under names that begin with 'demo-')"
+        )
+
+
+def _packages(plan: Plan) -> dict[str, Installed]:
+    found = installed(plan.places)
+    if not found:
+        raise NotFound("the demo inspects installed Python distributions, and there are none: install one with pip")
+    return found
+
+
+def is_empty(store: Store) -> bool:
+    """Whether nothing is stored that the demo could mix with."""
+    return not (
+        store.graph.list(limit=1, include_expired=True).items
+        or store.tasks.list(limit=1, occurrence_id=ANY).items
+        or store.thoughts.list(limit=1, occurrence_id=ANY).items
+        or store.correlations.list(limit=1).items
+    )
+
+
+def _direct(team: Team, store: Store, plan: Plan, watcher: Watcher) -> Killed:
+    """Start all at once, and kill one that holds unfinished work."""
+    team.rendezvous()
+    watcher.told(f"{plan.workers} processes have the store open; all start at once")
+    team.go_on()
+    held = [answer["held"] for answer in team.rendezvous()]
+    watcher.told("one won the start-up task and wrote the inspections; all have claimed some")
+    killed = _kill(max(zip(held, team.members, strict=True), key=lambda pair: pair[0])[1], store)
+    team.go_on()
+    watcher.told(f"process {killed.pid} was killed without warning; it held {len(killed.held)} claimed inspections")
+    watcher.told(f"they are free for the others {plan.ttl_seconds:g} s after its last heartbeat")
+    return killed
+
+
+def _kill(member: Member, store: Store) -> Killed:
+    page = store.tasks.list(status=TaskStatus.ACTIVE, occurrence_id=member.occurrence)
+    member.kill()
+    return Killed(member.occurrence, member.pid, store.clock.now(), tuple(task.task_id for task in page))
+
+
+def _watch(
+    team: Team, store: Store, plan: Plan, killed: Killed, watcher: Watcher, packages: dict[str, Installed]
+) -> None:
+    others = [member for member in team.members if member.pid != killed.pid]
+    while any(member.running() for member in others):
+        watcher.progress(_done(store, plan), len(packages))
+        time.sleep(POLL_SECONDS)
+    for member in others:
+        member.check()
+    watcher.progress(_done(store, plan), len(packages))
+
+
+def _done(store: Store, plan: Plan) -> int:
+    return store.tasks.count(status=TaskStatus.COMPLETED, channel_id=plan.run, occurrence_id=ANY) - 1
