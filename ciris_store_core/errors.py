@@ -124,4 +124,7 @@ class UnknownScheme(InvalidURL):
 
 
 class PluginError(StoreError):
-    """The plugin for the URL cannot be used: broken import, duplicate claim, wrong contract version, not allowed."""
+    """The plugin for the URL cannot be used: broken import, duplicate claim, wrong contract version, not allowed.
+
+    The message says which distribution to install, upgrade, remove or allow.
+    """

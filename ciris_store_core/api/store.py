@@ -161,6 +161,10 @@ class Store(_Aggregates):
         }
         return {**self._backend.info(), **own}
 
+    def is_empty(self) -> bool:
+        """Whether no record at all is stored; at a cost that does not grow with the store."""
+        return self._backend.is_empty()
+
     def stats(self) -> Mapping[str, Any]:
         """Counters of this open store, such as connections in use."""
         return self._backend.stats()

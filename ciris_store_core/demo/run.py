@@ -68,7 +68,7 @@ def run_demo(url: str, options: Options, watcher: Watcher) -> Results:
 def _check(store: Store, force: bool) -> None:
     if Capability.MULTI_PROCESS not in store.capabilities:
         raise NotSupported("no other process can open this store, and the demo runs several: name a file or a server")
-    if not force and not is_empty(store):
+    if not force and not store.is_empty():
         raise InvalidArgument(
             "there are records in this store: the demo wants one of its own. Name an empty database, or add --force to "
             "run beside them (the demo's records stay, under names that begin with 'demo-')"
@@ -80,16 +80,6 @@ def _packages(plan: Plan) -> dict[str, Installed]:
     if not found:
         raise NotFound("the demo inspects installed Python distributions, and there are none: install one with pip")
     return found
-
-
-def is_empty(store: Store) -> bool:
-    """Whether nothing is stored that the demo could mix with."""
-    return not (
-        store.graph.list(limit=1, include_expired=True).items
-        or store.tasks.list(limit=1, occurrence_id=ANY).items
-        or store.thoughts.list(limit=1, occurrence_id=ANY).items
-        or store.correlations.list(limit=1).items
-    )
 
 
 def _direct(team: Team, store: Store, plan: Plan, watcher: Watcher) -> Killed:

@@ -84,7 +84,7 @@ class SqlGraphStore(SqlEdges):
                     "id": node_id,
                     "scope": scopes[scope],
                     "type": types.get(node_type, node_type),
-                    "attributes": from_json(attributes),
+                    "attributes": _object(attributes),
                     "version": version,
                     "revision": revision,
                     "created_at": time(created_at),
@@ -212,6 +212,13 @@ class SqlGraphStore(SqlEdges):
 
     def _sort_key(self, row: Row) -> SortKey:
         return (self.codec.time_out(row[8]), row[0], row[1])
+
+
+def _object(text: str) -> dict[str, Any]:
+    attributes = from_json(text)
+    if type(attributes) is not dict:
+        raise ValueError("not a JSON object")
+    return attributes
 
 
 def too_large(node: GraphNode) -> InvalidArgument:

@@ -33,7 +33,12 @@ DELETE = "DELETE FROM {secrets} WHERE secret_id {in_texts}"
 
 ACCESS_COLUMNS = "access_id, secret_id, accessor, action, granted, at, metadata"
 
-LOG_ACCESS = f"INSERT INTO {{secret_access}} ({ACCESS_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+LOG_ACCESS = f"""
+INSERT INTO {{secret_access}} ({ACCESS_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (access_id) DO NOTHING
+"""
+
+LOGGED = "SELECT access_id FROM {secret_access} WHERE access_id {in_texts} ORDER BY access_id LIMIT 3"
 
 FIND_ACCESS = f"SELECT {ACCESS_COLUMNS} FROM {{secret_access}}"
 
@@ -110,11 +115,7 @@ class SqlSecretStore(SecretStore):
              self.codec.object_in(e.metadata))
             for e in entries
         ]  # fmt: skip
-        if len(values) == 1:
-            self.session.run(LOG_ACCESS, values[0])
-        elif values:
-            with self.session.atomic():
-                self.session.insert(LOG_ACCESS, values)
+        add_new(self.session, LOG_ACCESS, LOGGED, "access log entry", values)
 
     def list_access(self, page: PageRequest, secret_id: str | None) -> Slice[SecretAccess]:
         """The access log by time."""

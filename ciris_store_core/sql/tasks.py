@@ -74,17 +74,17 @@ CLAIM = """
 UPDATE {tasks}
 SET agent_occurrence_id = ?, status = 'active', claimed_by = ?, claimed_at = ?, claimed_from = ?, updated_at = ?,
     fence = fence + 1
-WHERE task_id {in_texts} AND agent_occurrence_id = ? AND status = 'pending'
+WHERE task_id {in_texts} AND {no_index}agent_occurrence_id = ? AND {no_index}status = 'pending'
 """
 
 MOVE_UNFINISHED_THOUGHTS = """
 UPDATE {thoughts} SET agent_occurrence_id = ?, updated_at = ?
-WHERE source_task_id {in_texts} AND agent_occurrence_id = ? AND status IN ('pending', 'processing')
+WHERE source_task_id {in_texts} AND {no_index}agent_occurrence_id = ? AND {no_index}status IN ('pending', 'processing')
 """
 
 GIVE_BACK_THOUGHTS = """
 UPDATE {thoughts} SET agent_occurrence_id = ?, status = 'pending', updated_at = ?
-WHERE source_task_id {in_texts} AND agent_occurrence_id = ? AND status IN ('pending', 'processing')
+WHERE source_task_id {in_texts} AND {no_index}agent_occurrence_id = ? AND {no_index}status IN ('pending', 'processing')
 """
 
 CLAIMED_BY = """
@@ -111,7 +111,7 @@ WHERE task_id {in_texts}
 
 TRANSFER = """
 UPDATE {tasks} SET agent_occurrence_id = ?, updated_at = ?, fence = fence + 1
-WHERE task_id {in_texts} AND agent_occurrence_id = ?
+WHERE task_id {in_texts} AND {no_index}agent_occurrence_id = ?
 """
 
 ORPHANED = """

@@ -57,12 +57,12 @@ DELETE = "DELETE FROM {thoughts} WHERE thought_id {in_texts}"
 
 TRANSFER = """
 UPDATE {thoughts} SET agent_occurrence_id = ?, updated_at = ?
-WHERE thought_id {in_texts} AND agent_occurrence_id = ?
+WHERE thought_id {in_texts} AND {no_index}agent_occurrence_id = ?
 """
 
 TRANSFER_OF_TASK = """
 UPDATE {thoughts} SET agent_occurrence_id = ?, updated_at = ?
-WHERE source_task_id = ? AND agent_occurrence_id = ?
+WHERE source_task_id = ? AND {no_index}agent_occurrence_id = ?
 """
 
 OF_ACTIVE_TASK = """

@@ -33,7 +33,7 @@ class GraphStore(ABC):
     def put_nodes(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
         """Write nodes; no key occurs twice. Required; a constant number of round trips.
 
-        - A new node is stored as given, with revision 1.
+        - A new node is stored as given, with revision 1; ``updated_at`` is always given.
         - ``merge``: given attributes win, others stay; ``replace``: the attributes as given; then ``remove`` is
           applied.
         - Of an existing node ``created_at`` stays and the revision grows by 1; ``updated_at`` and ``secret_refs`` are

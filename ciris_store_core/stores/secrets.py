@@ -34,7 +34,7 @@ class SecretStore(ABC):
 
     @abstractmethod
     def log_access(self, entries: Sequence[SecretAccess]) -> None:
-        """Append to the access log. Required."""
+        """Append to the access log; an id that exists: Conflict, and nothing of the call is written. Required."""
 
     @abstractmethod
     def list_access(self, page: PageRequest, secret_id: str | None) -> Slice[SecretAccess]:

@@ -70,6 +70,7 @@ class PostgresHarness(UrlHarness):
 
     def __init__(self, server: ExternalServer, url: str) -> None:
         self._server = server
+        self._url_text = url
         self._blank: str | None = None
         execute(url, _EMPTY_ALL_TABLES)
         super().__init__(url)
@@ -80,6 +81,12 @@ class PostgresHarness(UrlHarness):
             self._blank = self._server.create_database()
         url = resolve_url(self._blank)
         return Registry().spec_for(url.scheme).factory(url, BackendContext(clock))
+
+    def corrupt(self, table: str, key: str) -> bool:
+        """Change a record in a way that the types of the columns allow."""
+        damage = "attributes = '[]'" if table == "graph_nodes" else "status = 'nonsense'"
+        execute(self._url_text, f"UPDATE {table} SET {damage} WHERE {KEYS[table]} = '{key}'")
+        return True
 
     def cleanup(self) -> None:
         """Drop the database of ``blank``."""

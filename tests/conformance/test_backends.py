@@ -15,7 +15,7 @@ from tests.support.pgserver import ExternalServer
 
 pytest_plugins = ["ciris_store_core.conformance.plugin"]
 
-BACKENDS = ["memory", "sqlite"]
+BACKENDS = ["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
 _numbers = count()
 

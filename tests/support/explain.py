@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,36 +22,40 @@ class Statement:
     """A statement as the driver got it, with the first values that it was run with."""
 
     text: str
-    params: Sequence[Any]
+    params: Any
 
 
 class Undone(Exception):
     """Ends a transaction whose effects nobody wants."""
 
 
-@contextmanager
-def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Statement]]:
-    """Every distinct statement that sessions run, by its text."""
-    seen: dict[str, Statement] = {}
+class RecordingCursor:
+    """Passes everything on to a cursor, and keeps every distinct statement that it runs."""
 
-    def note(session: SqlSession, statement: str, params: Sequence[Any]) -> None:
-        text = session.dialect.render(statement)
-        seen.setdefault(text, Statement(text, params))
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+        self.seen: dict[str, Statement] = {}
 
-    execute, run_many = SqlSession._execute, SqlSession.run_many
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
 
-    def noting_execute(self: SqlSession, statement: str, params: Sequence[Any]) -> None:
-        note(self, statement, params)
-        execute(self, statement, params)
+    def execute(self, text: str | bytes, params: Any = ()) -> Any:
+        self._note(text, params)
+        return self._cursor.execute(text, params)
 
-    def noting_run_many(self: SqlSession, statement: str, many: Sequence[Sequence[Any]]) -> int:
-        note(self, statement, many[0])
-        return run_many(self, statement, many)
+    def executemany(self, text: str, many: Sequence[Any]) -> Any:
+        self._note(text, many[0])
+        return self._cursor.executemany(text, many)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(SqlSession, "_execute", noting_execute)
-        patch.setattr(SqlSession, "run_many", noting_run_many)
-        yield seen
+    def _note(self, text: str | bytes, params: Any) -> None:
+        text = _CONTROL.sub("", text if isinstance(text, str) else text.decode())
+        if _EXPLAINED.match(text):
+            self.seen.setdefault(text, Statement(text, params))
+
+
+# BEGIN and savepoints may travel with the statement that follows them.
+_CONTROL = re.compile(r"\A(?:(?:BEGIN|SAVEPOINT|RELEASE|ROLLBACK)\b[^;]*;\s*)+")
+_EXPLAINED = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
 
 
 def plans_of(backend: Backend, call: Callable[[Any], object], monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
@@ -59,10 +63,12 @@ def plans_of(backend: Backend, call: Callable[[Any], object], monkeypatch: pytes
     try:
         with backend.session(write=True) as session:
             assert isinstance(session, SqlSession)
-            with recording(monkeypatch) as seen:
+            with monkeypatch.context() as patch:
+                recorder = RecordingCursor(session.cursor)
+                patch.setattr(session, "cursor", recorder)
                 call(session)
-            assert seen, "the call ran no statement"
-            problems = {text: _problems(session, statement) for text, statement in seen.items()}
+            assert recorder.seen, "the call ran no statement"
+            problems = {text: _problems(session, statement) for text, statement in recorder.seen.items()}
             raise Undone
     except Undone:
         return problems
@@ -98,12 +104,22 @@ def _names_of_big_tables(text: str) -> set[str]:
 # --- PostgreSQL -------------------------------------------------------------------------------
 
 
+_NEXT_STATEMENT = re.compile(r";\s*(?=SELECT|INSERT|UPDATE|DELETE|WITH)", re.IGNORECASE)
+
+
 def _postgres_problems(session: SqlSession, statement: Statement) -> list[str]:
-    if not re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", statement.text, re.IGNORECASE):
-        return []
-    session.cursor.execute(f"EXPLAIN (FORMAT JSON) {statement.text}", statement.params)
+    text = statement.text
+    if statement.params:
+        text = session.cursor.mogrify(text, statement.params).decode()
+    # Several statements may travel in one message.
+    return [problem for part in _NEXT_STATEMENT.split(text) for problem in _seq_scans(session, part)]
+
+
+def _seq_scans(session: SqlSession, text: str) -> list[str]:
+    session.cursor.execute(f"EXPLAIN (FORMAT JSON) {text}")
     (plan,) = session.cursor.fetchone()
-    nodes = list(_nodes(plan[0]["Plan"]))
+    # A backend may have told its driver to leave JSON as text.
+    nodes = list(_nodes((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
     scans = [node for node in nodes if node["Node Type"] == "Seq Scan" and node["Relation Name"] in BIG_TABLES]
     return [f"Seq Scan on {node['Relation Name']}" for node in scans]
 

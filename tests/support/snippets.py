@@ -1,10 +1,14 @@
-"""What the pages of the documentation hold: blocks of code, tables and links."""
+"""What the pages of the documentation hold: blocks of code, tables and links.
+
+``python -m tests.support.snippets PAGE`` runs the programs of a page.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,3 +125,7 @@ def _resolves(page: Path, link: str) -> bool:
 def _anchors(page: Path) -> set[str]:
     headings = _HEADING.findall(_FENCE.sub("", page.read_text()))
     return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+if __name__ == "__main__":
+    print(f"ran {run(blocks_of(Path(sys.argv[1])))} blocks")

@@ -1,0 +1,184 @@
+"""Which module may import which: read from the sources, and seen in a fresh interpreter."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = "ciris_store_core"
+FOLDERS = {
+    CORE: ROOT / CORE,
+    "ciris_store_sqlite": ROOT / "backends/sqlite/ciris_store_sqlite",
+    "ciris_store_postgres": ROOT / "backends/postgres/ciris_store_postgres",
+}
+
+BASE = frozenset({"errors", "capabilities", "clock"})
+CONTRACT = BASE | {"models", "stores"}
+PLUGIN = CONTRACT | {"url", "options", "hookspecs"}
+API = PLUGIN | {"registry", "secrets"}
+
+# What each part of the core may import of the others. A new part belongs in here, with a thought about its layer.
+ALLOWED: dict[str, frozenset[str]] = {
+    "errors": frozenset(),
+    "capabilities": frozenset(),
+    "clock": frozenset(),
+    "models": BASE,
+    "stores": BASE | {"models"},
+    "url": BASE | {"options"},  # options names url for its annotations only
+    "options": BASE | {"url"},
+    "hookspecs": CONTRACT | {"url"},
+    "registry": BASE | {"hookspecs"},
+    "inmemory": PLUGIN,
+    "sql": CONTRACT,
+    "secrets": CONTRACT,
+    "api": API,
+    "services": API | {"api"},
+    "persistence": API | {"api", "services"},
+    "aio": API | {"api", "services"},
+    "conformance": API | {"api", "services", "inmemory", "sql"},
+    "demo": API | {"__init__", "api", "services"},
+    "cli": API | {"__init__", "api", "services", "inmemory", "persistence", "conformance", "demo", "aio"},
+    "__init__": API | {"api", "services", "persistence", "aio"},
+}
+BACKEND_MAY_IMPORT = PLUGIN | {"sql"}
+
+DRIVERS = frozenset({"sqlite3", "_sqlite3", "apsw", "psycopg", "psycopg2", "asyncpg", "duckdb", "sqlalchemy"})
+TEST_LIBRARIES = frozenset({"pytest", "_pytest", "hypothesis"})
+TERMINAL_LIBRARIES = frozenset({"typer", "click", "rich"})
+# Beside the parts that each of these belongs to, nothing imports it.
+HOMES = {
+    **dict.fromkeys(TEST_LIBRARIES, frozenset({"conformance"})),
+    **dict.fromkeys(TERMINAL_LIBRARIES, frozenset({"cli", "demo"})),
+}
+
+CORE_FILES = sorted(FOLDERS[CORE].rglob("*.py"))
+BACKEND_FILES = sorted(file for name, folder in FOLDERS.items() if name != CORE for file in folder.rglob("*.py"))
+
+
+def module_name(file: Path) -> str:
+    package, folder = next((name, folder) for name, folder in FOLDERS.items() if file.is_relative_to(folder))
+    parts = file.relative_to(folder).with_suffix("").parts
+    return ".".join((package, *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+def imports_of(file: Path) -> Iterator[str]:
+    """Every module that a file names in an import, at any depth, in full."""
+    package = module_name(file) if file.name == "__init__.py" else module_name(file).rpartition(".")[0]
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from _named(node, package)
+
+
+def _named(node: ast.ImportFrom, package: str) -> Iterator[str]:
+    parts = package.split(".")
+    base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
+    source = ".".join(filter(None, (base, node.module)))
+    # `from ciris_store_core import hookspecs` names a part of the core, `import open_store` the package itself.
+    yield from (f"{CORE}.{a.name}" if a.name in ALLOWED else CORE for a in node.names) if source == CORE else (source,)
+
+
+def part_of(module: str) -> str:
+    """The part of the core that a module belongs to."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def test_the_sources_are_found() -> None:
+    assert len(CORE_FILES) > 50
+    assert {file.parent.name for file in BACKEND_FILES} >= {"ciris_store_sqlite", "ciris_store_postgres"}
+
+
+@pytest.mark.parametrize("file", CORE_FILES, ids=lambda file: str(file.relative_to(FOLDERS[CORE])))
+def test_core_dependencies_point_one_way(file: Path) -> None:
+    part = part_of(module_name(file))
+    assert part in ALLOWED, f"{part} is new: say in ALLOWED what it may import"
+    imported = {part_of(name) for name in imports_of(file) if name.split(".")[0] == CORE}
+    wrong = imported - ALLOWED[part] - {part}
+    assert not wrong, f"{part} must not import {', '.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize("file", CORE_FILES, ids=lambda file: str(file.relative_to(FOLDERS[CORE])))
+def test_core_keeps_libraries_where_they_belong(file: Path) -> None:
+    imported = {name.split(".")[0] for name in imports_of(file)}
+    assert not imported & DRIVERS, "only backends import a driver"
+    assert not imported & {name for name in FOLDERS if name != CORE}, "the core knows no backend"
+    strays = {name for name in imported & HOMES.keys() if part_of(module_name(file)) not in HOMES[name]}
+    assert not strays, f"{', '.join(sorted(strays))} does not belong here"
+
+
+@pytest.mark.parametrize("file", BACKEND_FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_backends_stand_on_the_contract_and_the_toolkit(file: Path) -> None:
+    names = set(imports_of(file))
+    parts = {part_of(name) for name in names if name.split(".")[0] == CORE}
+    assert not parts - BACKEND_MAY_IMPORT, f"a backend must not import {', '.join(sorted(parts - BACKEND_MAY_IMPORT))}"
+    own = module_name(file).split(".")[0]
+    others = {name.split(".")[0] for name in names} & FOLDERS.keys() - {own, CORE}
+    assert not others, "a backend must not import another"
+    assert not {name.split(".")[0] for name in names} & HOMES.keys()
+
+
+@pytest.mark.parametrize(
+    ("source", "part", "found"),
+    [
+        ("import sqlite3", "models", {"sqlite3"}),
+        ("def f():\n    from ciris_store_core.api import Store", "models", {"ciris_store_core.api"}),
+        ("from ciris_store_core import api, sql", "models", {"ciris_store_core.api", "ciris_store_core.sql"}),
+        ("from ciris_store_core import open_store", "models", {"ciris_store_core"}),
+        ("from ..sql.codec import Codec", "models", {"ciris_store_core.sql.codec"}),
+        ("from .enums import NodeType", "models", {"ciris_store_core.models.enums"}),
+    ],
+)
+def test_no_spelling_of_an_import_is_missed(
+    source: str, part: str, found: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / part / "planted.py"
+    file.parent.mkdir()
+    file.write_text(source)
+    monkeypatch.setitem(FOLDERS, CORE, tmp_path)
+    assert set(imports_of(file)) == found
+
+
+# --- in a fresh interpreter -------------------------------------------------------------------
+
+PROBE = """
+import json, sys, time
+before = set(sys.modules)
+start = time.perf_counter()
+{code}
+took = time.perf_counter() - start
+print(json.dumps([took, sorted(set(sys.modules) - before)]))
+"""
+
+
+def loaded_by(code: str) -> tuple[float, set[str]]:
+    """Seconds that the code takes in a fresh interpreter, and the top-level modules that it loads."""
+    command = [sys.executable, "-c", PROBE.format(code=code)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    seconds, modules = json.loads(done.stdout)
+    return seconds, {name.split(".")[0] for name in modules}
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import ciris_store_core", "from ciris_store_core import open_store", "from ciris_store_core import *"],
+)
+def test_importing_the_core_loads_nothing_heavy(code: str) -> None:
+    seconds, modules = loaded_by(code)
+    print(f"\n{code}: {seconds * 1000:.1f} ms, {len(modules)} top-level modules")
+    assert not modules & (DRIVERS | TEST_LIBRARIES | TERMINAL_LIBRARIES | {"cryptography"})
+
+
+def test_the_probe_sees_what_is_loaded() -> None:
+    assert "sqlite3" in loaded_by("import sqlite3")[1]
+
+
+def test_importing_the_package_itself_loads_no_part_of_it() -> None:
+    assert "pydantic" not in loaded_by("import ciris_store_core")[1]
