@@ -196,7 +196,7 @@ def test_the_catalogue_of_errors_is_right() -> None:
     assert [row[0] for row in rows] == [kind.__name__ for kind in kinds]
     for kind, (_, bases, when, advice, retryable) in zip(kinds, rows, strict=True):
         assert bases.replace("`", "") == ", ".join(base.__name__ for base in kind.__bases__)
-        assert f"{when} {advice}".startswith(_plain(inspect.getdoc(kind) or "")), kind
+        assert f"{when} {advice}" == _plain(inspect.getdoc(kind) or ""), kind
         assert retryable == ("yes" if kind.retryable else "no")
 
 

@@ -377,7 +377,7 @@ KNOWN: dict[str, str] = {
 
 KNOWN_ON_POSTGRES: dict[str, str] = {
     "delete tasks": "the planner takes the tree for thousands of tasks, and reads all thoughts",
-    "correlations of a thought": "no index by thought",
+    "tasks of all owners by priority": "every index begins with the owner",
 }
 
 

@@ -42,7 +42,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "services": API | {"api"},
     "persistence": API | {"api", "services"},
     "aio": API | {"api", "services"},
-    "conformance": API | {"api", "services", "inmemory", "sql"},
+    "conformance": API | {"__init__", "api", "services", "inmemory", "sql"},
     "demo": API | {"__init__", "api", "services"},
     "cli": API | {"__init__", "api", "services", "inmemory", "persistence", "conformance", "demo", "aio"},
     "__init__": API | {"api", "services", "persistence", "aio"},

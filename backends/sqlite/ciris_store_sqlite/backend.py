@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from ciris_store_core.capabilities import Capability
-from ciris_store_core.errors import InvalidURL, PoolTimeout, ReadOnly, StoreClosed
+from ciris_store_core.errors import InvalidURL, NotADatabase, PoolTimeout, ReadOnly, StoreClosed, StoreError
 from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.sql import Migrator, load_migrations
 from ciris_store_core.stores import Backend, Session
@@ -45,6 +45,9 @@ WAL_LIMIT = 64 * 2**20
 COMMITS_BETWEEN_WAL_CHECKS = 1000
 
 STATEMENT_CACHE = 256
+
+SMALLEST_PAGE = 512
+"""Bytes of the smallest database that is not empty."""
 
 TABLE_EXISTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 
@@ -111,31 +114,41 @@ class SqliteBackend(Backend):
             self._writer = session = self._open()
             migrator = SqliteMigrator(session, load_migrations(__package__))
             migrator.pending()  # refuses other programs' files, before anything is changed
+            if not (migrate and self.settings.migrate):
+                migrator.require_current()  # before the file is touched
             self._set_up_file(session)
-            if migrate and self.settings.migrate:
-                migrator.migrate()
-            else:
-                migrator.require_current()
+            migrator.migrate()
             session.retire()
         except BaseException:
+            if self._writer is not None:
+                self._discard_writer(self._writer)
             self.close()
             raise
         finally:
             self._turn.release()
 
     def _make_file(self) -> None:
-        path = Path(self.settings.path)
-        if self.settings.make_directory:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.is_file() and (path.exists() or not path.parent.is_dir()):
-            raise cannot_open(self.settings.path)
-        if not self.settings.create and (not path.exists() or path.stat().st_size == 0):
-            raise InvalidURL(f"there is no database {path}, and create=false forbids making one: check the path")
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._make_missing(Path(self.settings.path))
         except OSError as error:
             raise cannot_open(self.settings.path) from error
         self._file_identity = _identity(self.settings.path)
+
+    def _make_missing(self, path: Path) -> None:
+        if self.settings.make_directory:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise cannot_open(self.settings.path)
+        size = path.stat().st_size if path.exists() else 0
+        if size == 0 and not self.settings.create:
+            raise InvalidURL(f"there is no database {path}, and create=false forbids making one: check the path")
+        if 0 < size < SMALLEST_PAGE:
+            # SQLite takes a file of one byte for an empty one, and would overwrite it.
+            raise NotADatabase(f"{path} is too small to be an SQLite database and was not touched: check the path")
+        if not path.exists():
+            # Never opened once it exists: closing it would drop the locks of every connection of this process to it.
+            with suppress(FileExistsError):  # another one made it just now
+                path.resolve().touch(0o600, exist_ok=False)
 
     def _open(self) -> SqliteSession:
         try:
@@ -151,9 +164,16 @@ class SqliteBackend(Backend):
             raise translate(error, self.settings.path) from error
         session = SqliteSession(connection, self._dialect, self.settings.path)
         self._sessions.add(session)
+        try:
+            self._set_up(session)
+        except BaseException:
+            self._discard(session)
+            raise
+        return session
+
+    def _set_up(self, session: SqliteSession) -> None:
         for setting in (f"synchronous = {self.settings.synchronous}", "foreign_keys = ON", "trusted_schema = OFF"):
             session.pragma(setting)
-        return session
 
     def _set_up_file(self, session: SqliteSession) -> None:
         if not self._in_memory:
@@ -169,8 +189,8 @@ class SqliteBackend(Backend):
 
     def check_out(self, *, write: bool) -> SqliteSession:
         """A session for one transaction."""
-        if self._closed or self._pid != os.getpid():
-            raise self._unusable()
+        if self._closed or self.forked:
+            raise self.unusable()
         if write:
             self._acquire_turn()
             try:
@@ -184,14 +204,18 @@ class SqliteBackend(Backend):
                 "raise pool_size in the URL, or hold transactions shorter"
             )
         try:
-            return self._idle.pop()
-        except IndexError:
-            pass
-        try:
-            return self._open()
+            session = self._reader()
         except BaseException:
             self._readers.release()
             raise
+        session.take()
+        return session
+
+    def _reader(self) -> SqliteSession:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._open()
 
     def check_in(self, session: SqliteSession, *, write: bool) -> None:
         """Take a session back."""
@@ -201,10 +225,13 @@ class SqliteBackend(Backend):
             finally:
                 self._turn.release()
             return
-        if session.broken or self._closed:
+        session.retire()
+        if session.broken:
             self._discard(session)
         else:
             self._idle.append(session)
+        if self._closed:  # perhaps by another thread, just now
+            self._discard_idle()
         self._readers.release()
 
     def _acquire_turn(self) -> None:
@@ -217,20 +244,29 @@ class SqliteBackend(Backend):
         # A file that was deleted or replaced still takes writes, which nobody would ever see again.
         if self._file_identity is not None and _identity(self.settings.path) != self._file_identity:
             raise StoreClosed(f"{self.settings.path} was deleted or replaced while it was open: open the store again")
+        session = self._writer = self._writer or self._open()
+        # Taken before looking whether the store is closed, as close() looks in the other order: one of them notices.
+        session.take()
         if self._closed:
-            raise self._unusable()
-        if self._writer is None:
-            self._writer = self._open()
-        return self._writer
+            self._discard_writer(session)
+            raise self.unusable()
+        return session
 
     def _after_write(self, session: SqliteSession) -> None:
-        if session.broken or self._closed:
-            self._discard(session)
-            self._writer = None
-            return
         self._commits += 1
-        if self._commits % COMMITS_BETWEEN_WAL_CHECKS == 0 and self._wal_size() > WAL_LIMIT:
+        is_time = self._commits % COMMITS_BETWEEN_WAL_CHECKS == 0 and not session.broken
+        if is_time and self._wal_size() > WAL_LIMIT:
+            self._cut_wal(session)
+        session.retire()
+        if session.broken or self._closed:
+            self._discard_writer(session)
+
+    def _cut_wal(self, session: SqliteSession) -> None:
+        # Without waiting for readers: all writers would wait as well. The next one tries again.
+        session.pragma("busy_timeout = 0")
+        with suppress(StoreError):  # what was written is stored all the same
             session.pragma("wal_checkpoint(TRUNCATE)")
+        session.pragma(f"busy_timeout = {round(self.settings.busy_timeout * 1000)}")
 
     def _wal_size(self) -> int:
         try:
@@ -240,10 +276,25 @@ class SqliteBackend(Backend):
 
     def _discard(self, session: SqliteSession) -> None:
         self._sessions.discard(session)
-        session.connection.close()
+        session.close()
 
-    def _unusable(self) -> StoreClosed:
-        if self._pid != os.getpid():
+    def _discard_writer(self, session: SqliteSession) -> None:
+        self._discard(session)
+        self._writer = None
+
+    def _discard_idle(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._discard(self._idle.pop())
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a child of the process that opened the store."""
+        return self._pid != os.getpid()
+
+    def unusable(self) -> StoreClosed:
+        """Why no call is taken."""
+        if self.forked:
             return StoreClosed("this store was opened before fork(): open one in this process")
         return StoreClosed("the store is closed: open it again")
 
@@ -276,14 +327,13 @@ class SqliteBackend(Backend):
 
     def close(self) -> None:
         """Close all connections; those in use are closed when their transaction ends."""
-        if self._closed or self._pid != os.getpid():
+        if self._closed or self.forked:
             return
         self._closed = True
-        while self._idle:
-            self._discard(self._idle.pop())
-        if self._writer is not None and not self._writer.in_use:
-            self._discard(self._writer)
-            self._writer = None
+        self._discard_idle()
+        writer = self._writer
+        if writer is not None and not writer.in_use:
+            self._discard_writer(writer)
         if not self._in_memory:
             self._turn.close()
 
@@ -300,7 +350,6 @@ class _Use(AbstractContextManager[SqliteSession]):
 
     def __enter__(self) -> SqliteSession:
         session = self._session = self._backend.check_out(write=self._write)
-        session.take()
         if not self._single:
             try:
                 session.begin(write=self._write)
@@ -312,6 +361,10 @@ class _Use(AbstractContextManager[SqliteSession]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._backend.forked:  # the transaction is the parent's to end
+            if error is None:
+                raise self._backend.unusable()
+            return
         try:
             if not self._single:
                 self._session.end(error)
@@ -319,7 +372,6 @@ class _Use(AbstractContextManager[SqliteSession]):
             self._give_back()
 
     def _give_back(self) -> None:
-        self._session.retire()
         self._backend.check_in(self._session, write=self._write)
 
 

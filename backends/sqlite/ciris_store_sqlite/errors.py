@@ -25,6 +25,10 @@ def translate(error: sqlite3.Error, path: str) -> StoreError:
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return _without_code(error)
+    if code == sqlite3.SQLITE_IOERR_WRITE:  # what SQLite makes of a quota, and of a limit to the size of files
+        return StorageFull(
+            f"{path} cannot be written, as over a quota or on a failing disk: make room, or check the disk"
+        )
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return Unavailable(f"{path} is locked by another process for longer than busy_timeout: run it again")
@@ -55,6 +59,15 @@ def _without_code(error: sqlite3.Error) -> StoreError:
 
 def cannot_open(path: str) -> StoreError:
     """Why a file cannot be opened; SQLite has one code for all the reasons."""
+    try:
+        return _reason(path)
+    except PermissionError:
+        return ReadOnly(f"{path} cannot be reached by user {_user()}: check the permissions of its folders")
+    except OSError as error:
+        return InvalidURL(f"{path} is no path of a file ({error.strerror}): check the path")
+
+
+def _reason(path: str) -> StoreError:
     file = Path(path)
     if file.is_dir():
         return InvalidURL(f"{path} is a directory: name a file in it")

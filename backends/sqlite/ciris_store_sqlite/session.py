@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from ciris_store_core.errors import StoreError
@@ -108,3 +109,10 @@ class SqliteSession(SqlSession):
         """The first row of ``PRAGMA text``."""
         self._control(f"PRAGMA {text}")
         return self.cursor.fetchone() or ()
+
+    def close(self) -> None:
+        """Close the connection; calling it again does nothing."""
+        # A cursor that keeps its last statement keeps the connection half open, with its files and its log.
+        with suppress(sqlite3.ProgrammingError):
+            self.cursor.close()
+        self.connection.close()

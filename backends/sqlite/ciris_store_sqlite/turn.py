@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
+from weakref import WeakSet
 
 from ciris_store_core.errors import Unavailable
 
@@ -31,6 +32,7 @@ class WriteTurn:
         self._gate = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
         self._busy = False
+        self._closed = False
         self._file: FileTurn | None = None
 
     def acquire(self) -> None:
@@ -54,7 +56,13 @@ class WriteTurn:
         self._release_among_threads()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, as soon as nobody in this process holds the turn or waits for it."""
+        with self._gate:
+            self._closed = True
+            if not self._busy:
+                self._close_file()
+
+    def _close_file(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -87,8 +95,10 @@ class WriteTurn:
         with self._gate:
             if self._waiting:
                 self._waiting.popleft().release()
-            else:
-                self._busy = False
+                return
+            self._busy = False
+            if self._closed:
+                self._close_file()
 
     def _too_long(self) -> Unavailable:
         return Unavailable(
@@ -104,8 +114,10 @@ class FileTurn:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._held = threading.Event()
         self._wanted = False
+        self._closed = False
         self._state = threading.Lock()
         self._waiter: threading.Thread | None = None
+        _turns.add(self)
 
     def acquire(self, timeout: float) -> bool:
         """Whether the lock was obtained in time. One caller at a time."""
@@ -130,8 +142,16 @@ class FileTurn:
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Close the file, which lets go of the lock."""
-        if self._waiter is None:  # else the thread still uses the file; it ends with the process
+        """Close the file, which lets go of the lock. Nobody may hold it or wait for it."""
+        with self._state:
+            self._closed = True
+            if self._waiter is None:  # else the thread still uses the file, and closes it
+                os.close(self._fd)
+
+    def forget(self) -> None:
+        """Close the file in a forked process: it shares the lock, and would keep it when this process is killed."""
+        if not self._closed:
+            self._closed = True
             os.close(self._fd)
 
     def _try(self) -> bool:
@@ -144,12 +164,27 @@ class FileTurn:
     def _wait(self) -> None:
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         with self._state:
-            self._waiter = None
             if self._wanted:
                 self._wanted = False
                 self._held.set()
             else:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
+            # Last, as whoever sees it tries the lock, which is the file's and would be granted while held here.
+            self._waiter = None
+            if self._closed:
+                os.close(self._fd)
+
+
+_turns: WeakSet[FileTurn] = WeakSet()
+
+
+def _forget_turns() -> None:
+    for turn in _turns:
+        turn.forget()
+
+
+if fcntl is not None:
+    os.register_at_fork(after_in_child=_forget_turns)
 
 
 def lock_path(database: str) -> str:

@@ -7,51 +7,32 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from backends.sqlite.tests.support import beside, open_files, open_once, output_of, task, thought, url_of
+from backends.sqlite.tests.support import (
+    backend_of,
+    beside,
+    open_once,
+    output_of,
+    task,
+    url_of,
+)
 from ciris_store_core import Store, open_store
 from ciris_store_core.errors import (
     Corrupt,
     InvalidURL,
     MigrationRequired,
     NotADatabase,
-    PoolTimeout,
-    StorageFull,
     StoreClosed,
-    StoreError,
-    TransactionError,
 )
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "agent.db"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    with open_once(path) as opened:
-        yield opened
 
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def backend_of(store: Store) -> Any:
-    return store._backend
-
-
-def integrity(path: Path) -> str:
-    with closing(sqlite3.connect(path)) as connection:
-        return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
 
 
 # --- new files --------------------------------------------------------------------------------
@@ -137,6 +118,39 @@ def test_a_link_leads_to_one_file_and_one_turn(path: Path) -> None:
         first.tasks.add(task("t"))
         assert second.tasks.get("t")
         assert beside(link) == set()
+
+
+def test_a_link_to_a_file_that_is_not_there_yet(path: Path) -> None:
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    open_once(link).close()
+    assert mode(path) == 0o600
+
+
+OPEN_AND_CLOSE = """
+import sys
+from ciris_store_core import open_store
+open_store(sys.argv[1]).close()
+"""
+
+
+def test_opening_a_file_again_keeps_the_locks_of_the_first_store(path: Path) -> None:
+    """Without them another process takes itself for the last one, and removes the log that this one writes to."""
+    with open_once(path) as first:
+        first.tasks.add(task("before"))
+        open_once(path).close()
+        output_of(OPEN_AND_CLOSE, path)
+        first.tasks.add(task("after"))
+        assert "-wal" in beside(path)
+        with open_once(path) as second:
+            assert [found.task_id for found in second.tasks.scan()] == ["before", "after"]
+
+
+def test_urls_name_relative_and_absolute_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open_store("sqlite:///rel.db") as relative, open_store(url_of(tmp_path / "rel.db")) as absolute:
+        relative.tasks.add(task("t"))
+        assert absolute.tasks.get("t")
 
 
 # --- paths that cannot be ---------------------------------------------------------------------
@@ -352,318 +366,3 @@ def test_synchronous_is_what_the_url_says_on_every_connection(path: Path, option
                 assert session.pragma("foreign_keys") == (1,)
                 assert session.pragma("trusted_schema") == (0,)
                 assert session.pragma("journal_mode") == ("wal",)
-
-
-# --- no room ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def full(store: Store) -> Iterator[Store]:
-    """A store with a task ``old`` and room for a few pages more."""
-    store.tasks.add(task("old"))
-    writer = backend_of(store)._writer
-    pages = writer.pragma("page_count")[0]
-    writer.pragma(f"max_page_count = {pages + 2}")
-    return store
-
-
-def make_room(store: Store) -> None:
-    backend_of(store)._writer.pragma("max_page_count = 1000000")
-
-
-LARGE = "x" * 100_000
-
-
-def test_a_full_disk_keeps_the_old_and_nothing_of_the_new(full: Store, path: Path) -> None:
-    for _ in range(3):
-        with pytest.raises(StorageFull, match="make room"):
-            full.tasks.add(task("new", description=LARGE))
-        assert full.tasks.get("old")
-        assert full.tasks.get("new") is None
-    make_room(full)
-    full.tasks.add(task("new", description=LARGE))
-    assert full.tasks.count() == 2
-    assert integrity(path) == "ok"
-
-
-def test_a_full_disk_in_a_transaction_undoes_all_of_it(full: Store) -> None:
-    with pytest.raises(StorageFull), full.transaction() as tx:
-        tx.tasks.add(task("new"))
-        tx.thoughts.add(thought("h", "new", content=LARGE))
-    assert full.tasks.get("new") is None
-    make_room(full)
-    with full.transaction() as tx:
-        tx.tasks.add(task("new"))
-        tx.thoughts.add(thought("h", "new", content=LARGE))
-    assert full.thoughts.get("h")
-
-
-def test_a_transaction_that_goes_on_after_a_full_disk_is_not_half_kept(full: Store) -> None:
-    """SQLite undoes all of it by itself then, and would run what follows on its own."""
-    with pytest.raises(TransactionError), full.transaction() as tx:
-        tx.tasks.add(task("first"))
-        with pytest.raises(StorageFull):
-            tx.thoughts.add(thought("h", "first", content=LARGE))
-        make_room(full)
-        tx.tasks.add(task("last"))
-    assert full.tasks.get("first") is None
-    assert full.tasks.get("last") is None
-    full.tasks.add(task("after"))
-
-
-def test_a_full_disk_in_a_savepoint_is_not_half_kept(full: Store) -> None:
-    with pytest.raises(StoreError), full.transaction() as tx:
-        tx.tasks.add(task("first"))
-        with pytest.raises(StorageFull), tx.savepoint():
-            tx.thoughts.add(thought("h", "first", content=LARGE))
-    # Either all of the rest is kept, or the whole was undone and said so.
-    assert full.tasks.get("first") is None
-    make_room(full)
-    full.tasks.add(task("after"))
-    assert [found.task_id for found in full.tasks.scan()] == ["old", "after"]
-
-
-FILE_SIZE_LIMIT = """
-import resource, sys
-from pathlib import Path
-from ciris_store_core import RetryPolicy, StoreError, Task, Thought, open_store
-task = lambda n: Task(task_id=f"t{n}", channel_id="c", description="x" * 20000)
-thought = lambda n: Thought(thought_id=f"h{n}", source_task_id=f"t{n}", content="y" * 20000)
-
-def write(n):
-    with store.transaction() as tx:
-        tx.tasks.add(task(n)); tx.thoughts.add(thought(n))
-
-path = Path(sys.argv[1])
-store = open_store(path, retry=RetryPolicy(attempts=1))
-write(0)
-largest = max(path.stat().st_size, Path(f"{path}-wal").stat().st_size)
-resource.setrlimit(resource.RLIMIT_FSIZE, (largest + int(sys.argv[2]), resource.RLIM_INFINITY))
-written = 0
-try:
-    while written < 1000:
-        write(written + 1)
-        written += 1
-except StoreError as error:
-    print(type(error).__name__)
-for n in range(written + 1):
-    assert store.tasks.get(f"t{n}") == task(n).replaced(**store.tasks.get(f"t{n}").__dict__) and store.thoughts.get(f"h{n}")
-assert store.tasks.count() == store.thoughts.count() == written + 1
-resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-write("after")
-assert store.tasks.count() == store.thoughts.count() == written + 2
-store.close()
-"""
-
-
-@pytest.mark.parametrize("room", [0, 1, 50_000, 333_333])
-def test_a_limit_to_the_size_of_files(path: Path, room: int) -> None:
-    assert output_of(FILE_SIZE_LIMIT, path, room) == "StorageFull\n"
-    assert integrity(path) == "ok"
-
-
-# --- in memory --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", ":memory:"])
-def test_in_memory_there_is_one_database_per_process(url: str) -> None:
-    with open_store(url) as first, open_store("sqlite:///:memory:") as second:
-        first.tasks.add(task("t"))
-        assert second.tasks.get("t")
-        first.close()
-        second.tasks.add(task("u"))
-        assert second.tasks.count() == 2
-    with open_store(url) as third:
-        assert third.tasks.count() == 0
-
-
-def test_in_memory_names_tell_databases_apart() -> None:
-    with open_store("sqlite:///:memory:?name=a") as a, open_store("sqlite:///:memory:?name=b") as b:
-        a.tasks.add(task("t"))
-        assert b.tasks.get("t") is None
-        with open_store("sqlite:///:memory:?name=a") as again:
-            assert again.tasks.get("t")
-
-
-def test_in_memory_stores_take_turns() -> None:
-    def write(store: Store, name: str) -> None:
-        for n in range(100):
-            store.tasks.add(task(f"{name} {n}"))
-            assert store.tasks.get(f"{name} {n}")
-
-    with open_store("sqlite:///:memory:?name=t") as first, open_store("sqlite:///:memory:?name=t") as second:
-        in_threads(*(lambda s=s, n=n: write(s, f"{n}") for n, s in enumerate([first, second] * 3)))
-        assert first.tasks.count() == 600
-
-
-def in_threads(*works: Callable[[], object]) -> None:
-    """Run works side by side; raises what the first of them raised."""
-    errors: list[BaseException] = []
-
-    def run(work: Callable[[], object]) -> None:
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not any(thread.is_alive() for thread in threads), "a thread is stuck"
-    if errors:
-        raise errors[0]
-
-
-# --- connections ------------------------------------------------------------------------------
-
-
-def test_connections_are_bounded_and_outlive_their_threads(path: Path) -> None:
-    before = open_files()
-    with open_once(path, pool_size=3) as store:
-        store.tasks.add(task("t"))
-        for _ in range(10):
-            in_threads(*[lambda: [store.tasks.get("t") for _ in range(20)]] * 20)
-            in_threads(*[lambda: store.tasks.update("t", status="active")] * 5)
-        assert store.stats()["connections"] <= 4
-        # Each connection has the database and its log open, and the process the turn and the shared index.
-        assert open_files() <= before + 4 * 2 + 2 + 2
-    assert open_files() == before
-
-
-def test_all_connections_in_use_is_an_error_after_the_timeout(path: Path) -> None:
-    with open_once(path, pool_size=2, busy_timeout=0.1) as store:
-        backend = backend_of(store)
-        with backend.session(write=False), backend.session(write=False):
-            with pytest.raises(PoolTimeout, match="pool_size"):
-                store.tasks.count()
-            store.tasks.add(task("t"))
-        assert store.tasks.count() == 1
-
-
-def test_errors_leak_no_connection(path: Path) -> None:
-    with open_once(path, pool_size=2, busy_timeout=1) as store:
-        for n in range(20):
-            with pytest.raises(ZeroDivisionError), store.transaction() as tx:
-                tx.tasks.add(task(f"t{n}"))
-                _ = 1 / 0
-            with pytest.raises(ZeroDivisionError), backend_of(store).session(write=False) as session:
-                session.tasks.get(["t"], None)
-                _ = 1 / 0
-        assert store.tasks.count() == 0
-        assert store.stats()["connections"] <= 3
-
-
-@pytest.mark.parametrize("prepare", [lambda path: path.write_bytes(b"no database"), lambda path: path.mkdir()])
-def test_a_failed_start_leaves_nothing_open(path: Path, prepare: Callable[[Path], object]) -> None:
-    prepare(path)
-    before = open_files()
-    for _ in range(5):
-        with pytest.raises(StoreError):
-            open_once(path)
-    assert open_files() == before
-
-
-def test_a_closed_store_says_so(path: Path) -> None:
-    store = open_once(path)
-    store.close()
-    store.close()
-    for call in (lambda: store.tasks.add(task("t")), store.tasks.count):
-        with pytest.raises(StoreClosed, match="open it again"):
-            call()
-
-
-def test_closing_lets_open_transactions_end(path: Path) -> None:
-    before = open_files()
-    store = open_once(path)
-    backend = backend_of(store)
-    with backend.session(write=True) as writing, backend.session(write=False) as reading:
-        writing.tasks.add([task("t")])
-        store.close()
-        assert reading.tasks.get(["t"], None) == []
-        writing.thoughts.add([thought("h", "t")])
-    assert open_files() == before
-    with open_once(path) as again:
-        assert again.tasks.count() == again.thoughts.count() == 1
-
-
-def test_closing_among_many_threads_ends_all_of_them_with_one_error(path: Path) -> None:
-    before = open_files()
-    for _ in range(10):
-        store = open_once(path)
-        ready = threading.Barrier(9)
-
-        def work(number: int, store: Store = store, ready: threading.Barrier = ready) -> None:
-            ready.wait(30)
-            with pytest.raises(StoreClosed):
-                while True:
-                    store.tasks.update("t", status="active") if number % 2 else store.tasks.count()
-
-        def close(store: Store = store, ready: threading.Barrier = ready) -> None:
-            ready.wait(30)
-            store.tasks.count()
-            store.close()
-
-        in_threads(close, *(lambda n=n: work(n) for n in range(8)))
-        assert open_files() == before
-
-
-def test_closing_while_a_thread_waits_for_the_turn_leaves_the_turn_free(path: Path) -> None:
-    with open_once(path) as other:
-        store = open_once(path)
-        with backend_of(other).session(write=True):
-            waiting = threading.Thread(target=lambda: pytest.raises(StoreClosed, store.tasks.add, task("late")))
-            waiting.start()
-            while backend_of(store)._turn._file._waiter is None:
-                pass
-            store.close()
-        waiting.join(30)
-        assert not waiting.is_alive()
-        # Another process, since turns are passed among threads in another way.
-        assert output_of(WRITE_ONE, path) == "written\n"
-
-
-WRITE_ONE = """
-import sys
-from ciris_store_core import RetryPolicy, Task, open_store
-with open_store(f"sqlite:///{sys.argv[1]}?busy_timeout=3", retry=RetryPolicy(attempts=1)) as store:
-    store.tasks.add(Task(task_id="other", channel_id="c", description="d"))
-print("written")
-"""
-
-FORK = """
-import os, sys
-from ciris_store_core import StoreClosed, Task, open_store
-store = open_store(sys.argv[1])
-add = lambda n: store.tasks.add(Task(task_id=n, channel_id="c", description="d"))
-add("before")
-child = os.fork()
-if child == 0:
-    for call in (lambda: add("child"), store.tasks.count, lambda: store.transaction().__enter__()):
-        try:
-            call()
-        except StoreClosed as error:
-            assert "fork" in str(error)
-        else:
-            raise SystemExit("the child used the store")
-    store.close()
-    with open_store(sys.argv[1]) as own:
-        own.tasks.add(Task(task_id="own", channel_id="c", description="d"))
-    raise SystemExit(0)
-assert os.waitpid(child, 0)[1] == 0
-add("after")
-print(sorted(task.task_id for task in store.tasks.scan()))
-"""
-
-
-def test_a_forked_process_opens_its_own(path: Path) -> None:
-    assert output_of(FORK, path) == "['after', 'before', 'own']\n"
-    assert integrity(path) == "ok"
-
-
-def test_urls_name_relative_and_absolute_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with open_store("sqlite:///rel.db") as relative, open_store(url_of(tmp_path / "rel.db")) as absolute:
-        relative.tasks.add(task("t"))
-        assert absolute.tasks.get("t")

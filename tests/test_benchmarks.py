@@ -1,0 +1,133 @@
+"""The benchmarks run, and what they compare does the same work. The figures are nobody's business here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import startup, values
+from benchmarks.contender import Contender, can
+from benchmarks.contenders import raw
+from benchmarks.fill import fill
+from benchmarks.measure import Ratio, run, spread
+from benchmarks.report import Result, as_json, read_json, summary
+from benchmarks.with_store import WithStore
+from benchmarks.workloads import WORKLOADS
+from tests.support.pgserver import ExternalServer
+
+SIZE = 200
+POINTS = values.SERIES * values.POINTS + 10
+
+Pair = tuple[Contender, WithStore]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
+    """The raw driver and the store, on a database each with the same content."""
+    server: ExternalServer | None = None
+    if request.param == "postgres":
+        server = request.getfixturevalue("postgres_server")
+        urls = [server.create_database(), server.create_database()]
+    else:
+        urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("raw", "store")]
+    for url in urls:
+        fill(url, SIZE, POINTS)
+    plain, store = raw(urls[0], SIZE), WithStore(urls[1], SIZE)
+    yield plain, store
+    plain.close()
+    store.close()
+    if server is not None:
+        for url in urls:
+            server.drop_database(url)
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """A record's fields, nested ones as the raw driver sees them; what is empty is the same as what is absent."""
+    found = record if isinstance(record, dict) else record.model_dump(mode="python")
+    return {name: value for name, value in found.items() if value not in (None, {}, [])}
+
+
+def test_both_read_the_same_task_and_node(pair: Pair) -> None:
+    plain, store = pair
+    assert plain.task_get(7)["task_id"] == values.filled_key("task", values.chosen(7, SIZE))
+    for workload in ("task_get", "node_get"):
+        ours, theirs = _fields(getattr(store, workload)(7)), _fields(getattr(plain, workload)(7))
+        assert ours | {"context": None} == theirs | {"context": None} | (
+            {"updated_info_available": False} if workload == "task_get" else {}
+        )
+
+
+def test_both_recall_the_same_points(pair: Pair) -> None:
+    plain, store = pair
+    ours = [(p.timestamp, p.metric_name, p.value, p.tags) for p in store.recall(3)]
+    theirs = [(row[0], row[1], row[2], row[4]) for row in plain.recall(3)]
+    assert ours == theirs
+    assert len(ours) == values.POINTS
+
+
+def test_both_aggregate_alike(pair: Pair) -> None:
+    plain, store = pair
+    ours = [(p.start, p.count) for p in store.aggregate(3)]
+    assert ours == [(row[0], row[2]) for row in plain.aggregate(3)]
+    assert [p.value for p in store.aggregate(3)] == pytest.approx([row[1] for row in plain.aggregate(3)])
+    assert ours
+
+
+def test_both_claim_the_same_task_and_list_the_same_rest(pair: Pair) -> None:
+    plain, store = pair
+    assert store.claim(1).task_id == plain.claim(1)["task_id"]
+    assert [task.task_id for task in store.task_list(1)] == [task["task_id"] for task in plain.task_list(1)]
+
+
+def test_both_merge_alike(pair: Pair) -> None:
+    plain, store = pair
+    ours, theirs = store.node_merge(5), plain.node_merge(5)
+    assert ours.attributes == theirs["attributes"]
+    assert ours.attributes["key_5"] == 5
+    assert ours.revision == theirs["revision"] == 2
+
+
+def test_every_workload_runs(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(values, "BULK", 20)
+    for workload in WORKLOADS:
+        assert all(can(contender, workload.name) for contender in pair)
+        series = run(pair, workload, 2)
+        assert set(series.seconds) == {"raw driver", "store"}
+        assert series.ratio("store", "raw driver").value > 0
+
+
+def test_importing_the_core_is_light() -> None:
+    seconds, light = startup.light_import(1)
+    assert light
+    assert seconds > 0
+
+
+def test_the_last_line_counts_goals_and_results_survive_json(tmp_path: Path) -> None:
+    results = [_result(1.4, 1.5), _result(1.6, 1.5), _result(9.0, None)]
+    assert summary(results) == ("1 of 2 ratios meet their goals", False)
+    assert summary(results[:1]) == ("1 of 1 ratios meet their goals", True)
+    path = tmp_path / "results.json"
+    path.write_text(as_json(results, {"machine": "this"}))
+    assert read_json(path) == results
+    assert [row["met"] for row in json.loads(path.read_text())["results"]] == [True, False, None]
+
+
+def test_a_ratio_is_the_median_and_the_middle_half() -> None:
+    assert spread([1.0, 2.0, 3.0, 4.0, 100.0]) == Ratio(3.0, 2.0, 4.0)
+
+
+def _result(ratio: float, goal: float | None) -> Result:
+    return Result(
+        section="single",
+        database="sqlite",
+        name="task_add",
+        title="add a task",
+        seconds={"raw driver": 1e-4, "store": ratio * 1e-4},
+        ratios={"store": Ratio(ratio, ratio, ratio)},
+        judged="store",
+        goal=goal,
+    )
