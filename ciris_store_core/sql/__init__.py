@@ -9,8 +9,10 @@ from .codec import Codec, decimal_json_text, json_text, micros_codec
 from .dialect import FRAGMENTS, TABLES, Dialect
 from .migrate import Migration, Migrator, load_migrations
 from .session import SqlSession
+from .statements import ANY_RECORD
 
 __all__ = [
+    "ANY_RECORD",
     "FRAGMENTS",
     "TABLES",
     "Codec",

@@ -25,8 +25,9 @@ LOCK_CHAIN = "SELECT chain FROM {audit_chains} WHERE chain = ? {for_update}"
 
 NEWEST = "SELECT sequence, entry_hash FROM {audit_entries} WHERE chain = ? ORDER BY sequence DESC LIMIT 1"
 
+# Some databases reserve the word "at".
 COLUMNS = (
-    "chain, sequence, entry_id, event_type, actor, at, payload, previous_hash, entry_hash, signature, "
+    'chain, sequence, entry_id, event_type, actor, "at", payload, previous_hash, entry_hash, signature, '
     "signing_key_id, metadata"
 )
 
@@ -46,12 +47,12 @@ ORDER BY chain
 
 CUT = "DELETE FROM {audit_entries} WHERE chain = ? AND sequence <= ?"
 
-ANCHOR_COLUMNS = "chain, sequence, entry_hash, removed_count, at, signature, signing_key_id, metadata"
+ANCHOR_COLUMNS = 'chain, sequence, entry_hash, removed_count, "at", signature, signing_key_id, metadata'
 
 PUT_ANCHOR = f"""
 INSERT INTO {{audit_anchors}} ({ANCHOR_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (chain) DO UPDATE SET sequence = excluded.sequence, entry_hash = excluded.entry_hash,
-    removed_count = excluded.removed_count, at = excluded.at, signature = excluded.signature,
+    removed_count = excluded.removed_count, "at" = excluded."at", signature = excluded.signature,
     signing_key_id = excluded.signing_key_id, metadata = excluded.metadata
 """
 

@@ -91,6 +91,8 @@ _RESOLUTIONS = (Resolution.RAW, Resolution.HOURLY, Resolution.DAILY)
 class SqlCorrelationStore(CorrelationStore):
     """Correlations in a table."""
 
+    aggregates: Mapping[str, str] = AGGREGATES
+
     def __init__(self, session: SqlSession) -> None:
         """Part of that session."""
         self.session = session
@@ -294,7 +296,7 @@ class SqlCorrelationStore(CorrelationStore):
             source = f"SELECT {keys}, {_AGGREGATED}, {place} FROM ({source}) r"
         order = ", ".join(["b", *(f"{group} IS NOT NULL, {group}" for group in groups)])
         statement = (
-            f"SELECT {keys}, {AGGREGATES[query.function]}, {AGGREGATES['count']}, {COARSENESS} "
+            f"SELECT {keys}, {self.aggregates[query.function]}, {self.aggregates['count']}, {COARSENESS} "
             f"FROM ({source}) s GROUP BY {keys} ORDER BY {order}"
         )
         dialect = self.session.dialect

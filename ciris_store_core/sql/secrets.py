@@ -31,7 +31,8 @@ RESEAL = "UPDATE {secrets} SET key_id = ?, ciphertext = ? WHERE secret_id = ? AN
 
 DELETE = "DELETE FROM {secrets} WHERE secret_id {in_texts}"
 
-ACCESS_COLUMNS = "access_id, secret_id, accessor, action, granted, at, metadata"
+# Some databases reserve the word "at".
+ACCESS_COLUMNS = 'access_id, secret_id, accessor, action, granted, "at", metadata'
 
 LOG_ACCESS = f"""
 INSERT INTO {{secret_access}} ({ACCESS_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -121,8 +122,8 @@ class SqlSecretStore(SecretStore):
         """The access log by time."""
         conditions, params = given((("secret_id = ?", secret_id),))
         if page.after is not None:
-            conditions.append("(at, access_id) > (?, ?)")
+            conditions.append('("at", access_id) > (?, ?)')
             params += [self.codec.time_in(page.after[0]), page.after[1]]
-        statement = f"{FIND_ACCESS}{all_of(conditions)} ORDER BY at, access_id LIMIT ?"
+        statement = f'{FIND_ACCESS}{all_of(conditions)} ORDER BY "at", access_id LIMIT ?'
         rows = self.session.rows(statement, (*params, page.limit + 1))
         return read_page(rows, self._read_access, page.limit, lambda row: (self.codec.time_out(row[5]), row[0]))

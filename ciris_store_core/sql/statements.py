@@ -10,6 +10,14 @@ from ciris_store_core.errors import Conflict
 if TYPE_CHECKING:
     from .session import SqlSession
 
+ANY_RECORD = """
+SELECT EXISTS (SELECT 1 FROM {graph_nodes}) OR EXISTS (SELECT 1 FROM {correlations}) OR EXISTS (SELECT 1 FROM {tasks})
+    OR EXISTS (SELECT 1 FROM {thoughts}) OR EXISTS (SELECT 1 FROM {occurrences}) OR EXISTS (SELECT 1 FROM {leases})
+    OR EXISTS (SELECT 1 FROM {secrets}) OR EXISTS (SELECT 1 FROM {secret_access})
+    OR EXISTS (SELECT 1 FROM {audit_chains})
+"""
+"""Whether anything is stored: the one row of ``Backend.is_empty``, reversed."""
+
 
 def all_of(conditions: Sequence[str]) -> str:
     """The WHERE clause of conditions that must all hold."""

@@ -15,7 +15,15 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from ciris_store_core.capabilities import Capability
-from ciris_store_core.errors import InvalidURL, NotADatabase, PoolTimeout, ReadOnly, StoreClosed, StoreError
+from ciris_store_core.errors import (
+    InvalidURL,
+    NotADatabase,
+    NotSupported,
+    PoolTimeout,
+    ReadOnly,
+    StoreClosed,
+    StoreError,
+)
 from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.sql import Migrator, load_migrations
 from ciris_store_core.stores import Backend, Session
@@ -109,21 +117,34 @@ class SqliteBackend(Backend):
         """Make or open the file and bring it to this program's schema."""
         if not self._in_memory:
             self._make_file()
-        self._acquire_turn()
         try:
-            self._writer = session = self._open()
+            session = self._writer = self._open()
             migrator = SqliteMigrator(session, load_migrations(__package__))
-            migrator.pending()  # refuses other programs' files, before anything is changed
-            if not (migrate and self.settings.migrate):
-                migrator.require_current()  # before the file is touched
-            self._set_up_file(session)
-            migrator.migrate()
+            # Other programs' files are refused here, before anything is changed or a lock file made; and a store that
+            # is up to date opens while somebody else writes.
+            if self._in_memory or not self._is_current(session, migrator):
+                self._set_up_in_turn(session, migrator, migrate=migrate and self.settings.migrate)
             session.retire()
         except BaseException:
             if self._writer is not None:
                 self._discard_writer(self._writer)
             self.close()
             raise
+
+    def _is_current(self, session: SqliteSession, migrator: SqliteMigrator) -> bool:
+        return not migrator.pending() and session.pragma("journal_mode") == ("wal",)
+
+    def _set_up_in_turn(self, session: SqliteSession, migrator: SqliteMigrator, *, migrate: bool) -> None:
+        if not migrate:
+            migrator.require_current()
+        self._acquire_turn()
+        try:
+            if not self._in_memory and session.pragma("journal_mode = WAL") != ("wal",):
+                raise NotSupported(
+                    f"the file system of {self.settings.path} cannot share a write-ahead log between processes: "
+                    "put the database on a local disk"
+                )
+            migrator.migrate()
         finally:
             self._turn.release()
 
@@ -172,13 +193,11 @@ class SqliteBackend(Backend):
         return session
 
     def _set_up(self, session: SqliteSession) -> None:
-        for setting in (f"synchronous = {self.settings.synchronous}", "foreign_keys = ON", "trusted_schema = OFF"):
-            session.pragma(setting)
-
-    def _set_up_file(self, session: SqliteSession) -> None:
+        settings = [f"synchronous = {self.settings.synchronous}", "foreign_keys = ON", "trusted_schema = OFF"]
         if not self._in_memory:
-            session.pragma("journal_mode = WAL")
-            session.pragma(f"journal_size_limit = {WAL_LIMIT}")
+            settings.append(f"journal_size_limit = {WAL_LIMIT}")
+        for setting in settings:
+            session.pragma(setting)
 
     # --- sessions -----------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from ciris_store_core.errors import (
     InvalidArgument,
     InvalidURL,
     NotADatabase,
+    OutcomeUnknown,
     ReadOnly,
     StorageFull,
     StoreError,
@@ -20,7 +21,7 @@ from ciris_store_core.errors import (
 )
 
 
-def translate(error: sqlite3.Error, path: str) -> StoreError:
+def translate(error: sqlite3.Error, path: str, *, committing: bool = False) -> StoreError:
     """The store's error for one of SQLite's."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
@@ -43,12 +44,22 @@ def translate(error: sqlite3.Error, path: str) -> StoreError:
         case sqlite3.SQLITE_CORRUPT:
             return Corrupt(f"{path} is damaged: keep a copy of it and its -wal file, then restore a backup")
         case sqlite3.SQLITE_IOERR:
-            return Unavailable(f"the disk under {path} failed ({error.sqlite_errorname}): check it before going on")
+            return _disk_failed(
+                f"the disk under {path} failed ({error.sqlite_errorname}): check it before going on", committing
+            )
         case sqlite3.SQLITE_TOOBIG:
             return InvalidArgument("a value or statement is larger than SQLite takes: make it smaller")
         case sqlite3.SQLITE_INTERRUPT:
             return Unavailable("the statement was interrupted; nothing of it was written")
     return DatabaseError(f"SQLite refused ({error.sqlite_errorname}): {error}")
+
+
+def _disk_failed(message: str, committing: bool) -> StoreError:
+    if committing:  # the log may hold the transaction all the same, and bring it back after a crash
+        return OutcomeUnknown(message)
+    problem = Unavailable(message)
+    problem.retryable = False  # not by itself, over and over
+    return problem
 
 
 def _without_code(error: sqlite3.Error) -> StoreError:

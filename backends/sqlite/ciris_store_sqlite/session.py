@@ -103,7 +103,7 @@ class SqliteSession(SqlSession):
     def translate(self, error: Exception, *, committing: bool) -> StoreError:
         """By SQLite's error codes. A commit that fails has not happened: the process itself does it."""
         assert isinstance(error, sqlite3.Error)
-        return translate(error, self.path)
+        return translate(error, self.path, committing=committing)
 
     def pragma(self, text: str) -> Sequence[object]:
         """The first row of ``PRAGMA text``."""

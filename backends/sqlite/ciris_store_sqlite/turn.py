@@ -107,35 +107,42 @@ class WriteTurn:
 
 
 class FileTurn:
-    """The advisory lock. The kernel has no timeout for it, so a thread of its own waits where it is taken."""
+    """The advisory lock. The kernel has no timeout for it, so a thread of its own waits where it is taken.
+
+    The thread is started when the lock is first found taken, and kept: starting one each time halves what many
+    processes can write.
+    """
 
     def __init__(self, path: str) -> None:
         """Opens the file, making it readable by its owner alone."""
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._held = threading.Event()
+        self._state = threading.Lock()
+        self._asked = False
+        """The thread is waiting for the lock, or has it and has not passed it on yet."""
         self._wanted = False
         self._closed = False
-        self._state = threading.Lock()
-        self._waiter: threading.Thread | None = None
+        self._thread: threading.Thread | None = None
+        # Both are kept taken, and released to say something once.
+        self._ask, self._granted = threading.Lock(), threading.Lock()
+        self._ask.acquire()
+        self._granted.acquire()
         _turns.add(self)
 
     def acquire(self, timeout: float) -> bool:
         """Whether the lock was obtained in time. One caller at a time."""
-        if self._waiter is None and self._try():
+        if not self._asked and self._try():
             return True
         with self._state:
             self._wanted = True
-            self._held.clear()
-            if self._waiter is None:
-                self._waiter = threading.Thread(target=self._wait, name="ciris-store-write-turn", daemon=True)
-                self._waiter.start()
-        if self._held.wait(max(0.0, timeout)):
+            if not self._asked:
+                self._asked = True
+                self._start()
+                self._ask.release()
+        if self._granted.acquire(timeout=max(0.0, timeout)):
             return True
         with self._state:
-            if self._held.is_set():
-                return True
             self._wanted = False  # the thread goes on waiting, and lets go at once of what it gets
-            return False
+            return self._granted.acquire(blocking=False)  # it came just now
 
     def release(self) -> None:
         """Pass the lock on."""
@@ -145,14 +152,15 @@ class FileTurn:
         """Close the file, which lets go of the lock. Nobody may hold it or wait for it."""
         with self._state:
             self._closed = True
-            if self._waiter is None:  # else the thread still uses the file, and closes it
+            if self._thread is None:
                 os.close(self._fd)
+            elif not self._asked:
+                self._ask.release()  # the thread closes the file, which it may be using
 
-    def forget(self) -> None:
-        """Close the file in a forked process: it shares the lock, and would keep it when this process is killed."""
-        if not self._closed:
-            self._closed = True
-            os.close(self._fd)
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._wait, name="ciris-store-write-turn", daemon=True)
+            self._thread.start()
 
     def _try(self) -> bool:
         try:
@@ -162,17 +170,27 @@ class FileTurn:
         return True
 
     def _wait(self) -> None:
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
-        with self._state:
-            if self._wanted:
-                self._wanted = False
-                self._held.set()
-            else:
-                fcntl.flock(self._fd, fcntl.LOCK_UN)
-            # Last, as whoever sees it tries the lock, which is the file's and would be granted while held here.
-            self._waiter = None
-            if self._closed:
-                os.close(self._fd)
+        while True:
+            self._ask.acquire()
+            if not self._closed:
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+            with self._state:
+                if self._wanted:
+                    self._wanted = False
+                    self._granted.release()
+                else:
+                    fcntl.flock(self._fd, fcntl.LOCK_UN)
+                # Last, as whoever sees it tries the lock, which is the file's and would be granted while held here.
+                self._asked = False
+                if self._closed:
+                    os.close(self._fd)
+                    return
+
+    def forget(self) -> None:
+        """Close the file in a forked process: it shares the lock, and would keep it when this process is killed."""
+        if not self._closed:
+            self._closed = True
+            os.close(self._fd)
 
 
 _turns: WeakSet[FileTurn] = WeakSet()

@@ -174,7 +174,7 @@ def test_closing_while_a_thread_waits_for_the_turn_leaves_the_turn_free(path: Pa
         with backend_of(other).session(write=True):
             waiting = threading.Thread(target=add)
             waiting.start()
-            while turn._file is None or turn._file._waiter is None:
+            while turn._file is None or not turn._file._asked:
                 waiting.join(0.01)
             store.close()
         waiting.join(30)

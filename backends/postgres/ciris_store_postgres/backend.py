@@ -1,0 +1,190 @@
+"""An open PostgreSQL database: a pool of connections, each with its session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+from ciris_store_core.capabilities import Capability
+from ciris_store_core.errors import InvalidURL, NotSupported
+from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.sql import load_migrations
+from ciris_store_core.stores import Backend, Session
+from ciris_store_core.url import StoreURL
+
+from .connect import ConnectOptions, Connector
+from .connection import PooledConnection
+from .dialect import PostgresDialect
+from .migrate import PostgresMigrator
+from .pool import ConnectionPool
+from .session import PostgresSession
+from .watchdog import Watchdog
+
+CAPABILITIES = frozenset(
+    {
+        Capability.SAVEPOINTS,
+        Capability.TRANSACTIONAL_DDL,
+        Capability.FULL_TEXT,
+        Capability.CONCURRENT_WRITERS,
+        Capability.MULTI_PROCESS,
+        Capability.DURABLE,
+    }
+)
+
+OLDEST_SERVER = 140000
+"""The first version with date_bin, as the driver counts them."""
+
+NOW = "SELECT pg_catalog.clock_timestamp()"
+
+ANY_RECORD = """
+SELECT EXISTS (SELECT 1 FROM {graph_nodes}) OR EXISTS (SELECT 1 FROM {correlations}) OR EXISTS (SELECT 1 FROM {tasks})
+    OR EXISTS (SELECT 1 FROM {thoughts}) OR EXISTS (SELECT 1 FROM {occurrences}) OR EXISTS (SELECT 1 FROM {leases})
+    OR EXISTS (SELECT 1 FROM {secrets}) OR EXISTS (SELECT 1 FROM {secret_access})
+    OR EXISTS (SELECT 1 FROM {audit_chains})
+"""
+
+
+class PostgresBackend(Backend):
+    """A schema of a database on a server."""
+
+    name = "PostgreSQL"
+    capabilities = CAPABILITIES
+
+    def __init__(self, url: StoreURL, context: BackendContext) -> None:
+        """Read the URL; the server is contacted by ``prepare``."""
+        self.options = options = ConnectOptions.from_url(url)
+        self._may_migrate = context.migrate and options.migrate
+        self._may_create = context.create and options.create
+        self._dialect = PostgresDialect(options.schema)
+        self._watchdog = Watchdog(options.operation_timeout)
+        self._pool = ConnectionPool(
+            Connector(options).open,
+            self._watchdog,
+            size=options.pool_size,
+            timeout=options.pool_timeout,
+            idle_check=options.idle_check,
+            max_lifetime=options.max_lifetime,
+        )
+
+    # --- opening ------------------------------------------------------------------------------
+
+    def prepare(self, *, migrate: bool) -> None:
+        """Connect, and bring the schema to this program's version."""
+        with self._single(write=True) as session:
+            _check_server(session.connection)
+            migrator = self._migrator(session)
+            if not self._may_create and not migrator.table_exists("schema_migrations"):
+                raise InvalidURL(
+                    f"there is no store in schema {self.options.schema!r}, and create=false forbids making one: "
+                    "check the URL"
+                )
+            if migrate and self._may_migrate:
+                migrator.migrate()
+            else:
+                migrator.require_current()
+
+    def _migrator(self, session: PostgresSession) -> PostgresMigrator:
+        return PostgresMigrator(session, load_migrations(__package__), patience=self.options.migration_timeout)
+
+    # --- sessions -----------------------------------------------------------------------------
+
+    def session(self, *, write: bool, single: bool = False) -> AbstractContextManager[Session]:
+        """A transaction; a single call does without where it is one statement."""
+        return _Use(self, write, single)
+
+    def _single(self, *, write: bool = False) -> _Use:
+        return _Use(self, write, True)
+
+    def check_out(self, *, write: bool) -> tuple[PooledConnection, PostgresSession]:
+        """A connection and its session, for one transaction."""
+        connection = self._pool.acquire()
+        session: PostgresSession | None = connection.session
+        if session is None:
+            try:
+                session = connection.session = PostgresSession(connection, self._dialect, self._watchdog.timeout)
+            except BaseException:
+                self._pool.release(connection, broken=True)
+                raise
+        session.attach(connection, write=write)
+        return connection, session
+
+    def check_in(self, connection: PooledConnection, session: PostgresSession) -> None:
+        """Take a connection back."""
+        session.detach()
+        self._pool.release(connection, broken=session.broken)
+
+    # --- the rest -----------------------------------------------------------------------------
+
+    def server_now(self) -> datetime:
+        """The server's time, asked now: one round trip. The store asks once in a while and goes on by its own clock."""
+        with self._single() as session:
+            now: datetime = session.rows(NOW)[0][0]
+            return now
+
+    def is_empty(self) -> bool:
+        """Whether no record is stored."""
+        with self._single() as session:
+            return not session.rows(ANY_RECORD)[0][0]
+
+    def info(self) -> Mapping[str, Any]:
+        """Versions and settings."""
+        with self._single() as session:
+            applied = self._migrator(session).applied()
+            raw = session.connection.raw
+            return {
+                "backend": self.name,
+                "server_version": f"PostgreSQL {raw.get_parameter_status('server_version')}",
+                "database": raw.info.dbname,
+                "user": raw.info.user,
+                "schema": self.options.schema,
+                "schema_version": applied[-1].version if applied else 0,
+            }
+
+    def stats(self) -> Mapping[str, Any]:
+        """Connections of this store."""
+        return self._pool.stats()
+
+    def close(self) -> None:
+        """Close all connections; those in use are given a few seconds. In a forked child nothing is touched."""
+        self._pool.close()
+        self._watchdog.close()
+
+
+class _Use(AbstractContextManager[PostgresSession]):
+    """One transaction: from taking a connection out to giving it back."""
+
+    __slots__ = ("_backend", "_connection", "_session", "_single", "_write")
+
+    def __init__(self, backend: PostgresBackend, write: bool, single: bool) -> None:
+        self._backend = backend
+        self._write = write
+        self._single = single
+
+    def __enter__(self) -> PostgresSession:
+        self._connection, self._session = self._backend.check_out(write=self._write)
+        if not self._single:
+            self._session.begin(write=self._write)
+        return self._session
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if not self._single:
+                self._session.end(error)
+        finally:
+            self._backend.check_in(self._connection, self._session)
+            # A context manager that somebody keeps must not keep the connection from being noticed as lost.
+            del self._connection
+
+
+def _check_server(connection: PooledConnection) -> None:
+    raw = connection.raw
+    if raw.server_version < OLDEST_SERVER:
+        raise NotSupported(f"the server is PostgreSQL {raw.get_parameter_status('server_version')}: use 14 or newer")
+    encoding = raw.get_parameter_status("server_encoding")
+    if encoding not in ("UTF8", None):
+        raise InvalidURL(f"the database's encoding is {encoding}: make one with ENCODING 'UTF8' TEMPLATE template0")

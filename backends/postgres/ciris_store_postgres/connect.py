@@ -1,0 +1,315 @@
+"""From a URL to an open connection."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions
+
+from ciris_store_core.errors import AccessDenied, InvalidURL, StoreError, Unavailable
+from ciris_store_core.url import OptionReader, StoreURL
+from ciris_store_postgres.connection import PooledConnection
+from ciris_store_postgres.errors import from_sqlstate
+from ciris_store_postgres.probe import Answer, Refusal, probe
+
+_DEFAULT_PORT = 5432
+_PROBE_SECONDS = 1.0
+# A database that every server has, to ask whether another one exists.
+_MAINTENANCE_DATABASE = "postgres"
+_DATABASE_RIGHTS = "SELECT has_database_privilege(datname, 'CONNECT') FROM pg_catalog.pg_database WHERE datname = %s"
+
+# Options handed to libpq as they are. Not among them: `options`, which transaction poolers refuse, and whatever the
+# URL says elsewhere (host, port, user, password, dbname).
+_LIBPQ_TEXT = (
+    "hostaddr",
+    "passfile",
+    "service",
+    "require_auth",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "sslpassword",
+    "sslcrl",
+    "sslcrldir",
+    "ssl_min_protocol_version",
+    "ssl_max_protocol_version",
+    "krbsrvname",
+    "gsslib",
+)
+_LIBPQ_CHOICES = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslcertmode": ("disable", "allow", "require"),
+    "sslnegotiation": ("postgres", "direct"),
+    "channel_binding": ("disable", "prefer", "require"),
+    "gssencmode": ("disable", "prefer", "require"),
+    "load_balance_hosts": ("disable", "random"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+}
+
+
+class _Keywords(dict[str, Any]):
+    """Keyword arguments of the driver, which hold the password, so they are never shown."""
+
+    def __repr__(self) -> str:
+        return "<connection keywords>"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectOptions:
+    """What a ``postgresql://`` URL says, read once."""
+
+    keywords: dict[str, Any]
+    """For the driver. Holds the password; its ``repr`` shows nothing."""
+    pool_size: int = 10
+    """The most connections of one store."""
+    pool_timeout: float = 30.0
+    """Seconds to wait for a connection of the pool."""
+    idle_check: float = 30.0
+    """Seconds of idleness after which a connection is checked before use."""
+    max_lifetime: float = 3600.0
+    """Seconds after which a connection is replaced; 0 for never."""
+    operation_timeout: float = 60.0
+    """Seconds after which an operation without an answer is cut; 0 for never."""
+    migration_timeout: float = 60.0
+    """Seconds to wait at open while another process migrates the schema."""
+    schema: str = "public"
+    """Where the tables are; a safe identifier."""
+    migrate: bool = True
+    """Whether the URL allows migrations at open."""
+    create: bool = True
+    """Whether the URL allows an empty database to become a new store."""
+
+    @classmethod
+    def from_url(cls, url: StoreURL) -> ConnectOptions:
+        """Read ``url``. Raises ``InvalidURL`` for an option that is unknown or cannot be read."""
+        reader = OptionReader(url)
+        options = cls.read(url, reader)
+        reader.finish()
+        return options
+
+    @classmethod
+    def read(cls, url: StoreURL, reader: OptionReader) -> ConnectOptions:
+        """The same, for a caller who takes further options from ``reader`` and then finishes it."""
+        return cls(
+            keywords=_keywords(url, reader),
+            pool_size=reader.integer("pool_size", 10, min=1, max=10_000),
+            pool_timeout=reader.number("pool_timeout", 30.0, min=0),
+            idle_check=reader.number("idle_check", 30.0, min=0),
+            max_lifetime=reader.number("max_lifetime", 3600.0, min=0),
+            operation_timeout=reader.number("operation_timeout", 60.0, min=0),
+            migration_timeout=reader.number("migration_timeout", 60.0, min=0),
+            schema=reader.identifier("schema", "public"),
+            migrate=reader.boolean("migrate", True),
+            create=reader.boolean("create", True),
+        )
+
+
+class Connector:
+    """Opens connections. ``connector.open`` is what a pool takes as its opener. Thread-safe."""
+
+    def __init__(self, options: ConnectOptions) -> None:
+        self._keywords = options.keywords
+        # A login that has worked once does not become a wrong password by itself.
+        self._proven = False
+
+    def open(self) -> PooledConnection:
+        """Open one connection: autocommit, UTF-8, JSON as text, times in UTC, ``bytea`` as bytes.
+
+        Raises:
+            Unavailable: No server could be reached, or none accepts writes.
+            AccessDenied: The server refuses the login.
+            InvalidURL: The database does not exist.
+        """
+        began = time.monotonic()
+        try:
+            raw = _connect(self._keywords)
+        except psycopg2.Error as exc:
+            # The frames that the driver's error has passed through hold the password.
+            cause = exc.with_traceback(None)
+        else:
+            self._proven = True
+            return PooledConnection(raw)
+        # A server that refuses does so at once; asking one that hangs would only make the caller wait longer.
+        hangs = time.monotonic() - began >= _PROBE_SECONDS
+        raise (_unavailable(self._keywords, cause) if hangs else self._explain(cause)) from cause
+
+    def _explain(self, cause: psycopg2.Error) -> StoreError:
+        answer = _ask(self._keywords)
+        if isinstance(answer, Refusal):
+            return _refused(self._keywords, answer)
+        if answer is Answer.WANTS_PASSWORD and not self._proven:
+            return _explain_login(self._keywords, cause)
+        if answer is Answer.ACCEPTS and "target_session_attrs" in self._keywords:
+            wanted = self._keywords["target_session_attrs"]
+            return Unavailable(f"no server of the URL is {wanted}: promote one, or wait for the failover")
+        return _unavailable(self._keywords, cause)
+
+
+# --- the driver's arguments ---------------------------------------------------------------------
+
+
+def _keywords(url: StoreURL, reader: OptionReader) -> _Keywords:
+    keywords = _Keywords(client_encoding="UTF8")
+    login = {"user": url.username, "password": url.password, "dbname": url.database or None}
+    for name, value in {**login, **_hosts(url), **_libpq_options(url, reader)}.items():
+        if value is not None:
+            keywords[name] = value
+    return keywords
+
+
+def _hosts(url: StoreURL) -> dict[str, str | None]:
+    names = ",".join(name for name, _ in url.hosts)
+    ports = [port for _, port in url.hosts]
+    return {
+        "host": names or None,
+        "port": ",".join("" if port is None else str(port) for port in ports) if any(ports) else None,
+    }
+
+
+def _libpq_options(url: StoreURL, reader: OptionReader) -> dict[str, Any]:
+    texts: dict[str, Any] = {name: reader.text(name, None) for name in _LIBPQ_TEXT}
+    choices = {name: reader.choice(name, None, valid) for name, valid in _LIBPQ_CHOICES.items()}
+    if choices["target_session_attrs"] is None and len(url.hosts) > 1:
+        choices["target_session_attrs"] = "read-write"
+    return {
+        **texts,
+        **choices,
+        "application_name": reader.text("application_name", "ciris-store"),
+        "connect_timeout": reader.integer("connect_timeout", 10, min=1, max=3600),
+        "keepalives": int(reader.boolean("keepalives", True)),
+        "keepalives_idle": reader.integer("keepalives_idle", 30, min=0, max=86400),
+        "keepalives_interval": reader.integer("keepalives_interval", 10, min=0, max=86400),
+        "keepalives_count": reader.integer("keepalives_count", 3, min=0, max=127),
+        "tcp_user_timeout": reader.integer("tcp_user_timeout", 30_000, min=0, max=86_400_000),
+    }
+
+
+# --- values -------------------------------------------------------------------------------------
+
+
+def _json_text(value: Any, _: extensions.cursor) -> Any:
+    return value
+
+
+def _utc(value: Any, _: extensions.cursor) -> datetime | None:
+    # Twice as fast as the driver's own conversion, and right whatever time zone the session is in.
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return _utc_at_the_edge(value)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+
+
+def _utc_at_the_edge(value: str) -> datetime:
+    """A moment whose local year is 1 BC or 10000 in the session's time zone, though its year in UTC is valid."""
+    year, _, rest = value.removesuffix(" BC").partition("-")
+    # The calendar repeats every 400 years, so the year 2000 stands in for the years 0 and 10000.
+    shift = {"0001": -2000, "10000": 8000}.get(year)
+    if shift is None:
+        raise psycopg2.DataError("a time outside of the years 1 to 9999")
+    moment = datetime.fromisoformat(f"2000-{rest}").astimezone(UTC)
+    return moment.replace(year=moment.year + shift)
+
+
+def _bytes(value: Any, cursor: extensions.cursor) -> bytes | None:
+    if value is None:
+        return None
+    if value.startswith("\\x"):
+        return bytes.fromhex(value[2:])
+    return bytes(psycopg2.BINARY(value, cursor))  # the server is set to bytea_output=escape
+
+
+_TYPES = (
+    extensions.new_type((114, 3802), "JSON_TEXT", _json_text),
+    extensions.new_type((1184,), "TIMESTAMPTZ_UTC", _utc),
+    extensions.new_type((17,), "BYTES", _bytes),
+)
+
+
+def _connect(keywords: dict[str, Any]) -> extensions.connection:
+    raw: extensions.connection = psycopg2.connect(**keywords)
+    raw.autocommit = True
+    for kind in _TYPES:
+        extensions.register_type(kind, raw)
+    return raw
+
+
+# --- why it failed ------------------------------------------------------------------------------
+
+
+def _ask(keywords: dict[str, Any]) -> Answer | Refusal | None:
+    """What the first server that answers says to the login."""
+    sslmode = keywords.get("sslmode", "prefer")
+    # A server whose certificate must be checked first is told nothing at all, and a login needs a name.
+    if sslmode.startswith("verify-") or "user" not in keywords:
+        return None
+    tls = sslmode not in ("disable", "allow")
+    login = {"user": keywords["user"], "database": keywords.get("dbname", keywords["user"])}
+    for host, port in _addresses(keywords):
+        answer = probe(host, port, tls=tls, timeout=_PROBE_SECONDS, **login)
+        if answer is not None:
+            return answer
+    return None
+
+
+def _addresses(keywords: dict[str, Any]) -> list[tuple[str, int]]:
+    hosts = keywords.get("hostaddr", keywords.get("host", "")).split(",")
+    ports = keywords.get("port", "").split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    return [(host, int(port or _DEFAULT_PORT)) for host, port in zip(hosts, ports, strict=False) if host]
+
+
+def _refused(keywords: dict[str, Any], refusal: Refusal) -> StoreError:
+    if refusal.state == "3D000":
+        return _no_database(keywords)
+    return from_sqlstate(refusal.state, refusal.primary)
+
+
+def _explain_login(keywords: dict[str, Any], cause: psycopg2.Error) -> StoreError:
+    """The server asks for a password: was it refused, or the database behind it?"""
+    may_connect = _database_rights(keywords)
+    if may_connect is None:
+        if "password" not in keywords:
+            return AccessDenied("the server asks for a password: put one into the URL, or name a passfile in it")
+        return from_sqlstate("28P01")
+    if not may_connect:
+        return _no_database(keywords)
+    if not may_connect[0][0]:
+        return AccessDenied(f"the database user may not connect to {keywords.get('dbname')!r}: GRANT CONNECT to it")
+    return _unavailable(keywords, cause)
+
+
+def _database_rights(keywords: dict[str, Any]) -> list[tuple[bool]] | None:
+    """Whether the user may connect to the database; no row if it does not exist; None if the login fails."""
+    try:
+        raw = _connect(_Keywords(keywords, dbname=_MAINTENANCE_DATABASE))
+    except psycopg2.Error:
+        return None
+    try:
+        with raw.cursor() as cursor:
+            cursor.execute(_DATABASE_RIGHTS, (keywords.get("dbname", keywords.get("user")),))
+            return cursor.fetchall()
+    except psycopg2.Error:
+        return None
+    finally:
+        raw.close()
+
+
+def _no_database(keywords: dict[str, Any]) -> InvalidURL:
+    name = keywords.get("dbname", keywords.get("user"))
+    return InvalidURL(f"the database {name!r} does not exist on the server: make it with: createdb {name}")
+
+
+def _unavailable(keywords: dict[str, Any], cause: psycopg2.Error) -> Unavailable:
+    """What libpq says names hosts, ports and users, never the password; should that change, it is taken out."""
+    said = " ".join(str(cause).split())
+    password = keywords.get("password")
+    return Unavailable(f"cannot connect to the database: {said.replace(password, '***') if password else said}")

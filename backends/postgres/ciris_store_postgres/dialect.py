@@ -1,0 +1,54 @@
+"""PostgreSQL's spelling of the toolkit's fragments."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from ciris_store_core.sql import Codec, Dialect, decimal_json_text
+
+_FRAGMENTS = {
+    "in_texts": "= ANY(?)",
+    "keys2": "(SELECT k ->> 0, k ->> 1 FROM jsonb_array_elements(?::jsonb) k)",
+    "keys4": "(SELECT k ->> 0, k ->> 1, k ->> 2, k ->> 3 FROM jsonb_array_elements(?::jsonb) k)",
+    "for_update": "FOR UPDATE",
+    "skip_locked": "FOR UPDATE SKIP LOCKED",
+    "share_lock": "FOR SHARE",
+    "no_index": "",
+    "bucket": "date_bin(?, c.timestamp, timestamptz '1970-01-01 00:00:00+00')",
+    "tag": '(c.tags ->> ?::text) COLLATE "C"',
+    "has_tag": "c.tags ->> ?::text = ?",
+    # Compares types too: a list that holds the value is not the value, and 1 is not true. Numbers are decimals, so
+    # that 1 is 1.0.
+    "has_attribute": "n.attributes @> ?::jsonb",
+}
+
+
+def _as_it_is(moment: datetime) -> datetime:
+    return moment
+
+
+def _codec() -> Codec:
+    return Codec(time_in=_as_it_is, time_out=_as_it_is, json_in=decimal_json_text, texts_in=list)
+
+
+class PostgresDialect(Dialect):
+    """PostgreSQL 14 and newer, with every table in one schema."""
+
+    def __init__(self, schema: str) -> None:
+        """One for each open store; ``schema`` is a safe identifier."""
+        names = {name: f'"{schema}".{name}' for name in ("graph_words", "separated_words")}
+        super().__init__(
+            name="postgres",
+            codec=_codec(),
+            fragments={**_FRAGMENTS, **names, "schema": f'"{schema}"'},
+            placeholder="%s",
+            schema=schema,
+        )
+
+    def attribute_params(self, key: str, value: object) -> tuple[object, ...]:
+        """The JSON object that must be contained in the attributes."""
+        return (self.codec.json_in({key: value}),)
+
+    def bucket_params(self, width: timedelta) -> tuple[object, ...]:
+        """The width, as an interval."""
+        return (width,)

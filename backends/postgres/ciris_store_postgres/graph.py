@@ -1,0 +1,242 @@
+"""The graph memory, where PostgreSQL can do better than the portable statements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ciris_store_core.errors import Unavailable
+from ciris_store_core.models.enums import Direction
+from ciris_store_core.models.graph import (
+    KEPT_UNLESS_GIVEN,
+    GraphEdge,
+    GraphNode,
+    NodeWrite,
+    SearchHit,
+    SearchQuery,
+    Traversal,
+    TraversalResult,
+)
+from ciris_store_core.sql.graph import COLUMNS, INSERT, MAX_JSON_BYTES, SqlGraphStore
+from ciris_store_core.sql.rows import Row, read_all
+from ciris_store_core.sql.statements import all_of, given
+from ciris_store_core.stores.merging import written
+
+if TYPE_CHECKING:
+    from .session import PostgresSession
+
+_INTO = f"INSERT INTO {{graph_nodes}} AS n ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+# Of a new row nothing needs to be read back.
+_RETURNING = "RETURNING " + ", ".join(
+    column if column in ("id", "scope", "revision") else f"CASE WHEN revision > 1 THEN {column} END"
+    for column in COLUMNS.split(", ")
+)
+
+ADD = f"{_INTO} ON CONFLICT (id, scope) DO NOTHING {_RETURNING}"
+
+_REVISION = "revision = n.revision + 1"
+
+_LIVE = "n.type = excluded.type AND (n.expires_at IS NULL OR n.expires_at > ?)"
+
+REPLACE = f"""
+{_INTO}
+ON CONFLICT (id, scope) DO UPDATE
+SET attributes = excluded.attributes, secret_refs = excluded.secret_refs, updated_at = excluded.updated_at,
+    {_REVISION}
+WHERE {_LIVE}
+{_RETURNING}
+"""
+
+# The size is that of PostgreSQL's spelling, which is a little longer than ours: what this refuses, though it might fit,
+# is merged by the other way.
+MERGE = f"""
+{_INTO}
+ON CONFLICT (id, scope) DO UPDATE
+SET attributes = (n.attributes - ?::text[]) || excluded.attributes,
+    updated_at = excluded.updated_at, {_REVISION}
+WHERE {_LIVE} AND octet_length(n.attributes::text) + octet_length(excluded.attributes::text) <= {MAX_JSON_BYTES}
+{_RETURNING}
+"""
+
+# Only where a write has some: planning it takes longer than all the rest.
+_MERGED_REFS = """secret_refs = (
+    SELECT jsonb_agg(ref ORDER BY place) FROM (
+        SELECT ref, min(place) AS place
+        FROM jsonb_array_elements(coalesce(n.secret_refs, '[]') || coalesce(excluded.secret_refs, '[]'))
+            WITH ORDINALITY AS r (ref, place)
+        GROUP BY ref) refs)"""
+
+# For rows that the transaction has locked.
+OVERWRITE = f"""
+{_INTO}
+ON CONFLICT (id, scope) DO UPDATE
+SET {", ".join(f"{column} = excluded.{column}" for column in COLUMNS.split(", ")[2:])}
+"""
+
+PUT_EDGES = """
+INSERT INTO {graph_edges} AS e (source, target, relationship, scope, weight, attributes, metadata)
+SELECT v.source, v.target, v.relationship, v.scope, v.weight, v.attributes, v.metadata
+FROM jsonb_to_recordset(?::jsonb) AS v (source text, target text, relationship text, scope text,
+    weight double precision, attributes jsonb, metadata jsonb)
+JOIN {graph_nodes} a ON a.id = v.source AND a.scope = v.scope
+JOIN {graph_nodes} b ON b.id = v.target AND b.scope = v.scope
+ORDER BY v.scope COLLATE "C", v.source COLLATE "C", v.target COLLATE "C", v.relationship COLLATE "C"
+FOR KEY SHARE OF a, b
+ON CONFLICT (scope, source, target, relationship) DO UPDATE
+SET weight = excluded.weight, attributes = excluded.attributes, metadata = excluded.metadata
+"""
+
+_OUT = "SELECT e.target AS far FROM {graph_edges} e WHERE e.scope = ? AND e.source = w.id"
+
+_IN = "SELECT e.source AS far FROM {graph_edges} e WHERE e.scope = ? AND e.target = w.id"
+
+# Level by level: a node may be met again further out, and its smallest distance counts.
+WALK = """
+WITH RECURSIVE walk (id, distance) AS (
+    SELECT unnest(?::text[]) COLLATE "C", 0
+    UNION
+    SELECT s.far, w.distance + 1 FROM walk w CROSS JOIN LATERAL (%s) s WHERE w.distance < ?
+)
+SELECT id, min(distance) FROM walk GROUP BY id ORDER BY min(distance), id LIMIT ?
+"""
+
+SEARCH = f"""
+SELECT {COLUMNS}, ts_rank({{graph_words}}(n.id, n.attributes), q.words) AS rank
+FROM {{graph_nodes}} n, plainto_tsquery('pg_catalog.simple', {{separated_words}}(?)) AS q (words)
+"""
+
+
+class _Contradicted(Exception):
+    """Some of the stored nodes are not what a plain write expects."""
+
+
+class PostgresGraphStore(SqlGraphStore):
+    """Merges nodes, walks and searches within the database."""
+
+    session: PostgresSession
+
+    # --- nodes --------------------------------------------------------------------------------
+
+    def put_nodes(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
+        """Write nodes: in one statement where they are alike and nothing contradicts them."""
+        if not writes:
+            return []
+        if not all(_alike(writes[0], write) for write in writes):
+            return self._put_locked(writes, now)
+        try:
+            if len(writes) == 1:
+                return self._put_alike(writes, now)
+            with self.session.atomic():
+                return self._put_alike(writes, now)
+        except _Contradicted:
+            # That wrote nothing. Looking closely tells what is wrong, if it still is.
+            return self._put_locked(writes, now)
+
+    def _put_alike(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
+        new = [_as_new(write) for write in writes]
+        statement, params = _statement(writes, now)
+        # All callers lock in one order.
+        values = sorted([self.node_values(node) for node in new], key=lambda row: row[:2])
+        rows = self.session.insert_returning(statement, values, params)
+        if len(rows) != len(writes):
+            raise _Contradicted
+        stored = {(row[0], row[1]): row for row in rows}
+        return [self._as_stored(node, stored[node.id, node.scope.value]) for node in new]
+
+    def _as_stored(self, node: GraphNode, row: Row) -> GraphNode:
+        return node if row[5] == 1 else self._one(row)
+
+    def _one(self, row: Row) -> GraphNode:
+        nodes: list[GraphNode] = read_all([row], self._read_node, "node")
+        return nodes[0]
+
+    def _put_locked(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
+        with self.session.atomic():
+            rows = self._rows([write.node.key for write in writes], "ORDER BY id, scope FOR UPDATE")
+            stored = {node.key: node for node in read_all(rows, self._read_node, "node")}
+            nodes = [written(write, stored.get(write.node.key), now) for write in writes]
+            new = sorted(self.node_values(node) for node in nodes if node.key not in stored)
+            if new and self.session.insert(INSERT, new) != len(new):
+                # A row that does not exist cannot be locked, so another caller may have inserted it since we looked.
+                raise Unavailable("another caller added one of the same nodes just now: run the transaction again")
+            old = [self.node_values(node) for node in nodes if node.key in stored]
+            if old:
+                self.session.insert(OVERWRITE, old)
+            return nodes
+
+    # --- edges --------------------------------------------------------------------------------
+
+    def put_edges(self, edges: Sequence[GraphEdge]) -> None:
+        """Write edges whose ends exist."""
+        if len(edges) == 1:
+            self._put_edges(edges)
+        elif edges:
+            with self.session.atomic():
+                self._put_edges(edges)
+
+    def _put_edges(self, edges: Sequence[GraphEdge]) -> None:
+        rows = [
+            {"source": e.source, "target": e.target, "relationship": e.relationship, "scope": e.scope.value,
+             "weight": e.weight, "attributes": e.attributes, "metadata": e.metadata or None}
+            for e in edges
+        ]  # fmt: skip
+        self._check_stored(self.session.run(PUT_EDGES, (self.codec.json_in(rows),)), edges)
+
+    # --- walks and words ----------------------------------------------------------------------
+
+    def traverse(self, walk: Traversal) -> TraversalResult:
+        """The nodes that a walk reaches, by one statement."""
+        kind, kinds = (" AND e.relationship {in_texts}", [list(walk.relationships)]) if walk.relationships else ("", [])
+        sides = {Direction.OUT: [_OUT], Direction.IN: [_IN]}.get(walk.direction, [_OUT, _IN])
+        statement = WALK % " UNION ALL ".join(side + kind for side in sides)
+        steps = [walk.scope.value, *kinds] * len(sides)
+        rows = self.session.rows(statement, (list(walk.start), *steps, walk.depth, walk.limit + 1))
+        return TraversalResult(dict(rows[: walk.limit]), truncated=len(rows) > walk.limit)
+
+    def search(self, query: SearchQuery) -> list[SearchHit]:
+        """Nodes by their words, best first."""
+        conditions, params = given((
+            ("n.scope = ?", query.scope and query.scope.value), ("n.type = ?", query.type),
+            ("(n.expires_at IS NULL OR n.expires_at > ?)", query.now),
+        ))  # fmt: skip
+        conditions.append("{graph_words}(n.id, n.attributes) @@ q.words")
+        statement = f"{SEARCH}{all_of(conditions)} ORDER BY rank DESC, n.id, n.scope LIMIT ?"
+        rows = self.session.rows(statement, (" ".join(query.words), *params, query.limit))
+        nodes = read_all([row[:-1] for row in rows], self._read_node, "node")
+        return [SearchHit(node, row[-1]) for node, row in zip(nodes, rows, strict=True)]
+
+
+def _alike(first: NodeWrite, write: NodeWrite) -> bool:
+    """Whether one statement can do both writes."""
+    return (
+        write.expected_revision is None
+        and write.mode == first.mode
+        and write.given == first.given
+        and write.remove == first.remove
+    )
+
+
+def _as_new(write: NodeWrite) -> GraphNode:
+    node = write.node
+    attributes = {key: value for key, value in node.attributes.items() if key not in write.remove}
+    return node.replaced(attributes=attributes, revision=1)
+
+
+def _statement(writes: Sequence[NodeWrite], now: datetime) -> tuple[str, tuple[Any, ...]]:
+    """The statement for writes that are alike, and what it binds after the rows."""
+    first = writes[0]
+    if first.mode == "insert":
+        return ADD, ()
+    if first.mode == "replace":
+        return _with_changes(REPLACE, first.given), (now,)
+    has_refs = any(write.node.secret_refs for write in writes)
+    return _with_changes(MERGE, first.given, _MERGED_REFS if has_refs else ""), (list(first.remove), now)
+
+
+@cache
+def _with_changes(statement: str, given: frozenset[str], *more: str) -> str:
+    fields = [f"{field} = excluded.{field}" for field in KEPT_UNLESS_GIVEN if field in given]
+    return statement.replace(_REVISION, ", ".join([_REVISION, *fields, *filter(None, more)]))

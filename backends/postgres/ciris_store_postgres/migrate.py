@@ -1,0 +1,112 @@
+"""Migrations of a PostgreSQL schema, one process at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from ciris_store_core.errors import Unavailable
+from ciris_store_core.sql import Migration, Migrator
+
+from .session import PostgresSession
+
+log = logging.getLogger(__name__)
+
+TABLE_EXISTS = """
+SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = ? AND c.relname = ? AND c.relkind IN ('r', 'p')
+"""
+
+SCHEMA_EXISTS = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = ?"
+
+MAKE_SCHEMA = "CREATE SCHEMA {schema}"
+
+# Ends with the transaction, so it works behind a pooler and cannot be left behind.
+TRY_LOCK = "SELECT pg_catalog.pg_try_advisory_xact_lock(?)"
+
+HOLDER = """
+SELECT a.pid, a.usename, a.application_name
+FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database
+    WHERE datname = current_database()) AND l.classid = ? AND l.objid = ? AND l.objsubid = 1
+"""
+
+_POLL_SECONDS = 0.05
+_SECONDS_BETWEEN_LOGS = 5.0
+
+
+class PostgresMigrator(Migrator):
+    """Brings one schema to the newest version.
+
+    Args:
+        session: On a connection of its own.
+        migrations: What this program knows.
+        patience: Seconds to wait while another process migrates.
+        monotonic: Measures them.
+        sleep: Waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        session: PostgresSession,
+        migrations: Sequence[Migration],
+        *,
+        patience: float = 60.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        super().__init__(session, migrations)
+        self._schema = session.dialect.schema or "public"
+        self._patience = patience
+        self._monotonic = monotonic
+        self._sleep = sleep
+
+    def table_exists(self, table: str) -> bool:
+        """Whether the table is there, in the store's schema."""
+        return self.session.row(TABLE_EXISTS, (self._schema, table)) is not None
+
+    def lock(self) -> None:
+        """Wait until no other process migrates this schema, then make sure that there is one.
+
+        Raises:
+            Unavailable: Another one did not finish in time; the message names it.
+        """
+        key = _lock_key(self._schema)
+        started = logged = self._monotonic()
+        while not self._try_lock(key):
+            now = self._monotonic()
+            if now - started >= self._patience:
+                raise self._too_long(key)
+            if logged == started or now - logged >= _SECONDS_BETWEEN_LOGS:
+                logged = now
+                log.info("waiting to migrate schema %s: the lock is held by %s", self._schema, self._holder(key))
+            self._sleep(_POLL_SECONDS)
+        # IF NOT EXISTS would ask for the right to make one even where it exists.
+        if self.session.row(SCHEMA_EXISTS, (self._schema,)) is None:
+            self.session.run(MAKE_SCHEMA)
+
+    def _try_lock(self, key: int) -> bool:
+        row = self.session.row(TRY_LOCK, (key,))
+        return row is not None and bool(row[0])
+
+    def _too_long(self, key: int) -> Unavailable:
+        error = Unavailable(
+            f"another process has been migrating schema {self._schema!r} for longer than {self._patience:g} s: "
+            f"{self._holder(key)}; let it finish or end it, then open the store again"
+        )
+        error.retryable = False
+        return error
+
+    def _holder(self, key: int) -> str:
+        unsigned = key % 2**64
+        row = self.session.row(HOLDER, (unsigned >> 32, unsigned % 2**32))
+        if row is None:
+            return "a process that just ended"
+        return f"server process {row[0]} of user {row[1]!r}, application {row[2]!r}"
+
+
+def _lock_key(schema: str) -> int:
+    """The advisory lock of a schema: eight bytes that nothing else is likely to use."""
+    return int.from_bytes(hashlib.sha256(f"ciris-store migrations of {schema}".encode()).digest()[:8], signed=True)

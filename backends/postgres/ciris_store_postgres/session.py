@@ -1,0 +1,252 @@
+"""A session on one PostgreSQL connection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from time import monotonic
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_INTRANS
+
+from ciris_store_core.errors import Corrupt, StoreError, TransactionError, Unavailable
+from ciris_store_core.sql import SqlSession
+
+from .audit import PostgresAuditStore
+from .connection import PooledConnection
+from .coordination import PostgresCoordinationStore
+from .correlations import PostgresCorrelationStore
+from .dialect import PostgresDialect
+from .errors import translate
+from .graph import PostgresGraphStore
+from .tasks import PostgresTaskStore
+from .watchdog import NEVER
+
+# What is sent is written into the server's log and its views, so it says what it needs and nothing else.
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; "
+
+ROWS_PER_STATEMENT = 1000
+"""How many rows one INSERT gets: more are neither faster nor kind to the server's memory."""
+
+COPY_CHUNK = 2**16
+"""Bytes that are handed to the driver at a time."""
+
+
+class PostgresSession(SqlSession):
+    """Sends as few messages as it can: BEGIN and savepoints travel with the statement that follows them."""
+
+    graph_class = PostgresGraphStore
+    correlations_class = PostgresCorrelationStore
+    tasks_class = PostgresTaskStore
+    coordination_class = PostgresCoordinationStore
+    audit_class = PostgresAuditStore
+    driver_error = psycopg2.Error
+
+    def __init__(self, connection: PooledConnection, dialect: PostgresDialect, timeout: float) -> None:
+        """For the life of a connection. ``timeout``: seconds that the watchdog leaves each statement."""
+        super().__init__(connection.raw.cursor(), dialect)
+        self.timeout = timeout
+        self._unsent = ""
+        self._write = True
+        self._connection: PooledConnection | None = None
+
+    # The connection holds its session. The session holds the connection only while it is in use, so that a connection
+    # that its user lost is garbage at once.
+
+    def attach(self, connection: PooledConnection, *, write: bool) -> None:
+        """The connection was taken out of the pool for a call or a transaction, which may write or not."""
+        self._connection = connection
+        self._write = write
+
+    def detach(self) -> None:
+        """The connection goes back to the pool."""
+        self._connection = None
+
+    @property
+    def connection(self) -> PooledConnection:
+        """The connection in use."""
+        if self._connection is None:
+            raise TransactionError("the session is over: begin a new one")
+        return self._connection
+
+    # --- statements ---------------------------------------------------------------------------
+
+    def rows(self, statement: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        self._execute(statement, params)
+        try:
+            return self.cursor.fetchall()  # type: ignore[no-any-return]
+        except psycopg2.DataError as error:
+            raise Corrupt("a stored time is outside of the years 1 to 9999: mend or delete its row by hand") from error
+
+    def _execute(self, statement: str, params: Sequence[Any]) -> None:
+        if self._doomed is not None:
+            self._check()
+        text = self._rendered.get(statement) or self.dialect.render(statement)
+        try:
+            self._send(text, params)
+        except psycopg2.Error as error:
+            raise self._failed(error) from error
+
+    def _control(self, text: str, *, committing: bool = False) -> None:
+        try:
+            self._send(text, None)
+        except psycopg2.Error as error:
+            raise self.translate(error, committing=committing) from error
+
+    def _send(self, text: str | bytes, params: Sequence[Any] | None) -> None:
+        connection = self.connection
+        connection.deadline = monotonic() + self.timeout
+        try:
+            self.cursor.execute(self._with_unsent(text) if self._unsent else text, params)
+        except psycopg2.Error:
+            self._unsent = ""
+            raise
+        finally:
+            connection.deadline = NEVER
+        # Kept when a value cannot even be written out, or the next statement would run outside of its transaction.
+        self._unsent = ""
+
+    def _with_unsent(self, text: str | bytes) -> str | bytes:
+        return self._unsent + text if isinstance(text, str) else self._unsent.encode() + text
+
+    def run_many(self, statement: str, many: Sequence[Sequence[Any]]) -> int:
+        """How many rows an INSERT with one list of VALUES stored, for many rows."""
+        stored = 0
+        for start in range(0, len(many), ROWS_PER_STATEMENT):
+            self._send_values(statement, many[start : start + ROWS_PER_STATEMENT], ())
+            stored += self.cursor.rowcount
+        return stored
+
+    def insert_returning(
+        self, statement: str, rows: Sequence[Sequence[Any]], params: Sequence[Any]
+    ) -> list[tuple[Any, ...]]:
+        """What an INSERT with one list of VALUES returns for some rows; ``params`` are bound after the values."""
+        if len(rows) == 1:
+            return self.rows(statement, (*rows[0], *params))
+        self._send_values(statement, rows, params)
+        return self.cursor.fetchall()  # type: ignore[no-any-return]
+
+    def _send_values(self, statement: str, rows: Sequence[Sequence[Any]], params: Sequence[Any]) -> None:
+        self._check()
+        before, row, after = map(self.dialect.render, _around_values(statement))
+        mogrify = self.cursor.mogrify
+        try:
+            values = b",".join([mogrify(row, values) for values in rows])
+            self._send(mogrify(before, ()) + values + (mogrify(after, params) if after else b""), None)
+        except psycopg2.Error as error:
+            raise self._failed(error) from error
+
+    def copy(self, statement: str, source: Any) -> None:
+        """Run a COPY ... FROM STDIN; ``source`` is a file of the rows."""
+        self._check()
+        if self._unsent:
+            self.run("SELECT 1")  # a message of COPY holds nothing else
+        connection = self.connection
+        connection.deadline = monotonic() + self.timeout
+        try:
+            self.cursor.copy_expert(self.dialect.render(statement), source, size=COPY_CHUNK)
+        except psycopg2.Error as error:
+            raise self._failed(error) from error
+        finally:
+            connection.deadline = NEVER
+
+    # --- errors -------------------------------------------------------------------------------
+
+    def translate(self, error: Exception, *, committing: bool) -> StoreError:
+        """By SQLSTATE. Where nothing was to be written, nothing can be in doubt."""
+        assert isinstance(error, psycopg2.Error)
+        problem = translate(error, committing=committing and self._write)
+        if type(problem) is Unavailable and self.connection.was_cut:
+            problem = Unavailable(
+                f"the database gave no answer within {self.timeout:g} s, and nothing was done: "
+                "see what it waits for, or raise operation_timeout in the URL"
+            )
+            problem.retryable = False
+        return problem
+
+    # --- transactions -------------------------------------------------------------------------
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether statements belong to a transaction, not each to one of its own."""
+        return self._in_transaction
+
+    def begin(self, *, write: bool) -> None:
+        """Start a transaction, with its first statement."""
+        self._unsent = BEGIN
+        self._in_transaction = True
+
+    def commit(self) -> None:
+        """End the transaction, keeping what it did."""
+        if self._unsent.startswith(BEGIN):
+            self._reset()
+            return
+        try:
+            self._control("COMMIT", committing=True)
+        except StoreError:
+            self.rollback()
+            raise
+        self._reset()
+        # The server commits no transaction in which a statement failed, and reports no error then.
+        if self.cursor.statusmessage != "COMMIT":
+            raise TransactionError("the server rolled the transaction back: nothing of it was stored")
+
+    def rollback(self) -> None:
+        """Undo the transaction, if there is one. The connection is dropped where that cannot be told."""
+        self._unsent = ""
+        status = self.connection.raw.get_transaction_status()
+        if status in (TRANSACTION_STATUS_INTRANS, TRANSACTION_STATUS_INERROR):
+            super().rollback()
+            return
+        if status != TRANSACTION_STATUS_IDLE:
+            self.broken = True
+        self._reset()
+
+    def _reset(self) -> None:
+        super()._reset()
+        self._unsent = ""
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part that is undone alone."""
+        self._check()
+        self._depth += 1
+        begin = f"SAVEPOINT s{self._depth}; "
+        release = f"RELEASE SAVEPOINT s{self._depth}; "
+        self._unsent += begin
+        try:
+            yield
+            self._check()
+        except BaseException:
+            if self._unsent.endswith(begin):
+                self._unsent = self._unsent.removesuffix(begin)
+            else:
+                self._undo(release)
+            raise
+        else:
+            if self._unsent.endswith(begin):
+                self._unsent = self._unsent.removesuffix(begin)
+            else:
+                self._unsent += release
+        finally:
+            self._depth = max(0, self._depth - 1)
+
+    def _undo(self, release: str) -> None:
+        self._unsent = ""  # releases of savepoints within this one
+        try:
+            self._control(f"ROLLBACK TO {release.removeprefix('RELEASE ')}{release}")
+        except StoreError as problem:
+            self._doomed = problem  # the whole transaction is gone, or the connection
+        else:
+            self._doomed = None
+
+
+@cache
+def _around_values(statement: str) -> tuple[str, str, str]:
+    """An INSERT in three parts: what is before its list of values, the list, and what is after it."""
+    before, row, after = re.split(r"(?<=VALUES )(\(\s*\?(?:,\s*\?)*\s*\))", statement)
+    return before, row, after

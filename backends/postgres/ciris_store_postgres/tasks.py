@@ -1,0 +1,101 @@
+"""Tasks, where PostgreSQL can do better than the portable statements: what takes several there is one here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from ciris_store_core.models.tasks import Task
+from ciris_store_core.sql.rows import read_all
+from ciris_store_core.sql.tasks import ADD, COLUMNS, SqlTaskStore
+
+_OF_TASK = ", ".join(f"t.{column}" for column in COLUMNS.split(", "))
+
+# Rows that another caller is about to take are passed over, not waited for.
+CLAIM = f"""
+WITH picked AS (
+    SELECT task_id FROM {{tasks}}
+    WHERE agent_occurrence_id = ? AND status = 'pending'
+    ORDER BY priority DESC, created_at, task_id
+    LIMIT ? FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE {{tasks}} t
+    SET agent_occurrence_id = ?, status = 'active', claimed_by = ?, claimed_at = ?, claimed_from = ?, updated_at = ?,
+        fence = fence + 1
+    FROM picked WHERE t.task_id = picked.task_id
+    RETURNING {_OF_TASK}
+), moved AS (
+    UPDATE {{thoughts}} h SET agent_occurrence_id = ?, updated_at = ?
+    FROM picked
+    WHERE h.source_task_id = picked.task_id AND h.agent_occurrence_id = ? AND h.status IN ('pending', 'processing')
+)
+SELECT {COLUMNS} FROM claimed ORDER BY priority DESC, created_at, task_id
+"""
+
+_GIVE_BACK = f"""
+WITH picked AS (
+    SELECT task_id, agent_occurrence_id AS owner, claimed_from AS pool, claimed_at AS since FROM {{tasks}}
+    WHERE claimed_from IS NOT NULL AND status IN ('pending', 'active') AND %s
+    ORDER BY claimed_at, task_id
+    LIMIT ? FOR UPDATE SKIP LOCKED
+), returned AS (
+    UPDATE {{tasks}} t
+    SET agent_occurrence_id = picked.pool, status = 'pending', claimed_by = NULL, claimed_at = NULL,
+        claimed_from = NULL, updated_at = ?, fence = fence + 1
+    FROM picked WHERE t.task_id = picked.task_id
+    RETURNING {_OF_TASK}, picked.since
+), moved AS (
+    UPDATE {{thoughts}} h SET agent_occurrence_id = picked.pool, status = 'pending', updated_at = ?
+    FROM picked
+    WHERE h.source_task_id = picked.task_id AND h.agent_occurrence_id = picked.owner
+        AND h.status IN ('pending', 'processing')
+)
+SELECT {COLUMNS} FROM returned ORDER BY since, task_id
+"""
+
+GIVE_BACK = _GIVE_BACK % "agent_occurrence_id = ?"
+
+GIVE_BACK_OF_THE_DEAD = (
+    _GIVE_BACK % "agent_occurrence_id NOT IN (SELECT occurrence_id FROM {occurrences} WHERE expires_at > ?)"
+)
+
+# As arrays, so that the planner, which takes every tree for a large one, looks the rows up instead of reading all.
+DELETE = """
+WITH RECURSIVE tree (task_id) AS (
+    SELECT task_id FROM {tasks} WHERE task_id {in_texts}
+    UNION
+    SELECT child.task_id FROM {tasks} child JOIN tree ON child.parent_task_id = tree.task_id
+), thoughts_gone AS (
+    DELETE FROM {thoughts} WHERE source_task_id = ANY (ARRAY(SELECT task_id FROM tree))
+)
+DELETE FROM {tasks} WHERE task_id = ANY (ARRAY(SELECT task_id FROM tree))
+"""
+
+
+class PostgresTaskStore(SqlTaskStore):
+    """Claims, returns and deletes in one statement each."""
+
+    def add_or_get(self, task: Task) -> tuple[Task, bool]:
+        """Store the task unless its id exists. A loser waits until the winner committed, and then sees its row."""
+        while True:
+            if self.session.run(ADD, self._values(task)) == 1:
+                return task, True
+            # None: the row that stood in the way was deleted in between, so the place is free again.
+            stored = self.get((task.task_id,), None)
+            if stored:
+                return stored[0], False
+
+    def claim_next(self, worker: str, pool: str, limit: int, now: datetime) -> list[Task]:
+        """Take pending tasks of the pool."""
+        task = (worker, worker, now, pool, now)
+        rows = self.session.rows(CLAIM, (pool, limit, *task, worker, now, pool))
+        return read_all(rows, self._read, "task")
+
+    def give_back(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
+        """Return claimed, unfinished tasks to their pools."""
+        statement, who = (GIVE_BACK_OF_THE_DEAD, now) if owner is None else (GIVE_BACK, owner)
+        return read_all(self.session.rows(statement, (who, limit, now, now)), self._read, "task")
+
+    def delete(self, task_ids: Sequence[str]) -> int:
+        """Delete tasks, their descendants and the thoughts of all of them."""
+        return self.session.run(DELETE, (self.codec.texts_in(task_ids),))
