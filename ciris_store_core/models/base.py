@@ -158,6 +158,9 @@ class Record(BaseModel):
         except ValidationError as error:
             raise InvalidArgument(describe(error)) from error
 
+    # As BaseModel marks its own: otherwise pydantic would call this one for every nested record, and validate it twice.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign a validated field; raises ``InvalidArgument``."""
         try:

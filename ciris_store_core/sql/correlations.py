@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic_core import from_json
 
@@ -81,6 +81,15 @@ AGGREGATES: Mapping[str, str] = {
     "last": "max(CASE WHEN newest = 1 THEN metric_value END)",
 }
 
+# How much the terms of a plain sum of floats could have lost: what decides whether to add them up exactly.
+MAGNITUDE = "sum(abs(coalesce(sample_sum, metric_value)))"
+
+FLOAT_ERROR = 2.0**-53
+"""The most that one addition of floats is wrong by, relative to its result."""
+
+WANTED_ERROR = 1e-12
+"""The most that a sum may be wrong by, relative to itself."""
+
 NEWEST_FIRST = "ORDER BY coalesce(last_timestamp, timestamp) DESC, correlation_id DESC"
 
 COARSENESS = "max(CASE resolution WHEN 'raw' THEN 0 WHEN 'hourly' THEN 1 ELSE 2 END)"
@@ -91,7 +100,8 @@ _RESOLUTIONS = (Resolution.RAW, Resolution.HOURLY, Resolution.DAILY)
 class SqlCorrelationStore(CorrelationStore):
     """Correlations in a table."""
 
-    aggregates: Mapping[str, str] = AGGREGATES
+    exact_aggregates: ClassVar[Mapping[str, str] | None] = None
+    """``sum`` and ``avg`` as the database adds floats exactly, if it can; without, they are added up here."""
 
     def __init__(self, session: SqlSession) -> None:
         """Part of that session."""
@@ -285,6 +295,14 @@ class SqlCorrelationStore(CorrelationStore):
 
     def aggregate(self, query: AggregateQuery) -> list[AggregatePoint]:
         """Values per bucket and group, computed by the database."""
+        rows = self._aggregated(query, AGGREGATES)
+        if query.function in ("sum", "avg") and any(_may_be_off(row, query.function) for row in rows):
+            if self.exact_aggregates is None:
+                return super().aggregate(query)
+            rows = self._aggregated(query, self.exact_aggregates)
+        return [self._point(row) for row in rows]
+
+    def _aggregated(self, query: AggregateQuery, aggregates: Mapping[str, str]) -> list[Row]:
         conditions, params = self._conditions(query.where)
         conditions.append("metric_name IS NOT NULL")
         groups = [f"g{i}" for i in range(len(query.group_by))]
@@ -296,18 +314,24 @@ class SqlCorrelationStore(CorrelationStore):
             source = f"SELECT {keys}, {_AGGREGATED}, {place} FROM ({source}) r"
         order = ", ".join(["b", *(f"{group} IS NOT NULL, {group}" for group in groups)])
         statement = (
-            f"SELECT {keys}, {self.aggregates[query.function]}, {self.aggregates['count']}, {COARSENESS} "
+            f"SELECT {keys}, {aggregates[query.function]}, {AGGREGATES['count']}, {COARSENESS}, {MAGNITUDE}, count(*) "
             f"FROM ({source}) s GROUP BY {keys} ORDER BY {order}"
         )
         dialect = self.session.dialect
         tags = [param for key in query.group_by for param in dialect.tag_key_params(key)]
-        rows = self.session.rows(statement, (*dialect.bucket_params(query.bucket), *tags, *params))
-        return [self._point(row) for row in rows]
+        return self.session.rows(statement, (*dialect.bucket_params(query.bucket), *tags, *params))
 
     def _point(self, row: Row) -> AggregatePoint:
-        start, *group, value, count, coarseness = row
+        start, *group, value, count, coarseness, _, _ = row
         resolution = _RESOLUTIONS[coarseness]
         return AggregatePoint(self.codec.time_out(start), tuple(group), float(value), int(count), resolution)
+
+
+def _may_be_off(row: Row, function: str) -> bool:
+    """Whether the additions of a sum or average may have lost more than it is allowed to be wrong by."""
+    value, count, _coarseness, magnitude, terms = row[-5:]
+    total = value * float(count) if function == "avg" else value
+    return bool(terms * FLOAT_ERROR * magnitude > WANTED_ERROR * abs(total))
 
 
 _AGGREGATED = (

@@ -122,6 +122,7 @@ class SqlGraphStore(SqlEdges):
         with self.session.atomic():
             stored = self._locked([write.node.key for write in writes])
             nodes = [written(write, stored.get(write.node.key), now) for write in writes]
+            self.before_change(list(stored))
             values = [(self.node_values(node), node.key in stored) for node in nodes]
             new = [row for row, exists in values if not exists]
             if new and self.session.insert(INSERT, new) != len(new):
@@ -130,27 +131,35 @@ class SqlGraphStore(SqlEdges):
             old = [(*row[2:], *row[:2]) for row, exists in values if exists]
             if old:
                 self.session.insert(UPDATE, old)
+            self.after_write([node.key for node in nodes])
             return nodes
+
+    def before_change(self, keys: Sequence[NodeKey]) -> None:
+        """Called inside the transaction before stored nodes change or go, for indexes that a backend keeps itself."""
+
+    def after_write(self, keys: Sequence[NodeKey]) -> None:
+        """Called inside the transaction after nodes were written."""
 
     def _locked(self, keys: Sequence[NodeKey]) -> dict[NodeKey, GraphNode]:
         nodes = read_all(self._rows(keys, "{for_update}"), self._read_node, "node")
         return {node.key: node for node in nodes}
 
     def _rows(self, keys: Sequence[NodeKey], suffix: str, params: Sequence[Any] = ()) -> list[Row]:
-        if len(keys) == 1:
-            return self.session.rows(f"{GET} {suffix}", (*_text_key(keys[0]), *params))
-        return self.session.rows(f"{GET_MANY} {suffix}", (self.codec.json_in(_text_keys(keys)), *params))
+        statement, bound = self.for_keys(keys, GET, GET_MANY)
+        return self.session.rows(f"{statement} {suffix}", (*bound, *params))
+
+    def for_keys(self, keys: Sequence[NodeKey], one: str, many: str) -> tuple[str, tuple[str, ...]]:
+        """The statement for one key or for several, and what it binds."""
+        return (one, _text_key(keys[0])) if len(keys) == 1 else (many, (self.codec.json_in(_text_keys(keys)),))
 
     def delete_nodes(self, keys: Sequence[NodeKey]) -> int:
         """Delete nodes with their edges."""
         if not keys:
             return 0
         with self.session.atomic():
+            self.before_change(keys)
             # Nodes first: that waits for anyone who is adding an edge to them, and then their edges are all seen.
-            if len(keys) == 1:
-                gone = self.session.run(DELETE, _text_key(keys[0]))
-            else:
-                gone = self.session.run(DELETE_MANY, (self.codec.json_in(_text_keys(keys)),))
+            gone = self.session.run(*self.for_keys(keys, DELETE, DELETE_MANY))
             self.delete_edges_of(keys)
             return gone
 

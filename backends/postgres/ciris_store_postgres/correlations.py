@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ciris_store_core.errors import Conflict
 from ciris_store_core.models.correlations import Correlation, CorrelationChanges
-from ciris_store_core.sql.correlations import ADD_COLUMNS, AGGREGATES, SqlCorrelationStore
+from ciris_store_core.sql.correlations import ADD_COLUMNS, SqlCorrelationStore
 
 if TYPE_CHECKING:
     from .session import PostgresSession
@@ -38,7 +38,7 @@ _BLANK = Correlation(
 )  # fmt: skip
 
 
-# A plain sum of floats loses what cancels; as decimals they add up exactly, at half a microsecond each.
+# As decimals, floats add up exactly, at half a microsecond each.
 _SUM = "sum(coalesce(sample_sum, metric_value)::text::numeric)"
 
 
@@ -46,8 +46,7 @@ class PostgresCorrelationStore(SqlCorrelationStore):
     """Adds many by COPY, and updates by one statement."""
 
     session: PostgresSession
-    aggregates: Mapping[str, str] = {
-        **AGGREGATES,
+    exact_aggregates: ClassVar = {
         "sum": f"{_SUM}::double precision",
         "avg": f"({_SUM} / sum(coalesce(sample_count, 1)))::double precision",
     }

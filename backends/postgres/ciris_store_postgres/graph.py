@@ -29,11 +29,7 @@ if TYPE_CHECKING:
 
 _INTO = f"INSERT INTO {{graph_nodes}} AS n ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
-# Of a new row nothing needs to be read back.
-_RETURNING = "RETURNING " + ", ".join(
-    column if column in ("id", "scope", "revision") else f"CASE WHEN revision > 1 THEN {column} END"
-    for column in COLUMNS.split(", ")
-)
+_RETURNING = f"RETURNING {COLUMNS}"
 
 ADD = f"{_INTO} ON CONFLICT (id, scope) DO NOTHING {_RETURNING}"
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from typing import ClassVar
 
 from ciris_store_core.errors import StoreError
-from ciris_store_core.models.graph import GraphNode, NodeKey, NodeWrite, SearchHit, SearchQuery
+from ciris_store_core.models.graph import NodeKey, SearchHit, SearchQuery
 from ciris_store_core.sql import SqlSession
+from ciris_store_core.sql.correlations import SqlCorrelationStore
 from ciris_store_core.sql.graph import COLUMNS, SqlGraphStore
 from ciris_store_core.sql.rows import read_all
 from ciris_store_core.sql.statements import all_of, given
@@ -26,35 +28,26 @@ FROM graph_search JOIN {{graph_nodes}} n ON n.node_number = graph_search.rowid
 
 INDEX = """
 INSERT INTO graph_search (rowid, id, words)
-SELECT node_number, id, words FROM graph_node_words WHERE (id, scope) IN {keys2}
-"""
+SELECT node_number, id, words FROM graph_node_words WHERE """
 
 UNINDEX = """
 INSERT INTO graph_search (graph_search, rowid, id, words)
-SELECT 'delete', node_number, id, words FROM graph_node_words WHERE (id, scope) IN {keys2}
-"""
+SELECT 'delete', node_number, id, words FROM graph_node_words WHERE """
+
+ONE, MANY = "id = ? AND scope = ?", "(id, scope) IN {keys2}"
 
 
 class SqliteGraphStore(SqlGraphStore):
     """Nodes and edges, with SQLite's full-text index."""
 
-    def put_nodes(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
-        """Write nodes and index their words."""
-        keys = self._bound([write.node.key for write in writes])
-        with self.session.atomic():
-            self.session.run(UNINDEX, keys)
-            nodes = super().put_nodes(writes, now)
-            self.session.run(INDEX, keys)
-            return nodes
+    def before_change(self, keys: Sequence[NodeKey]) -> None:
+        """Take the nodes' words out of the index, while they can be computed."""
+        if keys:
+            self.session.run(*self.for_keys(keys, UNINDEX + ONE, UNINDEX + MANY))
 
-    def delete_nodes(self, keys: Sequence[NodeKey]) -> int:
-        """Delete nodes with their edges and words."""
-        with self.session.atomic():
-            self.session.run(UNINDEX, self._bound(keys))
-            return super().delete_nodes(keys)
-
-    def _bound(self, keys: Sequence[NodeKey]) -> tuple[str]:
-        return (self.codec.json_in([(key.id, key.scope.value) for key in keys]),)
+    def after_write(self, keys: Sequence[NodeKey]) -> None:
+        """Index the nodes' words."""
+        self.session.run(*self.for_keys(keys, INDEX + ONE, INDEX + MANY))
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
         """Nodes by their words, best first."""
@@ -76,16 +69,42 @@ def _phrases(words: Sequence[str]) -> str:
     return " ".join('"' + word.replace('"', '""') + '"' for word in words)
 
 
+_SUM = "exact_sum(coalesce(sample_sum, metric_value))"
+
+
+class SqliteCorrelationStore(SqlCorrelationStore):
+    """Correlations, with a sum that is exact where floats cancel out."""
+
+    exact_aggregates: ClassVar = {"sum": _SUM, "avg": f"{_SUM} / sum(coalesce(sample_count, 1))"}
+
+
+class ExactSum:
+    """SQLite's sums lose what cancels out, before version 3.43; this function does not."""
+
+    def __init__(self) -> None:
+        self._values: list[float] = []
+
+    def step(self, value: float) -> None:
+        """Take one value."""
+        self._values.append(value)
+
+    def finalize(self) -> float:
+        """The sum, rounded once."""
+        return math.fsum(self._values)
+
+
 class SqliteSession(SqlSession):
     """Transactions that write begin as writers, so that none fails half way because another wrote first."""
 
     graph_class = SqliteGraphStore
+    correlations_class = SqliteCorrelationStore
     driver_error = sqlite3.Error
 
     def __init__(self, connection: sqlite3.Connection, dialect: SqliteDialect, path: str) -> None:
         """On a connection of its own, in autocommit mode."""
         super().__init__(connection.cursor(), dialect)
         self.connection = connection
+        connection.create_aggregate("exact_sum", 1, ExactSum)  # type: ignore[arg-type]  # of integers, it says
         self.path = path
 
     def begin(self, *, write: bool) -> None:
