@@ -15,12 +15,13 @@ from ciris_store_core.models.correlations import (
     Correlation,
     CorrelationFilter,
     CorrelationQuery,
+    Metric,
     ServiceRequest,
     ServiceResponse,
     TimeSeriesDataPoint,
     TraceContext,
 )
-from ciris_store_core.models.enums import CorrelationStatus, GraphScope
+from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, GraphScope, RetentionPolicy
 from ciris_store_core.models.paging import Page
 from ciris_store_core.stores.backend import Session
 
@@ -35,8 +36,10 @@ from .common import (
     position,
     prepare,
     prepare_many,
+    refuse_repeats,
 )
 from .correlation_filters import CorrelationFilters, where
+from .measurements import checked_metrics
 from .traces import TraceNode, tree_of
 from .validate import limit_of
 
@@ -72,6 +75,27 @@ class InteractionResult(TypedDict, total=False):
     error_traceback: str
     tokens_used: int
     memory_bytes: int
+
+
+class MetricCommon(TypedDict, total=False):
+    """What measurements that are stored together have in common."""
+
+    service_type: str
+    handler_name: str
+    action_type: str
+    agent_occurrence_id: str
+    scope: GraphScope | str
+    retention_policy: RetentionPolicy | str
+    ttl_seconds: int
+    metadata: dict[str, Any]
+
+
+_METRIC_DEFAULTS: dict[str, Any] = {
+    "service_type": "metrics",
+    "handler_name": "add_metrics",
+    "action_type": "record_metric",
+    "status": CorrelationStatus.COMPLETED,
+}
 
 
 class Correlations(Part):
@@ -111,6 +135,28 @@ class Correlations(Part):
             return add_or_same(self._x, self._env, given, ready, "correlation_id", _stored, _add)
         self._x.write(lambda session: session.correlations.add(ready))
         return ready
+
+    def add_metrics(self, metrics: Iterable[Metric], **common: Unpack[MetricCommon]) -> Ids:
+        """Store many measurements, all or none, at several times the rate of ``add_many``; returns their ids.
+
+        Each becomes a correlation of type ``metric_datapoint``.
+
+        Args:
+            metrics: Name, value and, if you like, tags, timestamp, unit and id of each.
+            common: What they have in common; see ``MetricCommon``.
+
+        Raises:
+            Conflict: An id exists. Nothing was written.
+            InvalidArgument: Something cannot be stored. Nothing was written.
+        """
+        now = self._env.clock.now()
+        fields = {**_METRIC_DEFAULTS, **common, "correlation_type": CorrelationType.METRIC_DATAPOINT}
+        like = prepare(self._env, Correlation(**fields), Correlation, now)
+        ready = checked_metrics(self._env.check, metrics, now)
+        if ready:
+            refuse_repeats([metric.metric_id for metric in ready], "metric_id")
+            self._x.write(lambda session: session.correlations.add_metrics(ready, like))
+        return [metric.metric_id or "" for metric in ready]
 
     def get(self, correlation_id: str) -> Correlation | None:
         """The correlation with that id, or None."""

@@ -13,8 +13,10 @@ from math import isfinite
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from pydantic import ValidationError
+
 from ciris_store_core.errors import InvalidArgument
-from ciris_store_core.models.base import Id, JsonObject, Record, Text, to_utc, utc_now
+from ciris_store_core.models.base import Id, JsonObject, Record, Text, describe, to_utc, utc_now
 from ciris_store_core.models.correlations import Tags
 
 from .json_copy import MAX_BYTES, Refused, clean_text, json_copy, plain_text
@@ -65,11 +67,15 @@ class Checker:
         self, model: type[Record], changes: Mapping[str, Any], updatable: frozenset[str], now: datetime
     ) -> dict[str, Any]:
         """The new values of fields of ``model``, validated by their types; ``updated_at`` is ``now`` unless given."""
-        scratch = model.trusted({})
-        for name, value in changes.items():
-            if name not in updatable:
-                raise InvalidArgument(f"{name!r} cannot be updated here: choose from {', '.join(sorted(updatable))}")
-            setattr(scratch, name, value)
+        if not changes.keys() <= updatable:
+            wrong = ", ".join(map(repr, sorted(changes.keys() - updatable)))
+            raise InvalidArgument(f"{wrong} cannot be updated here: choose from {', '.join(sorted(updatable))}")
+        scratch, validate = model.trusted({}), model.__pydantic_validator__.validate_assignment
+        try:
+            for name, value in changes.items():
+                validate(scratch, name, value)
+        except ValidationError as error:
+            raise InvalidArgument(describe(error)) from error
         fields = {"updated_at": now, **scratch.__dict__}
         try:
             self._normalise(self._plan(model), fields, now)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -164,15 +166,31 @@ class Correlation(Record):
     @property
     def expires_at(self) -> datetime | None:
         """When ``ttl_seconds`` is over, counted from ``timestamp``; None without one or past the year 9999."""
-        if self.ttl_seconds is None:
-            return None
-        try:
-            return self.timestamp + timedelta(seconds=self.ttl_seconds)
-        except OverflowError:
-            return None
+        return None if self.ttl_seconds is None else expiry(self.timestamp, self.ttl_seconds)
 
 
 ServiceCorrelation = Correlation
+
+
+def expiry(timestamp: datetime | None, ttl_seconds: int) -> datetime | None:
+    """When a time to live is over; None past the year 9999."""
+    try:
+        return None if timestamp is None else timestamp + timedelta(seconds=ttl_seconds)
+    except OverflowError:
+        return None
+
+
+class Metric(NamedTuple):
+    """One measurement, the light form of a correlation with a metric: for many at a high rate."""
+
+    name: str
+    value: float
+    tags: Mapping[str, str] = MappingProxyType({})
+    timestamp: datetime | None = None
+    """Aware; by default the store's time."""
+    unit: str | None = None
+    metric_id: str | None = None
+    """Becomes the correlation_id; by default a new UUID version 7."""
 
 
 def _nest(data: dict[str, Any], group: str, names: tuple[str, ...]) -> None:

@@ -16,11 +16,13 @@ from ciris_store_core.models.correlations import (
     CorrelationFilter,
     CorrelationQuery,
     LogData,
+    Metric,
     MetricData,
     ServiceRequest,
     ServiceResponse,
     TimeSeriesDataPoint,
     TraceContext,
+    expiry,
 )
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, GraphScope, Resolution, RetentionPolicy
 from ciris_store_core.models.paging import Slice, SortKey
@@ -49,6 +51,19 @@ INSERT INTO {{correlations}} ({ADD_COLUMNS})
 VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 )
+ON CONFLICT (correlation_id) DO NOTHING
+"""
+
+# The columns that differ from their defaults in a correlation that is a measurement and nothing else.
+METRIC_COLUMNS = (
+    "correlation_id, correlation_type, service_type, handler_name, action_type, status, agent_occurrence_id, scope, "
+    "created_at, updated_at, timestamp, metric_name, metric_value, metric_unit, tags, retention_policy, resolution, "
+    "ttl_seconds, expires_at, metadata"
+)
+
+ADD_METRICS = f"""
+INSERT INTO {{correlations}} ({METRIC_COLUMNS})
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (correlation_id) DO NOTHING
 """
 
@@ -193,6 +208,30 @@ class SqlCorrelationStore(CorrelationStore):
     def add(self, correlations: Sequence[Correlation]) -> None:
         """Store new correlations."""
         add_new(self.session, ADD, EXISTING, "correlation", [self.values(c) for c in correlations])
+
+    def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
+        """Store measurements, without making a record of each."""
+        add_new(self.session, ADD_METRICS, EXISTING, "correlation", self.metric_rows(metrics, like))
+
+    def metric_rows(self, metrics: Sequence[Metric], like: Correlation) -> list[tuple[Any, ...]]:
+        """The rows of measurements, in the order of ``METRIC_COLUMNS``."""
+        codec, time_in, ttl = self.codec, self.codec.time_in, like.ttl_seconds
+        before = (
+            str(like.correlation_type), like.service_type, like.handler_name, like.action_type, like.status.value,
+            like.agent_occurrence_id, like.scope.value, time_in(like.created_at), time_in(like.updated_at),
+        )  # fmt: skip
+        after = (like.retention_policy.value, like.resolution.value, ttl)
+        metadata = codec.object_in(like.metadata)
+        texts: dict[tuple[tuple[str, str], ...], str | None] = {}  # series repeat, and so do their tags
+        rows = []
+        for name, value, tags, timestamp, unit, metric_id in metrics:
+            key = tuple(tags.items())
+            if key not in texts:
+                texts[key] = codec.object_in(dict(tags))
+            expires_at = None if ttl is None else codec.maybe_time_in(expiry(timestamp, ttl))
+            measured = (time_in(timestamp), name, value, unit, texts[key])  # type: ignore[arg-type]  # always given
+            rows.append((metric_id, *before, *measured, *after, expires_at, metadata))
+        return rows
 
     def get(self, correlation_ids: Sequence[str]) -> list[Correlation]:
         """Correlations by id."""

@@ -71,8 +71,12 @@ class SqlSession(Session):
 
     def begin(self, *, write: bool) -> None:
         """Start a transaction."""
-        self._control("BEGIN")
+        self._control(self.begin_text(write=write))
         self._in_transaction = True
+
+    def begin_text(self, *, write: bool) -> str:
+        """The statement that starts a transaction."""
+        return "BEGIN"
 
     @property
     def in_use(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ciris_store_core.errors import Conflict
@@ -34,6 +35,14 @@ def given(pairs: Iterable[tuple[str, Any]]) -> tuple[list[str], list[Any]]:
     """The conditions whose value is not None, and those values."""
     present = [(condition, value) for condition, value in pairs if value is not None]
     return [condition for condition, _ in present], [value for _, value in present]
+
+
+@lru_cache(maxsize=1000)
+def update_of(table: str, key: str, columns: tuple[str, ...], guards: tuple[str, ...]) -> str:
+    """The UPDATE of some columns of the row with that key, where it meets the guards; binds all of them in order."""
+    assignments = ", ".join(f"{column} = ?" for column in columns)
+    conditions = " AND ".join(f"{column} = ?" for column in (key, *guards))
+    return f"UPDATE {{{table}}} SET {assignments} WHERE {conditions}"
 
 
 def add_new(session: SqlSession, insert: str, existing: str, what: str, rows: Sequence[Sequence[Any]]) -> None:

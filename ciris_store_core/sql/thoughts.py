@@ -15,7 +15,7 @@ from ciris_store_core.stores.thoughts import ThoughtSelector, ThoughtStore
 
 from .codec import object_out
 from .rows import Row, read_all, read_page
-from .statements import add_new, all_of, given, one_of
+from .statements import add_new, all_of, given, one_of, update_of
 
 if TYPE_CHECKING:
     from .session import SqlSession
@@ -165,10 +165,8 @@ class SqlThoughtStore(ThoughtStore):
 
     def update(self, thought_id: str, changes: ThoughtChanges, occurrence_id: str | None) -> bool:
         """Change some fields."""
-        columns = sorted(changes)
-        params = [self._change(column, changes[column]) for column in columns]
-        assignments = ", ".join(f"{column} = ?" for column in columns)
-        statement = f"UPDATE {{thoughts}} SET {assignments} WHERE thought_id = ?"
+        params = [self._change(column, value) for column, value in changes.items()]
+        statement = update_of("thoughts", "thought_id", tuple(changes), ())
         return self._run_on(statement, [*params, thought_id], occurrence_id)
 
     def retry(self, thought_id: str, occurrence_id: str | None, max_retries: int, now: datetime) -> bool:

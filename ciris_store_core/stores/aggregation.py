@@ -6,7 +6,14 @@ import math
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from ciris_store_core.models.correlations import AggregatePoint, AggregateQuery, Correlation, TimeSeriesDataPoint
+from ciris_store_core.models.correlations import (
+    AggregatePoint,
+    AggregateQuery,
+    Correlation,
+    Metric,
+    MetricData,
+    TimeSeriesDataPoint,
+)
 from ciris_store_core.models.enums import Resolution
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,6 +43,18 @@ def to_point(row: Correlation) -> TimeSeriesDataPoint | None:
             "resolution": row.resolution,
             "metadata": {},
         }
+    )
+
+
+def measured(metric: Metric, like: Correlation) -> Correlation:
+    """The correlation that a measurement stands for."""
+    data = {name: field.get_default(call_default_factory=True) for name, field in MetricData.model_fields.items()}
+    data.update(metric_name=metric.name, metric_value=metric.value, metric_unit=metric.unit)
+    return like.replaced(
+        correlation_id=metric.metric_id,
+        timestamp=metric.timestamp,
+        metric_data=MetricData.trusted(data),
+        tags=dict(metric.tags),
     )
 
 

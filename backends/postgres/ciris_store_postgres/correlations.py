@@ -8,13 +8,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ciris_store_core.errors import Conflict
-from ciris_store_core.models.correlations import Correlation, CorrelationChanges
-from ciris_store_core.sql.correlations import ADD_COLUMNS, SqlCorrelationStore
+from ciris_store_core.models.correlations import Correlation, CorrelationChanges, Metric
+from ciris_store_core.sql.correlations import ADD_COLUMNS, METRIC_COLUMNS, SqlCorrelationStore
 
 if TYPE_CHECKING:
     from .session import PostgresSession
 
 COPY = f"COPY {{correlations}} ({ADD_COLUMNS}) FROM STDIN"
+
+COPY_METRICS = f"COPY {{correlations}} ({METRIC_COLUMNS}) FROM STDIN"
 
 _COLUMNS = ADD_COLUMNS.split(", ")
 
@@ -55,15 +57,26 @@ class PostgresCorrelationStore(SqlCorrelationStore):
         """Store new correlations."""
         if len(correlations) < ROWS_TO_COPY:
             super().add(correlations)
-        elif self.session.in_transaction:
-            with self.session.savepoint():
-                self._copy(correlations)
         else:
-            self._copy(correlations)
+            self._copy(COPY, map(self.values, correlations))
 
-    def _copy(self, correlations: Sequence[Correlation]) -> None:
+    def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
+        """Store measurements."""
+        if len(metrics) < ROWS_TO_COPY:
+            super().add_metrics(metrics, like)
+        else:
+            self._copy(COPY_METRICS, iter(self.metric_rows(metrics, like)))
+
+    def _copy(self, statement: str, rows: Iterator[Sequence[Any]]) -> None:
+        if self.session.in_transaction:
+            with self.session.savepoint():
+                self._copy_alone(statement, rows)
+        else:
+            self._copy_alone(statement, rows)
+
+    def _copy_alone(self, statement: str, rows: Iterator[Sequence[Any]]) -> None:
         try:
-            self.session.copy(COPY, CopySource(map(self.values, correlations)))
+            self.session.copy(statement, CopySource(rows))
         except Conflict as error:
             raise Conflict("a correlation of one of these ids exists: nothing of the call was written") from error
 

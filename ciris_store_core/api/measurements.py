@@ -1,0 +1,47 @@
+"""Checks of measurements, of which a batch holds many that are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from math import isfinite
+from typing import Any
+
+from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.models.correlations import Metric
+from ciris_store_core.models.ids import uuid7
+
+from .validate import Checker, moment
+
+
+def checked_metrics(check: Checker, metrics: Iterable[Metric], now: datetime) -> list[Metric]:
+    """The measurements as they are to be stored: complete, and checked, each series once."""
+    names: dict[str, str] = {}
+    known: dict[tuple[Any, ...], Mapping[str, str]] = {}
+    ready = []
+    for metric in metrics:
+        if not isinstance(metric, Metric):
+            raise InvalidArgument(f"expected a Metric, not {type(metric).__name__}: Metric(name, value, tags)")
+        name, value, tags, timestamp, unit, metric_id = metric
+        if name not in names:
+            names[name] = check.ident(name, "name")
+        series = tuple(tags.items())
+        if series not in known:
+            known[series] = check.tags(tags, "tags")
+        ready.append(
+            Metric(
+                names[name],
+                _value(value),
+                known[series],
+                moment(timestamp, "timestamp") or now,
+                unit if unit is None else check.text(unit, "unit"),
+                uuid7() if metric_id is None else check.ident(metric_id, "metric_id"),
+            )
+        )
+    return ready
+
+
+def _value(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise InvalidArgument(f"value: expected a finite number, not {ascii(value)[:80]}: leave the measurement out")
+    return value + 0.0  # -0.0 becomes 0.0, and an integer a float
