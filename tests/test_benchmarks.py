@@ -14,7 +14,7 @@ from benchmarks.contender import Contender, can
 from benchmarks.contenders import raw
 from benchmarks.fill import fill
 from benchmarks.measure import Ratio, run, spread
-from benchmarks.report import Result, as_json, read_json, summary
+from benchmarks.report import BEGIN, END, Result, as_json, read_json, summary, write_markdown
 from benchmarks.with_store import WithStore
 from benchmarks.workloads import WORKLOADS
 from tests.support.pgserver import ExternalServer
@@ -46,19 +46,20 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
 
 
 def _fields(record: Any) -> dict[str, Any]:
-    """A record's fields, nested ones as the raw driver sees them; what is empty is the same as what is absent."""
+    """A record's fields; what is empty is the same as what is absent."""
     found = record if isinstance(record, dict) else record.model_dump(mode="python")
     return {name: value for name, value in found.items() if value not in (None, {}, [])}
 
 
-def test_both_read_the_same_task_and_node(pair: Pair) -> None:
+def test_both_read_the_same_records(pair: Pair) -> None:
     plain, store = pair
     assert plain.task_get(7)["task_id"] == values.filled_key("task", values.chosen(7, SIZE))
     for workload in ("task_get", "node_get"):
-        ours, theirs = _fields(getattr(store, workload)(7)), _fields(getattr(plain, workload)(7))
-        assert ours | {"context": None} == theirs | {"context": None} | (
-            {"updated_info_available": False} if workload == "task_get" else {}
-        )
+        assert _fields(getattr(store, workload)(7)) == _fields(getattr(plain, workload)(7))
+    ours, theirs = store.metric_get(7), plain.metric_get(7)
+    assert (ours.correlation_id, ours.timestamp, ours.metric_value, ours.tags) == (
+        theirs["correlation_id"], theirs["timestamp"], theirs["metric_value"], theirs["tags"],
+    )  # fmt: skip
 
 
 def test_both_recall_the_same_points(pair: Pair) -> None:
@@ -112,8 +113,20 @@ def test_the_last_line_counts_goals_and_results_survive_json(tmp_path: Path) -> 
     assert summary(results[:1]) == ("1 of 1 ratios meet their goals", True)
     path = tmp_path / "results.json"
     path.write_text(as_json(results, {"machine": "this"}))
-    assert read_json(path) == results
+    assert read_json(path) == (results, {"machine": "this"})
     assert [row["met"] for row in json.loads(path.read_text())["results"]] == [True, False, None]
+
+
+def test_markdown_replaces_the_figures_of_a_page_and_nothing_else(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    for _ in range(2):
+        write_markdown(page, [_result(1.6, 1.5)], {"machine": "this"})
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n")
+    assert "old" not in text
+    assert text.count("| add a task | 100 | 160 | 1.60 | 1.60-1.60 | 1.5 | missed |") == 1
+    assert text.count("- machine: this") == 1
 
 
 def test_a_ratio_is_the_median_and_the_middle_half() -> None:
