@@ -3,13 +3,18 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO_VENV ?= .venv-demo
+BENCH_VENV ?= .venv-bench
 # Which tests `make test` runs, as a pytest marker expression.
 MARKS ?= not soak
 PYTEST_ARGS ?=
+# As in: make bench BENCH_ARGS="--quick --only claim". By default also stores that grow to a million rows of each kind.
+BENCH_ARGS ?= --growth
 
 PY := $(VENV)/bin/python
 DISTRIBUTIONS := . backends/sqlite backends/postgres
-PYPROJECTS := pyproject.toml backends/sqlite/pyproject.toml backends/postgres/pyproject.toml
+# Tested with the others, but no part of a release.
+CONTRIB := contrib/duckdb
+PYPROJECTS := pyproject.toml backends/sqlite/pyproject.toml backends/postgres/pyproject.toml contrib/duckdb/pyproject.toml
 
 # $(call make_venv,DIR): an empty environment, or a plain refusal where the interpreter is missing or too old.
 define make_venv
@@ -24,13 +29,13 @@ endef
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
 
-setup: $(VENV)/.stamp ## Make .venv with the three packages (editable) and every tool
+setup: $(VENV)/.stamp ## Make .venv with every package (editable) and every tool
 
 # A fresh Python may bring a pip that does not know dependency groups, hence the upgrade.
 $(VENV)/.stamp: $(PYPROJECTS)
 	$(call make_venv,$(VENV))
 	$(PY) -m pip install --quiet --upgrade 'pip>=25.1'
-	$(PY) -m pip install --quiet --group dev $(addprefix --editable ,$(DISTRIBUTIONS))
+	$(PY) -m pip install --quiet --group dev $(addprefix --editable ,$(DISTRIBUTIONS) $(CONTRIB))
 	@touch $@
 
 demo: $(DEMO_VENV)/.stamp ## Show the store at work, in an environment of its own
@@ -53,8 +58,14 @@ format: setup ## Mend style and format
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-bench: setup ## Compare the speed with the raw drivers
-	$(PY) -m benchmarks
+bench: $(BENCH_VENV)/.stamp ## Compare the speed with the raw drivers, in an environment of its own
+	$(BENCH_VENV)/bin/python -m benchmarks $(BENCH_ARGS)
+
+$(BENCH_VENV)/.stamp: $(PYPROJECTS)
+	$(call make_venv,$(BENCH_VENV))
+	$(BENCH_VENV)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BENCH_VENV)/bin/python -m pip install --quiet --group bench $(addprefix --editable ,$(DISTRIBUTIONS))
+	@touch $@
 
 faults: setup ## Show that the conformance suite catches every planted fault
 	$(PY) -m tests.faults
@@ -70,5 +81,5 @@ build: setup ## Make wheels and source distributions in dist/
 	for folder in $(DISTRIBUTIONS); do $(PY) -m build --outdir dist $$folder || exit 1; done
 
 clean: ## Remove the environments, caches and everything built
-	rm -rf $(VENV) $(DEMO_VENV) .venv-ci dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find ciris_store_core backends tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) .venv-ci dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find ciris_store_core backends contrib tests -name __pycache__ -prune -exec rm -rf {} +

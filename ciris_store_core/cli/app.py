@@ -11,8 +11,10 @@ from rich.table import Table
 from ciris_store_core import ANY, MigrationRequired, Store, __version__, open_store
 from ciris_store_core.registry import Registry
 
+from .conformance import BackendsCommand, conformance, matrix
 from .demo import demo
 from .exits import MEANINGS, Exit
+from .new_backend import new_backend
 from .output import console, facts, say_json
 
 app = typer.Typer(
@@ -26,6 +28,9 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command()(demo)
+app.command()(new_backend)
+app.command(cls=BackendsCommand)(conformance)
+app.command()(matrix)
 
 URL_HELP = (
     "Database to open; by default that of CIRIS_DB_URL, else sqlite:///data/ciris.db. "

@@ -7,14 +7,18 @@ what the harness cannot do does not run: it says so, and its level is not reache
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import closing
 
 from ciris_store_core.capabilities import Capability
-from ciris_store_core.clock import Clock
+from ciris_store_core.clock import Clock, SystemClock
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.hookspecs import BackendContext, BackendSpec
 from ciris_store_core.registry import Registry
 from ciris_store_core.stores import Backend
-from ciris_store_core.url import resolve_url
+from ciris_store_core.url import StoreURL, build_url, resolve_url
+
+from .peers import Peer, open_peer
+from .wiping import damage
 
 
 class Harness(ABC):
@@ -30,18 +34,26 @@ class Harness(ABC):
         """Open the store and prepare it.
 
         - It is opened any number of times, one after the other and at the same time; all see the same records.
-        - After the last one was closed it can be opened again, with what was stored [cap: durable].
+        - After the last one was closed, or its process was killed, it can be opened again, with what was stored
+          [cap: durable].
         """
 
     def cleanup(self) -> None:  # noqa: B027 - optional
         """Remove the store. All that ``open`` returned was closed before."""
 
-    # --- optional: what some tests of the level Operable need ------------------------------------
+    # --- optional: without these, the tests that need them do not run ----------------------------
 
     def blank(self, clock: Clock) -> Backend | None:
         """A backend that ``prepare`` was never called on, over another store that has nothing in it, not even a schema.
 
         Called again, it is the same store. None, the default, where that cannot be had.
+        """
+        return None
+
+    def open_peer(self, *, blank: bool = False) -> Peer | None:
+        """Another process that opens the same store, or, with ``blank``, that of ``blank`` without preparing it.
+
+        ``peers.open_peer`` makes one from a URL. None, the default, where that cannot be had.
         """
         return None
 
@@ -61,23 +73,38 @@ class Harness(ABC):
 class UrlHarness(Harness):
     """A store of any installed backend, named by a URL."""
 
-    def __init__(self, url: str, *, blank_url: str | None = None, registry: Registry | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        blank_url: str | None = None,
+        registry: Registry | None = None,
+        spec: BackendSpec | None = None,
+    ) -> None:
         """Look up the backend; nothing is opened yet.
 
         Args:
             url: Of a store that is empty, or does not exist yet.
             blank_url: Of another one that nobody ever opened, for the tests of its first start.
-            registry: Where to look the scheme up; by default among what is installed.
+            registry: Where to look the scheme up; by default among what is installed. Other processes cannot see
+                what was registered by hand, so with a registry there are none.
+            spec: The backend, where it was looked up before.
         """
         self._url = resolve_url(url)
         self._blank_url = None if blank_url is None else resolve_url(blank_url)
-        self._spec: BackendSpec = (registry or Registry()).spec_for(self._url.scheme)
+        self._spec = spec or (registry or Registry()).spec_for(self._url.scheme)
+        self._has_peers = registry is None
         self._opened = False
+        self.blank_used = False
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What the plugin declares."""
-        return self._spec.capabilities
+        """What the backend declares for this URL; one that its plugin does not declare fails a test."""
+        backend = self._spec.factory(self._url, BackendContext(SystemClock()))
+        try:
+            return backend.capabilities & self._spec.capabilities
+        finally:
+            backend.close()
 
     def open(self, clock: Clock) -> Backend:
         """Open the store; the first time it must be empty, as tests would harm what is in it."""
@@ -91,4 +118,30 @@ class UrlHarness(Harness):
 
     def blank(self, clock: Clock) -> Backend | None:
         """The backend of ``blank_url``, if there is one."""
-        return None if self._blank_url is None else self._spec.factory(self._blank_url, BackendContext(clock))
+        if self._blank_url is None:
+            return None
+        self.blank_used = True
+        return self._spec.factory(self._blank_url, BackendContext(clock))
+
+    def open_peer(self, *, blank: bool = False) -> Peer | None:
+        """A process that opens the URL, or ``blank_url``."""
+        url = self._blank_url if blank else self._url
+        return open_peer(url_text(url), prepare=not blank) if url is not None and self._has_peers else None
+
+    def corrupt(self, table: str, key: str) -> bool:
+        """Damage a row, where the backend is made with the SQL toolkit."""
+        with closing(self._spec.factory(self._url, BackendContext(SystemClock()))) as backend:
+            backend.prepare(migrate=False)
+            return damage(backend, table, key)
+
+
+def url_text(url: StoreURL) -> str:
+    """A URL as text, its password included."""
+    return build_url(
+        url.scheme,
+        username=url.username,
+        password=url.password,
+        hosts=url.hosts,
+        database=url.database,
+        options=url.options,
+    )

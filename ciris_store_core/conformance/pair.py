@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any
@@ -18,16 +18,23 @@ from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import ManualClock
 from ciris_store_core.errors import StoreError
 from ciris_store_core.inmemory import MemoryBackend
+from ciris_store_core.models.audit import AuditQuery
 from ciris_store_core.models.base import Record
-from ciris_store_core.models.correlations import AggregatePoint, AggregateQuery
+from ciris_store_core.models.correlations import AggregatePoint, AggregateQuery, CorrelationQuery
+from ciris_store_core.models.graph import EdgeQuery, NodeQuery
+from ciris_store_core.models.paging import PageRequest
+from ciris_store_core.models.tasks import TaskQuery
+from ciris_store_core.models.thoughts import ThoughtQuery
 from ciris_store_core.stores import Backend, Session
 
 from .factories import T0
 from .harness import Harness, UrlHarness
-from .support import exact
+from .support import everything, exact, pages
 
 UNORDERED = frozenset({"get", "get_nodes", "get_edges", "neighbours"})
 """Methods whose answer has no order."""
+WHOLE = frozenset({"points"})
+"""Listings that may be cut into pages anywhere, so that only the whole can be compared."""
 SUM_TOLERANCE = 1e-12
 """How far sums and means may be apart, relative."""
 
@@ -134,8 +141,8 @@ class PairSession:
 
     def call(self, store: str, method: str, *arguments: Any) -> Any:
         """Make a call to both and compare; raises ``Disagreement``."""
-        expected = _Outcome(lambda: getattr(getattr(self._reference, store), method)(*arguments))
-        got = _Outcome(lambda: self._in_thread(getattr(getattr(self._tested, store), method), *arguments))
+        expected = _Outcome(partial(_answer, self._reference, store, method, *arguments))
+        got = _Outcome(partial(self._in_thread, partial(_answer, self._tested, store, method, *arguments)))
         if expected.form(method, arguments) != got.form(method, arguments):
             raise Disagreement(f"{store}.{method}: the reference {expected}\nand the backend under test {got}")
         if expected.error is None:
@@ -152,8 +159,13 @@ class PairSession:
         with self._reference.savepoint(), self._tested.savepoint():
             yield
 
-    def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        return call(*arguments) if self._thread is None else self._thread.submit(call, *arguments).result()
+    def _in_thread(self, call: Callable[[], Any]) -> Any:
+        return call() if self._thread is None else self._thread.submit(call).result()
+
+
+def _answer(session: Session, store: str, method: str, *arguments: Any) -> Any:
+    function = getattr(getattr(session, store), method)
+    return everything(function, *arguments) if method in WHOLE else function(*arguments)
 
 
 class Pair:
@@ -173,23 +185,18 @@ class Pair:
     def session(self, *, write: bool, single: bool = False) -> Iterator[PairSession]:
         """A transaction of both. One that reads beside an open one that writes has a thread of its own."""
         goes_on = Capability.SAVEPOINTS in self.capabilities and not single
-        opened = self._beside() if self._writing else nullcontext(self._tested.session(write=write, single=single))
-        reference = self._reference.session(write=write, single=single)
-        with opened as tested, reference as first:
-            self._writing, outer = self._writing or write, self._writing
-            thread = tested.thread if isinstance(tested, _Threaded) else None
-            try:
-                with tested as second:
-                    yield PairSession(first, second, goes_on=goes_on, thread=thread)
-            except _Refused:
-                pass
-            finally:
-                self._writing = outer
-
-    @contextmanager
-    def _beside(self) -> Iterator[_Threaded]:
-        with ThreadPoolExecutor(1) as thread:
-            yield _Threaded(thread, self._tested)
+        outer, thread = self._writing, ThreadPoolExecutor(1) if self._writing else None
+        context = self._tested.session(write=write, single=single)
+        tested = context if thread is None else _InThread(thread, context)
+        self._writing = outer or write
+        try:
+            # Beyond both transactions, so that both are rolled back.
+            with suppress(_Refused), self._reference.session(write=write, single=single) as first, tested as second:
+                yield PairSession(first, second, goes_on=goes_on, thread=thread)
+        finally:
+            self._writing = outer
+            if thread is not None:
+                thread.shutdown()
 
     def reopen(self) -> None:
         """Close the backend under test and open it again, where it is durable."""
@@ -203,18 +210,34 @@ class Pair:
         self._reference.close()
 
 
-class _Threaded(AbstractContextManager[Session]):
-    """A transaction that reads, in a thread of its own."""
+class _InThread(AbstractContextManager[Session]):
+    """A transaction that begins and ends in a thread of its own."""
 
-    def __init__(self, thread: ThreadPoolExecutor, backend: Backend) -> None:
-        self.thread = thread
-        self._context = backend.session(write=False)
+    def __init__(self, thread: ThreadPoolExecutor, context: AbstractContextManager[Session]) -> None:
+        self._thread, self._context = thread, context
 
     def __enter__(self) -> Session:
-        return self.thread.submit(self._context.__enter__).result()
+        return self._thread.submit(self._context.__enter__).result()
 
     def __exit__(self, *raised: Any) -> bool | None:
-        return self.thread.submit(self._context.__exit__, *raised).result()
+        return self._thread.submit(self._context.__exit__, *raised).result()
+
+
+def compare(pair: Pair) -> None:
+    """Compare everything that is stored."""
+    with pair.session(write=False) as session:
+        pages(session.graph.list_nodes, NodeQuery())
+        pages(session.graph.list_edges, EdgeQuery())
+        pages(session.correlations.find, CorrelationQuery())
+        pages(session.tasks.find, TaskQuery())
+        pages(session.thoughts.find, ThoughtQuery())
+        session.coordination.list_occurrences(None)
+        session.coordination.list_leases(None)
+        pages(lambda page: session.secrets.find(page, None), PageRequest())
+        pages(lambda page: session.secrets.list_access(page, None), PageRequest())
+        pages(session.audit.find, AuditQuery())
+        for chain in session.audit.chains():
+            session.audit.anchor(chain)
 
 
 def replay(script: Callable[[Pair], None], store: str | Harness) -> None:

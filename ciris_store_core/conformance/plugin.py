@@ -16,6 +16,7 @@ from ciris_store_core.stores import Backend
 from .factories import T0
 from .harness import Harness
 from .levels import Clause, Level
+from .peers import POOL, Peer, PeerMaker
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,6 +31,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if clause is not None:
         item.add_marker(clause.level.value)
         item.user_properties.append(("clause", clause.id))
+
+
+def pytest_unconfigure() -> None:
+    """End the other processes that tests used."""
+    POOL.clear()
 
 
 def clause_of(item: pytest.Item) -> Clause | None:
@@ -50,14 +56,39 @@ def clock() -> ManualClock:
     return ManualClock(T0)
 
 
-@pytest.fixture
-def backend(request: pytest.FixtureRequest, harness: Harness, clock: ManualClock) -> Iterator[Backend]:
-    """The store under test, open and empty. The test does not run where its clause does not apply."""
+@pytest.fixture(autouse=True)
+def applies(request: pytest.FixtureRequest) -> None:
+    """A test does not run where its clause does not apply."""
     clause = clause_of(request.node)
-    if clause is not None and clause.needs is not None and clause.needs not in harness.capabilities:
-        pytest.skip(f"not declared: {clause.needs}")
+    if clause is None or not clause.optional_without:
+        return
+    missing = clause.optional_without - request.getfixturevalue("harness").capabilities
+    if missing:
+        pytest.skip(f"not declared: {', '.join(sorted(missing))}")
+
+
+@pytest.fixture
+def backend(harness: Harness, clock: ManualClock) -> Iterator[Backend]:
+    """The store under test, open and empty."""
     opened = harness.open(clock)
     try:
         yield opened
     finally:
         opened.close()
+
+
+@pytest.fixture
+def new_peer(harness: Harness) -> Iterator[PeerMaker]:
+    """Makes other processes that open the store under test. The test does not run where there are none."""
+    made: list[Peer] = []
+
+    def make(*, blank: bool = False) -> Peer:
+        peer = harness.open_peer(blank=blank)
+        if peer is None:
+            pytest.skip("this harness has no other process that opens the store" + " for the first time" * blank)
+        made.append(peer)
+        return peer
+
+    yield make
+    for peer in made:
+        POOL.give_back(peer)

@@ -86,7 +86,22 @@ DELETE = "DELETE FROM {correlations} WHERE correlation_id {in_texts}"
 
 EXPIRED = "SELECT correlation_id FROM {correlations} WHERE expires_at <= ? ORDER BY expires_at LIMIT ? {for_update}"
 
-# What each column of a consolidated row stands for is what its samples would have given.
+# Over rows that are single samples.
+PLAIN_AGGREGATES: Mapping[str, str] = {
+    "count": "count(*)",
+    "sum": "sum(metric_value)",
+    "avg": "sum(metric_value) / count(*)",
+    "min": "min(metric_value)",
+    "max": "max(metric_value)",
+    "last": "max(CASE WHEN newest = 1 THEN metric_value END)",
+}
+
+# How many rows are not: consolidated ones, and whatever says how many samples it stands for.
+NOT_PLAIN = "count(coalesce(sample_count, sample_sum, CASE resolution WHEN 'raw' THEN NULL ELSE 1 END))"
+
+PLAIN_MAGNITUDE = "sum(abs(metric_value))"
+
+# Over any rows: what each column of a consolidated row stands for is what its samples would have given.
 AGGREGATES: Mapping[str, str] = {
     "count": "sum(coalesce(sample_count, 1))",
     "sum": "sum(coalesce(sample_sum, metric_value))",
@@ -95,6 +110,8 @@ AGGREGATES: Mapping[str, str] = {
     "max": "max(CASE WHEN resolution = 'raw' THEN metric_value ELSE coalesce(max_value, metric_value) END)",
     "last": "max(CASE WHEN newest = 1 THEN metric_value END)",
 }
+
+COARSENESS = "max(CASE resolution WHEN 'raw' THEN 0 WHEN 'hourly' THEN 1 ELSE 2 END)"
 
 # How much the terms of a plain sum of floats could have lost: what decides whether to add them up exactly.
 MAGNITUDE = "sum(abs(coalesce(sample_sum, metric_value)))"
@@ -106,8 +123,6 @@ WANTED_ERROR = 1e-12
 """The most that a sum may be wrong by, relative to itself."""
 
 NEWEST_FIRST = "ORDER BY coalesce(last_timestamp, timestamp) DESC, correlation_id DESC"
-
-COARSENESS = "max(CASE resolution WHEN 'raw' THEN 0 WHEN 'hourly' THEN 1 ELSE 2 END)"
 
 _RESOLUTIONS = (Resolution.RAW, Resolution.HOURLY, Resolution.DAILY)
 
@@ -334,14 +349,19 @@ class SqlCorrelationStore(CorrelationStore):
 
     def aggregate(self, query: AggregateQuery) -> list[AggregatePoint]:
         """Values per bucket and group, computed by the database."""
-        rows = self._aggregated(query, AGGREGATES)
+        # Most rows are single samples, for which the question is cheaper; where some are not, it is asked once more.
+        rows = self._aggregated(query, PLAIN_AGGREGATES, NOT_PLAIN, PLAIN_MAGNITUDE)
+        if any(row[-3] for row in rows):
+            rows = self._aggregated(query, AGGREGATES, COARSENESS, MAGNITUDE)
         if query.function in ("sum", "avg") and any(_may_be_off(row, query.function) for row in rows):
             if self.exact_aggregates is None:
                 return super().aggregate(query)
-            rows = self._aggregated(query, self.exact_aggregates)
+            rows = self._aggregated(query, {**AGGREGATES, **self.exact_aggregates}, COARSENESS, MAGNITUDE)
         return [self._point(row) for row in rows]
 
-    def _aggregated(self, query: AggregateQuery, aggregates: Mapping[str, str]) -> list[Row]:
+    def _aggregated(
+        self, query: AggregateQuery, aggregates: Mapping[str, str], coarseness: str, magnitude: str
+    ) -> list[Row]:
         conditions, params = self._conditions(query.where)
         conditions.append("metric_name IS NOT NULL")
         groups = [f"g{i}" for i in range(len(query.group_by))]
@@ -353,7 +373,7 @@ class SqlCorrelationStore(CorrelationStore):
             source = f"SELECT {keys}, {_AGGREGATED}, {place} FROM ({source}) r"
         order = ", ".join(["b", *(f"{group} IS NOT NULL, {group}" for group in groups)])
         statement = (
-            f"SELECT {keys}, {aggregates[query.function]}, {AGGREGATES['count']}, {COARSENESS}, {MAGNITUDE}, count(*) "
+            f"SELECT {keys}, {aggregates[query.function]}, {aggregates['count']}, {coarseness}, {magnitude}, count(*) "
             f"FROM ({source}) s GROUP BY {keys} ORDER BY {order}"
         )
         dialect = self.session.dialect

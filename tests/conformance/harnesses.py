@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ciris_store_core.clock import Clock, ManualClock
 from ciris_store_core.conformance import UrlHarness
+from ciris_store_core.conformance.peers import Peer, open_peer
 from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.registry import Registry
 from ciris_store_core.stores import Backend
@@ -81,6 +82,10 @@ class PostgresHarness(UrlHarness):
             self._blank = self._server.create_database()
         url = resolve_url(self._blank)
         return Registry().spec_for(url.scheme).factory(url, BackendContext(clock))
+
+    def open_peer(self, *, blank: bool = False) -> Peer | None:
+        """A process that opens the database of the run, or the new one."""
+        return open_peer(self._blank, prepare=False) if blank and self._blank else super().open_peer(blank=blank)
 
     def corrupt(self, table: str, key: str) -> bool:
         """Change a record in a way that the types of the columns allow."""

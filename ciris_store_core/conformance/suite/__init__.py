@@ -1,14 +1,18 @@
 """The tests of the contract. A module of tests that imports everything from here runs them all."""
 
+import sys
+
 import pytest
 
 _MODULES = (
     "records", "graph_nodes", "graph_listing", "graph_edges", "traversal", "search", "correlations", "aggregation",
-    "tasks", "claims", "thoughts", "coordination", "secrets", "audit", "transactions", "backends",
+    "tasks", "claims", "thoughts", "coordination", "secrets", "audit", "transactions", "backends", "processes",
+    "crashes",
 )  # fmt: skip
 
-# Before they are imported, so that a failing assertion shows its values.
-pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in _MODULES), "ciris_store_core.conformance.support")
+# Before they are imported, so that a failing assertion shows its values; what is imported already stays as it is.
+_NAMES = (*(f"{__name__}.{name}" for name in _MODULES), "ciris_store_core.conformance.support")
+pytest.register_assert_rewrite(*(name for name in _NAMES if name not in sys.modules))
 
 from .aggregation import TestAggregate, TestPoints  # noqa: E402
 from .audit import TestAudit  # noqa: E402
@@ -16,9 +20,11 @@ from .backends import TestBackend, TestPrepare  # noqa: E402
 from .claims import TestClaim, TestGiveBack, TestTransfer  # noqa: E402
 from .coordination import TestLeases, TestOccurrences  # noqa: E402
 from .correlations import TestFindCorrelations, TestWriteCorrelations  # noqa: E402
+from .crashes import TestCrashes  # noqa: E402
 from .graph_edges import TestEdges, TestNeighbours  # noqa: E402
 from .graph_listing import TestListNodes  # noqa: E402
 from .graph_nodes import TestGetAndDeleteNodes, TestPutNodes  # noqa: E402
+from .processes import TestProcesses, TestTakeOver  # noqa: E402
 from .records import TestRecords  # noqa: E402
 from .search import TestSearch  # noqa: E402
 from .secrets import TestAccessLog, TestSecrets  # noqa: E402
@@ -34,6 +40,7 @@ __all__ = [
     "TestAudit",
     "TestBackend",
     "TestClaim",
+    "TestCrashes",
     "TestDegrees",
     "TestDeleteTasks",
     "TestEdges",
@@ -49,12 +56,14 @@ __all__ = [
     "TestOccurrences",
     "TestPoints",
     "TestPrepare",
+    "TestProcesses",
     "TestPutNodes",
     "TestRecords",
     "TestSavepoints",
     "TestSearch",
     "TestSecrets",
     "TestShortestPath",
+    "TestTakeOver",
     "TestTransactions",
     "TestTransfer",
     "TestTransferThoughts",

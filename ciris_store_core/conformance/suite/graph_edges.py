@@ -70,7 +70,7 @@ class TestEdges:
     @clause("graph.get_edges.existing")
     def test_get(self, backend: Backend) -> None:
         """Otherwise asking for an unknown edge fails, or hides the known ones."""
-        store_edges(backend, edge("a", "b"), edge("b", "c"))
+        store_edges(backend, edge("a", "b"), edge("b", "c"), edge("a", "b", "hates"), edge("b", "a", scope=NETWORK))
         asked = [edge("a", "b").key, edge("b", "a").key, edge("a", "b", "likes").key, edge("a", "b", scope=NETWORK).key]
         with reading(backend) as session:
             assert session.graph.get_edges([]) == []

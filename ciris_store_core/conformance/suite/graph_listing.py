@@ -108,7 +108,7 @@ class TestListNodes:
     @clause("graph.list_nodes.id_prefix")
     def test_by_id_prefix(self, backend: Backend, prefix: str) -> None:
         """Otherwise ids with percent signs, underscores or capitals are mixed up with others."""
-        others = {"A", "AB", "b", "\u00e9x", "e\u0301x", "\U0010ffff", "\U0010ffffx"}
+        others = {"A", "AB", "b", "ba_b", "\u00e9x", "e\u0301x", "\U0010ffff", "\U0010ffffx"}
         store_nodes(backend, *(node(id) for id in others | set(PREFIXES["a"])))
         assert ids(backend, NodeQuery(id_prefix=prefix)) == PREFIXES[prefix]
 

@@ -1,0 +1,118 @@
+"""Differential tests: random scripts on a backend and on the reference, every answer compared.
+
+For a backend of one's own::
+
+    def test_differential(tmp_path):
+        numbers = itertools.count()
+        check_scripts(lambda: UrlHarness(f"acme:///{tmp_path}/{next(numbers)}"), examples=300)
+
+A failing script is made as short as possible, and the error holds it as Python that can be pasted into a file and run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from . import replay as names
+from .harness import Harness
+from .pair import Disagreement, Pair, replay
+from .random_scripts import Step, random_script, source
+from .shortening import shortest
+
+HEADER = """\
+from ciris_store_core.conformance.replay import *
+
+
+def script(store):
+"""
+FOOTER = """
+
+replay(script, "memory://")  # put the URL of an empty store of yours here
+"""
+
+Factory = Callable[[], Harness]
+"""Makes a harness of a new, empty store."""
+
+
+def check_scripts(make: Factory, *, examples: int = 300, steps: int = 60, repeatable: bool = True) -> None:
+    """Run random scripts; raises ``Disagreement`` with the shortest one found whose answers differ.
+
+    Args:
+        make: Makes a harness of an empty store for each script; it is cleaned up after it.
+        examples: How many scripts.
+        steps: The most steps of one.
+        repeatable: Run the same scripts every time; False makes new ones.
+    """
+
+    # Left to Hypothesis, most scripts are poor ones, and shortening takes a minute: here it is known what a script is.
+    @settings(
+        max_examples=examples,
+        derandomize=repeatable,
+        database=None,
+        deadline=None,
+        report_multiple_bugs=False,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.randoms(use_true_random=True))
+    def run(random: Random) -> None:
+        failing[:] = random_script(random, random.randint(1, steps))
+        run_script(make(), failing)
+
+    failing: list[Step] = []
+    _run_and_shorten(run, make, failing)
+
+
+def _run_and_shorten(run: Callable[[], None], make: Factory, steps: Sequence[Step]) -> None:
+    try:
+        run()
+        return
+    except Disagreement:
+        short = shortest(steps, partial(_fails, make))
+    run_script(make(), short)
+    raise Disagreement("the answers differed once, and then no more: the backend does not always answer the same")
+
+
+def _fails(make: Factory, steps: Sequence[Step]) -> bool:
+    try:
+        run_script(make(), steps)
+    except Disagreement:
+        return True
+    return False
+
+
+def check_long_script(makes: Sequence[Factory], *, steps: int = 2000, seed: int = 0) -> None:
+    """Run one long script, the same for the same seed, on several backends, each beside the reference."""
+    random = Random(seed)
+    script = random_script(random, steps)
+    for make in makes:
+        _run_and_shorten(partial(_run_one, make, script), make, script)
+
+
+def _run_one(make: Factory, steps: Sequence[Step]) -> None:
+    run_script(make(), steps)
+
+
+def run_script(harness: Harness, steps: Sequence[Step]) -> None:
+    """Run a script on the harness's store and on the reference; raises ``Disagreement`` with the script in it."""
+    body = source(steps)
+    try:
+        replay(compiled(body), harness)
+    except Disagreement as error:
+        raise Disagreement(f"{error}\nin the script\n\n{HEADER}{body}{FOOTER}") from None
+    except Exception as error:
+        raise Disagreement(f"{error!r} ended the script\n\n{HEADER}{body}{FOOTER}") from error
+
+
+def compiled(body: str) -> Callable[[Pair], None]:
+    """The function whose body this is, made in the same way as from the printed text."""
+    space: dict[str, Any] = {name: getattr(names, name) for name in names.__all__}
+    exec(f"def script(store):\n{body}", space)
+    made: Callable[[Pair], None] = space["script"]
+    return made

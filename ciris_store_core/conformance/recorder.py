@@ -1,0 +1,203 @@
+"""What pytest reports while the suite runs, kept by clause and judged at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from ciris_store_core.capabilities import Capability
+from ciris_store_core.errors import InvalidArgument
+
+from .catalogue import Entry, Selection, catalogue
+from .levels import Clause
+from .results import ClauseResult, Status, needs_of
+
+CLAUSE = "clause"
+LEAVING = ("coordination", "secrets", "audit", "records", "transactions", "backends", "processes", "crashes")
+"""Modules whose tests write leases, audit entries and uses of secrets, which the contract has no way to delete."""
+LINES_KEPT = 60
+"""Of a failure."""
+
+
+@dataclass(slots=True)
+class Case:
+    """One run of one test."""
+
+    outcome: str = "skipped"
+    """``passed``, ``failed`` or ``skipped``."""
+    why: str = "it did not come to its end"
+    seconds: float = 0.0
+    complete: bool = False
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is."""
+
+    done: int
+    total: int
+    failed: int
+    clause: str
+
+
+@dataclass
+class Recorder:
+    """A pytest plugin that notes what becomes of every test of the suite."""
+
+    selection: Selection | None = None
+    """Tests outside of it are deselected; None leaves that to pytest's own options."""
+    waivers: Mapping[str, str] = field(default_factory=dict)
+    """Reasons for which clauses that do not run are to be disregarded."""
+    progress: Callable[[Progress], None] | None = None
+    cases: dict[str, dict[str, Case]] = field(default_factory=dict)
+    """By clause, then by test."""
+    overridden: dict[str, str] = field(default_factory=dict)
+    """Clauses whose test was replaced, and by what."""
+    problems: list[str] = field(default_factory=list)
+    """What kept tests from being collected."""
+    total: int = 0
+
+    # --- hooks --------------------------------------------------------------------------------
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out what was not selected, and note which tests are not the suite's own."""
+        check_waivers(self.waivers)
+        chosen = [item for item in items if self._is_chosen(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+        # A store that cannot be emptied of what these leave behind serves all the others first.
+        items[:] = sorted(chosen, key=_leaves_something) if self.selection is not None else chosen
+        for item in items:
+            self._note_override(item)
+        self.total = sum(_clause(item) is not None for item in items)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note that a module could not be collected."""
+        if report.failed:
+            self.problems.append(str(report.longrepr))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note the outcome of a phase of a test."""
+        clause = dict(report.user_properties).get(CLAUSE)
+        if not isinstance(clause, str):
+            return
+        case = self.cases.setdefault(clause, {}).setdefault(report.nodeid, Case())
+        _add_phase(case, report)
+        if report.when == "teardown":
+            case.complete = True
+            self._show_progress(clause)
+
+    # --- within -------------------------------------------------------------------------------
+
+    def _is_chosen(self, item: pytest.Item) -> bool:
+        if self.selection is None:
+            return True
+        clause = _clause(item)
+        return clause is not None and clause.id in catalogue() and self.selection.takes(catalogue()[clause.id])
+
+    def _note_override(self, item: pytest.Item) -> None:
+        clause = _clause(item)
+        if clause is None or not isinstance(item, pytest.Function):
+            return
+        entry = catalogue().get(clause.id)
+        if entry is not None and _place(item.function) != _place(entry.test):
+            self.overridden[clause.id] = item.nodeid
+
+    def _show_progress(self, clause: str) -> None:
+        if self.progress is not None:
+            done = [case for cases in self.cases.values() for case in cases.values() if case.complete]
+            self.progress(Progress(len(done), self.total, sum(case.outcome == "failed" for case in done), clause))
+
+    # --- at the end ---------------------------------------------------------------------------
+
+    def results(self, capabilities: Collection[Capability]) -> list[ClauseResult]:
+        """What became of every clause of the suite, run or not."""
+        return [self._judged(entry, capabilities) for entry in catalogue().values()]
+
+    def _judged(self, entry: Entry, capabilities: Collection[Capability]) -> ClauseResult:
+        clause = entry.clause
+        cases = list(self.cases.get(clause.id, {}).values())
+        ran = [case for case in cases if case.outcome != "skipped"]
+        status, why = self._status(entry, cases, capabilities)
+        # A failure cannot be waived: it ran, and what it showed is known.
+        if status == Status.NOT_RUN and clause.id in self.waivers:
+            status, why = Status.WAIVED, f"waived: {self.waivers[clause.id]} ({why})"
+        return ClauseResult(
+            clause.id,
+            clause.level,
+            entry.module,
+            entry.loses,
+            status,
+            why,
+            needs_of(clause.level, clause.needs),
+            tests=len(ran),
+            passed=sum(case.outcome == "passed" for case in ran),
+            seconds=round(sum(case.seconds for case in cases), 4),
+        )
+
+    def _status(self, entry: Entry, cases: list[Case], capabilities: Collection[Capability]) -> tuple[Status, str]:
+        failed = [case for case in cases if case.outcome == "failed"]
+        skipped = [case for case in cases if case.outcome == "skipped"]
+        if failed:
+            return Status.FAILED, failed[0].why
+        if entry.clause.id in self.overridden:
+            return Status.NOT_RUN, f"overridden by {self.overridden[entry.clause.id]}"
+        missing = [each.value for each in Capability if each in entry.clause.optional_without - set(capabilities)]
+        if missing and len(skipped) == len(cases):
+            return Status.NOT_APPLICABLE, f"not declared: {', '.join(missing)}"
+        if skipped:
+            return Status.NOT_RUN, f"skipped: {skipped[0].why}"
+        if len(cases) < entry.cases:
+            return Status.NOT_RUN, f"{len(cases)} of {entry.cases} tests ran" if cases else "not selected"
+        return Status.PASSED, ""
+
+
+def parse_waivers(texts: Iterable[str]) -> dict[str, str]:
+    """Clause and reason of texts like ``CLAUSE=reason``; ``InvalidArgument`` where there is no reason."""
+    waivers = {id.strip(): reason.strip() for id, _, reason in (text.partition("=") for text in texts)}
+    if not all(waivers.values()):
+        raise InvalidArgument("a waiver needs a reason: CLAUSE=reason")
+    return waivers
+
+
+def check_waivers(waivers: Iterable[str]) -> None:
+    """Refuse waivers of clauses that are not there."""
+    unknown = sorted(set(waivers) - catalogue().keys())
+    if unknown:
+        raise pytest.UsageError(f"the suite has no clause {', '.join(unknown)}: a report lists them all")
+
+
+def _add_phase(case: Case, report: pytest.TestReport) -> None:
+    case.seconds += report.duration
+    if report.failed or (report.skipped and hasattr(report, "wasxfail")):
+        # A failure that somebody expects is one all the same. The first counts: a test that failed often fails once
+        # more when it is torn down.
+        case.why = case.why if case.outcome == "failed" else _shortened(report.longreprtext)
+        case.outcome = "failed"
+    elif report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+        case.why = reason.removeprefix("Skipped: ")
+    elif report.when == "call":
+        case.outcome, case.why = "passed", ""
+
+
+def _place(test: Callable[..., object]) -> tuple[str, str]:
+    return test.__module__, test.__qualname__
+
+
+def _leaves_something(item: pytest.Item) -> bool:
+    clause = _clause(item)
+    return clause is not None and catalogue()[clause.id].module in LEAVING
+
+
+def _shortened(text: str) -> str:
+    lines = text.splitlines()
+    if len(lines) > LINES_KEPT:
+        lines = [*lines[:5], "...", *lines[-LINES_KEPT:]]
+    return "\n".join(line[:500] for line in lines)
+
+
+def _clause(item: pytest.Item) -> Clause | None:
+    clause = getattr(getattr(item, "obj", None), "clause", None)
+    return clause if isinstance(clause, Clause) else None

@@ -1,0 +1,92 @@
+"""Everything that a printed script uses. Such a script begins with ``from ... import *`` of this module."""
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+from ciris_store_core.models import (
+    CorrelationStatus,
+    Direction,
+    GraphScope,
+    Resolution,
+    RetentionPolicy,
+    Sensitivity,
+    TaskStatus,
+    ThoughtStatus,
+    ThoughtType,
+)
+from ciris_store_core.models.audit import AuditQuery
+from ciris_store_core.models.correlations import AggregateQuery, CorrelationFilter, CorrelationQuery, Metric
+from ciris_store_core.models.graph import EdgeKey, EdgeQuery, NodeKey, NodeQuery, SearchQuery, Traversal
+from ciris_store_core.models.paging import PageRequest
+from ciris_store_core.models.tasks import TaskQuery
+from ciris_store_core.models.thoughts import ThoughtQuery
+from ciris_store_core.stores import ThoughtSelector
+
+from .factories import (
+    T0,
+    access,
+    anchor,
+    at,
+    correlation,
+    edge,
+    entry,
+    metric,
+    node,
+    occurrence,
+    put,
+    secret,
+    task,
+    thought,
+)
+from .pair import Pair, Stop, compare, replay
+from .support import pages
+
+__all__ = [
+    "T0",
+    "AggregateQuery",
+    "AuditQuery",
+    "CorrelationFilter",
+    "CorrelationQuery",
+    "CorrelationStatus",
+    "Direction",
+    "EdgeKey",
+    "EdgeQuery",
+    "GraphScope",
+    "Metric",
+    "NodeKey",
+    "NodeQuery",
+    "PageRequest",
+    "Pair",
+    "Resolution",
+    "RetentionPolicy",
+    "SearchQuery",
+    "Sensitivity",
+    "Stop",
+    "TaskQuery",
+    "TaskStatus",
+    "ThoughtQuery",
+    "ThoughtSelector",
+    "ThoughtStatus",
+    "ThoughtType",
+    "Traversal",
+    "access",
+    "anchor",
+    "at",
+    "compare",
+    "correlation",
+    "edge",
+    "entry",
+    "metric",
+    "node",
+    "occurrence",
+    "pages",
+    "put",
+    "replace",
+    "replay",
+    "secret",
+    "suppress",
+    "task",
+    "thought",
+    "timedelta",
+]

@@ -1,0 +1,228 @@
+"""What the other processes of the suite's tests do. Each script is one function over an open backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any, Protocol, TypeVar
+
+from ciris_store_core.clock import ManualClock
+from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.models.graph import NodeKey
+from ciris_store_core.models.tasks import TaskQuery
+from ciris_store_core.registry import Registry
+from ciris_store_core.stores import Backend, Session
+from ciris_store_core.url import resolve_url
+
+from .factories import LOCAL, T0, at, correlation, edge, entry, node, put, task, thought
+from .support import everything, reading, transact, writing
+
+T = TypeVar("T")
+
+
+class Signal(Protocol):
+    """Says that a point was reached, and waits there if told to."""
+
+    def __call__(self, point: str, value: Any = None, *, wait: bool = False) -> None:
+        """Say it."""
+        ...
+
+
+def open_backend(url: str, prepare: bool, factory: str | None = None) -> Backend:
+    """The backend of a URL, prepared or not; made by the ``module:function`` given, else by what is installed."""
+    parsed = resolve_url(url)
+    make = Registry().spec_for(parsed.scheme).factory if factory is None else _imported(factory)
+    backend: Backend = make(parsed, BackendContext(ManualClock(T0)))
+    if prepare:
+        backend.prepare(migrate=True)
+    return backend
+
+
+def _imported(name: str) -> Callable[..., Backend]:
+    module, _, function = name.partition(":")
+    found: Callable[..., Backend] = getattr(import_module(module), function)
+    return found
+
+
+class Pausing(list[T]):
+    """A list that stops whoever reads it, in the middle."""
+
+    def __init__(self, items: list[T], pause: Callable[[], None]) -> None:
+        """Call ``pause`` before the item in the middle is read for the first time."""
+        super().__init__(items)
+        self._pause = pause
+        self.paused = False
+
+    def __iter__(self) -> Iterator[T]:
+        """The items."""
+        for number, item in enumerate(super().__iter__()):
+            if number == len(self) // 2 and not self.paused:
+                self.paused = True
+                self._pause()
+            yield item
+
+
+# --- reading and plain writing ----------------------------------------------------------------
+
+
+def prepare(backend: Backend, signal: Signal) -> None:
+    """Bring the store to this program's schema."""
+    signal("preparing")
+    backend.prepare(migrate=True)
+
+
+def add_tasks(backend: Backend, signal: Signal, ids: list[str]) -> None:
+    """Add tasks, each in a transaction of its own."""
+    for id in ids:
+        transact(backend, lambda session, id=id: session.tasks.add([task(id)]))  # type: ignore[misc]
+
+
+def task_ids(backend: Backend, signal: Signal) -> list[str]:
+    """The ids of all tasks, in order."""
+    with reading(backend) as session:
+        return [each.task_id for each in everything(session.tasks.find, TaskQuery())]
+
+
+def attributes(backend: Backend, signal: Signal) -> dict[str, Any]:
+    """The attributes of the node ``n``."""
+    with reading(backend) as session:
+        [found] = session.graph.get_nodes([NodeKey("n", LOCAL)], None)
+        return found.attributes
+
+
+# --- races ------------------------------------------------------------------------------------
+
+
+def add_or_get(backend: Backend, signal: Signal, ids: list[str], me: str) -> list[tuple[str, bool]]:
+    """For each id, who stored the task, and whether that was this call."""
+
+    def one(id: str) -> tuple[str, bool]:
+        stored, created = transact(backend, lambda session: session.tasks.add_or_get(task(id, description=me)))
+        return stored.description, created
+
+    return [one(id) for id in ids]
+
+
+def claim_all(backend: Backend, signal: Signal, me: str) -> list[str]:
+    """Claim tasks two by two until there are none."""
+    got: list[str] = []
+    while claimed := transact(backend, lambda session: session.tasks.claim_next(me, "default", 2, at(100))):
+        got += [each.task_id for each in claimed]
+    return got
+
+
+def merge(backend: Backend, signal: Signal, keys: list[str]) -> None:
+    """Add keys to the attributes of the node ``n``, each in a transaction of its own."""
+    for key in keys:
+        write = put(node("n", attributes={key: 1}))
+        transact(backend, lambda session, write=write: session.graph.put_nodes([write], T0))  # type: ignore[misc]
+
+
+def extend_chain(backend: Backend, signal: Signal, times: int) -> None:
+    """Append to the chain ``default``, one entry after the other."""
+
+    def one(session: Session) -> None:
+        head = session.audit.head("default")
+        session.audit.append([entry(1 if head is None else head[0] + 1)])
+
+    for _ in range(times):
+        transact(backend, one)
+
+
+def leases(backend: Backend, signal: Signal, names: list[str], me: str) -> list[str]:
+    """Those of the leases that were got."""
+
+    def one(session: Session, name: str) -> bool:
+        return session.coordination.acquire_lease(name, me, T0, at(60)) is not None
+
+    return [name for name in names if transact(backend, lambda session, name=name: one(session, name))]  # type: ignore[misc]
+
+
+# --- work that is interrupted -----------------------------------------------------------------
+
+
+def hold_lease(backend: Backend, signal: Signal, me: str) -> int:
+    """Take the lease ``job`` for a minute and return its fence."""
+    lease = transact(backend, lambda session: session.coordination.acquire_lease("job", me, T0, at(60)))
+    assert lease is not None
+    return lease.fence
+
+
+def renew_lease(backend: Backend, signal: Signal, me: str, fence: int) -> bool:
+    """Extend the lease ``job``."""
+    return transact(backend, lambda session: session.coordination.renew_lease("job", me, fence, at(70), at(90)))
+
+
+def claim_one(backend: Backend, signal: Signal, me: str) -> int:
+    """Claim a task of the pool and return its fence."""
+    [claimed] = transact(backend, lambda session: session.tasks.claim_next(me, "default", 1, T0))
+    return claimed.fence
+
+
+def finish(backend: Backend, signal: Signal, id: str, fence: int) -> bool:
+    """Write the result of claimed work."""
+    changes = {"description": "done", "updated_at": at(99)}
+    return transact(backend, lambda session: session.tasks.update(id, changes, None, fence))
+
+
+def write_all(session: Session, number: int) -> None:
+    """Records of several kinds that belong together."""
+    session.tasks.add([task(f"t{number}")])
+    session.thoughts.add([thought(f"h{number}", f"t{number}")])
+    session.correlations.add([correlation(f"c{number}")])
+    session.graph.put_nodes([put(node(f"n{number}")), put(node("n", attributes={f"k{number}": number}))], T0)
+    session.graph.put_edges([edge(f"n{number}", "n")])
+    session.audit.append([entry(number + 1)])
+
+
+def stop_before_commit(backend: Backend, signal: Signal) -> None:
+    """Write, and stop before the end of the transaction."""
+    with writing(backend) as session:
+        write_all(session, 1)
+        signal("stopped", wait=True)
+
+
+def stop_within_transaction(backend: Backend, signal: Signal) -> None:
+    """Stop between two writes of a transaction, the first of which was a deletion."""
+    with writing(backend) as session:
+        session.tasks.delete(["t0"])
+        session.graph.delete_nodes([NodeKey("n", LOCAL)])
+        signal("stopped", wait=True)
+        write_all(session, 1)
+
+
+def stop_in_batch(backend: Backend, signal: Signal, ids: list[str]) -> None:
+    """Stop while the backend reads a batch of tasks; before the commit, if it never does one by one."""
+    tasks = Pausing([task(id) for id in ids], lambda: signal("stopped", wait=True))
+    with writing(backend) as session:
+        session.tasks.add(tasks)
+        if not tasks.paused:
+            signal("stopped", wait=True)
+
+
+def stop_after_commit(backend: Backend, signal: Signal) -> None:
+    """Stop as soon as a transaction was acknowledged."""
+    with writing(backend) as session:
+        write_all(session, 1)
+    signal("stopped", wait=True)
+
+
+def write_on(backend: Backend, signal: Signal, first: int) -> None:
+    """Write one transaction after the other, and say so after each, until killed."""
+    number = first
+    while True:
+        with writing(backend) as session:
+            write_all(session, number)
+        signal("committed", number)
+        number += 1
+
+
+SCRIPTS: dict[str, Callable[..., Any]] = {
+    script.__name__: script
+    for script in (
+        prepare, add_tasks, task_ids, attributes, add_or_get, claim_all, merge, extend_chain, leases, hold_lease,
+        renew_lease, claim_one, finish, stop_before_commit, stop_within_transaction, stop_in_batch, stop_after_commit,
+        write_on,
+    )
+}  # fmt: skip
+"""By name."""

@@ -1,0 +1,75 @@
+"""Making a failing script as short and plain as possible, by leaving things out as long as it still fails."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from .random_scripts import Step
+
+Fails = Callable[[Sequence[Step]], bool]
+"""Whether a script fails."""
+
+
+def shortest(steps: Sequence[Step], fails: Fails) -> list[Step]:
+    """The script without the steps, and without the arguments, that it fails without."""
+    left = _fewer_steps(list(steps), fails)
+    return _fewer_steps(_plainer_calls(left, fails), fails)
+
+
+def _fewer_steps(steps: list[Step], fails: Fails) -> list[Step]:
+    size = len(steps)
+    while size:
+        start = 0
+        while start < len(steps):
+            fewer = steps[:start] + steps[start + size :]
+            if fails(fewer):
+                steps = fewer
+            else:
+                start += size
+        size //= 2
+    return steps
+
+
+def _plainer_calls(steps: list[Step], fails: Fails) -> list[Step]:
+    for number in range(len(steps)):
+        while (plainer := _plainer_call(steps, number, fails)) is not None:
+            steps = plainer
+    return steps
+
+
+def _plainer_call(steps: list[Step], number: int, fails: Fails) -> list[Step] | None:
+    for text in plainer_texts(steps[number].text):
+        changed = [*steps[:number], replace(steps[number], text=text), *steps[number + 1 :]]
+        if fails(changed):
+            return changed
+    return None
+
+
+def plainer_texts(text: str) -> Iterator[str]:
+    """The call without one of its keyword arguments, list items or dict items, for each of those there is."""
+    if not text:
+        return
+    for place in range(sum(1 for _ in _removals(ast.parse(text)))):
+        tree = ast.parse(text)
+        list(_removals(tree))[place]()
+        yield ast.unparse(tree)
+
+
+def _removals(tree: ast.AST) -> Iterator[Callable[[], object]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield from (_removal(node.keywords, keyword=each) for each in node.keywords)
+        elif isinstance(node, ast.List):
+            yield from (_removal(node.elts, keyword=each) for each in node.elts)
+        elif isinstance(node, ast.Dict):
+            yield from (_removal_of_pair(node, place) for place in range(len(node.keys)))
+
+
+def _removal(items: list[ast.keyword] | list[ast.expr], *, keyword: ast.AST) -> Callable[[], object]:
+    return lambda: items.remove(keyword)  # type: ignore[arg-type]
+
+
+def _removal_of_pair(node: ast.Dict, place: int) -> Callable[[], object]:
+    return lambda: (node.keys.pop(place), node.values.pop(place))

@@ -1,0 +1,53 @@
+"""What an author of a backend has to do next, read off a report."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, get_type_hints
+
+from ciris_store_core.stores import Backend, Session
+
+from .levels import Level
+from .results import ClauseResult, Report, Status
+
+ORDER = (
+    "tasks", "thoughts", "transactions", "graph_nodes", "graph_edges", "graph_listing", "correlations", "coordination",
+    "secrets", "audit", "backends", "records", "claims", "aggregation", "traversal", "search", "crashes", "processes",
+)  # fmt: skip
+"""The parts of the suite in which a backend is written best: a part needs little that comes after it."""
+
+
+def todo(report: Report) -> list[str]:
+    """Lines for people: how many clauses are to go, which one is next, what to write; none where nothing failed."""
+    failed = [clause for clause in report.clauses if clause.status == Status.FAILED]
+    if not failed:
+        return []
+    applying = sum(clause.status != Status.NOT_APPLICABLE for clause in report.clauses)
+    clause = min(failed, key=_rank)
+    method = _method(clause.id)
+    return [
+        f"{len(failed)} of {applying} clauses to go. Next: {clause.id}",
+        f"  {clause.loses}",
+        *([f"  implement {_described(method)}"] if method else []),
+        f"  try again: ciris-store conformance --module {clause.module} URL",
+    ]
+
+
+def _rank(clause: ClauseResult) -> tuple[int, int, int]:
+    module = ORDER.index(clause.module) if clause.module in ORDER else len(ORDER)
+    method = _method(clause.id)
+    line = method.__code__.co_firstlineno if method else 0
+    return (list(Level).index(clause.level), module, line)
+
+
+def _method(clause: str) -> Callable[..., Any] | None:
+    """The method of the contract that a clause is about; None where it is about several."""
+    part, _, rest = clause.partition(".")
+    kinds: Mapping[str, Any] = {**get_type_hints(Session), "backend": Backend}
+    method = getattr(kinds.get(part), rest.partition(".")[0], None)
+    return method if inspect.isfunction(method) else None
+
+
+def _described(method: Callable[..., Any]) -> str:
+    return f"{method.__qualname__}: {(inspect.getdoc(method) or '').splitlines()[0]}"

@@ -1,0 +1,76 @@
+"""Emptying a store between tests, where each cannot have a store of its own."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from ciris_store_core.errors import StoreError
+from ciris_store_core.models.correlations import CorrelationQuery
+from ciris_store_core.models.graph import NodeQuery
+from ciris_store_core.models.paging import PageRequest
+from ciris_store_core.models.tasks import TaskQuery
+from ciris_store_core.models.thoughts import ThoughtQuery
+from ciris_store_core.sql import TABLES, SqlSession
+from ciris_store_core.stores import Backend, Session
+
+KEPT = "schema_migrations"
+BATCH = 1000
+
+DAMAGES = ("metadata = '{'", "status = 'damaged'", "attributes = '[]'")
+"""What makes a row unreadable; databases refuse some of it."""
+
+KEYS = {"graph_nodes": "id", "correlations": "correlation_id", "tasks": "task_id", "thoughts": "thought_id"}
+
+
+def wipe(backend: Backend) -> bool:
+    """Delete every record, and return whether the store is empty now.
+
+    A store on the SQL toolkit is emptied table by table. Any other is emptied through the contract, which has no way
+    to delete leases, the log of uses of secrets and the ends of audit chains: if there are any, it stays as it is.
+    """
+    with backend.session(write=True) as session:
+        if isinstance(session, SqlSession):
+            _delete_rows(session)
+        else:
+            _delete_records(session)
+    return backend.is_empty()
+
+
+def _delete_rows(session: SqlSession) -> None:
+    # Edges before nodes, thoughts before tasks: a schema may hold them together with foreign keys.
+    for table in sorted(set(TABLES) - {KEPT}, key=lambda name: (name in KEYS, name != "thoughts", name)):
+        session.run(f"DELETE FROM {{{table}}}")
+
+
+def _delete_records(session: Session) -> None:
+    while nodes := session.graph.list_nodes(NodeQuery(limit=BATCH)).items:
+        session.graph.delete_nodes([each.key for each in nodes])
+    while correlations := session.correlations.find(CorrelationQuery(limit=BATCH)).items:
+        session.correlations.delete([each.correlation_id for each in correlations])
+    while tasks := session.tasks.find(TaskQuery(limit=BATCH)).items:
+        session.tasks.delete([each.task_id for each in tasks])
+    while thoughts := session.thoughts.find(ThoughtQuery(limit=BATCH)).items:
+        session.thoughts.delete([each.thought_id for each in thoughts])
+    while secrets := session.secrets.find(PageRequest(limit=BATCH), None).items:
+        session.secrets.delete([each.secret_id for each in secrets])
+    for occurrence in session.coordination.list_occurrences(None):
+        session.coordination.remove_occurrence(occurrence.occurrence_id)
+
+
+def damage(backend: Backend, table: str, key: str) -> bool:
+    """Make a stored row unreadable, if the store is on the SQL toolkit; return whether it was done."""
+    return any(_damaged(backend, table, key, change) for change in DAMAGES)
+
+
+def _damaged(backend: Backend, table: str, key: str, change: str) -> bool:
+    with suppress(StoreError), backend.session(write=True) as session:
+        if isinstance(session, SqlSession):
+            return session.run(f"UPDATE {{{table}}} SET {change} WHERE {KEYS[table]} = ?", (key,)) == 1
+    return False
+
+
+def drop_schema(backend: Backend, schema: str) -> None:
+    """Remove a schema that the suite had made, on a database that has schemas."""
+    with backend.session(write=True) as session:
+        if isinstance(session, SqlSession) and session.dialect.schema == schema:
+            session.run(f'DROP SCHEMA "{schema}" CASCADE')

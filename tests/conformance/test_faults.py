@@ -1,0 +1,54 @@
+"""That planted faults are caught, and that one that escapes is told. ``make faults`` plants them all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.faults.__main__ import problems, uncovered
+from tests.faults.catalogue import EXEMPT, FAULTS, NOT_ON_THE_REFERENCE
+from tests.faults.planting import Fault, clauses_of
+from tests.faults.running import run
+
+pytestmark = pytest.mark.fault
+
+
+def harmless(self: Any, sound: Any, *arguments: Any, **more: Any) -> Any:
+    return sound(*arguments, **more)
+
+
+def slip(self: Any, sound: Any, *arguments: Any) -> Any:
+    return arguments[99]
+
+
+def test_names_are_told_apart() -> None:
+    assert [name for name, times in Counter(fault.name for fault in FAULTS).items() if times > 1] == []
+    assert all(fault.clauses and fault.plants for fault in FAULTS)
+
+
+@pytest.mark.slow
+def test_a_sample_is_caught() -> None:
+    sample = FAULTS[::40]
+    outcomes = run(sample)
+    broken = clauses_of(sample)
+    assert [line for line in problems(sample, outcomes) if "did not run" not in line] == []
+    assert broken <= {clause for _, clause in outcomes.ran}
+    # Every clause of the suite has a fault, or a reason why not.
+    assert uncovered(FAULTS, outcomes) == []
+    assert set(EXEMPT) | set(NOT_ON_THE_REFERENCE) <= set(outcomes.clauses)
+
+
+@pytest.mark.slow
+def test_what_escapes_is_told() -> None:
+    faults = [
+        Fault("harmless", ("tasks.get.existing",), (("tasks.get", harmless),)),
+        Fault("slip", ("tasks.get.existing",), (("tasks.get", slip),)),
+        Fault("elsewhere", ("no.such.clause",), (("tasks.get", harmless),)),
+    ]
+    lines = problems(faults, run(faults))
+    assert "ESCAPED: harmless from tasks.get.existing" in lines
+    assert any(line.startswith("the fault slip is broken itself: call: IndexError") for line in lines)
+    assert "elsewhere names no.such.clause, which is no clause" in lines
+    assert not any("sound backend fails" in line for line in lines)
