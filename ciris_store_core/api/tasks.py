@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, TypedDict, Unpack
 
-from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.errors import Corrupt, InvalidArgument
 from ciris_store_core.models.enums import TaskStatus
 from ciris_store_core.models.paging import Page
 from ciris_store_core.models.tasks import (
@@ -34,6 +35,7 @@ from .common import (
     several,
 )
 from .environment import Owner
+from .ownership import queue_up, record_transfer
 from .validate import limit_of, moment
 
 # Inside the class, ``list`` is a method.
@@ -104,6 +106,26 @@ class Tasks(Part):
             return add_or_same(self._x, self._env, given, ready, "task_id", _stored, _add)
         self._x.write(lambda session: session.tasks.add(ready))
         return ready
+
+    def add_unique(self, task: Task) -> tuple[Task, bool]:
+        """Store a new task unless one has its context's correlation id, of whatever owner and status.
+
+        Of any number of callers with one correlation id, in any number of threads, processes and hosts, one stores
+        its task; the others get the stored one. What ``add`` stored counts too, but ``add`` itself does not look.
+
+        Returns the stored task, the oldest where there are several, and whether this call stored it.
+
+        Raises:
+            InvalidArgument: The task has no context, and so no correlation id.
+            Conflict: A task with that ``task_id`` but another correlation id exists.
+        """
+        ready = prepare(self._env, task, Task, self._env.clock.now())
+        if ready.context is None:
+            raise InvalidArgument("the task has no context: give it one with the correlation id that is to be unique")
+        known = self._x.read(lambda session: _correlated(session, ready))
+        if known is not None:
+            return known, False
+        return self._x.write(lambda session: _add_unique(session, ready), single=False)
 
     def get(self, task_id: str, *, occurrence_id: Owner = None) -> Task | None:
         """The task with that id, or None if there is none of that owner."""
@@ -214,12 +236,20 @@ class Tasks(Part):
         """Give a task to another owner; False if ``from_occurrence`` does not own it (any more).
 
         Owner, ``updated_at`` and ``fence`` change, and nothing else; its thoughts stay where they are. A reader at
-        any moment sees exactly one owner.
+        any moment sees exactly one owner. In the same transaction an audit event ``task_ownership_transfer`` is
+        stored, as a correlation of type ``audit_event``.
         """
-        check = self._env.check
-        key, source = check.ident(task_id, "task_id"), self._env.one_owner(from_occurrence, "from_occurrence")
-        target, now = check.ident(to_occurrence, "to_occurrence"), self._env.clock.now()
-        return self._x.write(lambda session: session.tasks.transfer([key], source, target, now)) == 1
+        check, env = self._env.check, self._env
+        key, source = check.ident(task_id, "task_id"), env.one_owner(from_occurrence, "from_occurrence")
+        target, now = check.ident(to_occurrence, "to_occurrence"), env.clock.now()
+
+        def fn(session: Session) -> bool:
+            moved = session.tasks.transfer([key], source, target, now) == 1
+            if moved:
+                record_transfer(session, env, "task_ownership_transfer", source, target, task_id=key)
+            return moved
+
+        return self._x.write(fn, single=False)
 
     def claim_next(self, worker: str, limit: int = 1, *, pool: str = DEFAULT_OCCURRENCE) -> ClaimedTasks:
         """Make the worker the owner of up to ``limit`` pending tasks of the pool, and them active.
@@ -284,3 +314,23 @@ def _stored(session: Session, ids: TaskIds) -> TaskList:
 
 def _add(session: Session, tasks: TaskList) -> None:
     session.tasks.add(tasks)
+
+
+def _correlated(session: Session, task: Task) -> Task | None:
+    key = task.context.correlation_id if task.context else None
+    found = session.tasks.find(TaskQuery(correlation_id=key, limit=1))
+    for row in found.unreadable:
+        raise Corrupt(f"task {row.key!r} has that correlation id and cannot be read ({row.error}): repair it")
+    return found.items[0] if found.items else None
+
+
+def _add_unique(session: Session, task: Task) -> tuple[Task, bool]:
+    # Callers with one correlation id must wait for one another. A bounded number of queues does: others that share
+    # one wait for a moment longer, and the database does not keep a row for every correlation id.
+    key = task.context.correlation_id if task.context else ""
+    queue_up(session, f"task_correlation:{sha256(key.encode()).hexdigest()[:2]}")
+    known = _correlated(session, task)
+    if known is not None:
+        return known, False
+    session.tasks.add([task])
+    return task, True

@@ -28,6 +28,7 @@ from .common import (
     several,
 )
 from .environment import Owner
+from .ownership import Transfer, record_transfer
 from .validate import limit_of, moment, whole
 
 # Inside the class, ``list`` is a method.
@@ -206,18 +207,25 @@ class Thoughts(Part):
         """Give thoughts to another owner; only owner and ``updated_at`` change.
 
         Give exactly one of ``thought_id``, which returns whether ``from_occurrence`` owned it (and so it moved), and
-        ``task_id`` for all thoughts of that task, which returns how many moved.
+        ``task_id`` for all thoughts of that task, which returns how many moved. Where any moved, an audit event
+        ``thought_ownership_transfer`` is stored in the same transaction, as a correlation of type ``audit_event``.
         """
-        check = self._env.check
+        check, env = self._env.check, self._env
         if (thought_id is None) == (task_id is None):
             raise InvalidArgument("give exactly one of thought_id (one thought) and task_id (all thoughts of a task)")
-        source = self._env.one_owner(from_occurrence, "from_occurrence")
-        target, now = check.ident(to_occurrence, "to_occurrence"), self._env.clock.now()
-        if thought_id is None:
-            selector = ThoughtSelector(task_id=check.optional(task_id, "task_id"))
-        else:
-            selector = ThoughtSelector(thought_ids=[check.ident(thought_id, "thought_id")])
-        moved = self._x.write(lambda session: session.thoughts.transfer(selector, source, target, now))
+        thought, task = check.optional(thought_id, "thought_id"), check.optional(task_id, "task_id")
+        source, target = env.one_owner(from_occurrence, "from_occurrence"), check.ident(to_occurrence, "to_occurrence")
+        selector = ThoughtSelector(task_id=task, thought_ids=[] if thought is None else [thought])
+        now = env.clock.now()
+
+        def fn(session: Session) -> int:
+            moved = session.thoughts.transfer(selector, source, target, now)
+            if moved:
+                action: Transfer = "thought_ownership_transfer"
+                record_transfer(session, env, action, source, target, task_id=task, thought_id=thought, count=moved)
+            return moved
+
+        moved = self._x.write(fn, single=False)
         return moved if thought_id is None else moved == 1
 
     # --- inside ---------------------------------------------------------------------------------

@@ -87,7 +87,8 @@ class TaskQuery(PageRequest):
 
     Orders: ``created`` is created_at ascending; ``priority`` is priority descending, then created_at ascending;
     ``updated_desc`` is updated_at descending. Ties go by task_id ascending. Over the tasks of all owners, only
-    ``created`` is read in order; the others sort what matches.
+    ``created`` is read in order; the others sort what matches, and so does ``updated_desc`` for any other status than
+    completed, and ``priority`` for finished ones.
     """
 
     occurrence_id: str | None = None

@@ -56,7 +56,10 @@ ThoughtOrder = Literal["created", "updated_desc"]
 
 @dataclass(frozen=True, slots=True)
 class ThoughtQuery(PageRequest):
-    """Which thoughts to list: created_at ascending, or updated_at descending; ties by thought_id ascending."""
+    """Which thoughts to list: created_at ascending, or updated_at descending; ties by thought_id ascending.
+
+    ``updated_desc`` is read in order for completed thoughts of one owner; otherwise what matches is sorted.
+    """
 
     occurrence_id: str | None = None
     """Exactly this owner; None: all owners."""

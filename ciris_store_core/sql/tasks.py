@@ -71,9 +71,10 @@ DELETE = "DELETE FROM {tasks} WHERE task_id {in_texts}"
 
 DELETE_THOUGHTS = "DELETE FROM {thoughts} WHERE source_task_id {in_texts}"
 
+# The first condition on the status is the index's: SQLite uses a partial index only for its very own condition.
 CLAIMABLE = """
 SELECT task_id FROM {tasks}
-WHERE agent_occurrence_id = ? AND status = 'pending'
+WHERE agent_occurrence_id = ? AND status IN ('pending', 'active') AND status = 'pending'
 ORDER BY priority DESC, created_at, task_id
 LIMIT ? {skip_locked}
 """
@@ -141,6 +142,8 @@ ORDERS: Mapping[str, tuple[str, str]] = {
     ),
     "updated_desc": ("updated_at DESC, task_id", "updated_at <= ? AND (updated_at < ? OR task_id > ?)"),
 }
+
+UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE)
 
 _JSON_FIELDS = frozenset({"metadata"})
 _MODEL_FIELDS = frozenset({"context", "outcome"})
@@ -303,6 +306,8 @@ class SqlTaskStore(TaskStore):
         ))  # fmt: skip
         if query.statuses:
             conditions.append(one_of("status", query.statuses))
+        if query.order == "priority" and query.statuses and set(query.statuses) < set(UNFINISHED):
+            conditions.append(one_of("status", UNFINISHED))  # the condition of the index that has this order
         flags = (
             (query.only_shared, "shared_type IS NOT NULL"),
             (query.orphaned, ORPHANED),

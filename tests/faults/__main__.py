@@ -20,7 +20,9 @@ def problems(faults: Sequence[Fault], outcomes: Outcomes) -> list[str]:
     found += [f"the fault {name} is broken itself: {why}" for name, why in outcomes.accidents.items()]
     for fault in faults:
         found += [f"ESCAPED: {fault.name} from {clause}" for clause in outcomes.escaped(fault)]
-        found += [f"{fault.name} names {each}, which is no clause" for each in set(fault.clauses) - set(outcomes.clauses)]
+        found += [
+            f"{fault.name} names {each}, which is no clause" for each in set(fault.clauses) - set(outcomes.clauses)
+        ]
     return found
 
 
@@ -47,7 +49,9 @@ def main(arguments: Sequence[str]) -> int:
         console.print(line, markup=False, highlight=False)
     caught = sum(not outcomes.escaped(fault) for fault in faults)
     covered = len(clauses_of(faults) & set(outcomes.clauses))
-    console.print(f"{caught}/{len(faults)} caught/planted, for {covered} of {len(outcomes.clauses)} clauses", highlight=False)
+    console.print(
+        f"{caught}/{len(faults)} caught/planted, for {covered} of {len(outcomes.clauses)} clauses", highlight=False
+    )
     for clause, why in catalogue.EXEMPT.items():
         console.print(f"  exempt: {clause}: {why}", markup=False, highlight=False)
     return 1 if wrong or not faults else 0

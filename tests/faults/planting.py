@@ -10,15 +10,19 @@ from itertools import count
 from typing import Any
 
 from ciris_store_core.capabilities import Capability
-from ciris_store_core.clock import Clock
+from ciris_store_core.clock import Clock, ManualClock
 from ciris_store_core.conformance import Harness
+from ciris_store_core.conformance.factories import T0
+from ciris_store_core.conformance.peers import Peer
 from ciris_store_core.inmemory.backend import CAPABILITIES, Database, MemoryBackend, MemorySession
 from ciris_store_core.inmemory.tables import Tables
 from ciris_store_core.models.paging import Slice, Unreadable
 from ciris_store_core.stores import Backend, Session
 
-SOUND = CAPABILITIES | {Capability.DURABLE}
-"""What the backend can do that the faults are planted in: the reference, reopened on the same records."""
+from .peers import LabPeer
+
+SOUND = CAPABILITIES | {Capability.DURABLE, Capability.MULTI_PROCESS}
+"""What the backend can do that the faults are planted in: the reference, which can be reopened, also by its peers."""
 LISTINGS = {
     "graph_nodes": "graph.list_nodes",
     "correlations": "correlations.find",
@@ -48,7 +52,9 @@ FAULTS: list[Fault] = []
 NO_FAULT = Fault("none", (), ())
 
 
-def plant(clauses: str, *targets: str, capabilities: frozenset[Capability] = SOUND) -> Callable[[Replacement], Replacement]:
+def plant(
+    clauses: str, *targets: str, capabilities: frozenset[Capability] = SOUND
+) -> Callable[[Replacement], Replacement]:
     """Register a function as the fault that it makes of each target; its name is the fault's."""
 
     def register(function: Replacement) -> Replacement:
@@ -58,9 +64,7 @@ def plant(clauses: str, *targets: str, capabilities: frozenset[Capability] = SOU
     return register
 
 
-def add(
-    name: str, clauses: str, *plants: tuple[str, Replacement], capabilities: frozenset[Capability] = SOUND
-) -> None:
+def add(name: str, clauses: str, *plants: tuple[str, Replacement], capabilities: frozenset[Capability] = SOUND) -> None:
     """Register a fault. ``clauses`` are separated by spaces."""
     FAULTS.append(Fault(name, tuple(clauses.split()), plants, capabilities))
 
@@ -177,6 +181,12 @@ class LabHarness(Harness):
 
     def blank(self, clock: Clock) -> Backend | None:
         return LabBackend(clock, f"{self.name}-blank", self.fault, self.damaged)
+
+    def open_peer(self, *, blank: bool = False) -> Peer | None:
+        clock = ManualClock(T0)
+        opened = self.blank(clock) if blank else self.open(clock)
+        assert opened is not None
+        return LabPeer(opened)
 
     def corrupt(self, table: str, key: str) -> bool:
         self.damaged.add((_RECORDS[table], key))

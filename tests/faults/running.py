@@ -77,7 +77,7 @@ class Plugin:
 
     def _failed(self, fault: Fault, clause: str, when: str, caught: Any) -> None:
         self.outcomes.failed[fault.name, clause].append(str(caught.value))
-        in_fault = Path(caught.traceback[-1].path).parent == HERE
+        in_fault = HERE.parent in Path(caught.traceback[-1].path).parents
         meant = isinstance(caught.value, (StoreError, AssertionError)) or caught.typename == "Failed"
         if fault is not NO_FAULT and (when != "call" or (in_fault and not meant)):
             self.outcomes.accidents[fault.name] = f"{when}: {caught.exconly()}"
@@ -86,7 +86,16 @@ class Plugin:
 def run(faults: Sequence[Fault], progress: Callable[[int, int], None] = lambda done, total: None) -> Outcomes:
     """Run them; ``progress`` is told how many tests of how many are done."""
     plugin = Plugin(faults, progress)
-    arguments = [str(HERE / "cases.py"), "-q", "--tb=no", "--no-header", "--no-summary", "-p", "no:cacheprovider"]
+    arguments = [
+        str(HERE / "cases.py"),
+        "-q",
+        "--tb=no",
+        "--no-header",
+        "--no-summary",
+        "-p",
+        "no:cacheprovider",
+        "--assert=plain",
+    ]
     arguments += ["-o", "addopts=--import-mode=importlib", "-o", "timeout=60", "--rootdir", str(HERE.parent.parent)]
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         code = pytest.main(arguments, plugins=[plugin])

@@ -1,5 +1,9 @@
 """Faults of transactions, savepoints and isolation, and of what only a race shows."""
 
+# A fault is a line of a table, however long.
+# ruff: noqa: E501
+# fmt: off
+
 from __future__ import annotations
 
 import threading
@@ -9,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ciris_store_core.capabilities import Capability
-from ciris_store_core.errors import Conflict, DatabaseError, PoolTimeout, StoreError, TransactionError, Unavailable
+from ciris_store_core.errors import Conflict, DatabaseError, PoolTimeout, StoreError, Unavailable
 from ciris_store_core.inmemory.backend import Database, MemorySession
 from ciris_store_core.inmemory.tables import TABLE_NAMES, Tables
 from ciris_store_core.stores import Session
@@ -25,7 +29,9 @@ def _commit(database: Database, tables: Tables) -> None:
     database.committed = tables.snapshot()
 
 
-def _kept_on(*kinds: type[BaseException]) -> Any:
+def committing_on(*kinds: type[BaseException]) -> Any:
+    """Transactions that commit where one of these is raised."""
+
     @contextmanager
     def session(self: Any, sound: Any, *, write: bool, single: bool = False) -> Iterator[Session]:
         raised: BaseException | None = None
@@ -40,16 +46,9 @@ def _kept_on(*kinds: type[BaseException]) -> Any:
     return session
 
 
-add("commit_in_finally", "session.rollback session.rollback.changes", ("backend.session", _kept_on(BaseException)))
+add("commit_in_finally", "session.rollback session.rollback.changes", ("backend.session", committing_on(BaseException)))
 for _kind in (KeyboardInterrupt, SystemExit, GeneratorExit, Exception):
-    add(f"commit_on_{_kind.__name__}", "session.rollback", ("backend.session", _kept_on(_kind)))
-add("refusal_commits_the_rest", "session.savepoint.outer session.savepoint.undone", ("session.savepoint", lambda self, sound: _no_savepoint()))
-FAULTS_OF_ROLLBACK = "session.rollback.changes"
-
-
-@contextmanager
-def _no_savepoint() -> Iterator[None]:
-    yield
+    add(f"commit_on_{_kind.__name__}", "session.rollback", ("backend.session", committing_on(_kind)))
 
 
 @plant("session.rollback.changes", "backend.session")
@@ -131,7 +130,7 @@ def sessions_never_end(self: Any, sound: Any, *, write: bool, single: bool = Fal
 
 add(
     "a_refused_call_commits", "session.refused_call.undone",
-    ("backend.session", _kept_on(StoreError)),
+    ("backend.session", committing_on(StoreError)),
     ("tasks.add", lambda self, sound, tasks: [sound([task]) for task in tasks]),
 )  # fmt: skip
 
@@ -144,19 +143,10 @@ def _one_by_one(self: Any, sound: Any, batch: Any, *more: Any) -> Any:
 for _target in ("tasks.add", "thoughts.add", "correlations.add", "secrets.add", "audit.append"):
     _clause = f"{_target}.conflict"
     add(f"part_of_a_batch_stays_in_{_target}", "session.refused_call.goes_on", (_target, _one_by_one))
-    add(f"half_a_batch_is_committed_by_{_target}", f"{_clause} session.refused_call.undone", (_target, _one_by_one), ("backend.session", _kept_on(StoreError)))
+    add(f"half_a_batch_is_committed_by_{_target}", f"{_clause} session.refused_call.undone", (_target, _one_by_one), ("backend.session", committing_on(StoreError)))
 for _target, _clause in (("graph.put_nodes", "graph.put_nodes.conflict graph.put_nodes.too_large"), ("graph.put_edges", "graph.put_edges.missing_end")):
     add(f"part_of_a_batch_stays_in_{_target}", "session.refused_call.goes_on", (_target, _one_by_one))
-    add(f"half_a_batch_is_committed_by_{_target}", _clause, (_target, _one_by_one), ("backend.session", _kept_on(StoreError)))
-
-
-def _dooming(self: Any, sound: Any, *arguments: Any) -> Any:
-    try:
-        return sound(*arguments)
-    except Conflict:
-        for table in self.lab_session_tables:
-            table.end()
-        raise
+    add(f"half_a_batch_is_committed_by_{_target}", _clause, (_target, _one_by_one), ("backend.session", committing_on(StoreError)))
 
 
 @plant("session.refused_call.goes_on", "tasks.add")
@@ -206,7 +196,7 @@ def savepoints_undo_only_exceptions(self: Any, sound: Any) -> Iterator[None]:
         raise
 
 
-@plant("session.savepoint.nested session.savepoint.undone", "session.savepoint")
+@plant("session.savepoint.nested", "session.savepoint")
 @contextmanager
 def savepoints_all_have_one_name(self: Any, sound: Any) -> Iterator[None]:
     before = vars(self).setdefault("first_savepoint", self._tables.snapshot())
@@ -276,9 +266,12 @@ def _in_two_steps(first: Any) -> Any:
         def commit(database: Database, tables: Tables) -> None:
             after = tables.snapshot()
             database.committed = first(database.committed, after)
-            time.sleep(OVERLAP / 4)
+            time.sleep(OVERLAP)
             database.committed = after
 
+        if not write:
+            # Slower readers, so that they are still there when it happens.
+            time.sleep(OVERLAP / 4)
         return self.transaction(commit, write=write)
 
     return session
@@ -362,7 +355,8 @@ RACES = """
     correlations.add.race correlations.update.race tasks.add_or_get.race tasks.add_or_get.committed tasks.update.race
     tasks.claim_next.race tasks.give_back.race tasks.transfer.race tasks.hold.keeps thoughts.update.race
     thoughts.retry.race thoughts.escalate.race coordination.acquire_lease.race coordination.acquire_lease.fence.race
-    secrets.reseal.race audit.head.race audit.head.waits
+    secrets.reseal.race audit.head.race audit.head.waits processes.add_or_get.race processes.claim_next.race
+    processes.merge.race processes.audit.race processes.acquire_lease.race
 """
 add("rows_are_not_locked", RACES, ("backend.session", _unlocked(lambda *rows: None)))
 add(
@@ -377,6 +371,3 @@ add(
 def concurrent_writers_declared_but_queued(self: Any, sound: Any, *, write: bool, single: bool = False) -> Any:
     self._wait_seconds = 0.001
     return sound(write=write, single=single)
-
-
-_ = TransactionError

@@ -225,10 +225,13 @@ class PostgresServer(ExternalServer):
 
     # --- replication ----------------------------------------------------------------------------
 
-    def make_standby(self, *, synchronous: bool = True) -> PostgresServer:
-        """Start a streaming standby; if ``synchronous``, commits wait for it from now on. Returns it running."""
+    def make_standby(self, *, synchronous: bool = True, port: int | None = None) -> PostgresServer:
+        """Start a streaming standby; if ``synchronous``, commits wait for it from now on. Returns it running.
+
+        ``port`` is where the standby finds this server, if not at the server's own port: that of a proxy.
+        """
         folder = new_folder()
-        source = f"host=127.0.0.1 port={self.port} user=postgres application_name=standby"
+        source = f"host=127.0.0.1 port={port or self.port} user=postgres application_name=standby"
         command = [program("pg_basebackup"), "-D", str(folder / "data"), "-d", source, "-R", "-c", "fast", "--no-sync"]
         run(command, folder)
         standby = PostgresServer(fast=self._fast, folder=folder)

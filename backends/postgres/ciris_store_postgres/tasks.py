@@ -15,7 +15,7 @@ _OF_TASK = ", ".join(f"t.{column}" for column in COLUMNS.split(", "))
 CLAIM = f"""
 WITH picked AS (
     SELECT task_id FROM {{tasks}}
-    WHERE agent_occurrence_id = ? AND status = 'pending'
+    WHERE agent_occurrence_id = ? AND status IN ('pending', 'active') AND status = 'pending'
     ORDER BY priority DESC, created_at, task_id
     LIMIT ? FOR UPDATE SKIP LOCKED
 ), claimed AS (

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from urllib.parse import urlsplit, urlunsplit
@@ -37,60 +34,6 @@ def as_role(url: str, role: str) -> str:
 
 
 # --- start-up -----------------------------------------------------------------------------------
-
-STARTER = """
-import sys
-from ciris_store_core.clock import SystemClock
-from ciris_store_core.hookspecs import BackendContext
-from ciris_store_core.url import resolve_url
-from ciris_store_postgres.backend import PostgresBackend
-print("ready", flush=True)
-for line in sys.stdin:
-    backend = PostgresBackend(resolve_url(line.strip()), BackendContext(SystemClock()))
-    try:
-        backend.prepare(migrate=True)
-        print(backend.info()["schema_version"], backend.is_empty(), flush=True)
-    except Exception as error:
-        print("failed", type(error).__name__, error, flush=True)
-    backend.close()
-"""
-
-
-def test_eight_processes_start_on_an_empty_database(postgres_server: ExternalServer) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", STARTER],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment,
-        )
-        for _ in range(8)
-    ]  # fmt: skip
-    try:
-        assert [say(process) for process in processes] == ["ready"] * 8
-        for number in range(5):
-            url = postgres_server.create_database()
-            target = url if number % 2 else f"{url}?schema=agent"
-            for process in processes:
-                tell(process, target)
-            assert [say(process) for process in processes] == ["6 True"] * 8
-            schema = "public" if number % 2 else "agent"
-            assert execute(url, f"SELECT version FROM {schema}.schema_migrations ORDER BY 1") == [
-                (version,) for version in range(1, 7)
-            ]
-            postgres_server.drop_database(url)
-    finally:
-        for process in processes:
-            process.communicate(timeout=30)
-
-
-def tell(process: subprocess.Popen[str], line: str) -> None:
-    assert process.stdin is not None
-    process.stdin.write(line + "\n")
-
-
-def say(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
 
 
 def test_opening_again_changes_nothing(url: str, make: Callable[..., PostgresBackend]) -> None:

@@ -9,9 +9,9 @@ from contextlib import suppress
 import pytest
 
 from backends.postgres.tests.support import COMMIT, ONCE, PLAIN, counts, store_at, wait_for
-from ciris_store_core import RetryPolicy, Store
+from ciris_store_core import RetryPolicy, Store, Transaction
 from ciris_store_core.conformance.factories import correlation, task, thought
-from ciris_store_core.errors import OutcomeUnknown, StoreError
+from ciris_store_core.errors import StoreError
 from ciris_store_postgres import session
 from ciris_store_postgres.errors import translate
 from tests.support.pgserver import ExternalServer, execute
@@ -35,11 +35,11 @@ def add_correlations(store: Store, name: str, again: bool) -> object:
 
 
 def add_in_transaction(store: Store, name: str, again: bool) -> object:
-    def both(tx: Store) -> None:
+    def both(tx: Transaction) -> None:
         tx.tasks.add(task(name), exist_ok=again)
         tx.thoughts.add(thought(f"{name}-h", name), exist_ok=again)
 
-    return store.run(both)  # type: ignore[arg-type]
+    return store.run(both)
 
 
 #: How to write, the message whose answer is lost, and how many rows then have that name.
@@ -98,7 +98,7 @@ def _told(write: Write, store: Store, name: str) -> str:
 def _again(store: Store, write: Write, name: str) -> None:
     """As a caller does: the connection may turn out to be dead only now, which is no doubt."""
     for _ in range(3):
-        with suppress(OutcomeUnknown, StoreError):
+        with suppress(StoreError):
             write(store, name, True)
             return
 

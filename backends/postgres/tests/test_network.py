@@ -163,9 +163,7 @@ def wrong_ones(outcomes: list[Outcome]) -> list[Outcome]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("rounds", counts(20, 500))
 @pytest.mark.parametrize("strike", FAULTS)
-def test_typed_errors_in_time_and_a_pool_that_heals(
-    url: str, strike: Callable[[TcpProxy], None], rounds: int
-) -> None:
+def test_typed_errors_in_time_and_a_pool_that_heals(url: str, strike: Callable[[TcpProxy], None], rounds: int) -> None:
     outcomes = suffer(url, strike, rounds)
     told = dict(Counter(outcome.told for outcome in outcomes))
     print(f"{strike.__name__} {rounds} times: {told}, at most {max(o.seconds for o in outcomes):.2f} s")

@@ -117,10 +117,7 @@ CREATE INDEX tasks_by_creation ON {tasks} (agent_occurrence_id, created_at, task
 
 CREATE INDEX tasks_by_status ON {tasks} (agent_occurrence_id, status, created_at, task_id);
 
-CREATE INDEX tasks_by_update ON {tasks} (agent_occurrence_id, status, updated_at DESC, task_id);
-
-CREATE INDEX tasks_pending ON {tasks} (agent_occurrence_id, priority DESC, created_at, task_id)
-WHERE status = 'pending';
+CREATE INDEX tasks_completed ON {tasks} (agent_occurrence_id, updated_at DESC, task_id) WHERE status = 'completed';
 
 -- Spelled as the query spells it: SQLite uses a partial index only for the very same condition.
 CREATE INDEX tasks_unfinished ON {tasks} (agent_occurrence_id, priority DESC, created_at, task_id)
@@ -164,7 +161,8 @@ CREATE INDEX thoughts_by_creation ON {thoughts} (agent_occurrence_id, created_at
 
 CREATE INDEX thoughts_by_status ON {thoughts} (agent_occurrence_id, status, created_at, thought_id);
 
-CREATE INDEX thoughts_by_update ON {thoughts} (agent_occurrence_id, status, updated_at DESC, thought_id);
+CREATE INDEX thoughts_completed ON {thoughts} (agent_occurrence_id, updated_at DESC, thought_id)
+WHERE status = 'completed';
 
 CREATE INDEX thoughts_of_all ON {thoughts} (created_at, thought_id);
 

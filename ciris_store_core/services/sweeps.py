@@ -1,0 +1,309 @@
+"""Finding tasks and thoughts that may go, and removing them without touching what anybody lives on.
+
+Every batch is found by a reading transaction and removed by a writing one, which locks what it found, looks again,
+archives and deletes. Whatever changed in between stays, until a later look finds it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from ciris_store_core.api.common import Part
+from ciris_store_core.api.environment import Environment
+from ciris_store_core.api.executor import Executor
+from ciris_store_core.api.ownership import lock_thoughts, recover_thoughts
+from ciris_store_core.errors import StaleFence
+from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
+from ciris_store_core.models.paging import Slice
+from ciris_store_core.models.tasks import Task, TaskQuery
+from ciris_store_core.models.thoughts import Thought, ThoughtQuery
+from ciris_store_core.stores.backend import Session
+
+from .archive import Archive
+from .background import Keep
+
+Query = TypeVar("Query", TaskQuery, ThoughtQuery)
+R = TypeVar("R", Task, Thought)
+T = TypeVar("T")
+
+ATTEMPTS = 3
+"""How often a batch is looked at again when something in it changed."""
+_PAGE = 1000
+
+
+@dataclass(slots=True)
+class Swept:
+    """What a sweep removed, or would have."""
+
+    tasks: int = 0
+    thoughts: int = 0
+    kept: int = 0
+    """Matched, but somebody still works on it or on what hangs on it, or it changed again and again."""
+    unreadable: int = 0
+
+    def add(self, other: Swept) -> None:
+        """Count the other's as well."""
+        self.tasks += other.tasks
+        self.thoughts += other.thoughts
+        self.kept += other.kept
+        self.unreadable += other.unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which tasks may go, with what hangs on them."""
+
+    reason: str
+    """In the archive."""
+    query: TaskQuery
+    older_than: datetime
+    """Nothing in the tree may have been updated since."""
+    may_go: Callable[[Task | Thought], bool]
+    """Whether one item of the tree may go; if any may not, the whole tree stays."""
+    own: str | None = None
+    """An owner whose own tasks may go although it is alive."""
+    not_of: str | None = None
+    """An owner whose tasks this rule passes over."""
+
+
+@dataclass(slots=True)
+class _Trees:
+    """Tasks with all descendants and thoughts."""
+
+    tasks: dict[str, Task]
+    thoughts: dict[str, Thought]
+
+    def add(self, other: _Trees) -> None:
+        self.tasks.update(other.tasks)
+        self.thoughts.update(other.thoughts)
+
+
+class _Stays(Exception):
+    """Something in a tree may not go."""
+
+
+class Sweeper(Part):
+    """One pass over tasks and thoughts."""
+
+    __slots__ = ("_archive", "_batch_size", "_dry_run", "_keep", "_seen")
+
+    def __init__(
+        self, executor: Executor, env: Environment, archive: Archive, keep: Keep, batch_size: int, *, dry_run: bool
+    ) -> None:
+        """``keep`` is called before every batch."""
+        super().__init__(executor, env)
+        self._archive = archive
+        self._keep = keep
+        self._batch_size = batch_size
+        self._dry_run = dry_run
+        # Ids that this pass took. A dry run leaves them in place, and must not count them again.
+        self._seen: set[str] = set()
+
+    # --- trees of tasks -----------------------------------------------------------------------------
+
+    def tasks(self, rule: Rule) -> Swept:
+        """Remove what a rule names."""
+        total = Swept()
+        query = replace(rule.query, updated_to=rule.older_than)
+        for found in self._batches(lambda session, page: session.tasks.find(page), query):
+            total.add(self._settle(found, lambda session, roots: self._sweep(session, rule, roots)))
+        return total
+
+    def _sweep(self, session: Session, rule: Rule, roots: list[Task]) -> Swept:
+        alive = self._alive(session) - {rule.own}
+        trees, kept = _Trees({}, {}), 0
+        roots = [root for root in self._unchanged(session, roots) if root.agent_occurrence_id != rule.not_of]
+        for root in self._still_orphaned(session, rule, roots):
+            try:
+                if root.task_id not in trees.tasks and root.task_id not in self._seen:
+                    trees.add(self._tree(session, rule, root, alive))
+            except _Stays:
+                kept += 1
+        new = Swept(len(trees.tasks.keys() - self._seen), len(trees.thoughts.keys() - self._seen), kept)
+        self._remove(session, rule.reason, trees)
+        return new
+
+    def _unchanged(self, session: Session, roots: list[Task]) -> list[Task]:
+        stored = {task.task_id: task for task in session.tasks.get([root.task_id for root in roots], None)}
+        return [root for root in roots if stored.get(root.task_id) == root]
+
+    def _still_orphaned(self, session: Session, rule: Rule, roots: list[Task]) -> list[Task]:
+        if not rule.query.orphaned or not roots:
+            return roots
+        parents = [root.parent_task_id for root in roots if root.parent_task_id is not None]
+        stored = session.tasks.get(list(dict.fromkeys(parents)), None)
+        good = {task.task_id for task in stored if task.status != TaskStatus.FAILED}
+        return [root for root in roots if root.parent_task_id not in good]
+
+    def _tree(self, session: Session, rule: Rule, root: Task, alive: set[str]) -> _Trees:
+        """The task with all that hangs on it; raises ``_Stays`` where any of that may not go."""
+        tree, waiting = _Trees({}, {}), [root]
+        while waiting:
+            task = waiting.pop()
+            if task.task_id in tree.tasks:
+                continue
+            _refuse(rule, task, alive)
+            tree.tasks[task.task_id] = task
+            for thought in _all(session.thoughts.find, ThoughtQuery(source_task_id=task.task_id, limit=_PAGE)):
+                _refuse(rule, thought, alive)
+                tree.thoughts[thought.thought_id] = thought
+            waiting += _all(session.tasks.find, TaskQuery(parent_task_id=task.task_id, limit=_PAGE))
+        return tree
+
+    def _remove(self, session: Session, reason: str, trees: _Trees) -> None:
+        tasks, thoughts = list(trees.tasks.values()), list(trees.thoughts.values())
+        if self._dry_run:
+            self._seen.update(trees.tasks, trees.thoughts)
+        elif tasks:
+            self._lock(session, tasks, thoughts)
+            self._archive.write(reason, tasks)
+            self._archive.write(reason, thoughts)
+            # The thoughts go along. One more task than were looked at: a child was added meanwhile.
+            if session.tasks.delete(list(trees.tasks)) != len(tasks):
+                raise StaleFence("a task changed while it was being removed")
+
+    def _lock(self, session: Session, tasks: list[Task], thoughts: list[Thought]) -> None:
+        for task in tasks:
+            session.tasks.hold(task.task_id, task.fence)
+        stored = {task.task_id: task for task in session.tasks.get([task.task_id for task in tasks], None)}
+        if any(stored.get(task.task_id) != task for task in tasks):
+            raise StaleFence("a task changed while it was being removed")
+        self._lock_thoughts(session, thoughts)
+
+    def _lock_thoughts(self, session: Session, thoughts: list[Thought]) -> None:
+        now = self._env.server_now()
+        locked = lock_thoughts(session, thoughts, now)
+        if any(locked.get(thought.thought_id) != thought.replaced(updated_at=now) for thought in thoughts):
+            raise StaleFence("a thought changed while it was being removed")
+
+    # --- thoughts without a task ----------------------------------------------------------------------
+
+    def orphaned_thoughts(self, older_than: datetime) -> Swept:
+        """Remove thoughts whose task is gone, of occurrences that are not alive."""
+        total, now = Swept(), self._env.server_now()
+        query = ThoughtQuery(orphaned=True, owner_dead_at=now, updated_to=older_than)
+        for found in self._batches(lambda session, page: session.thoughts.find(page), query):
+            total.add(self._settle(found, self._sweep_thoughts))
+        return total
+
+    def _sweep_thoughts(self, session: Session, thoughts: list[Thought]) -> Swept:
+        alive = self._alive(session)
+        there = {task.task_id for task in session.tasks.get(list({t.source_task_id for t in thoughts}), None)}
+        stored = {thought.thought_id: thought for thought in session.thoughts.get(_ids(thoughts), None)}
+        gone = [
+            thought
+            for thought in thoughts
+            if stored.get(thought.thought_id) == thought
+            and thought.source_task_id not in there
+            and thought.agent_occurrence_id not in alive
+        ]
+        if self._dry_run:
+            self._seen.update(_ids(gone))
+        elif gone:
+            self._lock_thoughts(session, gone)
+            self._archive.write("orphaned_thoughts", gone)
+            session.thoughts.delete(_ids(gone))
+        return Swept(thoughts=len(gone))
+
+    # --- what the dead left: after the sweeps, as all of it moves ``updated_at`` -------------------------
+
+    def recovered_thoughts(self) -> int:
+        """Move thoughts in processing, of occurrences whose heartbeat ran out, back to pending; returns how many."""
+        now = self._env.server_now()
+        query = ThoughtQuery(statuses=(ThoughtStatus.PROCESSING,), owner_dead_at=now)
+        batches = self._batches(lambda session, page: session.thoughts.find(page), query)
+        return sum(self._recover(found.items) for found in batches)
+
+    def _recover(self, thoughts: list[Thought]) -> int:
+        def fn(session: Session) -> int:
+            dead = self._dead(session)
+            left = [t for t in thoughts if t.agent_occurrence_id in dead and t.thought_id not in self._seen]
+            return len(left) if self._dry_run else recover_thoughts(session, left, self._env.server_now())
+
+        return self._in_transaction(fn) if thoughts else 0
+
+    def rescued_tasks(self) -> int:
+        """Return what occurrences had claimed whose heartbeat ran out to the pools that it came from; how many."""
+        if self._dry_run:
+            return self._to_rescue()
+        total, count = 0, self._batch_size
+        while count == self._batch_size:
+            self._keep()
+            count = self._in_transaction(self._give_back)
+            total += count
+        return total
+
+    def _give_back(self, session: Session) -> int:
+        now, count = self._env.server_now(), 0
+        for owner in sorted(self._dead(session)):
+            if count < self._batch_size:
+                count += len(session.tasks.give_back(owner, now, self._batch_size - count))
+        return count
+
+    def _to_rescue(self) -> int:
+        dead = sorted(self._in_transaction(self._dead))
+        return sum(self._claimed_by(owner) for owner in dead)
+
+    def _claimed_by(self, owner: str) -> int:
+        query = TaskQuery(occurrence_id=owner, statuses=(TaskStatus.PENDING, TaskStatus.ACTIVE))
+        batches = self._batches(lambda session, page: session.tasks.find(page), query)
+        claimed = (task for found in batches for task in found.items if task.claimed_from is not None)
+        return sum(task.task_id not in self._seen for task in claimed)
+
+    def _dead(self, session: Session) -> set[str]:
+        """Whose heartbeat ran out. One that never registered may well be at work, and is left alone here."""
+        return {known.occurrence_id for known in session.coordination.list_occurrences(None)} - self._alive(session)
+
+    # --- what all have in common ------------------------------------------------------------------------
+
+    def _alive(self, session: Session) -> set[str]:
+        return {known.occurrence_id for known in session.coordination.list_occurrences(self._env.server_now())}
+
+    def _batches(self, find: Callable[[Session, Query], Slice[R]], query: Query) -> Iterator[Slice[R]]:
+        """Page by page, each read in a transaction of its own, when it is needed."""
+        page: Query | None = replace(query, limit=self._batch_size)
+        while page is not None:
+            self._keep()
+            found = self._x.read(lambda session, page=page: find(session, page))  # type: ignore[misc]
+            yield found
+            page = None if found.next_after is None else replace(page, after=found.next_after)
+
+    def _settle(self, found: Slice[R], sweep: Callable[[Session, list[R]], Swept]) -> Swept:
+        """Remove what was found; what somebody changes again and again is left for the next pass."""
+        swept = Swept(kept=len(found.items))
+        for _ in range(ATTEMPTS if found.items else 0):
+            try:
+                swept = self._in_transaction(lambda session: sweep(session, found.items))
+            except StaleFence:
+                continue
+            break
+        swept.unreadable += len(found.unreadable)
+        return swept
+
+    def _in_transaction(self, fn: Callable[[Session], T]) -> T:
+        run = self._x.read if self._dry_run else self._x.write
+        return run(fn, single=False)
+
+
+def _refuse(rule: Rule, item: Task | Thought, alive: set[str]) -> None:
+    if item.agent_occurrence_id in alive or item.updated_at > rule.older_than or not rule.may_go(item):
+        raise _Stays
+
+
+def _all(find: Callable[[Query], Slice[R]], query: Query) -> Iterator[R]:
+    """All that match; raises ``_Stays`` where one of them cannot be read, and so cannot be archived."""
+    while True:
+        found = find(query)
+        if found.unreadable:
+            raise _Stays
+        yield from found.items
+        if found.next_after is None:
+            return
+        query = replace(query, after=found.next_after)
+
+
+def _ids(thoughts: list[Thought]) -> list[str]:
+    return [thought.thought_id for thought in thoughts]

@@ -1,0 +1,493 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciris_store_core import (
+    ANY,
+    Correlation,
+    GraphNode,
+    InvalidArgument,
+    ManualClock,
+    ReadOnly,
+    StaleFence,
+    Store,
+    Task,
+    TaskStatus,
+    Thought,
+    ThoughtStatus,
+)
+from ciris_store_core.services import DatabaseMaintenanceService, MaintenancePolicy, MaintenanceReport, read_archive
+from ciris_store_core.services.sweeps import ATTEMPTS, Sweeper
+from tests.services.dumps import rows_of
+
+Service = Callable[..., DatabaseMaintenanceService]
+
+
+def task(task_id: str, owner: str = "dead", **fields: Any) -> Task:
+    return Task(**{"task_id": task_id, "channel_id": "c", "description": "d", "agent_occurrence_id": owner, **fields})
+
+
+def thought(thought_id: str, task_id: str, owner: str = "dead", **fields: Any) -> Thought:
+    given = {"thought_id": thought_id, "source_task_id": task_id, "content": "x", "agent_occurrence_id": owner}
+    return Thought(**{**given, **fields})
+
+
+def task_ids(store: Store) -> list[str]:
+    return sorted(row.task_id for row in store.tasks.scan(occurrence_id=ANY))
+
+
+def thought_ids(store: Store) -> list[str]:
+    return sorted(row.thought_id for row in store.thoughts.scan(occurrence_id=ANY))
+
+
+def changed(report: MaintenanceReport) -> dict[str, int]:
+    """What the report counts, without the zeros."""
+    names = (
+        "rescued_tasks", "recovered_thoughts", "stale_shared_tasks", "orphaned_tasks", "old_tasks", "thoughts",
+        "orphaned_thoughts", "expired_nodes", "expired_correlations", "kept", "unreadable",
+    )  # fmt: skip
+    return {name: getattr(report, name) for name in names if getattr(report, name)}
+
+
+@pytest.fixture
+def service(store: Store, tmp_path: Path) -> Service:
+    def make(**options: Any) -> DatabaseMaintenanceService:
+        return DatabaseMaintenanceService(store, **{"archive_dir": tmp_path / "archive", **options})
+
+    return make
+
+
+@pytest.fixture
+def clean(service: Service) -> Callable[..., dict[str, int]]:
+    """A dry run and then a pass, which must agree, and a third, which must find nothing more to remove."""
+
+    def run(**options: Any) -> dict[str, int]:
+        maintenance = service(**options)
+        planned, done = maintenance.run(dry_run=True), maintenance.run()
+        again = maintenance.run()
+        assert changed(planned) == changed(done) and planned.archive is None and not done.skipped
+        assert {name: count for name, count in changed(again).items() if name != "kept"} == {}
+        return changed(done)
+
+    return run
+
+
+# --- stale shared tasks -----------------------------------------------------------------------------
+
+
+def test_a_stale_shared_task_goes_and_can_be_claimed_again(store: Store, clock: ManualClock, clean: Any) -> None:
+    row, _ = store.shared_tasks.try_claim("any_type", "c", "d")
+    store.thoughts.add(thought("h", row.task_id, "__shared__"))
+    clock.advance(minutes=5, seconds=-1)
+    assert clean() == {}
+    clock.advance(seconds=1)
+    assert clean() == {"stale_shared_tasks": 1, "thoughts": 1}
+    assert store.shared_tasks.latest("any_type") is None and thought_ids(store) == []
+    assert store.shared_tasks.try_claim("any_type", "c", "d")[1]
+
+
+def test_other_shared_tasks_stay(store: Store, clock: ManualClock, clean: Any) -> None:
+    store.shared_tasks.claim_and_transfer("transferred", "c", "d", occurrence_id="o")
+    for kind, status in (("active", "active"), ("completed", "completed"), ("deferred", "deferred")):
+        row, _ = store.shared_tasks.try_claim(kind, "c", "d")
+        store.tasks.update(row.task_id, occurrence_id="__shared__", status=status)
+    store.tasks.add(task("X_SHARED_20250101", "__shared__"))  # Named like one, and not marked.
+    busy, _ = store.shared_tasks.try_claim("busy", "c", "d")
+    clock.advance(minutes=4)
+    store.thoughts.add(thought("fresh", busy.task_id, "__shared__"))
+    clock.advance(minutes=2)
+    before = task_ids(store)
+    assert clean() == {"kept": 1} and task_ids(store) == before
+
+
+def test_a_shared_task_that_another_thinks_about_stays(store: Store, clock: ManualClock, clean: Any) -> None:
+    row, _ = store.shared_tasks.try_claim("a", "c", "d")
+    store.thoughts.add(thought("h", row.task_id, "somebody"))
+    clock.advance(minutes=6)
+    assert clean() == {"kept": 1} and thought_ids(store) == ["h"]
+
+
+# --- orphans ------------------------------------------------------------------------------------------
+
+
+def test_orphans_of_all_occurrences_go_after_a_guard(store: Store, clock: ManualClock, clean: Any) -> None:
+    store.tasks.add_many([task("failed", "p", status="failed"), task("good", "p")])
+    store.tasks.add_many(
+        [task("gone", "a", parent_task_id="nowhere"), task("lost", "b", parent_task_id="failed"),
+         task("fine", "a", parent_task_id="good"), task("below", "c", parent_task_id="gone", status="active")]
+    )  # fmt: skip
+    store.thoughts.add_many(
+        [thought("h1", "below", context=None), thought("h2", "nowhere", "b"), thought("h3", "good", context=None)]
+    )
+    clock.advance(minutes=2, seconds=-1)
+    assert clean() == {}
+    clock.advance(seconds=1)
+    assert clean() == {"orphaned_tasks": 3, "thoughts": 1, "orphaned_thoughts": 1}
+    assert task_ids(store) == ["failed", "fine", "good"] and thought_ids(store) == ["h3"]
+
+
+def test_orphans_of_the_living_stay_until_they_die(store: Store, clock: ManualClock, clean: Any) -> None:
+    store.occurrences.register("a", 3600)
+    store.tasks.add(task("t", "a", parent_task_id="nowhere"))
+    store.thoughts.add(thought("h", "nowhere", "a"))
+    clock.advance(minutes=59)
+    assert clean() == {}
+    clock.advance(minutes=1)
+    assert clean() == {"orphaned_tasks": 1, "orphaned_thoughts": 1}
+
+
+@pytest.mark.parametrize("part", ["child", "thought"])
+def test_an_orphan_stays_while_the_living_work_below_it(
+    store: Store, clock: ManualClock, clean: Any, part: str
+) -> None:
+    store.tasks.add_many([task("top", parent_task_id="nowhere"), task("mid", parent_task_id="top")])
+    if part == "child":
+        store.tasks.add(task("low", "a", parent_task_id="mid", status="active"))
+    else:
+        store.thoughts.add(thought("h", "mid", "a"))
+    clock.advance(minutes=3)
+    store.occurrences.register("a", 60)
+    before = (task_ids(store), thought_ids(store))
+    assert clean() == {"kept": 1} and (task_ids(store), thought_ids(store)) == before
+    clock.advance(seconds=60)
+    assert clean()["orphaned_tasks"] == len(before[0])
+
+
+def test_a_ring_of_tasks_does_not_catch_it(store: Store, clock: ManualClock, clean: Any) -> None:
+    store.tasks.add_many([task("a", parent_task_id="b", status="failed"), task("b", parent_task_id="a")])
+    clock.advance(minutes=3)
+    assert clean() == {"orphaned_tasks": 2}
+
+
+# --- old completed tasks --------------------------------------------------------------------------------
+
+
+def test_old_completed_tasks_go_within_their_occurrence(store: Store, clock: ManualClock, clean: Any) -> None:
+    owners = ("default", "dead", "alive")
+    store.tasks.add_many([task(f"{owner}-{s.value}", owner, status=s) for owner in owners for s in TaskStatus])
+    store.thoughts.add(thought("h", "default-completed", "default", status="completed"))
+    clock.advance(days=30, seconds=-1)
+    store.occurrences.register("alive", 3600)
+    store.occurrences.register("default", 3600)
+    assert clean() == {}
+    clock.advance(seconds=1)
+    everything = task_ids(store)
+    assert clean() == {"old_tasks": 2, "thoughts": 1}
+    assert set(everything) - set(task_ids(store)) == {"default-completed", "dead-completed"}
+    assert clean(occurrence_id="alive") == {"old_tasks": 1}
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        task("child", "dead", parent_task_id="top", status="pending"),
+        task("child", "dead", parent_task_id="top", status="deferred"),
+        task("child", "alive", parent_task_id="top", status="completed"),
+        thought("h", "top", "dead", status="pending"),
+        thought("h", "top", "dead", status="processing"),
+        thought("h", "top", "alive", status="completed"),
+    ],
+)
+def test_an_old_task_stays_with_unfinished_work_below_it(
+    store: Store, clock: ManualClock, clean: Any, below: Task | Thought
+) -> None:
+    store.tasks.add(task("top", "default", status="completed"))
+    store.tasks.add(below) if isinstance(below, Task) else store.thoughts.add(below)
+    clock.advance(days=31)
+    store.occurrences.register("alive", 3600)
+    before = (task_ids(store), thought_ids(store))
+    assert clean() == {"kept": 1} and (task_ids(store), thought_ids(store)) == before
+
+
+def test_old_tasks_go_with_their_finished_descendants_counted_once(
+    store: Store, clock: ManualClock, clean: Any
+) -> None:
+    store.tasks.add_many([task("top", status="completed"), task("failed", parent_task_id="top", status="failed")])
+    store.tasks.add_many(
+        [task("mid", parent_task_id="top", status="completed"), task("low", parent_task_id="mid", status="completed")]
+    )
+    clock.advance(days=31)
+    assert clean() == {"old_tasks": 4} and task_ids(store) == []
+
+
+def test_completed_tasks_can_be_kept_for_good(store: Store, clock: ManualClock, clean: Any) -> None:
+    store.tasks.add(task("t", status="completed"))
+    clock.advance(days=3000)
+    assert clean(policy=MaintenancePolicy(completed_after=None)) == {}
+
+
+# --- what the dead left, and what expired ---------------------------------------------------------------
+
+
+def test_work_of_the_dead_is_given_back_and_their_thoughts_recovered(
+    store: Store, clock: ManualClock, clean: Any
+) -> None:
+    for name, ttl in (("dead", 10), ("alive", 3600)):
+        store.occurrences.register(name, ttl)
+        store.tasks.add(task(f"own-{name}", name, status="active"))
+        store.thoughts.add(thought(f"own-{name}", f"own-{name}", name, status="processing"))
+        store.tasks.add(task(f"claimed-{name}", "default"))
+        [work] = store.tasks.claim_next(name)
+        work.add_thought(thought(f"claimed-{name}", f"claimed-{name}", name, status="processing"))
+    store.thoughts.add(thought("unregistered", "own-alive", "unregistered", status="processing"))
+    store.tasks.add(task("claimed-unregistered", "default"))
+    store.tasks.claim_next("unregistered")
+    clock.advance(seconds=10)
+    before = rows_of(store, "alive")
+    assert clean() == {"rescued_tasks": 1, "recovered_thoughts": 2}
+    assert rows_of(store, "alive") == before
+    recovered = store.thoughts.get_many(["own-dead", "claimed-dead", "unregistered"], occurrence_id=ANY)
+    assert [row.status for row in recovered.values()] == [
+        ThoughtStatus.PENDING, ThoughtStatus.PENDING, ThoughtStatus.PROCESSING,
+    ]  # fmt: skip
+    assert recovered["claimed-dead"].agent_occurrence_id == "default"
+    kept = store.tasks.get("own-dead", occurrence_id="dead")
+    assert kept is not None and kept.status == TaskStatus.ACTIVE
+    assert store.tasks.count(occurrence_id="unregistered", status="active") == 1
+
+
+def test_much_work_of_many_dead_is_given_back_in_batches(store: Store, clock: ManualClock, clean: Any) -> None:
+    store.tasks.add_many([task(f"t{n:02}", "default") for n in range(25)])
+    for number in range(5):
+        store.occurrences.register(f"o{number}", 10)
+        store.tasks.claim_next(f"o{number}", 5)
+    clock.advance(seconds=10)
+    assert clean(policy=MaintenancePolicy(batch_size=4)) == {"rescued_tasks": 25}
+    assert store.tasks.count(status="pending") == 25
+
+
+def test_unfinished_work_stays_however_old(store: Store, clock: ManualClock, clean: Any) -> None:
+    unfinished = ("pending", "active", "deferred", "failed", "rejected", "cancelled")
+    store.tasks.add_many([task(f"{o}-{s}", o, status=s) for o in ("o", "default") for s in unfinished])
+    store.thoughts.add_many([thought(f"h-{s.value}", "o-active", "o", status=s, context=None) for s in ThoughtStatus])
+    before = (rows_of(store, "o"), rows_of(store, "default"))
+    clock.advance(days=3650)
+    assert clean() == {} and (rows_of(store, "o"), rows_of(store, "default")) == before
+
+
+def test_what_expired_goes(store: Store, clock: ManualClock, clean: Any) -> None:
+    later = clock.now() + timedelta(hours=1)
+    for number in range(3):
+        store.graph.put(GraphNode(id=f"n{number}", type="concept", scope="local", attributes={}, expires_at=later))
+        event = {"service_type": "s", "handler_name": "h", "action_type": "a", "ttl_seconds": 3600}
+        store.correlations.add(Correlation(**event))
+    store.graph.put(GraphNode(id="stays", type="concept", scope="local", attributes={}))
+    assert clean() == {}
+    clock.advance(hours=1)
+    assert clean(policy=MaintenancePolicy(expire=False)) == {}
+    assert clean(policy=MaintenancePolicy(batch_size=2)) == {"expired_nodes": 3, "expired_correlations": 3}
+    assert [row.id for row in store.graph.scan(include_expired=True)] == ["stays"] and store.correlations.count() == 0
+
+
+# --- batches, the archive, dry runs ---------------------------------------------------------------------
+
+
+def test_many_go_in_small_batches(store: Store, clock: ManualClock, clean: Any) -> None:
+    store.tasks.add_many([task(f"o{n:02}", parent_task_id="nowhere") for n in range(25)])
+    store.tasks.add_many([task(f"kept{n}", parent_task_id="nowhere") for n in range(5)])
+    store.thoughts.add_many([thought(f"k{n}", f"kept{n}", "alive") for n in range(5)])
+    store.thoughts.add_many([thought(f"h{n:02}", "nowhere") for n in range(25)])
+    store.occurrences.register("alive", 3600)
+    clock.advance(minutes=3)
+    found = clean(policy=MaintenancePolicy(batch_size=4))
+    assert found == {"orphaned_tasks": 25, "orphaned_thoughts": 25, "kept": 5}
+    assert len(task_ids(store)) == len(thought_ids(store)) == 5
+
+
+def test_what_is_removed_is_archived_first(store: Store, clock: ManualClock, service: Service, tmp_path: Path) -> None:
+    rows = [
+        store.tasks.add(task("top", "default", status="completed", metadata={"é": [1, 1.0, None]})),
+        store.thoughts.add(thought("h", "top", "default", status="completed", content="a\nb")),
+        store.tasks.add(task("orphan", parent_task_id="nowhere")),
+        store.thoughts.add(thought("lonely", "nowhere")),
+    ]
+    clock.advance(days=31)
+    report = service().run()
+    assert report.archive is not None and report.archive.stat().st_mode & 0o777 == 0o600
+    assert report.archive.parent.stat().st_mode & 0o777 == 0o700
+    entries = list(read_archive(report.archive))
+    assert len(entries) == 4 and all(row in [entry.record for entry in entries] for row in rows)
+    assert [entry.reason for entry in entries] == ["orphaned_tasks", "orphaned_thoughts", "old_tasks", "old_tasks"]
+    assert report.removed == 4 and list((tmp_path / "archive").iterdir()) == [report.archive]
+
+
+def test_nothing_is_removed_that_cannot_be_archived(
+    store: Store, clock: ManualClock, service: Service, tmp_path: Path
+) -> None:
+    store.tasks.add(task("orphan", parent_task_id="nowhere"))
+    clock.advance(minutes=3)
+    (tmp_path / "file").touch()
+    with pytest.raises(ReadOnly, match="nothing of this batch was deleted"):
+        service(archive_dir=tmp_path / "file").run()
+    assert task_ids(store) == ["orphan"] and store.leases.list() == []
+    assert service(archive_dir=None).run().archive is None and task_ids(store) == []
+
+
+def test_a_dry_run_changes_nothing_and_makes_no_file(
+    store: Store, clock: ManualClock, service: Service, tmp_path: Path
+) -> None:
+    store.occurrences.register("dead", 1)
+    store.tasks.add_many([task("orphan", parent_task_id="nowhere"), task("c", "default")])
+    store.tasks.claim_next("dead")
+    store.thoughts.add_many([thought(i, i, status="processing") for i in ("orphan", "c", "nowhere")])
+    clock.advance(minutes=3)
+    before = rows_of(store, "dead")
+    report = service().run(dry_run=True)
+    assert changed(report) == {
+        "rescued_tasks": 1, "recovered_thoughts": 1, "orphaned_tasks": 1, "thoughts": 1, "orphaned_thoughts": 1,
+    }  # fmt: skip
+    assert report.dry_run and rows_of(store, "dead") == before
+    assert not (tmp_path / "archive").exists()
+    assert changed(service().run()) == changed(report)
+
+
+def test_one_task_under_two_rules_is_counted_once(store: Store, clock: ManualClock, clean: Any) -> None:
+    store.tasks.add(task("t", parent_task_id="nowhere", status="completed"))
+    clock.advance(days=31)
+    assert clean() == {"orphaned_tasks": 1}
+
+
+# --- what changes between the look and the delete -----------------------------------------------------------
+
+
+CHANGES: dict[str, Callable[[Store], object]] = {
+    "updated": lambda store: store.tasks.update("t", occurrence_id="dead", priority=3),
+    "transferred": lambda store: store.tasks.transfer("t", from_occurrence="dead", to_occurrence="o"),
+    "parent is back": lambda store: (
+        store.tasks.add(task("nowhere", status="failed", parent_task_id=None))
+        and store.tasks.update("nowhere", occurrence_id="dead", status="active")
+    ),
+    "owner is alive": lambda store: store.occurrences.register("dead", 3600),
+    "new child": lambda store: store.tasks.add(task("child", "dead", parent_task_id="t")),
+    "new thought": lambda store: store.thoughts.add(thought("h", "t", "dead")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changed_after_the_look_stays(
+    store: Store, clock: ManualClock, service: Service, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    store.tasks.add(task("t", parent_task_id="nowhere"))
+    clock.advance(minutes=3)
+    _before_first_batch(monkeypatch, lambda: CHANGES[change](store))
+    report = service(policy=MaintenancePolicy(completed_after=None)).run()
+    assert report.orphaned_tasks == 0 and "t" in task_ids(store) and report.archive is None
+
+
+THOUGHT_CHANGES: dict[str, Callable[[Store], object]] = {
+    "updated": lambda store: store.thoughts.update("h", occurrence_id="dead", content="y"),
+    "transferred": lambda store: store.thoughts.transfer(thought_id="h", from_occurrence="dead", to_occurrence="o"),
+    "task is back": lambda store: store.tasks.add(task("nowhere")),
+    "owner is alive": lambda store: store.occurrences.register("dead", 3600),
+}
+
+
+@pytest.mark.parametrize("change", THOUGHT_CHANGES)
+def test_a_thought_that_changed_after_the_look_stays(
+    store: Store, clock: ManualClock, service: Service, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    store.thoughts.add(thought("h", "nowhere"))
+    clock.advance(minutes=3)
+    _before_first_batch(monkeypatch, lambda: THOUGHT_CHANGES[change](store))
+    report = service().run()
+    assert report.orphaned_thoughts == 0 and thought_ids(store) == ["h"] and report.archive is None
+
+
+def _before_first_batch(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], object]) -> None:
+    """Let something happen once, between finding a batch and removing it."""
+    settle, done = Sweeper._settle, []
+
+    def late(self: Sweeper, found: Any, sweep: Any) -> Any:
+        if found.items and not done:
+            done.append(happen())
+        return settle(self, found, sweep)
+
+    monkeypatch.setattr(Sweeper, "_settle", late)
+
+
+def test_a_batch_that_changes_under_the_lock_is_looked_at_again_and_then_left(
+    store: Store, clock: ManualClock, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.tasks.add(task("t", parent_task_id="nowhere"))
+    clock.advance(minutes=3)
+    looks = []
+
+    def locked(self: Sweeper, session: Any, tasks: list[Task], thoughts: list[Thought]) -> None:
+        looks.append(tasks)
+        raise StaleFence("changed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Sweeper, "_lock", locked)
+        assert changed(service().run()) == {"kept": 1}
+    assert len(looks) == ATTEMPTS and task_ids(store) == ["t"]
+    assert changed(service().run()) == {"orphaned_tasks": 1}
+
+
+# --- bystanders, the lease, options ---------------------------------------------------------------------
+
+
+def test_one_process_at_a_time(store: Store, clock: ManualClock, service: Service) -> None:
+    store.tasks.add(task("orphan", parent_task_id="nowhere"))
+    clock.advance(minutes=3)
+    with store.leases.hold("maintenance", "another", 60):
+        report = service().run()
+        assert report.skipped and changed(report) == {} and task_ids(store) == ["orphan"]
+        assert changed(service().run(dry_run=True)) == {"orphaned_tasks": 1}
+    assert not service().run().skipped and store.leases.list() == []
+
+
+def test_a_lost_lease_ends_the_pass(store: Store, clock: ManualClock, service: Service) -> None:
+    store.tasks.add_many([task(f"o{n}", parent_task_id="nowhere") for n in range(3)])
+    clock.advance(minutes=3)
+    maintenance = service(policy=MaintenancePolicy(batch_size=1))
+
+    def keep() -> None:
+        if len(task_ids(store)) == 2:
+            raise StaleFence("lost")
+
+    with pytest.raises(StaleFence):
+        maintenance._pass(keep)
+    assert len(task_ids(store)) == 2
+    assert changed(maintenance.run()) == {"orphaned_tasks": 2}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"batch_size": 0}, {"batch_size": 10_001}, {"batch_size": True}, {"orphan_guard": timedelta(0)},
+     {"stale_shared_after": timedelta(-1)}, {"completed_after": timedelta(0)}],
+)  # fmt: skip
+def test_a_policy_that_would_clean_live_work_is_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument):
+        MaintenancePolicy(**bad)
+
+
+def test_shared_is_no_occurrence_of_its_own(service: Service) -> None:
+    with pytest.raises(InvalidArgument, match="namespace of shared tasks"):
+        service(occurrence_id="__shared__")
+
+
+def test_the_default_archive_is_beside_the_default_database(
+    store: Store, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store.tasks.add(task("orphan", parent_task_id="nowhere"))
+    clock.advance(minutes=3)
+    report = DatabaseMaintenanceService(store).run()
+    assert report.archive is not None and report.archive.resolve().parent == tmp_path / "data" / "archive"
+
+
+def test_it_runs_in_the_background_until_it_is_stopped(store: Store, clock: ManualClock, service: Service) -> None:
+    store.tasks.add(task("orphan", parent_task_id="nowhere"))
+    clock.advance(minutes=3)
+    maintenance = service()
+    assert not maintenance.running and maintenance.last_report is None
+    with maintenance:
+        assert maintenance.running
+        maintenance.start()
+        assert maintenance.stop(30) and maintenance.close()
+    assert not maintenance.running and maintenance.last_error is None

@@ -1,0 +1,103 @@
+"""The shows with small counts, and what they look like when something is wrong; with long counts in the soak."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.api.conftest import BACKENDS
+from tests.shows.bystander import watch
+from tests.shows.claim_race import race
+from tests.shows.clocks import race_across_midnight, race_with_wrong_clocks, take_over
+from tests.shows.processes import database, prepared
+from tests.shows.work_sharing import share
+
+slow, soak = pytest.mark.slow, [pytest.mark.soak, pytest.mark.timeout(0)]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> str:
+    """A database that several processes can open."""
+    return prepared(BACKENDS[request.param](request))
+
+
+@slow
+def test_one_process_wins_each_claim(url: str) -> None:
+    result = race(url, 8, 10)
+    assert result.fair and len(result.winners) == 10 and result.per_second > 0
+
+
+@slow
+def test_several_winners_would_be_noticed(url: str) -> None:
+    result = race(url, 3, 2, apart=True)
+    assert result.winners == [3, 3] and result.stored == 6 and not result.fair
+
+
+@slow
+def test_every_task_is_done_once_whoever_dies(url: str) -> None:
+    result = share(url, 300, 4, 2)
+    assert result.right, result
+
+
+@slow
+def test_a_worker_that_ignores_its_fences_would_be_noticed(url: str) -> None:
+    result = share(url, 100, 2, 0, careless=True)
+    assert result.times == {1: 90, 2: 10} and result.refused == 0 and not result.right
+
+
+@slow
+def test_one_process_wins_on_either_side_of_midnight(url: str) -> None:
+    assert race_across_midnight(url, 6, 10).fair
+
+
+@slow
+def test_one_process_wins_whatever_its_clock_says(url: str) -> None:
+    assert race_with_wrong_clocks(url, 6, 10).fair
+
+
+@slow
+def test_the_dead_are_found_by_the_servers_clock(url: str) -> None:
+    result = take_over(url, 2)
+    assert result.right and result.paused == 1, result
+
+
+@slow
+def test_a_bystander_loses_nothing(url: str) -> None:
+    result = watch(url, 5)
+    assert result.right, result
+
+
+@slow
+def test_a_bystander_who_loses_something_would_be_noticed(url: str) -> None:
+    result = watch(url, 0, alive=False)
+    assert not result.quiet and not result.right
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+class TestSoak:
+    """Long counts, each on a database as durable as by default."""
+
+    pytestmark = soak
+
+    def test_claims(self, kind: str) -> None:
+        with database(kind) as url:
+            assert race(url, 64, 200).fair
+
+    def test_work_sharing(self, kind: str) -> None:
+        with database(kind) as url:
+            assert share(url, 20_000, 8, 3).right
+
+    def test_midnight(self, kind: str) -> None:
+        with database(kind) as url:
+            assert race_across_midnight(url, 16, 1000).fair
+
+    def test_wrong_clocks(self, kind: str) -> None:
+        with database(kind) as url:
+            assert race_with_wrong_clocks(url, 16, 200).fair
+
+    def test_take_over(self, kind: str) -> None:
+        with database(kind) as url:
+            assert take_over(url, 500).right
+
+    def test_bystander(self, kind: str) -> None:
+        with database(kind) as url:
+            assert watch(url, 500).right
