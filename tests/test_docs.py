@@ -281,7 +281,9 @@ def rows_made(made_now: Mistakes, replaced: Mapping[str, str] | None = None) -> 
 def test_bad_urls() -> None:
     urls = [row[0] for row in rows_of(URLS, "Bad URLs")]
     assert len(urls) > 30
-    agree("Bad URLs", rows_made({url: mistakes.opened(url) for url in urls}))
+    # A backend of contrib is no part of the release, but may be installed beside it.
+    found = rows_made({url: mistakes.opened(url) for url in urls})
+    agree("Bad URLs", [tuple(cell.replace("duckdb, ", "") for cell in row) for row in found])
 
 
 def test_bad_arguments_and_variables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ FOLDERS = {
     CORE: ROOT / CORE,
     "ciris_store_sqlite": ROOT / "backends/sqlite/ciris_store_sqlite",
     "ciris_store_postgres": ROOT / "backends/postgres/ciris_store_postgres",
+    "ciris_store_duckdb": ROOT / "contrib/duckdb/ciris_store_duckdb",
 }
 
 BASE = frozenset({"errors", "capabilities", "clock"})
@@ -44,7 +45,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "aio": API | {"api", "services"},
     "conformance": API | {"__init__", "api", "services", "inmemory", "sql"},
     "demo": API | {"__init__", "api", "services"},
-    "cli": API | {"__init__", "api", "services", "inmemory", "persistence", "conformance", "demo", "aio"},
+    "scaffold": BASE | {"stores"},
+    "cli": API | {"__init__", "api", "services", "inmemory", "persistence", "conformance", "demo", "scaffold", "aio"},
     "__init__": API | {"api", "services", "persistence", "aio"},
 }
 BACKEND_MAY_IMPORT = PLUGIN | {"sql"}

@@ -16,6 +16,7 @@ from rich.text import Text
 from ciris_store_core.conformance.recorder import Progress as Step
 from ciris_store_core.conformance.results import ClauseResult, LevelResult, Report, Status, Verdict
 from ciris_store_core.conformance.runner import Options, run
+from ciris_store_core.conformance.todo import todo
 
 from .output import console
 
@@ -70,6 +71,8 @@ def show(report: Report, screen: Console) -> None:
         screen.print(Text.assemble(("waived ", "magenta"), clause.id, f": {clause.why.removeprefix('waived: ')}"))
     if report.problem:
         screen.print(Text(report.problem, style="red"), soft_wrap=True)
+    for advice in todo(report):
+        screen.print(Text(advice, style="cyan"), soft_wrap=True)
     screen.print(Text(report.summary, style="bold green" if report.ok else "bold red"))
 
 

@@ -27,6 +27,7 @@ from ciris_store_core.stores import Backend as Opened
 from .harness import Harness
 from .recorder import Recorder, parse_waivers
 from .results import Backend, Report, Status, to_json
+from .todo import todo
 
 NOBODY = Backend("unknown", "", "", "", "")
 
@@ -102,4 +103,4 @@ def _lines(report: Report) -> list[str]:
         f"{each.level:<15} {each.verdict:<15} {each.counts[Status.PASSED]}/{each.required}" for each in report.levels
     ]
     waived = [f"{each.id}: {each.why}" for each in report.clauses if each.status == Status.WAIVED]
-    return [*levels, *waived, report.summary]
+    return [*levels, *waived, *todo(report), report.summary]

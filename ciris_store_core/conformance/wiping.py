@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from ciris_store_core.errors import StoreError
+from ciris_store_core.errors import NotSupported, StoreError
 from ciris_store_core.models.correlations import CorrelationQuery
 from ciris_store_core.models.graph import NodeQuery
 from ciris_store_core.models.paging import PageRequest
@@ -43,16 +43,37 @@ def _delete_rows(session: SqlSession) -> None:
 
 
 def _delete_records(session: Session) -> None:
+    for delete in (_delete_nodes, _delete_correlations, _delete_tasks, _delete_thoughts, _delete_secrets, _forget):
+        with suppress(NotSupported):  # still to be written, as in a backend that was just begun
+            delete(session)
+
+
+def _delete_nodes(session: Session) -> None:
     while nodes := session.graph.list_nodes(NodeQuery(limit=BATCH)).items:
         session.graph.delete_nodes([each.key for each in nodes])
+
+
+def _delete_correlations(session: Session) -> None:
     while correlations := session.correlations.find(CorrelationQuery(limit=BATCH)).items:
         session.correlations.delete([each.correlation_id for each in correlations])
+
+
+def _delete_tasks(session: Session) -> None:
     while tasks := session.tasks.find(TaskQuery(limit=BATCH)).items:
         session.tasks.delete([each.task_id for each in tasks])
+
+
+def _delete_thoughts(session: Session) -> None:
     while thoughts := session.thoughts.find(ThoughtQuery(limit=BATCH)).items:
         session.thoughts.delete([each.thought_id for each in thoughts])
+
+
+def _delete_secrets(session: Session) -> None:
     while secrets := session.secrets.find(PageRequest(limit=BATCH), None).items:
         session.secrets.delete([each.secret_id for each in secrets])
+
+
+def _forget(session: Session) -> None:
     for occurrence in session.coordination.list_occurrences(None):
         session.coordination.remove_occurrence(occurrence.occurrence_id)
 

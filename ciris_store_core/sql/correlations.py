@@ -225,7 +225,10 @@ class SqlCorrelationStore(CorrelationStore):
         add_new(self.session, ADD, EXISTING, "correlation", [self.values(c) for c in correlations])
 
     def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
-        """Store measurements, without making a record of each."""
+        """Store measurements, without making a record of each where they are measurements and nothing else."""
+        if not is_plain(like):
+            super().add_metrics(metrics, like)
+            return
         add_new(self.session, ADD_METRICS, EXISTING, "correlation", self.metric_rows(metrics, like))
 
     def metric_rows(self, metrics: Sequence[Metric], like: Correlation) -> list[tuple[Any, ...]]:
@@ -384,6 +387,12 @@ class SqlCorrelationStore(CorrelationStore):
         start, *group, value, count, coarseness, _, _ = row
         resolution = _RESOLUTIONS[coarseness]
         return AggregatePoint(self.codec.time_out(start), tuple(group), float(value), int(count), resolution)
+
+
+def is_plain(like: Correlation) -> bool:
+    """Whether all that ``METRIC_COLUMNS`` leaves out is NULL."""
+    parts = (like.request_data, like.response_data, like.log_data, like.trace_context, like.parent_correlation_id)
+    return not any(parts) and not like.child_correlation_ids
 
 
 def _may_be_off(row: Row, function: str) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from ciris_store_core import ManualClock, Store, open_store
 
+
 def _in_memory(request: pytest.FixtureRequest) -> str:
     return "memory://"
 

@@ -56,6 +56,9 @@ def the_expiry_is_that_of_the_first_write(self: Any, sound: Any, now: Any, limit
     return self._table.delete(gone[:limit])
 
 
+add("measurements_lose_their_unit", "correlations.add_metrics.like", ("correlations.add_metrics", lambda self, sound, metrics, like: sound([m._replace(unit=None) for m in metrics], like)))
+add("measurements_get_the_time_of_the_first", "correlations.add_metrics.like", ("correlations.add_metrics", lambda self, sound, metrics, like: sound([m._replace(timestamp=metrics[0].timestamp) for m in metrics], like)))
+add("measurements_that_exist_are_passed_over", "correlations.add_metrics.conflict", ("correlations.add_metrics", lambda self, sound, metrics, like: sound([m for m in metrics if not self.get([m.metric_id])], like)))
 add("expired_correlations_are_deleted_a_tick_early", "correlations.delete_expired", ("correlations.delete_expired", lambda self, sound, now, limit: sound(now + _TICK, limit)))
 add("expired_correlations_are_deleted_a_tick_late", "correlations.delete_expired", ("correlations.delete_expired", lambda self, sound, now, limit: sound(now - _TICK, limit)))
 add("expired_correlations_are_deleted_without_limit", "correlations.delete_expired", ("correlations.delete_expired", lambda self, sound, now, limit: sound(now, 10**6)))

@@ -11,13 +11,14 @@ from typing import Any
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.errors import InvalidURL, NotSupported
 from ciris_store_core.hookspecs import BackendContext
-from ciris_store_core.sql import load_migrations
+from ciris_store_core.sql import ANY_RECORD, load_migrations
 from ciris_store_core.stores import Backend, Session
 from ciris_store_core.url import StoreURL
 
 from .connect import ConnectOptions, Connector
 from .connection import PooledConnection
 from .dialect import PostgresDialect
+from .lineage import Lineage
 from .migrate import PostgresMigrator
 from .pool import ConnectionPool
 from .session import PostgresSession
@@ -39,13 +40,6 @@ OLDEST_SERVER = 140000
 
 NOW = "SELECT pg_catalog.clock_timestamp()"
 
-ANY_RECORD = """
-SELECT EXISTS (SELECT 1 FROM {graph_nodes}) OR EXISTS (SELECT 1 FROM {correlations}) OR EXISTS (SELECT 1 FROM {tasks})
-    OR EXISTS (SELECT 1 FROM {thoughts}) OR EXISTS (SELECT 1 FROM {occurrences}) OR EXISTS (SELECT 1 FROM {leases})
-    OR EXISTS (SELECT 1 FROM {secrets}) OR EXISTS (SELECT 1 FROM {secret_access})
-    OR EXISTS (SELECT 1 FROM {audit_chains})
-"""
-
 
 class PostgresBackend(Backend):
     """A schema of a database on a server."""
@@ -59,6 +53,8 @@ class PostgresBackend(Backend):
         self._may_migrate = context.migrate and options.migrate
         self._may_create = context.create and options.create
         self._dialect = PostgresDialect(options.schema)
+        # One server has nothing to be compared with.
+        self._lineage = Lineage() if len(url.hosts) > 1 else None
         self._watchdog = Watchdog(options.operation_timeout)
         self._pool = ConnectionPool(
             Connector(options).open,
@@ -104,12 +100,19 @@ class PostgresBackend(Backend):
         session: PostgresSession | None = connection.session
         if session is None:
             try:
-                session = connection.session = PostgresSession(connection, self._dialect, self._watchdog.timeout)
+                session = connection.session = self._new_session(connection)
             except BaseException:
                 self._pool.release(connection, broken=True)
                 raise
         session.attach(connection, write=write)
         return connection, session
+
+    def _new_session(self, connection: PooledConnection) -> PostgresSession:
+        session = PostgresSession(connection, self._dialect, self._watchdog.timeout)
+        if self._lineage is not None:
+            session.attach(connection, write=False)
+            self._lineage.check(session)
+        return session
 
     def check_in(self, connection: PooledConnection, session: PostgresSession) -> None:
         """Take a connection back."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ciris_store_core.errors import Conflict
 from ciris_store_core.models.correlations import Correlation, CorrelationChanges, Metric
-from ciris_store_core.sql.correlations import ADD_COLUMNS, METRIC_COLUMNS, SqlCorrelationStore
+from ciris_store_core.sql.correlations import ADD_COLUMNS, METRIC_COLUMNS, SqlCorrelationStore, is_plain
 
 if TYPE_CHECKING:
     from .session import PostgresSession
@@ -62,7 +62,7 @@ class PostgresCorrelationStore(SqlCorrelationStore):
 
     def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
         """Store measurements."""
-        if len(metrics) < ROWS_TO_COPY:
+        if len(metrics) < ROWS_TO_COPY or not is_plain(like):
             super().add_metrics(metrics, like)
         else:
             self._copy(COPY_METRICS, iter(self.metric_rows(metrics, like)))

@@ -15,7 +15,7 @@ from ciris_store_core.errors import AccessDenied, InvalidURL, StoreError, Unavai
 from ciris_store_core.url import resolve_url
 from ciris_store_postgres.connect import ConnectOptions, Connector
 from ciris_store_postgres.pool import PooledConnection
-from tests.support.pgserver import PostgresServer, execute, server_url
+from tests.support.pgserver import PostgresServer, execute
 from tests.support.tcpproxy import TcpProxy
 
 PASSWORD = "p@ss:w/rd%[]é"
@@ -304,28 +304,3 @@ def test_host_that_no_one_knows() -> None:
     error = refusal("postgresql://ann:wrong-w0rd@no-such-host.invalid/app")
     assert type(error) is Unavailable
     assert "no-such-host.invalid" in str(error)
-
-
-# --- failover -----------------------------------------------------------------------------------
-
-
-@pytest.mark.postgres
-@pytest.mark.fault
-def test_two_host_url_follows_the_primary() -> None:
-    with PostgresServer() as primary:
-        url = primary.create_database()
-        execute(url, "CREATE TABLE kept (id int)")
-        with primary.make_standby() as standby:
-            both = server_url([standby, primary], dbname=url.rpartition("/")[2])
-            connector = Connector(options(both))
-            connection = connector.open()
-            value(connection, "INSERT INTO kept VALUES (1) RETURNING id")
-            primary.kill()
-            with pytest.raises(Unavailable, match="read-write"):
-                connector.open()
-            standby.promote()
-            connection.close()
-            connection = connector.open()
-            assert value(connection, "INSERT INTO kept VALUES (2) RETURNING id") == 2
-            assert value(connection, "SELECT count(*) FROM kept") == 2
-            connection.close()

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
 
-from backends.postgres.tests.support import Load, counts, store_at, task_ids, wait_for
-from tests.support.pgserver import PostgresServer, server_url
+from backends.postgres.tests.support import KILL, Load, add_surely, counts, store_at, task_ids, wait_for
+from ciris_store_core.clock import SystemClock
+from ciris_store_core.conformance.factories import task
+from ciris_store_core.errors import TransactionError, Unavailable
+from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.url import resolve_url
+from ciris_store_postgres.backend import PostgresBackend
+from ciris_store_postgres.lineage import Lineage
+from tests.support.pgserver import ExternalServer, PostgresServer, execute, server_url
 from tests.support.tcpproxy import TcpProxy
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
@@ -88,6 +95,8 @@ def lose_primary(servers: Pair, prefix: str, *, cut_first: bool) -> Loss:
                 time.sleep(CUT_SECONDS)
             died = time.monotonic()
             servers.primary.kill()
+            with pytest.raises(Unavailable, match="read-write"):
+                store_at(servers.url())
             servers.standby.promote()
             promoted = time.monotonic()
             wait_for(lambda: len(load.since(promoted)) > WRITES, 30)
@@ -98,7 +107,6 @@ def lose_primary(servers: Pair, prefix: str, *, cut_first: bool) -> Loss:
     return Loss(len(load.acknowledged), len(lost), seconds, promoted - died + seconds, load.told())
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("rounds", counts(3, 30, pytest.mark.slow))
 def test_loss_of_the_primary(rounds: int) -> None:
     losses = []
@@ -124,3 +132,57 @@ def test_the_control_a_standby_that_nobody_waits_for() -> None:
         loss = lose_primary(servers, "c", cut_first=True)
     print(f"asynchronous standby: {loss}")
     assert loss.lost > 0
+
+
+@pytest.mark.slow
+def test_an_old_primary_that_comes_back_is_refused() -> None:
+    with pair(synchronous=False) as servers, store_at(servers.url(), None) as store:
+        store.tasks.add(task("before"))
+        servers.primary.kill()
+        servers.standby.promote()
+        add_surely(store, "after")
+        servers.primary.start()
+        execute(servers.standby.url(dbname=servers.database), KILL)
+        with pytest.raises(Unavailable, match=r"timeline 1.* timeline 2"):
+            store.tasks.get("after")
+        assert store.stats()["in_use"] == 0
+        servers.primary.kill()
+        assert store.tasks.get("after") is not None
+        assert task_ids(servers.standby.url(dbname=servers.database)) == {"before", "after"}
+
+
+@pytest.fixture
+def url(postgres_server: ExternalServer) -> Iterator[str]:
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+def test_any_role_may_ask_for_the_timeline(url: str) -> None:
+    backend = PostgresBackend(resolve_url(url), BackendContext(SystemClock()))
+    lineage = Lineage()
+    with closing(backend), backend.session(write=True) as session:
+        session.run("SET LOCAL ROLE pg_monitor")
+        lineage.check(session)
+    assert lineage.timeline > 0
+
+
+def test_a_server_that_cannot_say_is_let_through(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for statement in ("SELECT no_such_function()", "SELECT pg_read_file('/etc/passwd')"):
+        monkeypatch.setattr("ciris_store_postgres.lineage.LINEAGE", statement)
+        backend = PostgresBackend(resolve_url(url), BackendContext(SystemClock()))
+        lineage = Lineage()
+        with closing(backend), suppress(TransactionError), backend.session(write=True) as session:
+            session.run("SET LOCAL ROLE pg_signal_backend")
+            lineage.check(session)
+        assert lineage.timeline == 0
+
+
+def test_another_cluster_is_followed_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    lineage = Lineage()
+    lineage._compare(1, 7)
+    lineage._compare(2, 3)
+    assert lineage.timeline == 3
+    assert "not copies" in caplog.text
+    with pytest.raises(Unavailable):
+        lineage._compare(2, 2)

@@ -111,7 +111,7 @@ def test_a_lost_answer_is_unknown_and_the_retry_is_safe(url: str, rounds: int) -
     assert told == dict.fromkeys(expected, rounds)
 
 
-@pytest.mark.parametrize("rounds", counts(200, 5000))
+@pytest.mark.parametrize("rounds", counts(40, 1000))
 def test_no_retry_of_the_store_hides_it(url: str, rounds: int) -> None:
     """The same with the retries that every store has: what may have been stored is never run again by itself."""
     told = lose_answers(url, rounds, RetryPolicy())

@@ -25,7 +25,7 @@ from ciris_store_core.errors import (
     StoreError,
 )
 from ciris_store_core.hookspecs import BackendContext
-from ciris_store_core.sql import Migrator, load_migrations
+from ciris_store_core.sql import ANY_RECORD, Migrator, load_migrations
 from ciris_store_core.stores import Backend, Session
 from ciris_store_core.url import StoreURL
 
@@ -58,13 +58,6 @@ SMALLEST_PAGE = 512
 """Bytes of the smallest database that is not empty."""
 
 TABLE_EXISTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
-
-ANY_RECORD = """
-SELECT EXISTS (SELECT 1 FROM {graph_nodes}) OR EXISTS (SELECT 1 FROM {correlations}) OR EXISTS (SELECT 1 FROM {tasks})
-    OR EXISTS (SELECT 1 FROM {thoughts}) OR EXISTS (SELECT 1 FROM {occurrences}) OR EXISTS (SELECT 1 FROM {leases})
-    OR EXISTS (SELECT 1 FROM {secrets}) OR EXISTS (SELECT 1 FROM {secret_access})
-    OR EXISTS (SELECT 1 FROM {audit_chains})
-"""
 
 # Databases in memory are shared by name within the process, and so must be the turn to write to each.
 _memory_turns: WeakValueDictionary[str, WriteTurn] = WeakValueDictionary()

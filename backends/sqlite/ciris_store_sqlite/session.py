@@ -107,10 +107,9 @@ class SqliteSession(SqlSession):
         connection.create_aggregate("exact_sum", 1, ExactSum)  # type: ignore[arg-type]  # of integers, it says
         self.path = path
 
-    def begin(self, *, write: bool) -> None:
-        """Start a transaction; with ``write``, hold the write lock from the beginning."""
-        self._control("BEGIN IMMEDIATE" if write else "BEGIN")
-        self._in_transaction = True
+    def begin_text(self, *, write: bool) -> str:
+        """With ``write``, the write lock is held from the beginning."""
+        return "BEGIN IMMEDIATE" if write else "BEGIN"
 
     def rollback(self) -> None:
         """Undo the transaction, unless SQLite did so itself, as it does when the disk is full."""

@@ -9,8 +9,14 @@ import pytest
 
 from ciris_store_core.errors import Conflict
 from ciris_store_core.models import Correlation, CorrelationStatus, GraphScope, Resolution, RetentionPolicy
-from ciris_store_core.models.correlations import UPDATABLE_CORRELATION_FIELDS, CorrelationFilter, CorrelationQuery
+from ciris_store_core.models.correlations import (
+    UPDATABLE_CORRELATION_FIELDS,
+    CorrelationFilter,
+    CorrelationQuery,
+    Metric,
+)
 from ciris_store_core.stores import Backend
+from ciris_store_core.stores.aggregation import measured
 
 from ..factories import T0, at, correlation, metric
 from ..harness import Harness
@@ -91,6 +97,30 @@ class TestWriteCorrelations:
             assert sorted(each.correlation_id for each in found) == [each.correlation_id for each in records]
             assert session.correlations.count(CorrelationFilter()) == 2000
             assert session.correlations.delete([each.correlation_id for each in records]) == 2000
+
+    @clause("correlations.add_metrics.like")
+    def test_measurements_become_correlations(self, backend: Backend) -> None:
+        """Otherwise metrics recorded in bulk differ from those recorded one by one, or lose their tags or units."""
+        plain = correlation(service_type="sampler", ttl_seconds=60, metadata={"run": 7}, timestamp=at(5))
+        for number, like in enumerate((plain, full_correlation())):
+            metrics = [
+                Metric("cpu", 1.5, {"host": "a", 'q".': "\u00e9"}, at(1), "%", f"a{number}"),
+                Metric("cpu", -2.0, {}, at(2), None, f"b{number}"),
+            ]
+            with writing(backend) as session:
+                session.correlations.add_metrics(metrics, like)
+                session.correlations.add_metrics([], like)
+            stored = [get(backend, f"{key}{number}") for key in "ab"]
+            assert list(map(exact, stored)) == [exact(measured(each, like)) for each in metrics]
+
+    @clause("correlations.add_metrics.conflict")
+    def test_measurements_all_or_none(self, backend: Backend) -> None:
+        """Otherwise half of a batch of metrics is stored, and the rest is counted twice when it is sent again."""
+        add(backend, correlation("m2"))
+        metrics = [Metric("cpu", 1.0, {}, at(1), None, key) for key in ("m1", "m2", "m3")]
+        with pytest.raises(Conflict):
+            transact(backend, lambda session: session.correlations.add_metrics(metrics, correlation()))
+        assert ids(backend) == ["m2"]
 
     @clause("correlations.add.race", Level.CONCURRENT)
     def test_one_adder_wins(self, backend: Backend) -> None:

@@ -1,0 +1,130 @@
+"""The methods that an author has to write, made from the contract's own sources, docstrings included."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import textwrap
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, get_type_hints
+
+from ciris_store_core.stores import Session
+
+WIDTH = 120
+
+HEAD = '''"""{title}: to be written."""
+
+from __future__ import annotations
+
+{imports}
+
+from .todo import todo
+
+
+class Acme{name}({name}):
+    """{title}. The docstring of each method lists the clauses that it must keep.{defaults}"""
+
+    def __init__(self, connection: Any) -> None:
+        """On the session's connection."""
+        self.connection = connection
+'''
+
+DEFAULTS = """
+
+    Over the others there are defaults, which can be replaced: {names}.
+    """
+
+
+def aggregates() -> dict[str, type]:
+    """The contract's store of each aggregate, by the name that it has in a session."""
+    return {name: kind for name, kind in get_type_hints(Session).items() if inspect.isabstract(kind)}
+
+
+def stub_module(aggregate: str) -> str:
+    """A module in which every required method of an aggregate's store says that it is not written yet."""
+    store = aggregates()[aggregate]
+    methods = _required(store)
+    head = HEAD.format(
+        title=f"The {aggregate} of Acme",
+        name=store.__name__,
+        imports=_imports(store, methods),
+        defaults=_defaults(store),
+    )
+    return head + "".join(_stub(aggregate, method) for method in methods)
+
+
+def docstring(store: type, method: str) -> str:
+    """The docstring of a method of the contract, as source text that fits into a class."""
+    return _quoted(inspect.getdoc(getattr(store, method)))
+
+
+def _quoted(doc: str | None) -> str:
+    text = doc or ""
+    return textwrap.indent(f'"""{text}\n"""' if "\n" in text else f'"""{text}"""', " " * 8)
+
+
+def _required(store: type) -> list[ast.FunctionDef]:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(store)))
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    return [node for node in found if getattr(getattr(store, node.name), "__isabstractmethod__", False)]
+
+
+def _defaults(store: type) -> str:
+    names = [
+        name
+        for name, method in inspect.getmembers(store, inspect.isfunction)
+        if not name.startswith("_") and not getattr(method, "__isabstractmethod__", False)
+    ]
+    return DEFAULTS.format(names=", ".join(names)) if names else ""
+
+
+def _stub(aggregate: str, method: ast.FunctionDef) -> str:
+    header = ast.FunctionDef(method.name, method.args, [ast.Pass()], [], method.returns, lineno=0)
+    signature = ast.unparse(header).removesuffix("pass").rstrip()
+    lines = textwrap.indent(_folded(signature), " " * 4)
+    return f'\n{lines}\n{_quoted(ast.get_docstring(method))}\n        raise todo("{aggregate}.{method.name}")\n'
+
+
+def _folded(signature: str) -> str:
+    """A signature on one line, or on three where it is too long."""
+    if len(signature) + 4 <= WIDTH:
+        return signature
+    start, _, rest = signature.partition("(")
+    parameters, _, end = rest.rpartition(") ->")
+    return f"{start}(\n    {parameters}\n) ->{end}"
+
+
+# --- imports ----------------------------------------------------------------------------------
+
+
+def _imports(store: type, methods: list[ast.FunctionDef]) -> str:
+    """The imports that the signatures need."""
+    needed = {node.id for method in methods for node in _signature_names(method)} | {store.__name__, "Any"}
+    sources = {**_imported_names(store), store.__name__: "ciris_store_core.stores", "Any": "typing"}
+    stores = importlib.import_module("ciris_store_core.stores")
+    sources.update(dict.fromkeys(needed & set(stores.__all__), "ciris_store_core.stores"))
+    pairs = sorted((sources[name], name) for name in needed if name in sources)
+    lines = {module: _import(module, [name for _, name in group]) for module, group in groupby(pairs, lambda p: p[0])}
+    standard = [line for module, line in lines.items() if not module.startswith("ciris_store_core")]
+    own = [line for module, line in lines.items() if module.startswith("ciris_store_core")]
+    return "\n".join(standard) + "\n\n" + "\n".join(own)
+
+
+def _signature_names(method: ast.FunctionDef) -> Iterator[ast.Name]:
+    parts: list[Any] = [method.args, method.returns]
+    return (node for part in parts for node in ast.walk(part) if isinstance(node, ast.Name))
+
+
+def _imported_names(store: type) -> dict[str, str]:
+    tree = ast.parse(inspect.getsource(importlib.import_module(store.__module__)))
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return {alias.name: str(node.module) for node in imports for alias in node.names}
+
+
+def _import(module: str, names: list[str]) -> str:
+    line = f"from {module} import {', '.join(names)}"
+    if len(line) <= WIDTH:
+        return line
+    return f"from {module} import (\n" + "".join(f"    {name},\n" for name in names) + ")"

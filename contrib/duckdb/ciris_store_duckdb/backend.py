@@ -1,0 +1,215 @@
+"""An open DuckDB database: connections to one file, of which one at a time writes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import duckdb
+
+from ciris_store_core.capabilities import Capability
+from ciris_store_core.errors import InvalidURL, MigrationRequired, StoreClosed, Unavailable
+from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.sql import ANY_RECORD, Migrator, load_migrations
+from ciris_store_core.stores import Backend
+from ciris_store_core.url import OptionReader, StoreURL
+
+from .dialect import DuckDialect
+from .errors import cannot_open
+from .session import DuckSession
+
+CAPABILITIES = frozenset({Capability.TRANSACTIONAL_DDL, Capability.DURABLE})
+
+# Statements reach no other file and load no extension. The same for every connection, as DuckDB demands of one process.
+CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "enable_external_access": False,
+    "lock_configuration": True,
+}
+
+TABLE_EXISTS = "SELECT 1 FROM duckdb_tables() WHERE table_name = ? AND schema_name = current_schema()"
+
+
+class _Turn:
+    """The right to write to one file, for one thread of the process at a time, whichever store it uses."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+_turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
+_turns_lock = threading.Lock()
+
+
+def _turn_of(path: str) -> _Turn:
+    with _turns_lock:
+        return _turns.setdefault(str(Path(path).resolve()), _Turn())
+
+
+class DuckMigrator(Migrator):
+    """Migrations of a DuckDB database."""
+
+    def lock(self) -> None:
+        """Nothing to do: whoever migrates has the turn to write, and no other process has the file."""
+
+    def table_exists(self, table: str) -> bool:
+        """Whether the table is there."""
+        return self.session.row(TABLE_EXISTS, (table,)) is not None
+
+
+class DuckBackend(Backend):
+    """A database file. DuckDB lets one process open it."""
+
+    name = "DuckDB"
+    capabilities = CAPABILITIES
+
+    def __init__(self, url: StoreURL, context: BackendContext) -> None:
+        """Read the URL; the file is opened by ``prepare``."""
+        options = OptionReader(url)
+        self._busy_timeout = options.number("busy_timeout", 30.0, 0.0, 3600.0)
+        self._create = options.boolean("create", context.create)
+        self._migrate = options.boolean("migrate", context.migrate)
+        options.finish()
+        self.path = _path_of(url)
+        self._clock = context.clock
+        self._dialect = DuckDialect()
+        self._turn = _turn_of(self.path)
+        self._idle: deque[DuckSession] = deque()
+        self._pid = os.getpid()
+        self._closed = False
+
+    def prepare(self, *, migrate: bool) -> None:
+        """Open or make the file and bring it to this program's schema."""
+        allowed = migrate and self._migrate
+        if not self._exists():
+            self._check_may_create(allowed)
+        try:
+            self._bring_up_to_date(allowed)
+        except BaseException:
+            self.close()
+            raise
+
+    def _exists(self) -> bool:
+        try:
+            return Path(self.path).exists()
+        except OSError:
+            return True  # there is something in the way, and opening it will tell
+
+    def _check_may_create(self, migrate: bool) -> None:
+        if not self._create:
+            raise InvalidURL(f"there is no database {self.path}, and create=false forbids making one: check the path")
+        if not migrate:
+            raise MigrationRequired(f"there is no database {self.path} yet: run 'ciris-store migrate' to make it")
+
+    def _bring_up_to_date(self, migrate: bool) -> None:
+        with self._turn_to_write(), self._session() as session:
+            migrator = DuckMigrator(session, load_migrations(__package__))
+            if not migrate:
+                migrator.require_current()
+            migrator.migrate()
+
+    # --- sessions -----------------------------------------------------------------------------
+
+    @contextmanager
+    def session(self, *, write: bool, single: bool = False) -> Iterator[DuckSession]:
+        """A transaction on a snapshot; without one where a single call reads, or changes by one statement.
+
+        Writers queue. DuckDB would let several begin, and end with an error all but the first to touch a row.
+        """
+        turn = self._turn_to_write() if write else nullcontext()
+        with turn, self._session() as session, nullcontext() if single else session.transaction(write=write):
+            yield session
+
+    @contextmanager
+    def _turn_to_write(self) -> Iterator[None]:
+        if not self._turn.lock.acquire(timeout=self._busy_timeout):
+            raise Unavailable(f"{self.path} was being written for longer than busy_timeout: run it again")
+        try:
+            yield
+        finally:
+            self._turn.lock.release()
+
+    @contextmanager
+    def _session(self) -> Iterator[DuckSession]:
+        session = self._take()
+        try:
+            yield session
+        finally:
+            session.retire()
+            self._give_back(session)
+
+    def _take(self) -> DuckSession:
+        self._check_open()
+        try:
+            session = self._idle.pop()
+        except IndexError:
+            session = self._connect()
+        session.take()
+        return session
+
+    def _connect(self) -> DuckSession:
+        try:
+            connection = duckdb.connect(self.path, config=CONFIG)
+        except duckdb.Error as error:
+            raise cannot_open(error, self.path) from error
+        return DuckSession(connection, self._dialect, self.path)
+
+    def _give_back(self, session: DuckSession) -> None:
+        if session.broken:
+            session.connection.close()
+        else:
+            self._idle.append(session)
+        if self._closed:  # perhaps by another thread, just now
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().connection.close()
+
+    def _check_open(self) -> None:
+        if self._pid != os.getpid():
+            raise StoreClosed("this store was opened before fork(): open one in this process")
+        if self._closed:
+            raise StoreClosed("the store is closed: open it again")
+
+    # --- the rest -----------------------------------------------------------------------------
+
+    def server_now(self) -> datetime:
+        """The host's time: there is no server."""
+        return self._clock.now()
+
+    def is_empty(self) -> bool:
+        """Whether no record is stored."""
+        with self._session() as session:
+            return not session.rows(ANY_RECORD)[0][0]
+
+    def info(self) -> Mapping[str, Any]:
+        """Versions and settings."""
+        with self._session() as session:
+            applied = DuckMigrator(session, ()).applied()
+        return {
+            "backend": self.name,
+            "server_version": f"DuckDB {duckdb.__version__}",
+            "path": self.path,
+            "schema_version": applied[-1].version,
+        }
+
+    def close(self) -> None:
+        """Close all connections; those in use are closed when their transaction ends."""
+        if self._pid == os.getpid():
+            self._closed = True
+            self._close_idle()
+
+
+def _path_of(url: StoreURL) -> str:
+    if url.hosts or url.username or url.database in ("", ":memory:"):
+        raise InvalidURL("a DuckDB URL names a file: duckdb:///data/x.duckdb, or with four slashes an absolute path")
+    return url.database

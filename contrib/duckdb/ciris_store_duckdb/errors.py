@@ -1,0 +1,82 @@
+"""What DuckDB's errors mean, by their class: it has no error codes."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import duckdb
+
+from ciris_store_core.errors import (
+    DatabaseError,
+    InvalidURL,
+    NotADatabase,
+    OutcomeUnknown,
+    ReadOnly,
+    StorageFull,
+    StoreError,
+    TransactionError,
+    Unavailable,
+)
+
+ROOM_TO_WRITE = 2**20
+"""Bytes below which a disk counts as full."""
+
+_MAGIC = slice(8, 12)
+
+
+def ends_connection(error: Exception) -> bool:
+    """Whether no statement will succeed any more: DuckDB shuts the database down after such an error."""
+    return isinstance(error, (duckdb.FatalException, duckdb.InternalException))
+
+
+def translate(error: Exception, path: str, *, committing: bool) -> StoreError:
+    """The store's error for one of DuckDB's."""
+    match error:
+        case duckdb.FatalException() if committing:
+            return OutcomeUnknown(f"{path} failed while it stored a transaction: open it again and read what is there")
+        case duckdb.FatalException():
+            return Unavailable(f"{path} failed and was shut down; nothing was written: open the store again")
+        case duckdb.TransactionException():
+            return Unavailable("another transaction changed the same rows: run it again")
+        case duckdb.OutOfMemoryException():
+            return Unavailable("DuckDB came to its limit of memory; nothing was written: make the call smaller")
+        case duckdb.InterruptException():
+            return Unavailable("the statement was interrupted; nothing of it was written")
+        case duckdb.ConnectionException():
+            return TransactionError("the connection was closed")
+        case duckdb.IOException():
+            return _disk_failed(path)
+    return DatabaseError(f"DuckDB refused ({type(error).__name__}): {error}")
+
+
+def _disk_failed(path: str) -> StoreError:
+    with suppress(OSError):
+        if shutil.disk_usage(Path(path).parent).free < ROOM_TO_WRITE:
+            return StorageFull(f"no room left for {path}; stored data is intact: make room, then try again")
+    return Unavailable(f"{path} could not be read or written; nothing of the call was stored: check the disk")
+
+
+def cannot_open(error: Exception, path: str) -> StoreError:
+    """Why a file could not be opened; DuckDB has one error for all the reasons."""
+    if not isinstance(error, duckdb.IOException):
+        return translate(error, path, committing=False)
+    try:
+        return _reason(Path(path))
+    except OSError as problem:
+        return ReadOnly(f"{path} cannot be reached ({problem.strerror}): check the permissions of its folders")
+
+
+def _reason(file: Path) -> StoreError:
+    if file.is_dir():
+        return InvalidURL(f"{file} is a directory: name a file in it")
+    if not file.parent.is_dir():
+        return InvalidURL(f"there is no directory {file.parent}: create it, or mend the URL")
+    if not file.exists():
+        return ReadOnly(f"no file can be made in {file.parent}: check the folder's permissions")
+    # Read only after DuckDB failed to open it: closing the file drops the locks that this process has on it.
+    with file.open("rb") as stream:
+        if stream.read(16)[_MAGIC] != b"DUCK":
+            return NotADatabase(f"{file} is no DuckDB database and was not touched: check the path")
+    return Unavailable(f"{file} is open in another process, and DuckDB lets one in at a time: try again later")

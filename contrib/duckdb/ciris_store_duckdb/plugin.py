@@ -1,0 +1,27 @@
+"""The hook by which the registry finds this backend."""
+
+from __future__ import annotations
+
+from ciris_store_core.hookspecs import CONTRACT_VERSION, BackendContext, BackendSpec, hookimpl
+from ciris_store_core.stores import Backend
+from ciris_store_core.url import StoreURL
+
+from .backend import CAPABILITIES, DuckBackend
+
+
+def open_backend(url: StoreURL, context: BackendContext) -> Backend:
+    """The backend for a URL. The database is not touched before ``prepare``."""
+    return DuckBackend(url, context)
+
+
+@hookimpl
+def ciris_store_backend() -> BackendSpec:
+    """Describe this backend."""
+    return BackendSpec(
+        name="DuckDB",
+        schemes=("duckdb",),
+        factory=open_backend,
+        capabilities=CAPABILITIES,
+        contract_version=CONTRACT_VERSION,
+        distribution="ciris-store-duckdb",
+    )
