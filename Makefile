@@ -7,6 +7,8 @@ BENCH_VENV ?= .venv-bench
 # Which tests `make test` runs, as a pytest marker expression.
 MARKS ?= not soak
 PYTEST_ARGS ?=
+# Two workers, each with whole files, which share their fixtures.
+WORKERS ?= -n 2 --dist loadfile
 # As in: make bench BENCH_ARGS="--quick --only claim". By default also stores that grow to a million rows of each kind.
 BENCH_ARGS ?= --growth
 
@@ -47,7 +49,7 @@ $(DEMO_VENV)/.stamp: $(PYPROJECTS)
 	@touch $@
 
 test: setup ## Run every test but the long ones, PostgreSQL included
-	$(PY) -m pytest -m "$(MARKS)" $(PYTEST_ARGS)
+	$(PY) -m pytest -m "$(MARKS)" $(WORKERS) $(PYTEST_ARGS)
 
 lint: setup ## Check style, format and types
 	$(PY) -m ruff check .

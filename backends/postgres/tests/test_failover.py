@@ -21,7 +21,7 @@ from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.url import resolve_url
 from ciris_store_postgres.backend import PostgresBackend
 from ciris_store_postgres.lineage import Lineage
-from tests.support.pgserver import ExternalServer, PostgresServer, execute, server_url
+from tests.support.pgserver import PostgresServer, execute, server_url
 from tests.support.tcpproxy import TcpProxy
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
@@ -151,11 +151,11 @@ def test_an_old_primary_that_comes_back_is_refused() -> None:
         assert task_ids(servers.standby.url(dbname=servers.database)) == {"before", "after"}
 
 
-@pytest.fixture
-def url(postgres_server: ExternalServer) -> Iterator[str]:
-    url = postgres_server.create_database()
-    yield url
-    postgres_server.drop_database(url)
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """On a server of our own, since the tests change their role."""
+    with PostgresServer(fast=True) as server:
+        yield server.create_database()
 
 
 def test_any_role_may_ask_for_the_timeline(url: str) -> None:

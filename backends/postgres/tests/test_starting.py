@@ -1,4 +1,4 @@
-"""Eight processes start at the same moment on an empty database: each migration is applied once, and all come up."""
+"""The first start: of eight processes at the same moment, and of one that is killed at each step of a migration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from tests.support.pgserver import ExternalServer, execute
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
 
 PROCESSES = 8
-VERSIONS = [(migration.version,) for migration in load_migrations("ciris_store_postgres")]
+MIGRATIONS = load_migrations("ciris_store_postgres")
+VERSIONS = [(migration.version,) for migration in MIGRATIONS]
+DDL = [statement for migration in MIGRATIONS for statement in migration.statements]
 UP = f"{len(VERSIONS)} True"
 
 # Opens each URL that it reads. With the argument "unlocked", migrations do without their lock: the control.
@@ -43,18 +45,18 @@ for line in sys.stdin:
 
 
 @contextmanager
-def starters(*arguments: str) -> Iterator[list[subprocess.Popen[str]]]:
+def starters(*arguments: str, program: str = STARTER, count: int = PROCESSES) -> Iterator[list[subprocess.Popen[str]]]:
     """Processes that wait for a URL."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", STARTER, *arguments],
+            [sys.executable, "-c", program, *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment,
         )
-        for _ in range(PROCESSES)
+        for _ in range(count)
     ]  # fmt: skip
     try:
-        assert [_say(process) for process in processes] == ["ready"] * PROCESSES
+        assert [_say(process) for process in processes] == ["ready"] * count
         yield processes
     finally:
         for process in processes:
@@ -97,3 +99,81 @@ def test_the_control_migrations_without_their_lock(postgres_server: ExternalServ
     postgres_server.drop_database(url)
     print(f"without the lock: {said.count(UP)} of {PROCESSES} came up")
     assert said != [UP] * PROCESSES
+
+
+# --- killed within a migration --------------------------------------------------------------------
+
+# Reads a number and a URL: a child of its own opens the URL and kills itself before the statement of that number.
+MORTAL = """
+import os, signal, sys
+from ciris_store_core.clock import SystemClock
+from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.url import resolve_url
+from ciris_store_postgres.backend import PostgresBackend
+from ciris_store_postgres.session import PostgresSession
+
+def start(last, url):
+    run, done = PostgresSession.run, [0]
+    def run_or_die(session, *arguments):
+        if done[0] == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        done[0] += 1
+        return run(session, *arguments)
+    PostgresSession.run = run_or_die
+    backend = PostgresBackend(resolve_url(url), BackendContext(SystemClock()))
+    backend.prepare(migrate=True)
+    backend.close()
+
+print("ready", flush=True)
+for line in sys.stdin:
+    last, url = line.split()
+    child = os.fork()
+    if child == 0:
+        start(int(last), url)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+SHAPE = """
+SELECT coalesce(string_agg(line, E'\\n' ORDER BY line), '') FROM (
+    SELECT concat(table_name, '.', column_name, ' ', data_type) AS line FROM information_schema.columns
+    WHERE table_schema = '{0}'
+    UNION ALL SELECT replace(indexdef, '{0}', '') FROM pg_indexes WHERE schemaname = '{0}'
+    UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = to_regnamespace('{0}')
+) lines
+"""
+
+
+def shape(url: str, schema: str) -> tuple[int, str]:
+    """The newest migration on record, and all columns, indexes and functions."""
+    [(there,)] = execute(url, f"SELECT to_regclass('{schema}.schema_migrations') IS NOT NULL")
+    version = execute(url, f"SELECT max(version) FROM {schema}.schema_migrations")[0][0] if there else 0
+    return version, execute(url, SHAPE.format(schema))[0][0]
+
+
+@pytest.mark.slow
+def test_killed_before_each_statement_of_each_migration(postgres_server: ExternalServer) -> None:
+    """The old schema or the new one, never something between; and the next start finishes."""
+    url = postgres_server.create_database()
+    shapes: dict[int, set[str]] = {}
+    ends: set[tuple[int, str]] = set()
+    kills = 0
+    with starters(program=MORTAL, count=1) as [process]:
+        while _start_and_die(process, kills, f"{url}?schema=s{kills}") == -9:
+            version, found = shape(url, f"s{kills}")
+            shapes.setdefault(version, set()).add(found)
+            assert _start_and_die(process, -1, f"{url}?schema=s{kills}") == 0
+            ends.add(shape(url, f"s{kills}"))
+            kills += 1
+    postgres_server.drop_database(url)
+    print(f"killed before each of {kills} statements: {len(shapes)} schemas seen, one for each version")
+    assert kills > len(DDL)
+    assert sorted(shapes) == list(range(len(VERSIONS)))
+    assert [len(each) for each in shapes.values()] == [1] * len(VERSIONS)
+    assert [version for version, _ in ends] == [len(VERSIONS)]
+
+
+def _start_and_die(process: subprocess.Popen[str], last: int, url: str) -> int:
+    assert process.stdin is not None
+    process.stdin.write(f"{last} {url}\n")
+    return int(_say(process))

@@ -17,7 +17,7 @@ from ciris_store_postgres.connect import ConnectOptions, Connector
 from ciris_store_postgres.errors import translate
 from ciris_store_postgres.pool import ConnectionPool
 from ciris_store_postgres.watchdog import NEVER, Watchdog
-from tests.support.pgserver import execute, shared_server
+from tests.support.pgserver import PostgresServer, execute, shared_server
 from tests.support.tcpproxy import TcpProxy
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
@@ -118,16 +118,11 @@ def test_operation_in_time_is_not_cut(pool: ConnectionPool, watchdog: Watchdog) 
         assert not connection.was_cut
 
 
-def test_cut_commit_that_waits_for_its_standby_is_unknown_not_cancelled(url: str) -> None:
-    server = shared_server()
-    if not hasattr(server, "wait_for_standby"):
-        pytest.skip("needs a server of our own")
-    execute(url, "CREATE TABLE sent (id int)")
-    execute(url, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    execute(url, "SELECT pg_reload_conf()")
-    watchdog = Watchdog(DEADLINE)
-    pool = ConnectionPool(Connector(ConnectOptions.from_url(resolve_url(url))).open, watchdog)
-    try:
+def test_cut_commit_that_waits_for_its_standby_is_unknown_not_cancelled() -> None:
+    with PostgresServer(fast=True, settings="synchronous_standby_names = 'nobody'\n") as server:
+        execute(server.url(), "CREATE TABLE sent (id int)")
+        watchdog = Watchdog(DEADLINE)
+        pool = ConnectionPool(Connector(ConnectOptions.from_url(resolve_url(server.url()))).open, watchdog)
         with pool.connection() as connection, connection.raw.cursor() as cursor:
             cursor.execute("BEGIN")
             cursor.execute("SET LOCAL synchronous_commit = on")
@@ -135,9 +130,6 @@ def test_cut_commit_that_waits_for_its_standby_is_unknown_not_cancelled(url: str
             with pytest.raises(psycopg2.Error) as caught, watchdog.guard(connection):
                 cursor.execute("COMMIT")
         assert isinstance(translate(caught.value, committing=True), OutcomeUnknown)
-    finally:
-        execute(url, "ALTER SYSTEM RESET synchronous_standby_names")
-        execute(url, "SELECT pg_reload_conf()")
         pool.close()
         watchdog.close()
 
