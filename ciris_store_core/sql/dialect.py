@@ -77,6 +77,16 @@ class Dialect:
             return text
         return text.replace("%", "%%").replace("?", self._placeholder)
 
+    def translate(self, statement: str) -> str:
+        """A raw statement in SQLite's style on the store's own tables, as this database's driver takes it.
+
+        Raises ``InvalidArgument`` for what cannot be translated safely, and on databases that it knows nothing of; see
+        the module ``translate``.
+        """
+        from .translate import STORE_TABLES, translate  # compiles large patterns, which few programs need
+
+        return translate(statement, self.name, tables=STORE_TABLES)  # type: ignore[arg-type]  # checked there
+
     def table(self, name: str) -> str:
         """The qualified name of a table of the store."""
         return self._names[name]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any, Literal
 
 import psycopg2
@@ -16,9 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ciris_store_core import open_store
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.sql.translate import Table, translate
-from tests.support.pgserver import shared_server
+from tests.support.pgserver import ExternalServer, shared_server
 
 TABLES = (
     Table("tasks", (("task_id",),)),
@@ -377,3 +379,14 @@ def test_a_statement_is_translated_once() -> None:
 def test_importing_it_loads_no_parser() -> None:
     code = "import sys, ciris_store_core.sql.translate; print('sqlglot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_the_adapter_belongs_to_the_open_store(postgres_server: ExternalServer, tmp_path: Path) -> None:
+    """Two stores of different kinds side by side: each translates for its own database."""
+    raw = "INSERT OR REPLACE INTO tasks (task_id, description) VALUES (?, '100% ?')"
+    url = postgres_server.create_database()
+    with open_store(f"sqlite:///{tmp_path}/a.db") as one, open_store(url) as two:
+        on_sqlite, on_postgres = (store._backend._dialect.translate(raw) for store in (one, two))  # type: ignore[attr-defined]
+    postgres_server.drop_database(url)
+    assert "VALUES (?, '100% ?') ON CONFLICT (task_id) DO UPDATE" in on_sqlite
+    assert "VALUES (%s, '100%% ?') ON CONFLICT (task_id) DO UPDATE" in on_postgres
