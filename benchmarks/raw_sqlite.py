@@ -28,8 +28,8 @@ SELECT {", ".join(rows.TASK_COLUMNS)} FROM tasks WHERE agent_occurrence_id = 'de
 ORDER BY priority DESC, created_at, task_id LIMIT 20
 """
 CLAIM = f"""
-UPDATE tasks SET agent_occurrence_id = ?1, status = 'active', claimed_by = ?1, claimed_at = ?2,
-    claimed_from = 'default', updated_at = ?2, fence = fence + 1
+UPDATE tasks SET agent_occurrence_id = ?, status = 'active', claimed_by = ?, claimed_at = ?,
+    claimed_from = 'default', updated_at = ?, fence = fence + 1
 WHERE task_id = (SELECT task_id FROM tasks WHERE agent_occurrence_id = 'default' AND status = 'pending'
                  ORDER BY priority DESC, created_at, task_id LIMIT 1)
 RETURNING {", ".join(rows.TASK_COLUMNS)}
@@ -111,7 +111,7 @@ class RawSqlite(Contender):
     def claim(self, number: int) -> Any:
         now = _now()
         with self._transaction():
-            row = self.db.execute(CLAIM, ("worker-1", now)).fetchone()
+            row = self.db.execute(CLAIM, ("worker-1", "worker-1", now, now)).fetchone()
             self.db.execute(MOVE_THOUGHTS, ("worker-1", now, row[0]))
         return _task(row)
 

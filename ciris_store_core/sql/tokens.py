@@ -101,7 +101,8 @@ def _question_mark(sql: str, position: int, last: Token | None, depth: int) -> T
     kind, pattern = ("op", r"\?[|&]?") if is_operator else ("param", r"\?\d{0,9}")
     match = re.compile(pattern, re.ASCII).match(sql, position)
     text = match[0] if match else "?"
-    return Token(kind, text, depth, text)
+    # Without its number, which says no more than its place: sqlite3 takes a numbered one for a named one.
+    return Token(kind, text, depth, "?" if kind == "param" else text)
 
 
 def ends_operand(token: Token) -> bool:
