@@ -24,13 +24,15 @@ UPDATE_TASK = """
 UPDATE tasks SET status = ?, priority = ?, updated_at = ? WHERE task_id = ? AND agent_occurrence_id = 'default'
 """
 PENDING = f"""
-SELECT {", ".join(rows.TASK_COLUMNS)} FROM tasks WHERE agent_occurrence_id = 'default' AND status = 'pending'
+SELECT {", ".join(rows.TASK_COLUMNS)} FROM tasks WHERE agent_occurrence_id = 'default' AND status IN ('pending', 'active')
+    AND status = 'pending'
 ORDER BY priority DESC, created_at, task_id LIMIT 20
 """
 CLAIM = f"""
 UPDATE tasks SET agent_occurrence_id = ?, status = 'active', claimed_by = ?, claimed_at = ?,
     claimed_from = 'default', updated_at = ?, fence = fence + 1
-WHERE task_id = (SELECT task_id FROM tasks WHERE agent_occurrence_id = 'default' AND status = 'pending'
+WHERE task_id = (SELECT task_id FROM tasks WHERE agent_occurrence_id = 'default'
+                 AND status IN ('pending', 'active') AND status = 'pending'
                  ORDER BY priority DESC, created_at, task_id LIMIT 1)
 RETURNING {", ".join(rows.TASK_COLUMNS)}
 """

@@ -34,8 +34,8 @@ ON CONFLICT (task_id) DO NOTHING
 # A task that has only just begun: naming columns that are NULL costs a server more than anything else in the statement.
 ADD_FRESH = """
 INSERT INTO {tasks} (task_id, channel_id, description, agent_occurrence_id, status, priority, created_at, updated_at,
-    created_by, updated_info_available, fence)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    created_by, context, updated_info_available, fence, metadata, correlation_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (task_id) DO NOTHING
 """
 
@@ -225,7 +225,13 @@ class SqlTaskStore(TaskStore):
         """Store new tasks; an existing id is a Conflict."""
         rows = [self._values(task) for task in tasks]
         if all(_is_fresh(row) for row in rows):
-            add_new(self.session, ADD_FRESH, EXISTING, "task", [(*row[:9], row[15], row[20]) for row in rows])
+            add_new(
+                self.session,
+                ADD_FRESH,
+                EXISTING,
+                "task",
+                [(*row[:9], row[10], row[15], row[20], *row[22:]) for row in rows],
+            )
         else:
             add_new(self.session, ADD, EXISTING, "task", rows)
 
@@ -391,10 +397,10 @@ class SqlTaskStore(TaskStore):
 
 def _is_fresh(row: Row) -> bool:
     """Whether all that ``ADD_FRESH`` leaves out is NULL."""
-    return row[9:15] == _NO_REST[:6] and row[16:20] == _NO_REST[:4] and row[21:] == _NO_REST[:3]
+    return row[9] is None and row[11:15] == _NONE_OF_FOUR and row[16:20] == _NONE_OF_FOUR and row[21] is None
 
 
-_NO_REST = (None,) * 6
+_NONE_OF_FOUR = (None,) * 4
 
 
 def _correlation_id(context: TaskContext | None) -> str | None:
