@@ -96,6 +96,8 @@ class TestWriteCorrelations:
             found = session.correlations.get([*(each.correlation_id for each in records), "?"])
             assert sorted(each.correlation_id for each in found) == [each.correlation_id for each in records]
             assert session.correlations.count(CorrelationFilter()) == 2000
+            many = [*(f"none {i}" for i in range(100_000)), records[7].correlation_id]
+            assert [each.correlation_id for each in session.correlations.get(many)] == many[-1:]
             assert session.correlations.delete([each.correlation_id for each in records]) == 2000
 
     @clause("correlations.add_metrics.like")
