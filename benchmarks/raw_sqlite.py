@@ -24,8 +24,8 @@ UPDATE_TASK = """
 UPDATE tasks SET status = ?, priority = ?, updated_at = ? WHERE task_id = ? AND agent_occurrence_id = 'default'
 """
 PENDING = f"""
-SELECT {", ".join(rows.TASK_COLUMNS)} FROM tasks WHERE agent_occurrence_id = 'default' AND status IN ('pending', 'active')
-    AND status = 'pending'
+SELECT {", ".join(rows.TASK_COLUMNS)} FROM tasks
+WHERE agent_occurrence_id = 'default' AND status IN ('pending', 'active') AND status = 'pending'
 ORDER BY priority DESC, created_at, task_id LIMIT 20
 """
 CLAIM = f"""
