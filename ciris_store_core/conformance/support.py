@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -49,11 +49,6 @@ def exact(value: Any) -> Any:
     if isinstance(value, datetime):
         return (value.tzname(), value.isoformat())
     return (type(value).__name__, repr(value))
-
-
-def exact_by(key: str, records: Iterable[Record]) -> dict[str, Any]:
-    """Records in their exact form, by one of their fields."""
-    return {getattr(record, key): exact(record) for record in records}
 
 
 def pages(fetch: Callable[[Q], Slice[T]], query: Q) -> list[list[T]]:

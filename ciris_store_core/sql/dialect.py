@@ -87,10 +87,6 @@ class Dialect:
 
         return translate(statement, self.name, tables=STORE_TABLES)  # type: ignore[arg-type]  # checked there
 
-    def table(self, name: str) -> str:
-        """The qualified name of a table of the store."""
-        return self._names[name]
-
     def attribute_params(self, key: str, value: object) -> tuple[object, ...]:
         """What ``has_attribute`` binds for one attribute and the scalar that it must equal."""
         raise NotImplementedError

@@ -49,17 +49,8 @@ class Watchdog:
                 )
                 self._thread.start()
 
-    def arm(self, connection: PooledConnection, timeout: float | None = None) -> None:
-        """An operation begins, which may take ``timeout`` seconds."""
-        connection.deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
-
-    @staticmethod
-    def disarm(connection: PooledConnection) -> None:
-        """The operation is over."""
-        connection.deadline = NEVER
-
     def guard(self, connection: PooledConnection, timeout: float | None = None) -> _Guard:
-        """``arm`` and ``disarm`` around a ``with`` block."""
+        """Around a ``with`` block that may take ``timeout`` seconds, by default the watchdog's own."""
         return _Guard(connection, self.timeout if timeout is None else timeout)
 
     def close(self) -> None:

@@ -119,7 +119,7 @@ class SqliteSession(SqlSession):
             self._reset()
 
     def translate(self, error: Exception, *, committing: bool) -> StoreError:
-        """By SQLite's error codes. A commit that fails has not happened: the process itself does it."""
+        """By SQLite's error codes. A commit that fails has not happened, unless the disk failed in it."""
         assert isinstance(error, sqlite3.Error)
         return translate(error, self.path, committing=committing)
 
