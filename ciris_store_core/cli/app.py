@@ -15,6 +15,7 @@ from .conformance import BackendsCommand, conformance, matrix
 from .demo import demo
 from .exits import MEANINGS, Exit
 from .new_backend import new_backend
+from .options import Json, Url
 from .output import console, facts, say_json
 
 app = typer.Typer(
@@ -31,13 +32,6 @@ app.command()(demo)
 app.command()(new_backend)
 app.command(cls=BackendsCommand)(conformance)
 app.command()(matrix)
-
-URL_HELP = (
-    "Database to open; by default that of CIRIS_DB_URL, else sqlite:///data/ciris.db. "
-    "Other users of this host can see arguments: a URL with a password belongs in CIRIS_DB_URL."
-)
-Url = Annotated[str | None, typer.Argument(help=URL_HELP, show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _show_version(wanted: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import importlib
 import inspect
 import textwrap
@@ -81,7 +82,8 @@ def _defaults(store: type) -> str:
 
 
 def _stub(aggregate: str, method: ast.FunctionDef) -> str:
-    header = ast.FunctionDef(method.name, method.args, [ast.Pass()], [], method.returns, lineno=0)
+    header = copy.copy(method)
+    header.body, header.decorator_list = [ast.Pass()], []
     signature = ast.unparse(header).removesuffix("pass").rstrip()
     lines = textwrap.indent(_folded(signature), " " * 4)
     return f'\n{lines}\n{_quoted(ast.get_docstring(method))}\n        raise todo("{aggregate}.{method.name}")\n'
