@@ -66,14 +66,15 @@ def all_pages(next_page: Callable[[str | None], Page[T]], on_unreadable: OnUnrea
     while True:
         page = next_page(cursor)
         for row in page.unreadable:
-            (on_unreadable or _raise_unreadable)(row)
+            (on_unreadable or raise_unreadable)(row)
         yield from page.items
         cursor = page.next_cursor
         if cursor is None:
             return
 
 
-def _raise_unreadable(row: Unreadable) -> None:
+def raise_unreadable(row: Unreadable) -> None:
+    """``Corrupt``, for a row that its listing could not read."""
     raise Corrupt(
         f"the stored row {row.key!r} cannot be read ({row.error}): repair it, or pass on_unreadable= to go on"
     )

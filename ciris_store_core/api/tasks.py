@@ -66,6 +66,8 @@ class TaskFilters(TypedDict, total=False):
     created_from: datetime | None
     updated_to: datetime | None
     """Both bounds inclusive, and aware."""
+    needs_seed_thought: bool
+    """Only tasks that no thought belongs to."""
 
 
 class Tasks(Part):
@@ -227,8 +229,7 @@ class Tasks(Part):
 
     def needing_seed_thought(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
         """Active tasks that no thought belongs to yet, oldest first."""
-        query = {**self._query(status=TaskStatus.ACTIVE, occurrence_id=occurrence_id), "needs_seed_thought": True}
-        return self._page(query, "created", limit, None)
+        return self.list(status=TaskStatus.ACTIVE, needs_seed_thought=True, occurrence_id=occurrence_id, limit=limit)
 
     # --- ownership ------------------------------------------------------------------------------
 
@@ -286,6 +287,7 @@ class Tasks(Part):
         shared_type: str | None = None,
         created_from: datetime | None = None,
         updated_to: datetime | None = None,
+        needs_seed_thought: bool = False,
     ) -> dict[str, Any]:
         check = self._env.check
         return {
@@ -297,6 +299,7 @@ class Tasks(Part):
             "shared_type": check.optional(shared_type, "shared_type"),
             "created_from": moment(created_from, "created_from"),
             "updated_to": moment(updated_to, "updated_to"),
+            "needs_seed_thought": bool(needs_seed_thought),
         }
 
     def _page(self, query: dict[str, Any], order: TaskOrder, limit: int, cursor: str | None) -> Page[Task]:

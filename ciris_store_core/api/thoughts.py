@@ -53,6 +53,8 @@ class ThoughtFilters(TypedDict, total=False):
     created_from: datetime | None
     updated_to: datetime | None
     """Both bounds inclusive, and aware."""
+    of_active_tasks: bool
+    """Only thoughts whose task is active and has the same owner."""
 
 
 class Thoughts(Part):
@@ -177,8 +179,7 @@ class Thoughts(Part):
 
     def pending_of_active_tasks(self, limit: int = 100, *, occurrence_id: Owner = None) -> Page[Thought]:
         """Pending thoughts whose task is active and has the same owner, oldest first; one query."""
-        query = {**self._query(status=ThoughtStatus.PENDING, occurrence_id=occurrence_id), "of_active_tasks": True}
-        return self._page(query, "created", limit, None)
+        return self.list(status=ThoughtStatus.PENDING, of_active_tasks=True, occurrence_id=occurrence_id, limit=limit)
 
     def retry(self, thought_id: str, max_retries: int = 3, *, occurrence_id: Owner = None) -> bool:
         """Move a failed thought back to pending and add 1 to ``retry_count``.
@@ -240,6 +241,7 @@ class Thoughts(Part):
         parent_thought_id: str | None = None,
         created_from: datetime | None = None,
         updated_to: datetime | None = None,
+        of_active_tasks: bool = False,
     ) -> dict[str, Any]:
         check = self._env.check
         return {
@@ -250,6 +252,7 @@ class Thoughts(Part):
             "parent_thought_id": check.optional(parent_thought_id, "parent_thought_id"),
             "created_from": moment(created_from, "created_from"),
             "updated_to": moment(updated_to, "updated_to"),
+            "of_active_tasks": bool(of_active_tasks),
         }
 
     def _page(self, query: dict[str, Any], order: ThoughtOrder, limit: int, cursor: str | None) -> Page[Thought]:
