@@ -1,0 +1,109 @@
+"""The stores that the functions use: one for each URL, opened when it is first needed and shared by the process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+
+from ciris_store_core.api import Store, open_store
+from ciris_store_core.url import StoreURL, resolve_url
+
+DbPath = str | os.PathLike[str] | None
+"""A database URL or the path of an SQLite file; None: the store of ``use_store``, else the default URL."""
+
+_Key = tuple[StoreURL, str]
+
+
+class _Place:
+    """Where the store of one URL is, or will be."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.store: Store | None = None
+
+
+class _Places:
+    """All stores that this process opened by URL, and the one that was chosen instead of the default."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._places: dict[_Key, _Place] = {}
+        self.chosen: list[Store] = []
+
+    def get(self, target: StoreURL, url: DbPath) -> Store:
+        key = (target, _folder(target))
+        with self._lock:
+            place = self._places.setdefault(key, _Place())
+        # Opening may wait for a database that is far away: only callers of the same one wait with it.
+        with place.lock:
+            if place.store is None:
+                place.store = open_store(url)
+            return place.store
+
+    def close(self) -> None:
+        with self._lock:
+            places, self._places = self._places, {}
+        for place in places.values():
+            with place.lock:
+                if place.store is not None:
+                    place.store.close()
+
+
+_places = _Places()
+
+
+def get_store(db_path: DbPath = None) -> Store:
+    """The store that functions called with this ``db_path`` use; opened, and brought up to date, at the first call.
+
+    It is shared: do not close it. ``close_stores`` closes all of them, as does the end of the process.
+
+    Args:
+        db_path: A database URL, or the path of an SQLite file. By default the store of ``use_store``, else what
+            ``CIRIS_DB_URL`` names at this moment, else ``sqlite:///data/ciris.db``.
+
+    Raises:
+        InvalidURL, PluginError, MigrationRequired, Unavailable: As ``open_store``; the next call tries again.
+    """
+    if db_path is None and _places.chosen:
+        return _places.chosen[-1]
+    return _places.get(resolve_url(db_path), db_path)
+
+
+@contextmanager
+def use_store(store: Store) -> Iterator[Store]:
+    """Have all functions that are called without ``db_path`` use this store, in every thread, until the block ends.
+
+    For a store that was opened with options, or that a test brings. It stays the caller's to close.
+    """
+    places = _places
+    places.chosen.append(store)
+    try:
+        yield store
+    finally:
+        places.chosen.remove(store)
+
+
+def close_stores() -> None:
+    """Close every store that functions opened; the next call of one opens it again."""
+    _places.close()
+
+
+def _folder(target: StoreURL) -> str:
+    # A relative path means another file once the process has changed its directory.
+    relative = target.scheme == "sqlite" and not target.database.startswith((":memory:", "/"))
+    return str(Path.cwd()) if relative else ""
+
+
+def _forget() -> None:
+    """In a forked child: connections belong to the parent, and locks may have been held when it forked."""
+    global _places
+    _places = _Places()
+
+
+atexit.register(close_stores)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,35 @@
+"""Cleaning up what nobody needs any more (contract section 7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ciris_store_core.services import DatabaseMaintenanceService, MaintenancePolicy, MaintenanceReport
+
+from .calls import twin
+from .default_store import DbPath, get_store
+
+__all__ = [
+    "DatabaseMaintenanceService",
+    "MaintenancePolicy",
+    "MaintenanceReport",
+    "async_perform_maintenance",
+    "maintenance_service",
+    "perform_maintenance",
+]
+
+
+def maintenance_service(db_path: DbPath = None, **options: Any) -> DatabaseMaintenanceService:
+    """The maintenance service of the store that functions with this ``db_path`` use; ``start`` it or ``run`` it.
+
+    ``options`` are those of ``DatabaseMaintenanceService``. Stop it before ``close_stores``.
+    """
+    return DatabaseMaintenanceService(get_store(db_path), **options)
+
+
+def perform_maintenance(db_path: DbPath = None, *, dry_run: bool = False, **options: Any) -> MaintenanceReport:
+    """Do one pass of maintenance now and say what it did, or with ``dry_run`` what it would do."""
+    return maintenance_service(db_path, **options).run(dry_run=dry_run)
+
+
+async_perform_maintenance = twin(perform_maintenance)

@@ -1,0 +1,281 @@
+"""Functions on correlations and time series (contract section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any
+
+from ciris_store_core.api import Store, Transaction
+from ciris_store_core.api.correlations import Correlations
+from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.models.correlations import Correlation
+from ciris_store_core.models.enums import CorrelationStatus, CorrelationType
+
+from ..calls import TimeService, clocked, completed, instant, some, twin
+from ..default_store import DbPath, get_store
+from ..forms import ChannelInfo, to_response
+
+MESSAGES = ("speak", "observe")
+"""The actions that make up a conversation."""
+
+_ADMIN_ROLES = ("ADMIN", "AUTHORITY", "SYSTEM_ADMIN")
+_ADMIN_TAGS = (
+    *((key, role) for key in ("user_role", "auth.role") for role in _ADMIN_ROLES),
+    *(("is_admin", yes) for yes in ("1", "true", "True")),
+)
+
+
+def _correlations(db_path: DbPath, time_service: TimeService = None) -> Correlations:
+    return clocked(get_store(db_path).correlations, time_service)
+
+
+# --- one correlation --------------------------------------------------------------------------
+
+
+def add_correlation(corr: Correlation, time_service: TimeService = None, db_path: DbPath = None) -> str:
+    """Store a new correlation and return its id; ``Conflict`` if the id exists."""
+    return _correlations(db_path, time_service).add(corr).correlation_id
+
+
+async def add_correlation_with_telemetry(
+    corr: Correlation,
+    time_service: TimeService = None,
+    telemetry_service: Any = None,
+    db_path: DbPath = None,
+) -> str:
+    """Store a new correlation, hand it to ``telemetry_service.store_correlation`` if there is one; returns its id.
+
+    That method may be a coroutine function, and may be called ``_store_correlation``. Its errors are raised; the
+    correlation is stored by then.
+    """
+    key = await async_add_correlation(corr, time_service, db_path)
+    for name in ("store_correlation", "_store_correlation"):
+        if hasattr(telemetry_service, name):
+            await completed(getattr(telemetry_service, name)(corr))
+            break
+    return key
+
+
+def get_correlation(correlation_id: str, db_path: DbPath = None) -> Correlation | None:
+    """The correlation with that id, or None."""
+    return _correlations(db_path).get(correlation_id)
+
+
+def update_correlation(
+    update_request_or_id: Any,
+    correlation_or_time_service: Any = None,
+    time_service: TimeService = None,
+    db_path: DbPath = None,
+) -> bool:
+    """Change a correlation, in one of two ways; False if there is none of that id.
+
+    ``update_correlation(request, time_service)``: what a ``CorrelationUpdateRequest``, or anything with its fields,
+    gives. ``update_correlation(correlation_id, correlation, time_service)``: the response of ``correlation``, with the
+    status that follows from it; without a response, its status.
+    """
+    if isinstance(update_request_or_id, str):
+        key, changes = update_request_or_id, _answer(correlation_or_time_service)
+    elif hasattr(update_request_or_id, "correlation_id"):
+        key, changes = update_request_or_id.correlation_id, _requested(update_request_or_id)
+        time_service = time_service if time_service is not None else correlation_or_time_service
+    else:
+        raise InvalidArgument("update_correlation takes a CorrelationUpdateRequest, or an id and a correlation")
+
+    def fn(tx: Transaction) -> bool:
+        return _update(clocked(tx.correlations, time_service), key, dict(changes))
+
+    return get_store(db_path).run(fn)
+
+
+def _answer(correlation: Any) -> dict[str, Any]:
+    if not isinstance(correlation, Correlation):
+        raise InvalidArgument("update_correlation with an id needs the correlation as its second argument")
+    response = correlation.response_data
+    if response is None:
+        return {"status": correlation.status}
+    status = CorrelationStatus.COMPLETED if response.success else CorrelationStatus.FAILED
+    return {"response_data": response, "status": status}
+
+
+def _requested(request: Any) -> dict[str, Any]:
+    names = ("status", "metric_value", "tags", "response_data")
+    changes = {name: getattr(request, name, None) for name in names}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if "response_data" in changes:
+        failed = "status" in changes and CorrelationStatus.parse(changes["status"]) == CorrelationStatus.FAILED
+        changes["response_data"] = to_response(changes["response_data"], success=not failed)
+    return changes
+
+
+def _update(correlations: Correlations, key: str, changes: dict[str, Any]) -> bool:
+    value = changes.pop("metric_value", None)
+    if value is not None:
+        stored = correlations.get(key)
+        if stored is None:
+            return False
+        if stored.metric_data is None:
+            raise InvalidArgument(f"correlation {key!r} records no metric: leave metric_value out")
+        changes["metric_data"] = {**stored.metric_data.model_dump(), "metric_value": value}
+    return correlations.update(key, **changes)
+
+
+# --- lists ------------------------------------------------------------------------------------
+
+
+def get_correlations_by_task_and_action(
+    task_id: str, action_type: str, status: CorrelationStatus | str | None = None, db_path: DbPath = None
+) -> list[Correlation]:
+    """All correlations of a task and action, and of that status if one is given, newest first."""
+    filters: dict[str, Any] = {"task_id": task_id, "action_type": action_type, "status": status}
+    return some(_correlations(db_path), None, descending=True, **filters)
+
+
+def get_correlations_by_type_and_time(
+    correlation_type: CorrelationType | str,
+    start_time: datetime | str | None = None,
+    end_time: datetime | str | None = None,
+    metric_names: list[str] | None = None,
+    log_levels: list[str] | None = None,
+    limit: int | None = 1000,
+    db_path: DbPath = None,
+) -> list[Correlation]:
+    """Correlations of one type in a span of time, both bounds inclusive, newest first; at most ``limit``, or all."""
+    return some(
+        _correlations(db_path),
+        limit,
+        descending=True,
+        type=correlation_type,
+        time_from=None if start_time is None else instant(start_time, "start_time"),
+        time_to=None if end_time is None else instant(end_time, "end_time"),
+        metric_name=metric_names or None,
+        log_level=log_levels or None,
+    )
+
+
+def get_correlations_by_channel(
+    channel_id: str,
+    limit: int = 50,
+    before: datetime | None = None,
+    db_path: DbPath = None,
+    *,
+    action_types: Sequence[str] | None = MESSAGES,
+) -> list[Correlation]:
+    """The newest ``limit`` messages of a channel, earlier than ``before``, returned oldest first.
+
+    Messages are the actions ``speak`` and ``observe``; ``action_types`` names others, or, with None, means all.
+    """
+    correlations = _correlations(db_path)
+    filters: dict[str, Any] = {"channel_id": channel_id, "time_to": before, "time_to_exclusive": True}
+    actions: Iterable[str | None] = [None] if action_types is None else action_types
+    newest = chain.from_iterable(
+        some(correlations, limit, descending=True, action_type=action, **filters) for action in actions
+    )
+    return sorted(newest, key=lambda corr: (corr.timestamp, corr.correlation_id))[-limit:] if limit else []
+
+
+def get_metrics_timeseries(query: Any, db_path: DbPath = None) -> list[Correlation]:
+    """The points of a metric that a ``MetricsQuery`` (or anything with its fields) means, oldest first."""
+    return some(
+        _correlations(db_path),
+        getattr(query, "limit", 1000),
+        type=CorrelationType.METRIC_DATAPOINT,
+        metric_name=query.metric_name,
+        time_from=query.start_time,
+        time_to=query.end_time,
+        tags=query.tags or {},
+    )
+
+
+def get_recent_correlations(limit: int = 100, db_path: DbPath = None) -> list[Correlation]:
+    """The newest correlations, newest first."""
+    return some(_correlations(db_path), limit, descending=True)
+
+
+# --- channels ---------------------------------------------------------------------------------
+
+
+def get_active_channels_by_adapter(
+    adapter_type: str, since_days: float = 30, time_service: TimeService = None, db_path: DbPath = None
+) -> list[ChannelInfo]:
+    """The channels of an adapter in which something was said lately, active last first.
+
+    Their ids begin with ``{adapter_type}_``. Every message of that time is read, page by page.
+    """
+    store = get_store(db_path)
+    since = clocked(store.correlations, time_service)._env.clock.now() - timedelta(days=since_days)
+    channels: dict[str, ChannelInfo] = {}
+    for message in chain.from_iterable(_messages(store, action, since) for action in MESSAGES):
+        request = message.request_data
+        if request is None or not (request.channel_id or "").startswith(f"{adapter_type}_"):
+            continue
+        _count(channels, str(request.channel_id), adapter_type, message.timestamp)
+    return sorted(channels.values(), key=lambda channel: channel.last_activity, reverse=True)
+
+
+def _messages(store: Store, action: str, since: datetime) -> Iterable[Correlation]:
+    return store.correlations.scan(action_type=action, time_from=since)
+
+
+def _count(channels: dict[str, ChannelInfo], key: str, adapter: str, at: datetime) -> None:
+    known = channels.get(key) or ChannelInfo(channel_id=key, channel_type=adapter, last_activity=at)
+    known.message_count += 1
+    known.last_activity = max(known.last_activity, at)
+    channels[key] = known
+
+
+def get_channel_last_activity(
+    channel_id: str, time_service: TimeService = None, db_path: DbPath = None
+) -> datetime | None:
+    """When something was said in a channel for the last time, or None; ``time_service`` is not needed."""
+    last = get_correlations_by_channel(channel_id, 1, db_path=db_path)
+    return last[0].timestamp if last else None
+
+
+def is_admin_channel(channel_id: str, db_path: DbPath = None) -> bool:
+    """Whether an administrator used this channel of the API: a correlation of it has a tag that says so."""
+    if not channel_id.startswith("api_"):
+        return False
+    correlations = _correlations(db_path)
+    return any(some(correlations, 1, channel_id=channel_id, tags={key: value}) for key, value in _ADMIN_TAGS)
+
+
+async_add_correlation = twin(add_correlation)
+async_get_correlation = twin(get_correlation)
+async_update_correlation = twin(update_correlation)
+async_get_correlations_by_task_and_action = twin(get_correlations_by_task_and_action)
+async_get_correlations_by_type_and_time = twin(get_correlations_by_type_and_time)
+async_get_correlations_by_channel = twin(get_correlations_by_channel)
+async_get_metrics_timeseries = twin(get_metrics_timeseries)
+async_get_recent_correlations = twin(get_recent_correlations)
+async_get_active_channels_by_adapter = twin(get_active_channels_by_adapter)
+async_get_channel_last_activity = twin(get_channel_last_activity)
+async_is_admin_channel = twin(is_admin_channel)
+
+__all__ = [
+    "MESSAGES",
+    "add_correlation",
+    "add_correlation_with_telemetry",
+    "async_add_correlation",
+    "async_get_active_channels_by_adapter",
+    "async_get_channel_last_activity",
+    "async_get_correlation",
+    "async_get_correlations_by_channel",
+    "async_get_correlations_by_task_and_action",
+    "async_get_correlations_by_type_and_time",
+    "async_get_metrics_timeseries",
+    "async_get_recent_correlations",
+    "async_is_admin_channel",
+    "async_update_correlation",
+    "get_active_channels_by_adapter",
+    "get_channel_last_activity",
+    "get_correlation",
+    "get_correlations_by_channel",
+    "get_correlations_by_task_and_action",
+    "get_correlations_by_type_and_time",
+    "get_metrics_timeseries",
+    "get_recent_correlations",
+    "is_admin_channel",
+    "update_correlation",
+]

@@ -1,0 +1,49 @@
+"""Which message reports which deferral: kept as graph nodes of type ``deferral_report`` in local scope."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ciris_store_core.models.base import to_json_object
+from ciris_store_core.models.enums import GraphScope
+from ciris_store_core.models.graph import GraphNode
+
+from ..calls import twin
+from ..default_store import DbPath, get_store
+from ..forms import DeferralPackage, DeferralReportContext
+
+
+def save_deferral_report_mapping(
+    message_id: str, task_id: str, thought_id: str, package: Any = None, db_path: DbPath = None
+) -> None:
+    """Remember what a message is about; replaces what was known of that message.
+
+    ``package`` is a ``DeferralPackage``, or a dict or other pydantic model with its fields.
+    """
+    given = None if package is None else DeferralPackage(**to_json_object(package))
+    about = DeferralReportContext(task_id=task_id, thought_id=thought_id, package=given)
+    node = GraphNode(
+        id=_id(message_id), type="deferral_report", scope=GraphScope.LOCAL, attributes=about.model_dump(mode="json")
+    )
+    get_store(db_path).graph.put(node, merge=False)
+
+
+def get_deferral_report_context(message_id: str, db_path: DbPath = None) -> DeferralReportContext | None:
+    """What a message is about, or None if nothing is known of it."""
+    node = get_store(db_path).graph.get(_id(message_id), GraphScope.LOCAL)
+    return None if node is None else DeferralReportContext(**node.attributes)
+
+
+def _id(message_id: str) -> str:
+    return f"deferral_report:{message_id}"
+
+
+async_save_deferral_report_mapping = twin(save_deferral_report_mapping)
+async_get_deferral_report_context = twin(get_deferral_report_context)
+
+__all__ = [
+    "async_get_deferral_report_context",
+    "async_save_deferral_report_mapping",
+    "get_deferral_report_context",
+    "save_deferral_report_mapping",
+]

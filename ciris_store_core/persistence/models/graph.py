@@ -1,0 +1,137 @@
+"""Functions on the graph memory (contract section 3)."""
+
+from __future__ import annotations
+
+from ciris_store_core.api import Transaction
+from ciris_store_core.api.graph import Graph
+from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.models.enums import GraphScope, NodeType
+from ciris_store_core.models.graph import GraphEdge, GraphNode
+
+from ..calls import TimeService, clocked, some, twin
+from ..default_store import DbPath, get_store
+
+AnyScope = GraphScope | str
+
+
+def _graph(db_path: DbPath, time_service: TimeService = None) -> Graph:
+    return clocked(get_store(db_path).graph, time_service)
+
+
+# --- nodes ------------------------------------------------------------------------------------
+
+
+def add_graph_node(node: GraphNode, time_service: TimeService = None, db_path: DbPath = None) -> str:
+    """Write a node and return its id. The attributes of an existing one are merged, atomically: given keys win.
+
+    ``Conflict`` if the stored node has another type.
+    """
+    return _graph(db_path, time_service).put(node).id
+
+
+def get_graph_node(node_id: str, scope: AnyScope, db_path: DbPath = None) -> GraphNode | None:
+    """The node of that id and scope, or None if there is none or it expired."""
+    return _graph(db_path).get(node_id, scope)
+
+
+def delete_graph_node(node_id: str, scope: AnyScope, db_path: DbPath = None) -> int:
+    """Delete a node and every edge that touches it; returns how many nodes went (0 or 1)."""
+    return _graph(db_path).delete(node_id, scope)
+
+
+def get_all_graph_nodes(
+    scope: AnyScope | None = None,
+    node_type: NodeType | str | None = None,
+    limit: int | None = None,
+    offset: int | None = None,
+    db_path: DbPath = None,
+) -> list[GraphNode]:
+    """Nodes, updated last first: at most ``limit`` of them (None: all) after the first ``offset``.
+
+    What is passed over is read as well: for pages prefer ``store.graph.list``, whose cursors cost nothing.
+    """
+    return some(_graph(db_path), limit, offset or 0, scope=scope, type=node_type)
+
+
+def get_nodes_by_type(
+    node_type: NodeType | str,
+    scope: AnyScope | None = None,
+    limit: int | None = None,
+    offset: int | None = None,
+    db_path: DbPath = None,
+) -> list[GraphNode]:
+    """Nodes of one type; see ``get_all_graph_nodes``."""
+    return get_all_graph_nodes(scope, node_type, limit, offset, db_path)
+
+
+# --- edges ------------------------------------------------------------------------------------
+# The id of an edge is made of its parts, so that ``delete_graph_edge`` can take it apart again.
+
+_ARROW = "->"
+
+
+def add_graph_edge(edge: GraphEdge, db_path: DbPath = None) -> str:
+    """Write an edge and return its id, ``source->target->relationship``; ``NotFound`` if an end does not exist.
+
+    An existing edge gets the weight and the attributes given. An ``->`` within a part is written ``%2D>`` in the id,
+    and a ``%`` before two such digits ``%25``.
+    """
+    _graph(db_path).put_edge(edge)
+    return _ARROW.join(map(_quoted, (edge.source, edge.target, edge.relationship)))
+
+
+def delete_graph_edge(edge_id: str, db_path: DbPath = None) -> int:
+    """Delete the edge of that id, in every scope that has it; returns how many went."""
+    parts = edge_id.split(_ARROW)
+    if len(parts) != 3:
+        raise InvalidArgument("an edge's id is source->target->relationship, as add_graph_edge returned it")
+    source, target, relationship = map(_unquoted, parts)
+
+    def fn(tx: Transaction) -> int:
+        # Looked for first: deleting in a protected scope needs an approval even where nothing is there.
+        scopes = [scope for scope in GraphScope if tx.graph.get_edge(source, target, relationship, scope)]
+        return sum(tx.graph.delete_edge(source, target, relationship, scope) for scope in scopes)
+
+    return get_store(db_path).run(fn)
+
+
+def _quoted(part: str) -> str:
+    return part.replace("%25", "%2525").replace("%2D>", "%252D>").replace(_ARROW, "%2D>")
+
+
+def _unquoted(part: str) -> str:
+    return part.replace("%2D>", _ARROW).replace("%252D>", "%2D>").replace("%2525", "%25")
+
+
+def get_edges_for_node(node_id: str, scope: AnyScope, db_path: DbPath = None) -> list[GraphEdge]:
+    """All edges that begin or end at the node, by source, target and relationship."""
+    return _graph(db_path).neighbours(node_id, scope)
+
+
+async_add_graph_node = twin(add_graph_node)
+async_get_graph_node = twin(get_graph_node)
+async_delete_graph_node = twin(delete_graph_node)
+async_get_all_graph_nodes = twin(get_all_graph_nodes)
+async_get_nodes_by_type = twin(get_nodes_by_type)
+async_add_graph_edge = twin(add_graph_edge)
+async_delete_graph_edge = twin(delete_graph_edge)
+async_get_edges_for_node = twin(get_edges_for_node)
+
+__all__ = [
+    "add_graph_edge",
+    "add_graph_node",
+    "async_add_graph_edge",
+    "async_add_graph_node",
+    "async_delete_graph_edge",
+    "async_delete_graph_node",
+    "async_get_all_graph_nodes",
+    "async_get_edges_for_node",
+    "async_get_graph_node",
+    "async_get_nodes_by_type",
+    "delete_graph_edge",
+    "delete_graph_node",
+    "get_all_graph_nodes",
+    "get_edges_for_node",
+    "get_graph_node",
+    "get_nodes_by_type",
+]

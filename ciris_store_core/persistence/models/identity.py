@@ -1,0 +1,17 @@
+"""The engine's functions on an agent's identity, which refuse every call: see ``left_out``."""
+
+from ..left_out import (
+    get_identity_for_context,
+    retrieve_agent_identity,
+    store_agent_identity,
+    store_creation_ceremony,
+    update_agent_identity,
+)
+
+__all__ = [
+    "get_identity_for_context",
+    "retrieve_agent_identity",
+    "store_agent_identity",
+    "store_creation_ceremony",
+    "update_agent_identity",
+]

@@ -1,0 +1,243 @@
+"""Functions on thoughts (contract section 5)."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime, timedelta
+from itertools import takewhile
+from typing import Any, overload
+
+from ciris_store_core.api.environment import Owner
+from ciris_store_core.api.thoughts import Thoughts
+from ciris_store_core.api.validate import limit_of
+from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.models.enums import ThoughtStatus
+from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
+from ciris_store_core.models.thoughts import FinalAction, Thought
+
+from ..calls import TimeService, clocked, instant, some, twin
+from ..default_store import DbPath, get_store
+from ..transfers import OwnershipTransfer, tell
+
+AnyStatus = ThoughtStatus | str
+
+# How far back to look for the newest thoughts, until enough are found: a span that holds them is read, not all.
+_WINDOWS = (timedelta(hours=1), timedelta(days=1), timedelta(days=30), None)
+
+# How the action of a thought is spelled by those who decide it, and here.
+_ACTION_NAMES = {"selected_action": "action_type", "action_parameters": "action_params", "rationale": "reasoning"}
+
+
+def _thoughts(db_path: DbPath, time_service: TimeService = None) -> Thoughts:
+    return clocked(get_store(db_path).thoughts, time_service)
+
+
+# --- one thought, or several by id ------------------------------------------------------------
+
+
+def add_thought(thought: Thought, db_path: DbPath = None) -> str:
+    """Store a new thought and return its id; ``Conflict`` if the id exists."""
+    return _thoughts(db_path).add(thought).thought_id
+
+
+def get_thought_by_id(
+    thought_id: str, occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
+) -> Thought | None:
+    """The thought with that id, or None if there is none of that owner."""
+    return _thoughts(db_path).get(thought_id, occurrence_id=occurrence_id)
+
+
+def get_thoughts_by_ids(
+    thought_ids: list[str], occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
+) -> dict[str, Thought]:
+    """The thoughts of these ids that the owner has, by id, in the order asked for."""
+    return _thoughts(db_path).get_many(thought_ids, occurrence_id=occurrence_id)
+
+
+def get_thought_status(
+    thought_id: str, occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
+) -> ThoughtStatus | None:
+    """The status of a thought, or None if there is none of that owner."""
+    thought = get_thought_by_id(thought_id, occurrence_id, db_path)
+    return None if thought is None else thought.status
+
+
+def update_thought_status(
+    thought_id: str,
+    status: AnyStatus,
+    occurrence_id: Owner = DEFAULT_OCCURRENCE,
+    db_path: DbPath = None,
+    final_action: Any = None,
+) -> bool:
+    """Set the status and, if one is given, the final action; False if there is no such thought of that owner.
+
+    ``final_action`` is a ``FinalAction``, or a dict or pydantic model with its fields, which may be spelled
+    ``selected_action``, ``action_parameters`` and ``rationale`` as well.
+    """
+    changes: dict[str, Any] = {"status": status}
+    if final_action is not None:
+        changes["final_action"] = _final_action(final_action)
+    return _thoughts(db_path).update(thought_id, occurrence_id=occurrence_id, **changes)
+
+
+def _final_action(given: Any) -> FinalAction:
+    if isinstance(given, FinalAction):
+        return given
+    fields = given.model_dump(mode="json") if hasattr(given, "model_dump") else given
+    if not isinstance(fields, dict):
+        raise InvalidArgument("final_action: expected a FinalAction, or a dict or pydantic model with its fields")
+    named = {_ACTION_NAMES.get(name, name): value for name, value in fields.items()}
+    return FinalAction(**{name: value for name, value in named.items() if name in FinalAction.model_fields})
+
+
+def delete_thoughts_by_ids(
+    thought_ids: list[str], occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
+) -> int:
+    """Delete those of the thoughts that the owner has; returns how many went."""
+    store = get_store(db_path)
+    with store.transaction() as tx:
+        own = tx.thoughts.get_many(thought_ids, occurrence_id=occurrence_id)
+        return tx.thoughts.delete(*own)
+
+
+# --- lists and counts -------------------------------------------------------------------------
+
+
+def get_thoughts_by_status(
+    status: AnyStatus,
+    occurrence_id: Owner = DEFAULT_OCCURRENCE,
+    db_path: DbPath = None,
+    limit: int | None = None,
+) -> list[Thought]:
+    """Thoughts of that status and owner, oldest first; at most ``limit``, all of them for None."""
+    return some(_thoughts(db_path), limit, status=status, occurrence_id=occurrence_id)
+
+
+def get_thoughts_by_task_id(
+    task_id: str, occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
+) -> list[Thought]:
+    """All thoughts about a task that the owner has, oldest first."""
+    return some(_thoughts(db_path), None, source_task_id=task_id, occurrence_id=occurrence_id)
+
+
+def get_thoughts_older_than(
+    older_than_timestamp: datetime | str, occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
+) -> list[Thought]:
+    """All thoughts of that owner created before that time, oldest first."""
+    limit = instant(older_than_timestamp, "older_than_timestamp")
+    thoughts = _thoughts(db_path).scan(occurrence_id=occurrence_id)
+    return [*takewhile(lambda thought: thought.created_at < limit, thoughts)]
+
+
+def get_recent_thoughts(
+    occurrence_id: Owner = DEFAULT_OCCURRENCE, limit: int = 10, db_path: DbPath = None
+) -> list[Thought]:
+    """The newest thoughts of that owner, created last first."""
+    store, size = get_store(db_path), limit_of(limit)
+    newest: deque[Thought] = deque()
+    for window in _WINDOWS:
+        since = None if window is None else store.clock.now() - window
+        newest = deque(store.thoughts.scan(occurrence_id=occurrence_id, created_from=since), maxlen=size)
+        if len(newest) == size:
+            break
+    return [*reversed(newest)]
+
+
+def count_thoughts(occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None) -> int:
+    """How many thoughts of that owner are pending or processing."""
+    unfinished = (ThoughtStatus.PENDING, ThoughtStatus.PROCESSING)
+    return _thoughts(db_path).count(status=unfinished, occurrence_id=occurrence_id)
+
+
+# --- ownership --------------------------------------------------------------------------------
+
+
+@overload
+def transfer_thought_ownership(
+    thought_id: str,
+    from_occurrence_id: str,
+    to_occurrence_id: str,
+    time_service: TimeService = None,
+    audit_service: Any = None,
+    db_path: DbPath = None,
+) -> bool: ...
+
+
+@overload
+def transfer_thought_ownership(
+    *,
+    task_id: str,
+    from_occurrence_id: str,
+    to_occurrence_id: str,
+    time_service: TimeService = None,
+    audit_service: Any = None,
+    db_path: DbPath = None,
+) -> int: ...
+
+
+def transfer_thought_ownership(
+    thought_id: str | None = None,
+    from_occurrence_id: str = "",
+    to_occurrence_id: str = "",
+    time_service: TimeService = None,
+    audit_service: Any = None,
+    db_path: DbPath = None,
+    *,
+    task_id: str | None = None,
+) -> bool | int:
+    """Give thoughts to another owner.
+
+    Give exactly one of ``thought_id``, which returns whether ``from_occurrence_id`` owned it (and so it moved), and
+    ``task_id`` for all thoughts of that task, which returns how many moved. The store keeps an audit event
+    ``thought_ownership_transfer`` in the same transaction. An ``audit_service`` is told as well, through its
+    ``log_event``, of success and failure.
+    """
+    selected = {name: key for name, key in (("thought_id", thought_id), ("task_id", task_id)) if key is not None}
+    owners = {"from_occurrence": from_occurrence_id, "to_occurrence": to_occurrence_id}
+    transfer: Any = _thoughts(db_path, time_service).transfer
+    moved: bool | int = transfer(**selected, **owners)
+    facts = selected | {"from_occurrence_id": from_occurrence_id, "to_occurrence_id": to_occurrence_id}
+    key, outcome = thought_id or task_id or "", "success" if moved else "failed"
+    tell(audit_service, OwnershipTransfer(key, "thought_ownership_transfer", "thought", outcome, facts))
+    return moved
+
+
+async_add_thought = twin(add_thought)
+async_get_thought_by_id = twin(get_thought_by_id)
+async_get_thoughts_by_ids = twin(get_thoughts_by_ids)
+async_get_thought_status = twin(get_thought_status)
+async_update_thought_status = twin(update_thought_status)
+async_delete_thoughts_by_ids = twin(delete_thoughts_by_ids)
+async_get_thoughts_by_status = twin(get_thoughts_by_status)
+async_get_thoughts_by_task_id = twin(get_thoughts_by_task_id)
+async_get_thoughts_older_than = twin(get_thoughts_older_than)
+async_get_recent_thoughts = twin(get_recent_thoughts)
+async_count_thoughts = twin(count_thoughts)
+async_transfer_thought_ownership = twin(transfer_thought_ownership)
+
+__all__ = [
+    "add_thought",
+    "async_add_thought",
+    "async_count_thoughts",
+    "async_delete_thoughts_by_ids",
+    "async_get_recent_thoughts",
+    "async_get_thought_by_id",
+    "async_get_thought_status",
+    "async_get_thoughts_by_ids",
+    "async_get_thoughts_by_status",
+    "async_get_thoughts_by_task_id",
+    "async_get_thoughts_older_than",
+    "async_transfer_thought_ownership",
+    "async_update_thought_status",
+    "count_thoughts",
+    "delete_thoughts_by_ids",
+    "get_recent_thoughts",
+    "get_thought_by_id",
+    "get_thought_status",
+    "get_thoughts_by_ids",
+    "get_thoughts_by_status",
+    "get_thoughts_by_task_id",
+    "get_thoughts_older_than",
+    "transfer_thought_ownership",
+    "update_thought_status",
+]

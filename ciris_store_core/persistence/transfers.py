@@ -1,0 +1,68 @@
+"""Telling an application's own audit service of a change of owner."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_running: set[asyncio.Task[None]] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class OwnershipTransfer:
+    """What an audit service's ``log_event(event_type, event)`` gets to know."""
+
+    entity_id: str
+    """The task, or the thought, that was to change hands."""
+    action: str
+    """``task_ownership_transfer`` or ``thought_ownership_transfer``."""
+    resource: str
+    """``task`` or ``thought``."""
+    outcome: str
+    """``success`` or ``failed``."""
+    metadata: dict[str, str] = field(default_factory=dict)
+    actor: str = "system"
+    severity: str = "info"
+
+
+def tell(audit_service: Any, event: OwnershipTransfer) -> None:
+    """Call ``audit_service.log_event``; a coroutine goes to the running event loop, or is run to its end here.
+
+    The store keeps an event of its own, in the transaction of the transfer. What the service does with this one
+    cannot undo that, so its errors are logged and not raised.
+    """
+    if audit_service is None:
+        return
+    try:
+        answer = audit_service.log_event(event.action, event)
+        if isinstance(answer, Awaitable):
+            _finish(_logged(answer, event))
+    except Exception:
+        _report(event)
+
+
+def _finish(work: Any) -> None:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work)
+        return
+    task = loop.create_task(work)
+    _running.add(task)  # The loop itself does not keep it alive.
+    task.add_done_callback(_running.discard)
+
+
+async def _logged(answer: Awaitable[Any], event: OwnershipTransfer) -> None:
+    try:
+        await answer
+    except Exception:
+        _report(event)
+
+
+def _report(event: OwnershipTransfer) -> None:
+    logger.exception("the audit service failed on %s of %s; the store has its own record", event.action, event.resource)
