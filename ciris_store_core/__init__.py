@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import (
         ANY,
+        AuditEvent,
+        AuditProblem,
+        AuditReport,
         ClaimedTask,
         OccurrenceHandle,
         RetryPolicy,
@@ -59,7 +62,9 @@ if TYPE_CHECKING:
         SHARED_OCCURRENCE,
         AggregatePoint,
         AuditAnchor,
+        AuditCheckpoint,
         AuditEntry,
+        ChainHead,
         ConfigNodeType,
         Correlation,
         CorrelationStatus,
@@ -109,6 +114,9 @@ if TYPE_CHECKING:
     from .registry import (
         Registry,
     )
+    from .signing import (
+        SigningKey,
+    )
 
     __version__: str
 
@@ -120,8 +128,13 @@ __all__ = [
     "AccessDenied",
     "AggregatePoint",
     "AuditAnchor",
+    "AuditCheckpoint",
     "AuditEntry",
+    "AuditEvent",
+    "AuditProblem",
+    "AuditReport",
     "Capability",
+    "ChainHead",
     "ClaimedTask",
     "Clock",
     "ConfigNodeType",
@@ -174,6 +187,7 @@ __all__ = [
     "ServiceCorrelation",
     "ServiceRequest",
     "ServiceResponse",
+    "SigningKey",
     "StaleFence",
     "StorageFull",
     "Store",
@@ -203,7 +217,7 @@ __all__ = [
 ]
 
 # Where the names come from, the cheapest to load first.
-_HOMES = ("errors", "capabilities", "clock", "models", "hookspecs", "registry", "api")
+_HOMES = ("errors", "capabilities", "clock", "models", "hookspecs", "signing", "registry", "api")
 
 
 def __getattr__(name: str) -> Any:

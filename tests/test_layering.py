@@ -23,7 +23,7 @@ FOLDERS = {
 BASE = frozenset({"errors", "capabilities", "clock"})
 CONTRACT = BASE | {"models", "stores"}
 PLUGIN = CONTRACT | {"url", "options", "hookspecs"}
-API = PLUGIN | {"registry", "secrets"}
+API = PLUGIN | {"registry", "secrets", "signing"}
 
 # What each part of the core may import of the others. A new part belongs in here, with a thought about its layer.
 ALLOWED: dict[str, frozenset[str]] = {
@@ -39,6 +39,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "inmemory": PLUGIN,
     "sql": CONTRACT,
     "secrets": CONTRACT,
+    "signing": BASE,
     "api": API,
     "services": API | {"api"},
     "persistence": API | {"api", "services"},

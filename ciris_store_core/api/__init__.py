@@ -1,5 +1,7 @@
 """What users hold: the store, written once over the contract for backends."""
 
+from .audit import AuditEvent
+from .audit_verify import AuditProblem, AuditReport
 from .claimed import ClaimedTask
 from .environment import ANY
 from .occurrence import OccurrenceHandle
@@ -7,4 +9,16 @@ from .retry import RetryPolicy
 from .store import Store, Transaction, open_store
 from .traces import TraceNode
 
-__all__ = ["ANY", "ClaimedTask", "OccurrenceHandle", "RetryPolicy", "Store", "TraceNode", "Transaction", "open_store"]
+__all__ = [
+    "ANY",
+    "AuditEvent",
+    "AuditProblem",
+    "AuditReport",
+    "ClaimedTask",
+    "OccurrenceHandle",
+    "RetryPolicy",
+    "Store",
+    "TraceNode",
+    "Transaction",
+    "open_store",
+]

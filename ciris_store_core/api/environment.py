@@ -13,6 +13,7 @@ from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock, SystemClock
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.tasks import SHARED_OCCURRENCE
+from ciris_store_core.signing import SigningKey
 
 from .validate import Checker
 
@@ -80,6 +81,8 @@ class Environment:
     """Owner of what is written and looked up where the caller names none."""
     bound: bool = False
     """Another owner than ``occurrence_id`` is refused."""
+    signer: SigningKey | None = None
+    """Signs audit entries and anchors."""
 
     def bind(self, occurrence_id: str) -> Environment:
         """The same, for one occurrence and no other."""

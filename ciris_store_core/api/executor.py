@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from ciris_store_core.errors import StoreError, TransactionError
 from ciris_store_core.stores.backend import Backend, Session
 
+from .guard import Guard, NeedsTransaction
 from .retry import RetryPolicy
 
 T = TypeVar("T")
@@ -31,10 +32,11 @@ class Executor(Protocol):
 class StoreExecutor:
     """Every call is a transaction of its own, run again as a whole after a retryable error."""
 
-    def __init__(self, backend: Backend, retry: RetryPolicy) -> None:
-        """Over an open backend."""
+    def __init__(self, backend: Backend, retry: RetryPolicy, guard: Guard) -> None:
+        """Over an open backend, whose writers get the sessions that the guard makes."""
         self.backend = backend
         self.retry = retry
+        self.guard = guard
         # Threads that have a transaction open. Adding and removing one's own id needs no lock.
         self._inside: set[int] = set()
 
@@ -51,15 +53,20 @@ class StoreExecutor:
             self.refuse_inside()
         try:
             with self.backend.session(write=write, single=single) as session:
-                return fn(session)
+                return fn(self.guard(session, single) if write else session)
+        except NeedsTransaction:
+            return self._run(fn, write, False)
         except StoreError as error:
             if not error.retryable:
                 raise
             return self.retry.again(lambda: self._once(fn, write, single), error)
 
     def _once(self, fn: Callable[[Session], T], write: bool, single: bool) -> T:
-        with self.backend.session(write=write, single=single) as session:
-            return fn(session)
+        try:
+            with self.backend.session(write=write, single=single) as session:
+                return fn(self.guard(session, single) if write else session)
+        except NeedsTransaction:
+            return self._once(fn, write, False)
 
     def server_now(self) -> datetime:
         """The database server's time, asked now."""
@@ -86,7 +93,7 @@ class StoreExecutor:
         self._inside.add(thread)
         try:
             with self.backend.session(write=True) as session:
-                executor = TransactionExecutor(session)
+                executor = TransactionExecutor(self.guard(session, False))
                 try:
                     yield executor
                 finally:

@@ -16,14 +16,17 @@ from ciris_store_core.errors import StoreError
 from ciris_store_core.hookspecs import CONTRACT_VERSION, BackendContext
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
 from ciris_store_core.registry import Registry
+from ciris_store_core.signing import SigningKey
 from ciris_store_core.stores.backend import Backend
 from ciris_store_core.url import resolve_url
 
+from .audit import AuditTrail
 from .coordination import Leases, Occurrences
 from .correlations import Correlations
 from .environment import Environment, ServerTime
 from .executor import Executor, StoreExecutor, TransactionExecutor
 from .graph import Graph
+from .guard import Guard
 from .occurrence import OccurrenceHandle
 from .retry import RetryPolicy
 from .shared_tasks import SharedTasks
@@ -76,6 +79,11 @@ class _Aggregates:
     def shared_tasks(self) -> SharedTasks:
         """What exactly one occurrence does on a day."""
         return SharedTasks(self._x, self._env)
+
+    @cached_property
+    def audit(self) -> AuditTrail:
+        """What happened, in chains that show every later change."""
+        return AuditTrail(self._x, self._env)
 
     def for_occurrence(self, occurrence_id: str, ttl_seconds: float = 60) -> OccurrenceHandle:
         """Tasks and thoughts of one occurrence, which cannot be forgotten; ``__shared__`` is refused.
@@ -226,6 +234,7 @@ def open_store(
     on_bad_text: BadText = "refuse",
     registry: Registry | None = None,
     retry: RetryPolicy | None = None,
+    audit_key: SigningKey | str | os.PathLike[str] | None = None,
 ) -> Store:
     """Open the store that a URL names.
 
@@ -240,6 +249,8 @@ def open_store(
         on_bad_text: NUL and lone surrogates in texts are refused, or, with ``"replace"``, become U+FFFD.
         registry: Where to look for backends; by default the installed ones.
         retry: How often to run a transaction again; by default five times in all within ten seconds.
+        audit_key: Signs audit entries: a key, or the path of its file; by default the file that the environment
+            variable ``CIRIS_AUDIT_KEY_FILE`` names, else they are not signed.
 
     Raises:
         InvalidURL: The URL cannot be understood, or no installed backend serves it.
@@ -252,12 +263,13 @@ def open_store(
     finally:
         del url  # It may hold a password, which a traceback with local variables would show.
     own_clock = clock or SystemClock()
+    signer = _audit_key(audit_key)
     check = Checker(on_bad_text)
     spec = (registry or Registry()).spec_for(target.scheme)
     backend = spec.factory(target, BackendContext(server_clock or own_clock, migrate, create))
-    executor = StoreExecutor(backend, retry or RetryPolicy())
+    executor = StoreExecutor(backend, retry or RetryPolicy(), Guard(signer))
     server = ServerTime(server_clock.now if server_clock else executor.server_now, server_clock or own_clock)
-    env = Environment(own_clock, server.now, check, backend.capabilities, occurrence_id)
+    env = Environment(own_clock, server.now, check, backend.capabilities, occurrence_id, signer=signer)
     try:
         env.identity(occurrence_id, "occurrence_id")
         backend.prepare(migrate=migrate)
@@ -265,3 +277,8 @@ def open_store(
         backend.close()
         raise
     return Store(backend, env, executor, server, str(target))
+
+
+def _audit_key(given: SigningKey | str | os.PathLike[str] | None) -> SigningKey | None:
+    chosen = given or os.environ.get("CIRIS_AUDIT_KEY_FILE")
+    return SigningKey.load(chosen) if isinstance(chosen, str | os.PathLike) else chosen

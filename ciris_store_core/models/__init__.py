@@ -1,6 +1,6 @@
 """Records, enums, queries and pages."""
 
-from .audit import AuditAnchor, AuditEntry
+from .audit import AuditAnchor, AuditCheckpoint, AuditEntry, ChainHead
 from .coordination import Lease, Occurrence
 from .correlations import (
     AggregatePoint,
@@ -41,7 +41,9 @@ __all__ = [
     "SHARED_OCCURRENCE",
     "AggregatePoint",
     "AuditAnchor",
+    "AuditCheckpoint",
     "AuditEntry",
+    "ChainHead",
     "ConfigNodeType",
     "Correlation",
     "CorrelationStatus",

@@ -45,6 +45,23 @@ class AuditAnchor(Record):
     metadata: JsonObject = Field(default_factory=dict)
 
 
+class ChainHead(Record):
+    """Where a chain ended."""
+
+    chain: Id
+    sequence: Annotated[int, Field(ge=1)]
+    entry_hash: Text
+
+
+class AuditCheckpoint(Record):
+    """Where all chains ended at some time; kept outside of the database it shows that nothing was cut off since."""
+
+    heads: list[ChainHead]
+    at: UtcDateTime = Field(default_factory=utc_now)
+    signature: Text | None = None
+    signing_key_id: Id | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class AuditQuery(PageRequest):
     """Which entries to list: by chain, then sequence, ascending."""

@@ -1,0 +1,160 @@
+"""What makes audit events a chain: one form of every record, hashes over it, and entries that follow one another.
+
+An audit event is stored twice in one transaction: as a correlation of type ``audit_event``, where it is found beside
+everything else that happened, and as the entry of a chain, which holds the same id, the whole context and a hash of the
+correlation. So a change of either shows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from ciris_store_core.models.audit import AuditAnchor, AuditCheckpoint, AuditEntry
+from ciris_store_core.models.base import Record
+from ciris_store_core.models.correlations import Correlation
+from ciris_store_core.models.enums import CorrelationType
+from ciris_store_core.signing import SigningKey
+from ciris_store_core.stores.backend import Session
+
+GENESIS = "0" * 64
+"""What the first entry of a chain names as the hash before its own."""
+
+CORRELATION_HASH = "correlation_sha256"
+"""In an entry's metadata: the hash of the correlation."""
+
+_CONTEXT = (
+    "request_data", "response_data", "log_data", "metric_data", "trace_context", "tags", "parent_correlation_id",
+    "child_correlation_ids",
+)  # fmt: skip
+
+
+def is_audit(correlation: Correlation) -> bool:
+    """Whether it is an audit event."""
+    return correlation.correlation_type == CorrelationType.AUDIT_EVENT
+
+
+# --- one form -----------------------------------------------------------------------------------
+
+
+def canonical(value: Any) -> bytes:
+    """The one form of a value: JSON in UTF-8, keys by code point, no spaces, times in UTC with microseconds."""
+    text = json.dumps(
+        value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_time_text
+    )
+    return text.encode()
+
+
+def _time_text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="microseconds")
+    raise TypeError(f"{type(value).__name__} is no part of a record")
+
+
+def fields_of(record: Record) -> dict[str, Any]:
+    """A record's fields that hold something; so a field that a later version adds changes no older record's form."""
+    found = {**record.__dict__, **(record.__pydantic_extra__ or {})}
+    return {name: _plain(value) for name, value in found.items() if value is not None and value != {} and value != []}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return fields_of(value)
+    return [_plain(each) for each in value] if isinstance(value, list) else value
+
+
+def hash_of(kind: str, value: Any) -> str:
+    """SHA-256 of a value's one form, which no value of another kind shares."""
+    return sha256(kind.encode() + b"\n" + canonical(value)).hexdigest()
+
+
+def correlation_hash(correlation: Correlation) -> str:
+    """What an entry says of its correlation."""
+    return hash_of("ciris-store audit correlation 1", fields_of(correlation))
+
+
+def entry_hash(entry: AuditEntry) -> str:
+    """Over everything in an entry but this hash and the signature, which is made of it."""
+    return hash_of("ciris-store audit entry 1", _unsigned(entry, "entry_hash"))
+
+
+def anchor_statement(anchor: AuditAnchor) -> bytes:
+    """What the signature of an anchor signs."""
+    return _statement(hash_of("ciris-store audit anchor 1", _unsigned(anchor)))
+
+
+def entry_statement(entry: AuditEntry) -> bytes:
+    """What the signature of an entry signs."""
+    return _statement(entry.entry_hash)
+
+
+def checkpoint_statement(checkpoint: AuditCheckpoint) -> bytes:
+    """What the signature of a checkpoint signs."""
+    return _statement(hash_of("ciris-store audit checkpoint 1", _unsigned(checkpoint)))
+
+
+def _unsigned(record: Record, *more: str) -> dict[str, Any]:
+    return {name: value for name, value in fields_of(record).items() if name not in ("signature", *more)}
+
+
+def _statement(hashed: str) -> bytes:
+    return b"ciris-store audit signature 1\n" + hashed.encode()
+
+
+# --- making entries -----------------------------------------------------------------------------
+
+
+def chain_up(session: Session, signer: SigningKey | None, events: Iterable[Correlation]) -> None:
+    """Append the entries of audit events to the chains of their occurrences, in the transaction that stores them."""
+    chains: dict[str, list[Correlation]] = {}
+    for event in events:
+        chains.setdefault(event.agent_occurrence_id, []).append(event)
+    # In one order, so that two transactions never wait for each other's chain.
+    for chain, members in sorted(chains.items()):
+        number, previous = session.audit.head(chain) or (0, GENESIS)
+        session.audit.append(_following(chain, number, previous, members, signer))
+
+
+def _following(
+    chain: str, number: int, previous: str, events: Sequence[Correlation], signer: SigningKey | None
+) -> list[AuditEntry]:
+    entries = []
+    for sequence, event in enumerate(events, number + 1):
+        entry = _entry(chain, sequence, previous, event, signer)
+        previous = entry.entry_hash
+        entries.append(entry)
+    return entries
+
+
+def _entry(chain: str, sequence: int, previous: str, event: Correlation, signer: SigningKey | None) -> AuditEntry:
+    entry = AuditEntry.trusted(
+        {
+            "chain": chain,
+            "sequence": sequence,
+            "entry_id": event.correlation_id,
+            "event_type": event.action_type,
+            "actor": event.handler_name,
+            "at": event.timestamp,
+            "payload": context_of(event),
+            "previous_hash": previous,
+            "entry_hash": "",
+            "signature": None,
+            "signing_key_id": signer.key_id if signer else None,
+            "metadata": {CORRELATION_HASH: correlation_hash(event)},
+        }
+    )
+    entry.__dict__["entry_hash"] = entry_hash(entry)
+    if signer:
+        entry.__dict__["signature"] = signer.sign(entry_statement(entry))
+    return entry
+
+
+def context_of(event: Correlation) -> Mapping[str, Any]:
+    """What an entry tells of its event beside who did what when."""
+    fields = fields_of(event)
+    parts = {name: fields[name] for name in _CONTEXT if name in fields}
+    found: dict[str, Any] = json.loads(canonical(parts)) if parts else {}
+    return {**found, **event.metadata}
