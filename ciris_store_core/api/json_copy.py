@@ -6,7 +6,9 @@ import json
 from collections.abc import Sized
 from enum import Enum
 from math import isfinite
-from typing import Any
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
 
 from ciris_store_core.errors import InvalidArgument
 
@@ -15,6 +17,10 @@ MAX_DEPTH = 100
 INT64 = range(-(2**63), 2**63)
 
 _SCALAR_BYTES = 40  # More than any number, or the signs around a key and a text, take.
+
+_UNUSUAL: Final = object()
+_DIGITS_ALIKE = bytes.maketrans(b"123456789", b"000000000")
+_MANY_DIGITS = b"0" * 19  # Fewer always fit into 64 bits.
 
 _BASES: tuple[type[Any], ...] = (int, float, dict, list, tuple)
 _ADVICE = {
@@ -78,6 +84,37 @@ def plain_text(value: Any) -> str:
 
 def json_copy(value: Any, *, replace: bool) -> Any:
     """The copy; raises ``Refused`` where the value is no JSON, too deep or too large."""
+    copy = _usual_copy(value)
+    return _close_copy(value, replace=replace) if copy is _UNUSUAL else copy
+
+
+def _usual_copy(value: Any) -> Any:
+    """A copy by way of its text, at a third of what looking at each part costs; ``_UNUSUAL`` where that would not do.
+
+    Whatever is no JSON, though it can be written as such, does not equal what is read back.
+    """
+    try:
+        encoded = to_json(value)
+        text = encoded.decode()
+        if len(encoded) > MAX_BYTES or "\\u0000" in text or "-0.0" in text:
+            return _UNUSUAL
+        if encoded.translate(_DIGITS_ALIKE).find(_MANY_DIGITS) >= 0:
+            return _UNUSUAL
+        copy = from_json(encoded, allow_inf_nan=False)
+    except (ValueError, RecursionError):
+        return _UNUSUAL
+    return copy if copy == value and (len(text) <= 2 * MAX_DEPTH or _depth(copy) <= MAX_DEPTH) else _UNUSUAL
+
+
+def _depth(value: Any) -> int:
+    """How many levels of objects and arrays a decoded JSON value has."""
+    if type(value) is not dict and type(value) is not list:
+        return 0
+    inner = value.values() if type(value) is dict else value
+    return 1 + max([_depth(part) for part in inner if type(part) is dict or type(part) is list], default=0)
+
+
+def _close_copy(value: Any, *, replace: bool) -> Any:
     copier = _Copier(replace)
     copy = copier.copy(value, 0)
     # Only a payload that may be too large is measured exactly.

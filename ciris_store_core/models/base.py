@@ -43,6 +43,8 @@ def to_utc(value: Any) -> datetime:
 
 def to_json_object(value: Any) -> dict[str, Any]:
     """A JSON object from a dict or a pydantic model. Its content is checked when it is written."""
+    if type(value) is dict:
+        return value.copy()
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, Mapping):

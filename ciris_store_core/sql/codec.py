@@ -38,7 +38,7 @@ def decimal_json_text(value: Any) -> str:
 
     There ``1e22`` would come back as the integer 10000000000000000000000; written with a fraction it stays a float.
     """
-    text = json_text(value)
+    text = to_json(value).decode()
     return _spell_out(json.loads(text)) if _WHOLE_EXPONENT.search(text) else text
 
 

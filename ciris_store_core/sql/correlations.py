@@ -46,14 +46,6 @@ COLUMNS = (
 # Besides the record's own columns, what queries look for inside its parts.
 ADD_COLUMNS = f"{COLUMNS}, expires_at, task_id, thought_id, channel_id"
 
-ADD = f"""
-INSERT INTO {{correlations}} ({ADD_COLUMNS})
-VALUES (
-    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
-)
-ON CONFLICT (correlation_id) DO NOTHING
-"""
-
 # The columns that differ from their defaults in a correlation that is a measurement and nothing else.
 METRIC_COLUMNS = (
     "correlation_id, correlation_type, service_type, handler_name, action_type, status, agent_occurrence_id, scope, "
@@ -61,13 +53,7 @@ METRIC_COLUMNS = (
     "ttl_seconds, expires_at, metadata"
 )
 
-ADD_METRICS = f"""
-INSERT INTO {{correlations}} ({METRIC_COLUMNS})
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (correlation_id) DO NOTHING
-"""
-
-EXISTING = "SELECT correlation_id FROM {correlations} WHERE correlation_id {in_texts} ORDER BY correlation_id LIMIT 3"
+ADDED, ADDED_METRICS = tuple(ADD_COLUMNS.split(", ")), tuple(METRIC_COLUMNS.split(", "))
 
 GET = f"SELECT {COLUMNS} FROM {{correlations}} c WHERE correlation_id = ?"
 
@@ -222,14 +208,14 @@ class SqlCorrelationStore(CorrelationStore):
 
     def add(self, correlations: Sequence[Correlation]) -> None:
         """Store new correlations."""
-        add_new(self.session, ADD, EXISTING, "correlation", [self.values(c) for c in correlations])
+        add_new(self.session, "correlations", ADDED, "correlation", [self.values(c) for c in correlations])
 
     def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
         """Store measurements, without making a record of each where they are measurements and nothing else."""
         if not is_plain(like):
             super().add_metrics(metrics, like)
             return
-        add_new(self.session, ADD_METRICS, EXISTING, "correlation", self.metric_rows(metrics, like))
+        add_new(self.session, "correlations", ADDED_METRICS, "correlation", self.metric_rows(metrics, like))
 
     def metric_rows(self, metrics: Sequence[Metric], like: Correlation) -> list[tuple[Any, ...]]:
         """The rows of measurements, in the order of ``METRIC_COLUMNS``."""
@@ -266,7 +252,7 @@ class SqlCorrelationStore(CorrelationStore):
             if not rows:
                 return False
             stored = read_all(rows, self._read, "correlation")[0]
-            columns, old, new = ADD_COLUMNS.split(", "), self.values(stored), self.values(stored.replaced(**changes))
+            columns, old, new = ADDED, self.values(stored), self.values(stored.replaced(**changes))
             moved = [i for i, column in enumerate(columns) if new[i] != old[i] or column == "updated_at"]
             assignments = ", ".join(f"{columns[i]} = ?" for i in moved)
             statement = f"UPDATE {{correlations}} SET {assignments} WHERE correlation_id = ?"

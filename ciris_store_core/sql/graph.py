@@ -17,7 +17,7 @@ from ciris_store_core.stores.merging import written
 from .codec import list_out, object_out
 from .edges import SqlEdges
 from .rows import Row, read_all, read_page
-from .statements import all_of, given
+from .statements import all_of, given, insert_of
 
 if TYPE_CHECKING:
     from .session import SqlSession
@@ -29,10 +29,11 @@ COLUMNS = (
     "secret_refs, metadata"
 )
 
-INSERT = f"""
-INSERT INTO {{graph_nodes}} ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (id, scope) DO NOTHING
-"""
+ADDED = tuple(COLUMNS.split(", "))
+
+KEY = "id, scope"
+
+INSERT = insert_of("graph_nodes", ADDED, KEY)
 
 UPDATE = """
 UPDATE {graph_nodes} SET type = ?, attributes = ?, version = ?, revision = ?, created_at = ?, updated_by = ?,

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 COLUMNS = "secret_id, description, sensitivity, key_id, ciphertext, detected_by, created_at, metadata"
 
-ADD = f"INSERT INTO {{secrets}} ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (secret_id) DO NOTHING"
-
-EXISTING = "SELECT secret_id FROM {secrets} WHERE secret_id {in_texts} ORDER BY secret_id LIMIT 3"
+ADDED = tuple(COLUMNS.split(", "))
 
 GET = f"SELECT {COLUMNS} FROM {{secrets}} WHERE secret_id {{in_texts}}"
 
@@ -34,12 +32,7 @@ DELETE = "DELETE FROM {secrets} WHERE secret_id {in_texts}"
 # Some databases reserve the word "at".
 ACCESS_COLUMNS = 'access_id, secret_id, accessor, action, granted, "at", metadata'
 
-LOG_ACCESS = f"""
-INSERT INTO {{secret_access}} ({ACCESS_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (access_id) DO NOTHING
-"""
-
-LOGGED = "SELECT access_id FROM {secret_access} WHERE access_id {in_texts} ORDER BY access_id LIMIT 3"
+LOGGED = tuple(ACCESS_COLUMNS.split(", "))
 
 FIND_ACCESS = f"SELECT {ACCESS_COLUMNS} FROM {{secret_access}}"
 
@@ -87,7 +80,7 @@ class SqlSecretStore(SecretStore):
 
     def add(self, secrets: Sequence[SecretRecord]) -> None:
         """Store new secrets."""
-        add_new(self.session, ADD, EXISTING, "secret", [self._values(secret) for secret in secrets])
+        add_new(self.session, "secrets", ADDED, "secret", [self._values(secret) for secret in secrets])
 
     def get(self, secret_ids: Sequence[str]) -> list[SecretRecord]:
         """Secrets by id."""
@@ -116,7 +109,7 @@ class SqlSecretStore(SecretStore):
              self.codec.object_in(e.metadata))
             for e in entries
         ]  # fmt: skip
-        add_new(self.session, LOG_ACCESS, LOGGED, "access log entry", values)
+        add_new(self.session, "secret_access", LOGGED, "access log entry", values)
 
     def list_access(self, page: PageRequest, secret_id: str | None) -> Slice[SecretAccess]:
         """The access log by time."""

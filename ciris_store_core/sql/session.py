@@ -19,6 +19,7 @@ from .correlations import SqlCorrelationStore
 from .dialect import Dialect
 from .graph import SqlGraphStore
 from .secrets import SqlSecretStore
+from .statements import filled, insert_of
 from .tasks import SqlTaskStore
 from .thoughts import SqlThoughtStore
 
@@ -122,6 +123,11 @@ class SqlSession(Session):
         if len(many) == 1:
             return self.run(statement, many[0])
         return self.run_many(statement, many)
+
+    def insert_new(self, table: str, key: str, columns: tuple[str, ...], row: Sequence[Any]) -> bool:
+        """Whether a row was stored; False where its ``key``, one or more of the columns, exists."""
+        columns, rows = filled(columns, (row,))
+        return self.run(insert_of(table, columns, key), rows[0]) == 1
 
     def _execute(self, statement: str, params: Sequence[Any]) -> None:
         if self._doomed is not None:

@@ -14,7 +14,7 @@ from ciris_store_core.stores.tasks import TaskStore
 
 from .codec import object_out
 from .rows import Row, read_all, read_page
-from .statements import add_new, all_of, given, one_of, update_of
+from .statements import add_new, all_of, given, insert_of, one_of, update_of
 
 if TYPE_CHECKING:
     from .session import SqlSession
@@ -25,19 +25,10 @@ COLUMNS = (
     "updated_info_content, claimed_by, claimed_at, claimed_from, fence, shared_type, metadata"
 )
 
-ADD = f"""
-INSERT INTO {{tasks}} ({COLUMNS}, correlation_id)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (task_id) DO NOTHING
-"""
+ADDED = (*COLUMNS.split(", "), "correlation_id")
 
-# A task that has only just begun: naming columns that are NULL costs a server more than anything else in the statement.
-ADD_FRESH = """
-INSERT INTO {tasks} (task_id, channel_id, description, agent_occurrence_id, status, priority, created_at, updated_at,
-    created_by, context, updated_info_available, fence, metadata, correlation_id)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (task_id) DO NOTHING
-"""
+# For those who race for one id, and may lose.
+ADD = insert_of("tasks", ADDED, "task_id")
 
 GET = f"SELECT {COLUMNS} FROM {{tasks}} WHERE task_id = ?"
 
@@ -50,8 +41,6 @@ COUNT = "SELECT count(*) FROM {tasks} t"
 COUNT_BY_STATUS = "SELECT status, count(*) FROM {tasks} WHERE agent_occurrence_id = ? GROUP BY status"
 
 COUNT_BY_STATUS_OF_ALL = "SELECT status, count(*) FROM {tasks} GROUP BY status"
-
-EXISTING = "SELECT task_id FROM {tasks} WHERE task_id {in_texts} ORDER BY task_id LIMIT 3"
 
 FENCE = "SELECT fence FROM {tasks} WHERE task_id = ?"
 
@@ -223,17 +212,7 @@ class SqlTaskStore(TaskStore):
 
     def add(self, tasks: Sequence[Task]) -> None:
         """Store new tasks; an existing id is a Conflict."""
-        rows = [self._values(task) for task in tasks]
-        if all(_is_fresh(row) for row in rows):
-            add_new(
-                self.session,
-                ADD_FRESH,
-                EXISTING,
-                "task",
-                [(*row[:9], row[10], row[15], row[20], *row[22:]) for row in rows],
-            )
-        else:
-            add_new(self.session, ADD, EXISTING, "task", rows)
+        add_new(self.session, "tasks", ADDED, "task", [self._values(task) for task in tasks])
 
     def add_or_get(self, task: Task) -> tuple[Task, bool]:
         """Store the task unless its id exists."""
@@ -393,14 +372,6 @@ class SqlTaskStore(TaskStore):
         """Change the owner, once."""
         moment = self.codec.time_in(now)
         return self.session.run(TRANSFER, (to_owner, moment, self.codec.texts_in(task_ids), from_owner))
-
-
-def _is_fresh(row: Row) -> bool:
-    """Whether all that ``ADD_FRESH`` leaves out is NULL."""
-    return row[9] is None and row[11:15] == _NONE_OF_FOUR and row[16:20] == _NONE_OF_FOUR and row[21] is None
-
-
-_NONE_OF_FOUR = (None,) * 4
 
 
 def _correlation_id(context: TaskContext | None) -> str | None:

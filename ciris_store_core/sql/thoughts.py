@@ -26,11 +26,7 @@ COLUMNS = (
     "parent_thought_id, final_action, metadata"
 )
 
-ADD = f"""
-INSERT INTO {{thoughts}} ({COLUMNS})
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (thought_id) DO NOTHING
-"""
+ADDED = tuple(COLUMNS.split(", "))
 
 GET = f"SELECT {COLUMNS} FROM {{thoughts}} WHERE thought_id = ?"
 
@@ -43,8 +39,6 @@ COUNT = "SELECT count(*) FROM {thoughts} h"
 COUNT_BY_STATUS = "SELECT status, count(*) FROM {thoughts} WHERE agent_occurrence_id = ? GROUP BY status"
 
 COUNT_BY_STATUS_OF_ALL = "SELECT status, count(*) FROM {thoughts} GROUP BY status"
-
-EXISTING = "SELECT thought_id FROM {thoughts} WHERE thought_id {in_texts} ORDER BY thought_id LIMIT 3"
 
 RETRY = """
 UPDATE {thoughts} SET status = 'pending', retry_count = retry_count + 1, updated_at = ?
@@ -152,7 +146,7 @@ class SqlThoughtStore(ThoughtStore):
 
     def add(self, thoughts: Sequence[Thought]) -> None:
         """Store new thoughts; an existing id is a Conflict."""
-        add_new(self.session, ADD, EXISTING, "thought", [self._values(thought) for thought in thoughts])
+        add_new(self.session, "thoughts", ADDED, "thought", [self._values(thought) for thought in thoughts])
 
     def get(self, thought_ids: Sequence[str], occurrence_id: str | None) -> list[Thought]:
         """Thoughts by id."""

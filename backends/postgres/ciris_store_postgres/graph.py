@@ -19,9 +19,9 @@ from ciris_store_core.models.graph import (
     Traversal,
     TraversalResult,
 )
-from ciris_store_core.sql.graph import COLUMNS, INSERT, MAX_JSON_BYTES, SqlGraphStore
+from ciris_store_core.sql.graph import ADDED, COLUMNS, INSERT, KEY, MAX_JSON_BYTES, SqlGraphStore
 from ciris_store_core.sql.rows import Row, read_all
-from ciris_store_core.sql.statements import all_of, given
+from ciris_store_core.sql.statements import all_of, filled, given, insert_of
 from ciris_store_core.stores.merging import written
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 _INTO = f"INSERT INTO {{graph_nodes}} AS n ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _RETURNING = f"RETURNING {COLUMNS}"
-
-ADD = f"{_INTO} ON CONFLICT (id, scope) DO NOTHING {_RETURNING}"
 
 _REVISION = "revision = n.revision + 1"
 
@@ -123,6 +121,8 @@ class PostgresGraphStore(SqlGraphStore):
         if not all(_alike(writes[0], write) for write in writes):
             return self._put_locked(writes, now)
         try:
+            if writes[0].mode == "insert":
+                return self._insert(writes)
             if len(writes) == 1:
                 return self._put_alike(writes, now)
             with self.session.atomic():
@@ -130,6 +130,19 @@ class PostgresGraphStore(SqlGraphStore):
         except _Contradicted:
             # That wrote nothing. Looking closely tells what is wrong, if it still is.
             return self._put_locked(writes, now)
+
+    def _insert(self, writes: Sequence[NodeWrite]) -> list[GraphNode]:
+        new = [_as_new(write) for write in writes]
+        values = sorted([self.node_values(node) for node in new], key=lambda row: row[:2])
+        if len(values) == 1:
+            if not self.session.insert_new("graph_nodes", KEY, ADDED, values[0]):
+                raise _Contradicted
+        else:
+            with self.session.atomic():
+                columns, values = filled(ADDED, values)
+                if self.session.insert(insert_of("graph_nodes", columns, KEY), values) != len(values):
+                    raise _Contradicted
+        return new
 
     def _put_alike(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
         new = [_as_new(write) for write in writes]
@@ -224,8 +237,6 @@ def _as_new(write: NodeWrite) -> GraphNode:
 def _statement(writes: Sequence[NodeWrite], now: datetime) -> tuple[str, tuple[Any, ...]]:
     """The statement for writes that are alike, and what it binds after the rows."""
     first = writes[0]
-    if first.mode == "insert":
-        return ADD, ()
     if first.mode == "replace":
         return _with_changes(REPLACE, first.given), (now,)
     has_refs = any(write.node.secret_refs for write in writes)

@@ -12,8 +12,9 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_INTRANS
 
-from ciris_store_core.errors import Corrupt, StoreError, TransactionError, Unavailable
+from ciris_store_core.errors import Conflict, Corrupt, StoreError, TransactionError, Unavailable
 from ciris_store_core.sql import SqlSession
+from ciris_store_core.sql.statements import filled, insert_of
 
 from .audit import PostgresAuditStore
 from .connection import PooledConnection
@@ -56,7 +57,7 @@ class PostgresSession(SqlSession):
     # The connection holds its session. The session holds the connection only while it is in use, so that a connection
     # that its user lost is garbage at once.
 
-    def attach(self, connection: PooledConnection, *, write: bool) -> None:
+    def attach(self, connection: PooledConnection, write: bool) -> None:
         """The connection was taken out of the pool for a call or a transaction, which may write or not."""
         self._connection = connection
         self._write = write
@@ -98,7 +99,7 @@ class PostgresSession(SqlSession):
             raise self.translate(error, committing=committing) from error
 
     def _send(self, text: str | bytes, params: Sequence[Any] | None) -> None:
-        connection = self.connection
+        connection = self._connection or self.connection
         connection.deadline = monotonic() + self.timeout
         try:
             self.cursor.execute(self._with_unsent(text) if self._unsent else text, params)
@@ -112,6 +113,17 @@ class PostgresSession(SqlSession):
 
     def _with_unsent(self, text: str | bytes) -> str | bytes:
         return self._unsent + text if isinstance(text, str) else self._unsent.encode() + text
+
+    def insert_new(self, table: str, key: str, columns: tuple[str, ...], row: Sequence[Any]) -> bool:
+        """Whether a row was stored; False where its ``key`` exists."""
+        if self._in_transaction:
+            return super().insert_new(table, key, columns, row)
+        # A statement of its own may fail without harm, and does without ON CONFLICT, which costs a tenth of the call.
+        columns, rows = filled(columns, (row,))
+        try:
+            return self.run(insert_of(table, columns, None), rows[0]) == 1
+        except Conflict:
+            return False
 
     def run_many(self, statement: str, many: Sequence[Sequence[Any]]) -> int:
         """How many rows an INSERT with one list of VALUES stored, for many rows."""

@@ -14,22 +14,20 @@ _OF_TASK = ", ".join(f"t.{column}" for column in COLUMNS.split(", "))
 # Rows that another caller is about to take are passed over, not waited for.
 CLAIM = f"""
 WITH picked AS (
-    SELECT task_id FROM {{tasks}}
-    WHERE agent_occurrence_id = ? AND status IN ('pending', 'active') AND status = 'pending'
+    SELECT task_id AS picked_id FROM {{tasks}}
+    WHERE agent_occurrence_id = ? AND status = 'pending'
     ORDER BY priority DESC, created_at, task_id
     LIMIT ? FOR UPDATE SKIP LOCKED
-), claimed AS (
-    UPDATE {{tasks}} t
-    SET agent_occurrence_id = ?, status = 'active', claimed_by = ?, claimed_at = ?, claimed_from = ?, updated_at = ?,
-        fence = fence + 1
-    FROM picked WHERE t.task_id = picked.task_id
-    RETURNING {_OF_TASK}
 ), moved AS (
     UPDATE {{thoughts}} h SET agent_occurrence_id = ?, updated_at = ?
     FROM picked
-    WHERE h.source_task_id = picked.task_id AND h.agent_occurrence_id = ? AND h.status IN ('pending', 'processing')
+    WHERE h.source_task_id = picked_id AND h.agent_occurrence_id = ? AND h.status IN ('pending', 'processing')
 )
-SELECT {COLUMNS} FROM claimed ORDER BY priority DESC, created_at, task_id
+UPDATE {{tasks}}
+SET agent_occurrence_id = ?, status = 'active', claimed_by = ?, claimed_at = ?, claimed_from = ?, updated_at = ?,
+    fence = fence + 1
+FROM picked WHERE task_id = picked_id
+RETURNING {COLUMNS}
 """
 
 _GIVE_BACK = f"""
@@ -87,9 +85,9 @@ class PostgresTaskStore(SqlTaskStore):
 
     def claim_next(self, worker: str, pool: str, limit: int, now: datetime) -> list[Task]:
         """Take pending tasks of the pool."""
-        task = (worker, worker, now, pool, now)
-        rows = self.session.rows(CLAIM, (pool, limit, *task, worker, now, pool))
-        return read_all(rows, self._read, "task")
+        values = (pool, limit, worker, now, pool, worker, worker, now, pool, now)
+        tasks = read_all(self.session.rows(CLAIM, values), self._read, "task")
+        return sorted(tasks, key=_by_priority) if len(tasks) > 1 else tasks
 
     def give_back(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
         """Return claimed, unfinished tasks to their pools."""
@@ -99,3 +97,7 @@ class PostgresTaskStore(SqlTaskStore):
     def delete(self, task_ids: Sequence[str]) -> int:
         """Delete tasks, their descendants and the thoughts of all of them."""
         return self.session.run(DELETE, (self.codec.texts_in(task_ids),))
+
+
+def _by_priority(task: Task) -> tuple[int, datetime, str]:
+    return (-task.priority, task.created_at, task.task_id)
