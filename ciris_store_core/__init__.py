@@ -9,6 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .aio import (
+        AsyncStore,
+        open_store_async,
+    )
     from .api import (
         ANY,
         AuditEvent,
@@ -127,6 +131,7 @@ __all__ = [
     "SHARED_OCCURRENCE",
     "AccessDenied",
     "AggregatePoint",
+    "AsyncStore",
     "AuditAnchor",
     "AuditCheckpoint",
     "AuditEntry",
@@ -213,11 +218,12 @@ __all__ = [
     "Unreadable",
     "__version__",
     "open_store",
+    "open_store_async",
     "uuid7",
 ]
 
 # Where the names come from, the cheapest to load first.
-_HOMES = ("errors", "capabilities", "clock", "models", "hookspecs", "signing", "registry", "api")
+_HOMES = ("errors", "capabilities", "clock", "models", "hookspecs", "signing", "registry", "api", "aio")
 
 
 def __getattr__(name: str) -> Any:

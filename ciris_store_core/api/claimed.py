@@ -12,10 +12,10 @@ from ciris_store_core.stores.backend import Session
 
 from .common import prepare
 from .environment import Environment
-from .executor import Executor
+from .executor import Blocking, Executor
 
 
-class ClaimedTask:
+class ClaimedTask(Blocking):
     """A task that this worker claimed, with the fence of that claim.
 
     Every write raises ``StaleFence``, and writes nothing, once the task was taken over, given back or deleted. A
@@ -25,14 +25,17 @@ class ClaimedTask:
 
     __slots__ = ("_env", "_x", "fence", "task")
 
+    task: Task
+    """As claimed, with the changes made through this handle."""
+    fence: int
+    """Grows with every change of owner."""
+
     def __init__(self, executor: Executor, env: Environment, task: Task) -> None:
         """Made by ``claim_next`` and ``claimed``."""
         self._x = executor
         self._env = env
         self.task = task
-        """As claimed, with the changes made through this handle."""
         self.fence = task.fence
-        """Grows with every change of owner."""
 
     def __repr__(self) -> str:
         """Id, owner and fence."""

@@ -13,7 +13,7 @@ from ciris_store_core.models.paging import Page, Slice, SortKey, Unreadable, dec
 from ciris_store_core.stores.backend import Session
 
 from .environment import Environment
-from .executor import Executor
+from .executor import Blocking, Executor
 from .json_copy import INT64
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ SCAN_SIZE = 1000
 OnUnreadable = Callable[[Unreadable], object]
 
 
-class Part:
+class Part(Blocking):
     """One aggregate of a store or a transaction."""
 
     __slots__ = ("_env", "_x")

@@ -17,6 +17,12 @@ from .retry import RetryPolicy
 T = TypeVar("T")
 
 
+class Blocking:
+    """Whose methods wait for the database. The async facade has a twin of every such class."""
+
+    __slots__ = ()
+
+
 class Executor(Protocol):
     """Runs a function on a session. ``single``: it makes exactly one call of the session."""
 

@@ -18,7 +18,7 @@ from ciris_store_core.stores.thoughts import ThoughtSelector
 from .claimed import ClaimedTask
 from .coordination import Occurrences
 from .environment import Environment
-from .executor import Executor
+from .executor import Blocking, Executor
 from .ownership import record_transfer, recover_thoughts
 from .shared_tasks import SharedTasks
 from .tasks import Tasks
@@ -30,7 +30,7 @@ _MOST = 10_000
 _UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE, TaskStatus.DEFERRED)
 
 
-class OccurrenceHandle:
+class OccurrenceHandle(Blocking):
     """Tasks and thoughts of one occurrence, and what it does to stay alive and get work.
 
     ``tasks`` and ``thoughts`` look up and write records of this occurrence only, without ``occurrence_id``; naming
@@ -41,6 +41,13 @@ class OccurrenceHandle:
                 work.complete()
     """
 
+    occurrence_id: str
+    """Whose handle this is."""
+    tasks: Tasks
+    """Its tasks."""
+    thoughts: Thoughts
+    """Its thoughts."""
+
     def __init__(self, executor: Executor, env: Environment, occurrence_id: str, ttl_seconds: float) -> None:
         """Made by ``Store.for_occurrence``."""
         env.span(ttl_seconds)
@@ -49,11 +56,8 @@ class OccurrenceHandle:
         self._occurrences = Occurrences(executor, env)
         self._ttl = ttl_seconds
         self.occurrence_id = self._env.occurrence_id
-        """Whose handle this is."""
         self.tasks = Tasks(executor, self._env)
-        """Its tasks."""
         self.thoughts = Thoughts(executor, self._env)
-        """Its thoughts."""
 
     def __repr__(self) -> str:
         """Its id."""

@@ -24,7 +24,7 @@ from .audit import AuditTrail
 from .coordination import Leases, Occurrences
 from .correlations import Correlations
 from .environment import Environment, ServerTime
-from .executor import Executor, StoreExecutor, TransactionExecutor
+from .executor import Blocking, Executor, StoreExecutor, TransactionExecutor
 from .graph import Graph
 from .guard import Guard
 from .occurrence import OccurrenceHandle
@@ -38,7 +38,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class _Aggregates:
+class _Aggregates(Blocking):
     """What a store and a transaction have in common."""
 
     def __init__(self, executor: Executor, env: Environment) -> None:

@@ -1,0 +1,49 @@
+"""The store for asyncio: begin with ``open_store_async``.
+
+Every class whose methods wait for the database has a twin here, made from the class itself.
+"""
+
+# What type checkers and editors see stands in __init__.pyi, which tests/support/async_stubs.py makes.
+
+from __future__ import annotations
+
+from ciris_store_core.api import ClaimedTask, OccurrenceHandle, Transaction
+from ciris_store_core.api.audit import AuditTrail
+from ciris_store_core.api.coordination import Leases, Occurrences
+from ciris_store_core.api.correlations import Correlations
+from ciris_store_core.api.graph import Graph
+from ciris_store_core.api.shared_tasks import SharedTasks
+from ciris_store_core.api.tasks import Tasks
+from ciris_store_core.api.thoughts import Thoughts
+
+from .facade import twin_of
+from .store import AsyncStore, Opening, open_store_async
+
+AsyncAuditTrail = twin_of(AuditTrail)
+AsyncClaimedTask = twin_of(ClaimedTask)
+AsyncCorrelations = twin_of(Correlations)
+AsyncGraph = twin_of(Graph)
+AsyncLeases = twin_of(Leases)
+AsyncOccurrenceHandle = twin_of(OccurrenceHandle)
+AsyncOccurrences = twin_of(Occurrences)
+AsyncSharedTasks = twin_of(SharedTasks)
+AsyncTasks = twin_of(Tasks)
+AsyncThoughts = twin_of(Thoughts)
+AsyncTransaction = twin_of(Transaction)
+
+__all__ = [
+    "AsyncAuditTrail",
+    "AsyncClaimedTask",
+    "AsyncCorrelations",
+    "AsyncGraph",
+    "AsyncLeases",
+    "AsyncOccurrenceHandle",
+    "AsyncOccurrences",
+    "AsyncSharedTasks",
+    "AsyncStore",
+    "AsyncTasks",
+    "AsyncThoughts",
+    "AsyncTransaction",
+    "Opening",
+    "open_store_async",
+]

@@ -1,0 +1,942 @@
+"""The store for asyncio: begin with ``open_store_async``.
+
+Every class whose methods wait for the database has a twin here, made from the class itself.
+"""
+
+# Made by ``python -m tests.support.async_stubs``: change the classes that it is made from, and run it again.
+
+import builtins
+import os
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Concatenate, Self, Unpack
+
+from ciris_store_core.api.audit import AuditEntries, AuditEvent, Names
+from ciris_store_core.api.audit_verify import AuditReport
+from ciris_store_core.api.common import OnUnreadable
+from ciris_store_core.api.coordination import LeaseList, OccurrenceList
+from ciris_store_core.api.correlation_filters import CorrelationFilters
+from ciris_store_core.api.correlations import (
+    AggregatePoints,
+    CorrelationList,
+    Ids,
+    InteractionContext,
+    InteractionResult,
+    MetricCommon,
+    TraceNodes,
+)
+from ciris_store_core.api.environment import Owner
+from ciris_store_core.api.graph import AnyNodeKey, Edges, NodeFilters, Nodes
+from ciris_store_core.api.retry import RetryPolicy
+from ciris_store_core.api.store import P, Store, T, Transaction
+from ciris_store_core.api.tasks import TaskFilters, TaskList
+from ciris_store_core.api.thoughts import ThoughtFilters, ThoughtList
+from ciris_store_core.api.validate import BadText
+from ciris_store_core.api.walks import Relationships, Scope, Way
+from ciris_store_core.capabilities import Capability
+from ciris_store_core.clock import Clock
+from ciris_store_core.models.audit import AuditCheckpoint, AuditEntry
+from ciris_store_core.models.coordination import Lease, Occurrence
+from ciris_store_core.models.correlations import Aggregate, Correlation, Metric, TimeSeriesDataPoint
+from ciris_store_core.models.enums import NodeType, TaskStatus, ThoughtStatus
+from ciris_store_core.models.graph import Degree, GraphEdge, GraphNode, NodeKey, SearchHit, Subgraph, TraversalResult
+from ciris_store_core.models.paging import Page
+from ciris_store_core.models.tasks import Task, TaskOrder, TaskOutcome
+from ciris_store_core.models.thoughts import Thought, ThoughtOrder
+from ciris_store_core.registry import Registry
+from ciris_store_core.signing import SigningKey
+
+class Opening:
+    """A store that is to be opened: ``await`` it, or use it in ``async with``, which closes it too."""
+
+    def __await__(self) -> Generator[Any, None, AsyncStore]: ...
+    async def __aenter__(self) -> AsyncStore: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+def open_store_async(
+    url: str | os.PathLike[str] | None = None,
+    *,
+    workers: int | None = None,
+    clock: Clock | None = None,
+    server_clock: Clock | None = None,
+    migrate: bool = True,
+    create: bool = True,
+    occurrence_id: str = ...,
+    on_bad_text: BadText = "refuse",
+    registry: Registry | None = None,
+    retry: RetryPolicy | None = None,
+    audit_key: SigningKey | str | os.PathLike[str] | None = None,
+) -> Opening:
+    """Open a store for asyncio: await the call, or put it into ``async with``, which closes the store too.
+
+    Args:
+        url: For instance ``sqlite:///agent.db`` or ``postgresql://host/db``, or the path of an SQLite file. By
+            default the environment variable ``CIRIS_DB_URL``, else ``sqlite:///data/ciris.db``.
+        workers: How many calls run at the same time; by default as many as the store's pool has connections, or 10.
+        clock: Gives records their time; the host's by default.
+        server_clock: Gives ``server_now()`` in place of the database server, for tests.
+        migrate: Bring the schema up to date; otherwise an older one raises ``MigrationRequired``.
+        create: Make a new database where there is none.
+        occurrence_id: Owner of tasks and thoughts where a call names none. ``__shared__`` is refused.
+        on_bad_text: NUL and lone surrogates in texts are refused, or, with ``"replace"``, become U+FFFD.
+        registry: Where to look for backends; by default the installed ones.
+        retry: How often to run a transaction again; by default five times in all within ten seconds.
+        audit_key: Signs audit entries: a key, or the path of its file; by default the file that the environment
+            variable ``CIRIS_AUDIT_KEY_FILE`` names, else they are not signed.
+
+    Raises:
+        InvalidURL: The URL cannot be understood, or no installed backend serves it.
+        PluginError: The backend for it cannot be used.
+        MigrationRequired: The schema does not fit, and must not be changed.
+        Unavailable: The database cannot be reached.
+    """
+
+class AsyncStore:
+    """An open store for asyncio: every method of ``Store`` and of its parts, to be awaited. Close it when done.
+
+    Calls run on a bounded number of threads, and wait for one in the order in which they were made. A call that is
+    cancelled before its turn never runs; one that has begun is left to finish, as a transaction of its own. Blocks
+    (``transaction``, ``savepoint``, ``leases.hold``, an occurrence's handle) are ended before a cancellation goes on.
+    """
+
+    def __init__(self, store: Store, *, workers: int | None = None) -> None: ...
+    @property
+    def sync(self) -> Store:
+        """The store beneath, for code that runs in threads."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    @property
+    def graph(self) -> AsyncGraph:
+        """The graph memory: nodes and edges."""
+    @property
+    def correlations(self) -> AsyncCorrelations:
+        """Service interactions, metrics, logs, spans and audit events."""
+    @property
+    def tasks(self) -> AsyncTasks:
+        """Units of work."""
+    @property
+    def thoughts(self) -> AsyncThoughts:
+        """Steps of reasoning about tasks."""
+    @property
+    def occurrences(self) -> AsyncOccurrences:
+        """Who is running."""
+    @property
+    def leases(self) -> AsyncLeases:
+        """Named locks with owner and expiry."""
+    @property
+    def shared_tasks(self) -> AsyncSharedTasks:
+        """What exactly one occurrence does on a day."""
+    @property
+    def audit(self) -> AsyncAuditTrail:
+        """What happened, in chains that show every later change."""
+    def for_occurrence(self, occurrence_id: str, ttl_seconds: float = 60) -> AsyncOccurrenceHandle:
+        """Tasks and thoughts of one occurrence, which cannot be forgotten; ``__shared__`` is refused.
+
+        ``ttl_seconds``: how long it stays alive without a heartbeat, once registered.
+        """
+    @property
+    def clock(self) -> Clock:
+        """Gives records their time."""
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the backend can do beyond the contract."""
+    async def server_now(self) -> datetime:
+        """The time that several hosts agree on: the database server's where there is one, asked now; in UTC.
+
+        It decides ages, expiry and the dates of shared tasks.
+        """
+    async def info(self) -> Mapping[str, Any]:
+        """Facts for reports: URL without password, backend, capabilities, versions and settings."""
+    async def is_empty(self) -> bool:
+        """Whether no record at all is stored; at a cost that does not grow with the store."""
+    async def stats(self) -> Mapping[str, Any]:
+        """Counters of this open store, such as connections in use."""
+    def transaction(self) -> AbstractAsyncContextManager[AsyncTransaction, None]:
+        """One transaction over all calls on the handle that the ``with`` statement gives.
+
+        Leaving the block commits; leaving it by any exception rolls everything back, and the exception goes on. The
+        store's own methods are refused in this thread meanwhile (``TransactionError``). Nothing is run again here:
+        for that, give the whole to ``run``.
+        """
+    async def run(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``fn(tx, *args, **kwargs)`` as one transaction, again as a whole after a retryable error.
+
+        ``fn`` may run several times: it should do nothing outside the transaction. Returns what it returned in the
+        run that was committed.
+        """
+    async def close(self) -> None:
+        """Let go of the database; calling it again does nothing. Later calls raise ``StoreClosed``."""
+
+class AsyncGraph:
+    """What the agent remembers: nodes by (id, scope), and the weighted edges between them.
+
+    Scopes are accepted as members or text. Expired nodes count as absent, cleaned up or not.
+    """
+    async def neighbours(
+        self, id: str, scope: Scope, direction: Way = ..., relationships: Relationships = None
+    ) -> list[GraphEdge]:
+        """All edges that begin (out) or end (in) at the node, or both, ordered by source, target and relationship."""
+    async def traverse(
+        self,
+        start: str | Iterable[str],
+        scope: Scope,
+        direction: Way = ...,
+        relationships: Relationships = None,
+        *,
+        depth: int = 1,
+        limit: int = 10000,
+    ) -> TraversalResult:
+        """The ids that a walk of up to ``depth`` steps (1 to 100) reaches, with distances, nearest first, then by id.
+
+        The start is at distance 0, existing or not; no node is visited twice. More than ``limit`` nodes: the nearest
+        are kept and ``truncated`` is set.
+        """
+    async def shortest_path(
+        self,
+        start: str,
+        target: str,
+        scope: Scope,
+        direction: Way = ...,
+        relationships: Relationships = None,
+        *,
+        max_depth: int = 10,
+    ) -> list[str] | None:
+        """The ids from ``start`` to ``target`` along the fewest edges, both included; None if out of reach.
+
+        Among equally short paths it is the one whose ids are smallest, compared from the start.
+        """
+    async def subgraph(
+        self,
+        start: str | Iterable[str],
+        scope: Scope,
+        direction: Way = ...,
+        relationships: Relationships = None,
+        *,
+        depth: int = 1,
+        limit: int = 1000,
+    ) -> Subgraph:
+        """The nodes that a walk reaches, nearest first, then by id, and the edges among them, ordered by key.
+
+        At most ``limit`` nodes, the nearest. Expired nodes are left out, with their edges.
+        """
+    async def degrees(
+        self, scope: Scope, direction: Way = ..., relationships: Relationships = None, *, limit: int = 10
+    ) -> list[Degree]:
+        """The nodes of a scope with the most edges, most first, ties by id."""
+    async def search(
+        self, text: str, *, scope: Scope | None = None, type: NodeType | str | None = None, limit: int = 20
+    ) -> list[SearchHit]:
+        """Nodes whose id and attributes hold all the words of ``text``, best first, ties by id.
+
+        Words are runs of letters and digits, compared without case for ASCII letters; a text without words finds
+        nothing.
+
+        Raises:
+            NotSupported: The backend does not declare the capability ``full_text``.
+        """
+    async def put(
+        self,
+        node: GraphNode,
+        *,
+        merge: bool = True,
+        remove: Iterable[str] = ...,
+        expected_revision: int | None = None,
+        insert: bool = False,
+    ) -> GraphNode:
+        """Write a node and return it as stored.
+
+        A new node is stored as given. Of an existing one the attributes are merged: given keys win, others stay;
+        ``version``, ``updated_by``, ``consent_stream``, ``expires_at`` and ``metadata`` change if you gave them;
+        ``created_at`` stays, ``updated_at`` moves and ``revision`` grows by 1. The merge is atomic.
+
+        Args:
+            node: What to write. It is not changed.
+            merge: False replaces all attributes by the given ones.
+            remove: Attribute keys to take away, after the merge.
+            expected_revision: Write only if the stored node has this revision; 0: only if there is none.
+            insert: Write only if there is none.
+
+        Raises:
+            Conflict: Another type is stored, the revision moved on, or ``insert`` met a stored node.
+            InvalidArgument: A field cannot be stored, or a configuration is in the wrong scope. Nothing was written.
+        """
+    async def put_many(self, nodes: Iterable[GraphNode], *, merge: bool = True, insert: bool = False) -> Nodes:
+        """Write many nodes, all or none, in a constant number of round trips; returns them as stored. See ``put``.
+
+        A batch that names a node twice is refused.
+        """
+    async def get(self, id: str, scope: Scope, *, include_expired: bool = False) -> GraphNode | None:
+        """The node with that key, or None if there is none, or it expired and ``include_expired`` is False."""
+    async def get_many(self, keys: Iterable[AnyNodeKey], *, include_expired: bool = False) -> dict[NodeKey, GraphNode]:
+        """The nodes of these (id, scope) that exist, by key, in the order asked for; one round trip."""
+    async def list(
+        self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[NodeFilters]
+    ) -> Page[GraphNode]:
+        """One page of nodes, newest ``updated_at`` first, ties by id, then scope.
+
+        Args:
+            limit: At most so many, 1 to 10,000.
+            cursor: The ``next_cursor`` of the page before, of the same filters.
+            filters: See ``NodeFilters``.
+        """
+    def scan(
+        self, *, on_unreadable: OnUnreadable | None = None, **filters: Unpack[NodeFilters]
+    ) -> AsyncIterator[GraphNode]:
+        """All nodes that the filters match, read page by page; see ``list``.
+
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        """
+    async def count(self, **filters: Unpack[NodeFilters]) -> int:
+        """How many nodes the filters match; loads none of them."""
+    async def delete(self, id: str, scope: Scope) -> int:
+        """Delete a node and every edge that touches it, in one transaction; returns how many nodes went (0 or 1)."""
+    async def delete_many(self, keys: Iterable[AnyNodeKey]) -> int:
+        """Delete the nodes of these (id, scope) with their edges; returns how many nodes went."""
+    async def put_edge(self, edge: GraphEdge) -> GraphEdge:
+        """Write an edge and return it as stored; an existing one gets the weight, attributes and metadata given.
+
+        Raises:
+            NotFound: An end does not exist in the edge's scope. Nothing was written.
+        """
+    async def put_edges(self, edges: Iterable[GraphEdge]) -> Edges:
+        """Write many edges, all or none, in a constant number of round trips. See ``put_edge``.
+
+        A batch that names an edge twice is refused.
+        """
+    async def get_edge(self, source: str, target: str, relationship: str, scope: Scope) -> GraphEdge | None:
+        """The edge with that key, or None."""
+    async def delete_edge(self, source: str, target: str, relationship: str, scope: Scope) -> int:
+        """Delete an edge; returns how many went (0 or 1)."""
+    async def edges(
+        self,
+        *,
+        scope: Scope | None = None,
+        source: str | None = None,
+        target: str | None = None,
+        relationship: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[GraphEdge]:
+        """One page of edges, ascending by scope, source, target and relationship; all filters by equality."""
+
+class AsyncCorrelations:
+    """Recorded events: service interactions, metrics, logs, spans and audit events.
+
+    Unlike tasks, they are listed for all occurrences unless ``occurrence_id`` is given.
+    """
+    async def add(self, correlation: Correlation, *, exist_ok: bool = False) -> Correlation:
+        """Store a new correlation and return it as stored.
+
+        Times that were not given are the store's; an occurrence that was not given is the store's own.
+
+        Args:
+            correlation: What to store. It is not changed.
+            exist_ok: A stored correlation with that id is returned, if every field that you gave is stored so;
+                this makes it safe to call again after ``OutcomeUnknown``.
+
+        Raises:
+            Conflict: The id exists, and ``exist_ok`` is False or the stored correlation differs.
+            InvalidArgument: A field cannot be stored. Nothing was written.
+        """
+    async def add_many(self, correlations: Iterable[Correlation], *, exist_ok: bool = False) -> CorrelationList:
+        """Store many correlations, all or none, and return them as stored, in the order given. See ``add``."""
+    async def add_metrics(self, metrics: Iterable[Metric], **common: Unpack[MetricCommon]) -> Ids:
+        """Store many measurements, all or none, at several times the rate of ``add_many``; returns their ids.
+
+        Each becomes a correlation of type ``metric_datapoint``.
+
+        Args:
+            metrics: Name, value and, if you like, tags, timestamp, unit and id of each.
+            common: What they have in common; see ``MetricCommon``.
+
+        Raises:
+            Conflict: An id exists. Nothing was written.
+            InvalidArgument: Something cannot be stored. Nothing was written.
+        """
+    async def get(self, correlation_id: str) -> Correlation | None:
+        """The correlation with that id, or None."""
+    async def get_many(self, correlation_ids: Iterable[str]) -> dict[str, Correlation]:
+        """The correlations of these ids that exist, by id, in the order asked for; one round trip."""
+    async def update(self, correlation_id: str, **changes: Any) -> bool:
+        """Change the given fields and ``updated_at``; False if there is no such correlation.
+
+        Raises:
+            InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
+        """
+    async def list(
+        self,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        descending: bool = False,
+        **filters: Unpack[CorrelationFilters],
+    ) -> Page[Correlation]:
+        """One page of correlations by ``timestamp``, then id.
+
+        Args:
+            limit: At most so many, 1 to 10,000.
+            cursor: The ``next_cursor`` of the page before, of the same direction and filters.
+            descending: Newest first; otherwise oldest first.
+            filters: See ``CorrelationFilters``.
+        """
+    def scan(
+        self,
+        *,
+        descending: bool = False,
+        on_unreadable: OnUnreadable | None = None,
+        **filters: Unpack[CorrelationFilters],
+    ) -> AsyncIterator[Correlation]:
+        """All correlations that the filters match, read page by page; see ``list``.
+
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        """
+    async def count(self, **filters: Unpack[CorrelationFilters]) -> int:
+        """How many correlations the filters match; loads none of them."""
+    async def delete(self, *correlation_ids: str) -> int:
+        """Delete correlations; returns how many went. Ids that do not exist are passed over."""
+    async def points(
+        self,
+        *,
+        limit: int = 1000,
+        cursor: str | None = None,
+        descending: bool = False,
+        **filters: Unpack[CorrelationFilters],
+    ) -> Page[TimeSeriesDataPoint]:
+        """One page of the points of the metrics that the filters match, in the order of ``list``."""
+    async def metric_series(
+        self,
+        metric_name: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        tags: Mapping[str, str] | None = None,
+        limit: int = 1000,
+        cursor: str | None = None,
+    ) -> Page[TimeSeriesDataPoint]:
+        """One page of a metric's points, oldest first; both bounds inclusive, tags by equality."""
+    async def aggregate(
+        self,
+        function: Aggregate,
+        bucket: timedelta,
+        *,
+        group_by: Iterable[str] = ...,
+        **filters: Unpack[CorrelationFilters],
+    ) -> AggregatePoints:
+        """Values of metrics per bucket of time and group of tags, by start, then group (None first).
+
+        Args:
+            function: avg, sum, min, max, count or last.
+            bucket: Length of the half-open buckets, which are aligned to the UTC epoch.
+            group_by: Tag keys; a series without the tag is in the group None.
+            filters: See ``CorrelationFilters``.
+
+        Consolidated rows count as the samples they stand for. Buckets without samples are left out.
+        """
+    async def by_channel(self, channel_id: str, limit: int = 100) -> Page[Correlation]:
+        """The newest ``limit`` correlations of a channel, returned oldest first."""
+    async def recent(self, limit: int = 100, **filters: Unpack[CorrelationFilters]) -> Page[Correlation]:
+        """The newest ``limit`` correlations, newest first."""
+    async def trace(self, trace_id: str) -> TraceNodes:
+        """The spans of a trace as trees: its roots, oldest first, each with its children, oldest first.
+
+        A span hangs on the span that ``parent_span_id`` names, else on the correlation that
+        ``parent_correlation_id`` names; one whose parent is not stored is a root. Empty for an unknown trace.
+        """
+    async def start_interaction(
+        self,
+        service_type: str,
+        action_type: str,
+        *,
+        handler_name: str,
+        task_id: str | None = None,
+        thought_id: str | None = None,
+        channel_id: str | None = None,
+        parameters: dict[str, str] | None = None,
+        timeout_seconds: float | None = None,
+        **context: Unpack[InteractionContext],
+    ) -> Correlation:
+        """Record that a service is being called, as a pending correlation, and return it.
+
+        Pass its ``correlation_id`` to ``complete_interaction`` when the service has answered.
+        """
+    async def complete_interaction(
+        self, correlation_id: str, *, success: bool = True, **result: Unpack[InteractionResult]
+    ) -> Correlation | None:
+        """Record the answer of a service: outcome, duration and status (completed or failed), in the same correlation.
+
+        Returns the correlation as it is now, or None if there is none with that id.
+
+        Raises:
+            Conflict: It was completed before.
+            InvalidArgument: It records no request, or a value does not fit.
+        """
+
+class AsyncTasks:
+    """Units of work. Every task has one owner, its ``agent_occurrence_id``.
+
+    Every method with an ``occurrence_id`` looks only at tasks of that owner; by default at those of the store's own
+    occurrence, ``"default"`` unless the store was opened otherwise; ``ANY`` means all owners.
+    """
+    async def add(self, task: Task, *, exist_ok: bool = False) -> Task:
+        """Store a new task and return it as stored.
+
+        Times that were not given are the store's; an owner that was not given is the store's own occurrence.
+
+        Args:
+            task: What to store. It is not changed.
+            exist_ok: A stored task with that id is returned, if every field that you gave is stored so;
+                this makes it safe to call again after ``OutcomeUnknown``.
+
+        Raises:
+            Conflict: The id exists, and ``exist_ok`` is False or the stored task differs.
+            InvalidArgument: A field cannot be stored. Nothing was written.
+        """
+    async def add_many(self, tasks: Iterable[Task], *, exist_ok: bool = False) -> TaskList:
+        """Store many tasks, all or none, and return them as stored, in the order given. See ``add``."""
+    async def add_unique(self, task: Task) -> tuple[Task, bool]:
+        """Store a new task unless one has its context's correlation id, of whatever owner and status.
+
+        Of any number of callers with one correlation id, in any number of threads, processes and hosts, one stores
+        its task; the others get the stored one. What ``add`` stored counts too, but ``add`` itself does not look.
+
+        Returns the stored task, the oldest where there are several, and whether this call stored it.
+
+        Raises:
+            InvalidArgument: The task has no context, and so no correlation id.
+            Conflict: A task with that ``task_id`` but another correlation id exists.
+        """
+    async def get(self, task_id: str, *, occurrence_id: Owner = None) -> Task | None:
+        """The task with that id, or None if there is none of that owner."""
+    async def get_many(self, task_ids: Iterable[str], *, occurrence_id: Owner = None) -> dict[str, Task]:
+        """The tasks of these ids that exist, by id, in the order asked for; one round trip."""
+    async def update(self, task_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
+        """Change the given fields and ``updated_at``; False if there is no such task of that owner.
+
+        The owner changes by ``transfer`` and ``claim_next`` alone. No concurrent update of other fields is lost.
+
+        Raises:
+            InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
+        """
+    async def list(
+        self,
+        *,
+        order: TaskOrder = "created",
+        limit: int = 100,
+        cursor: str | None = None,
+        **filters: Unpack[TaskFilters],
+    ) -> Page[Task]:
+        """One page of tasks.
+
+        Args:
+            order: ``created``: oldest first; ``priority``: highest first, then oldest; ``updated_desc``: updated last
+                first. Ties go by id.
+            limit: At most so many, 1 to 10,000.
+            cursor: The ``next_cursor`` of the page before, of the same order and filters.
+            filters: See ``TaskFilters``; statuses are accepted as members or text, one or several.
+        """
+    def scan(
+        self, *, order: TaskOrder = "created", on_unreadable: OnUnreadable | None = None, **filters: Unpack[TaskFilters]
+    ) -> AsyncIterator[Task]:
+        """All tasks that the filters match, read page by page; see ``list``.
+
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        """
+    async def count(self, **filters: Unpack[TaskFilters]) -> int:
+        """How many tasks the filters match; loads none of them."""
+    async def count_by_status(self, *, occurrence_id: Owner = None) -> dict[TaskStatus, int]:
+        """How many tasks have each status, 0 included; one round trip."""
+    async def delete(self, *task_ids: str) -> int:
+        """Delete tasks with their descendants and the thoughts of all of them, of whatever owner, in one transaction.
+
+        Returns how many tasks went, descendants included. Ids that do not exist are passed over. A handle that is
+        bound to an occurrence deletes only tasks of that occurrence (and what hangs on them).
+        """
+    async def pending_for_activation(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
+        """Pending tasks, highest priority first, then oldest."""
+    async def top(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
+        """Pending and active tasks, highest priority first, then oldest."""
+    async def recent_completed(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
+        """Completed tasks, updated last first."""
+    async def needing_seed_thought(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
+        """Active tasks that no thought belongs to yet, oldest first."""
+    async def transfer(self, task_id: str, *, from_occurrence: str, to_occurrence: str) -> bool:
+        """Give a task to another owner; False if ``from_occurrence`` does not own it (any more).
+
+        Owner, ``updated_at`` and ``fence`` change, and nothing else; its thoughts stay where they are. A reader at
+        any moment sees exactly one owner. In the same transaction an audit event ``task_ownership_transfer`` is
+        stored, as a correlation of type ``audit_event``.
+        """
+    async def claim_next(self, worker: str, limit: int = 1, *, pool: str = ...) -> builtins.list[AsyncClaimedTask]:
+        """Make the worker the owner of up to ``limit`` pending tasks of the pool, and them active.
+
+        Highest priority first, then oldest; no two workers get the same one. Unfinished thoughts of the pool come
+        along. Register the worker first and send heartbeats: work of an occurrence that is not alive is given back
+        to its pool by ``rescue``, and then every write through the returned handles raises ``StaleFence``.
+
+        Raises:
+            InvalidArgument: The worker is ``__shared__`` or the pool itself, or the pool is ``__shared__``.
+        """
+    def claimed(self, task: Task) -> AsyncClaimedTask:
+        """A handle for a task that was claimed before, as it was read then: writes are refused once its fence moved."""
+
+class AsyncThoughts:
+    """Steps of reasoning about tasks. Every thought has one owner, its ``agent_occurrence_id``.
+
+    Every method with an ``occurrence_id`` looks only at thoughts of that owner; by default at those of the store's
+    own occurrence, ``"default"`` unless the store was opened otherwise; ``ANY`` means all owners.
+    """
+    async def add(self, thought: Thought, *, exist_ok: bool = False) -> Thought:
+        """Store a new thought and return it as stored. Its task need not exist.
+
+        Times that were not given are the store's; an owner that was not given is the store's own occurrence.
+
+        Args:
+            thought: What to store. It is not changed.
+            exist_ok: A stored thought with that id is returned, if every field that you gave is stored so;
+                this makes it safe to call again after ``OutcomeUnknown``.
+
+        Raises:
+            Conflict: The id exists, and ``exist_ok`` is False or the stored thought differs.
+            InvalidArgument: A field cannot be stored. Nothing was written.
+        """
+    async def add_many(self, thoughts: Iterable[Thought], *, exist_ok: bool = False) -> ThoughtList:
+        """Store many thoughts, all or none, and return them as stored, in the order given. See ``add``."""
+    async def get(self, thought_id: str, *, occurrence_id: Owner = None) -> Thought | None:
+        """The thought with that id, or None if there is none of that owner."""
+    async def get_many(self, thought_ids: Iterable[str], *, occurrence_id: Owner = None) -> dict[str, Thought]:
+        """The thoughts of these ids that exist, by id, in the order asked for; one round trip."""
+    async def update(self, thought_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
+        """Change the given fields and ``updated_at``; False if there is no such thought of that owner.
+
+        Raises:
+            InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
+        """
+    async def list(
+        self,
+        *,
+        order: ThoughtOrder = "created",
+        limit: int = 100,
+        cursor: str | None = None,
+        **filters: Unpack[ThoughtFilters],
+    ) -> Page[Thought]:
+        """One page of thoughts.
+
+        Args:
+            order: ``created``: oldest first; ``updated_desc``: updated last first. Ties go by id.
+            limit: At most so many, 1 to 10,000.
+            cursor: The ``next_cursor`` of the page before, of the same order and filters.
+            filters: See ``ThoughtFilters``; statuses and types are accepted as members or text, one or several.
+        """
+    def scan(
+        self,
+        *,
+        order: ThoughtOrder = "created",
+        on_unreadable: OnUnreadable | None = None,
+        **filters: Unpack[ThoughtFilters],
+    ) -> AsyncIterator[Thought]:
+        """All thoughts that the filters match, read page by page; see ``list``.
+
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        """
+    async def count(self, **filters: Unpack[ThoughtFilters]) -> int:
+        """How many thoughts the filters match; loads none of them."""
+    async def count_by_status(self, *, occurrence_id: Owner = None) -> dict[ThoughtStatus, int]:
+        """How many thoughts have each status, 0 included; one round trip."""
+    async def delete(self, *thought_ids: str) -> int:
+        """Delete thoughts, of whatever owner; returns how many went.
+
+        Ids that do not exist are passed over. A handle that is bound to an occurrence deletes only its own.
+        """
+    async def pending_of_active_tasks(self, limit: int = 100, *, occurrence_id: Owner = None) -> Page[Thought]:
+        """Pending thoughts whose task is active and has the same owner, oldest first; one query."""
+    async def retry(self, thought_id: str, max_retries: int = 3, *, occurrence_id: Owner = None) -> bool:
+        """Move a failed thought back to pending and add 1 to ``retry_count``.
+
+        False, and nothing changes, if it is not failed, has been retried ``max_retries`` times, or is not there.
+        """
+    async def escalate(self, thought_id: str, *, occurrence_id: Owner = None) -> bool:
+        """Add 1 to ``escalation_level``; False if there is no such thought of that owner."""
+    async def transfer(
+        self, *, thought_id: str | None = None, task_id: str | None = None, from_occurrence: str, to_occurrence: str
+    ) -> bool | int:
+        """Give thoughts to another owner; only owner and ``updated_at`` change.
+
+        Give exactly one of ``thought_id``, which returns whether ``from_occurrence`` owned it (and so it moved), and
+        ``task_id`` for all thoughts of that task, which returns how many moved. Where any moved, an audit event
+        ``thought_ownership_transfer`` is stored in the same transaction, as a correlation of type ``audit_event``.
+        """
+
+class AsyncOccurrences:
+    """Who is running. An occurrence is alive until its last heartbeat's time to live is over."""
+    async def register(
+        self, occurrence_id: str, ttl_seconds: float = 60, *, metadata: Mapping[str, Any] | None = None
+    ) -> Occurrence:
+        """Say that an occurrence starts now, replacing what is stored of that id; ``__shared__`` is refused."""
+    async def heartbeat(self, occurrence_id: str, ttl_seconds: float = 60) -> bool:
+        """Stay alive for ``ttl_seconds`` from now; False if it is not registered (any more)."""
+    async def list(self, *, alive_only: bool = True) -> OccurrenceList:
+        """The occurrences that are alive, or all that are registered, by id."""
+    async def remove(self, occurrence_id: str) -> bool:
+        """Forget an occurrence; False if it was not registered. Its work stays: give it back first."""
+
+class AsyncLeases:
+    """Named locks with an owner and an expiry, for work that one process at a time may do."""
+    async def acquire(self, name: str, owner: str, ttl_seconds: float = 60) -> Lease | None:
+        """Take the lease for ``ttl_seconds``; None if another owner holds it.
+
+        An owner that holds it already gets it again, extended. ``fence`` grows with every change of owner: store it
+        with what the lease protects, and refuse what comes with an older one.
+        """
+    async def renew(self, lease: Lease, ttl_seconds: float = 60) -> Lease | None:
+        """The lease, extended to ``ttl_seconds`` from now; None if it ran out or changed hands: stop the work."""
+    async def release(self, lease: Lease) -> bool:
+        """End the lease; False if it had run out or changed hands."""
+    def hold(self, name: str, owner: str, ttl_seconds: float = 60) -> AbstractAsyncContextManager[Lease, None]:
+        """Hold the lease during a ``with`` block; renew it inside if the work may take longer than ``ttl_seconds``.
+
+        Raises:
+            Conflict: Another owner holds it; the block does not run.
+            StaleFence: At the end of the block, where the lease had run out or changed hands during it.
+        """
+    async def list(self, *, held_only: bool = True) -> LeaseList:
+        """The leases that are held now, or all that ever were, by name."""
+
+class AsyncSharedTasks:
+    """Tasks that belong to all occurrences until one of them takes each. Dates and ages are by ``server_now()``."""
+    async def try_claim(
+        self, task_type: str, channel_id: str, description: str, priority: int = 0, *, occurrence_id: str | None = None
+    ) -> tuple[Task, bool]:
+        """Claim today's task of that type; returns the stored task, and whether this call created it.
+
+        Exactly one of all racers, in any number of threads, processes and hosts, gets True. The others get the stored
+        task, finished or not. An unfinished task of the day before that is younger than five minutes counts as
+        today's. The task is owned by ``__shared__``; ``claim_and_transfer`` claims it and takes it over at once.
+
+        Args:
+            task_type: Upper-cased; with the UTC date it makes the id, such as ``WAKEUP_SHARED_20251028``.
+            channel_id: Where it happens.
+            description: What is to be done.
+            priority: 0 to 10.
+            occurrence_id: Who claims it, recorded in ``created_by``; by default the store's own occurrence.
+        """
+    async def claim_and_transfer(
+        self, task_type: str, channel_id: str, description: str, priority: int = 0, *, occurrence_id: str | None = None
+    ) -> tuple[Task, bool]:
+        """``try_claim``, and give a task that it created to the occurrence, with its thoughts, in one transaction.
+
+        Returns the task as it is now, and whether this call created it. What changes hands is recorded in that
+        transaction as audit events ``task_ownership_transfer`` and ``thought_ownership_transfer``, which are stored
+        as correlations of type ``audit_event``.
+        """
+    async def latest(self, task_type: str, within_hours: float = 24) -> Task | None:
+        """The newest shared task of exactly that type created within so many hours, whoever owns it now, or None."""
+    async def status(self, task_type: str, within_hours: float = 24) -> TaskStatus | None:
+        """The status of the ``latest`` one, or None if there is none."""
+    async def is_completed(self, task_type: str, within_hours: float = 24) -> bool:
+        """Whether the ``latest`` one is completed; False if there is none."""
+
+class AsyncAuditTrail:
+    """What happened, in chains of entries that show every later change; one chain per occurrence.
+
+    Each event is also a correlation of type ``audit_event`` with the same id, and every such correlation that is
+    stored, by whichever method, has its entry. Neither can be changed or deleted, until ``cut`` removes what is old.
+    """
+    async def append(self, event_type: str, actor: str, payload: Mapping[str, Any] | None = None) -> str:
+        """Store an audit event and return its id, which is its entry's and its correlation's.
+
+        In a transaction, append last: until it ends, other writers of this occurrence's chain wait.
+
+        Args:
+            event_type: What was done.
+            actor: Who did it.
+            payload: What else is to be known: a JSON object.
+        """
+    async def append_many(self, events: Iterable[AuditEvent]) -> Names:
+        """Store audit events, all or none, in the order given; returns their ids."""
+    async def chains(self) -> Names:
+        """The occurrences that have a chain, ascending."""
+    async def list(self, chain: str | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
+        """One page of entries by chain, then sequence, ascending; of all chains or of one."""
+    def scan(self, chain: str | None = None) -> AsyncIterator[AuditEntry]:
+        """All entries, read page by page; see ``list``."""
+    async def tail(self, chain: str | None = None, limit: int = 20) -> AuditEntries:
+        """The newest entries of a chain, by default of the store's own occurrence, oldest of them first."""
+    async def verify(
+        self,
+        chain: str | None = None,
+        *,
+        public_keys: Sequence[str] = ...,
+        checkpoint: AuditCheckpoint | None = None,
+        require_signatures: bool | None = None,
+    ) -> AuditReport:
+        """Look for entries that were changed, removed, moved or cut off, and for correlations that were.
+
+        Nothing is locked: writers and retention go on meanwhile.
+
+        Args:
+            chain: Only this one; otherwise all chains, and all audit events among the correlations.
+            public_keys: Keys whose signatures count, beside the store's own signing key.
+            checkpoint: Made earlier by ``checkpoint()`` and kept elsewhere: each chain must still reach it.
+            require_signatures: Every entry and anchor must be signed by one of the keys. So it is by default where a
+                key is known; False is for chains that began before there was one.
+        """
+    async def checkpoint(self) -> AuditCheckpoint:
+        """Where every chain ends now, signed if the store has a signing key. Keep it where the database's users cannot.
+
+        ``verify(checkpoint=...)`` finds a chain that was cut off or made anew since.
+        """
+    async def cut(self, before: datetime, *, chain: str | None = None) -> int:
+        """Remove the entries of a chain that are older, with their correlations; returns how many went.
+
+        Its beginning is replaced by an anchor, signed if the store has a signing key, so that what remains still
+        verifies. An entry that is not old enough keeps all that follow it. The cut itself becomes an audit event of the
+        same chain. Export first what you want to keep.
+
+        Args:
+            before: Entries of that time and later stay.
+            chain: By default that of the store's own occurrence.
+
+        Raises:
+            Corrupt: Something of what is to go is not as it was written. Nothing more is removed, so that no trace of
+                it is lost: see ``verify``.
+        """
+
+class AsyncOccurrenceHandle:
+    """Tasks and thoughts of one occurrence, and what it does to stay alive and get work.
+
+    ``tasks`` and ``thoughts`` look up and write records of this occurrence only, without ``occurrence_id``; naming
+    another one raises ``InvalidArgument``. As a context manager it registers on entry and shuts down on exit::
+
+        with store.for_occurrence("occurrence_1") as me:
+            for work in me.claim_next():
+                work.complete()
+    """
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    @property
+    def occurrence_id(self) -> str: ...
+    @property
+    def tasks(self) -> AsyncTasks: ...
+    @property
+    def thoughts(self) -> AsyncThoughts: ...
+    async def register(
+        self, ttl_seconds: float | None = None, *, metadata: Mapping[str, Any] | None = None
+    ) -> Occurrence:
+        """Say that this occurrence starts now and is alive for so many seconds; the handle's own number by default."""
+    async def heartbeat(self, ttl_seconds: float | None = None) -> bool:
+        """Stay alive for so many seconds from now; False if it is not registered (any more): register again."""
+    async def claim_next(self, limit: int = 1, *, pool: str = ...) -> list[AsyncClaimedTask]:
+        """Take up to ``limit`` pending tasks of the pool. See ``Tasks.claim_next``."""
+    async def try_claim_shared(
+        self, task_type: str, channel_id: str, description: str, priority: int = 0
+    ) -> tuple[Task, bool]:
+        """Claim today's shared task of that type and take it over. See ``SharedTasks.claim_and_transfer``."""
+    async def give_back_work(self) -> int:
+        """Return all claimed, unfinished tasks to the pools that they came from; returns how many.
+
+        They become pending again, and handles to them raise ``StaleFence``.
+        """
+    async def rescue(self, limit: int = 100) -> list[Task]:
+        """Return up to ``limit`` tasks that dead occurrences claimed to their pools; returns them as they are now.
+
+        Dead is whose heartbeat ran out, and who never registered.
+        """
+    async def take_over(self, occurrence_id: str, limit: int = 100) -> list[AsyncClaimedTask]:
+        """Make up to ``limit`` unfinished tasks of an occurrence that died this one's own, with their thoughts.
+
+        For work that belonged to it without having come from a pool, such as a shared task; ``rescue`` returns the
+        other to its pool. Oldest first. Thoughts that it left in processing become pending. The fences move, so that
+        handles of the dead occurrence raise ``StaleFence`` should it wake up. Audit events are stored as by a
+        transfer.
+
+        Raises:
+            Conflict: That occurrence is alive.
+            NotFound: It never registered, so nobody can tell: ``tasks.transfer`` moves what you know to be left.
+            InvalidArgument: It is this occurrence itself, or ``__shared__``.
+        """
+    async def recover_thoughts(self) -> int:
+        """Move thoughts that an earlier run of this occurrence left in processing back to pending; returns how many.
+
+        Call it before this occurrence begins to work, in the one process that runs it: nobody can tell a thought
+        that was left from one that is being worked on under the same id.
+        """
+    async def shutdown(self) -> None:
+        """Give the work back, then say that this occurrence is gone."""
+
+class AsyncTransaction:
+    """One open transaction. It belongs to the thread that began it, and ends with its ``with`` block.
+
+    Reads see its own writes, and otherwise only what was committed.
+    """
+    @property
+    def graph(self) -> AsyncGraph:
+        """The graph memory: nodes and edges."""
+    @property
+    def correlations(self) -> AsyncCorrelations:
+        """Service interactions, metrics, logs, spans and audit events."""
+    @property
+    def tasks(self) -> AsyncTasks:
+        """Units of work."""
+    @property
+    def thoughts(self) -> AsyncThoughts:
+        """Steps of reasoning about tasks."""
+    @property
+    def occurrences(self) -> AsyncOccurrences:
+        """Who is running."""
+    @property
+    def leases(self) -> AsyncLeases:
+        """Named locks with owner and expiry."""
+    @property
+    def shared_tasks(self) -> AsyncSharedTasks:
+        """What exactly one occurrence does on a day."""
+    @property
+    def audit(self) -> AsyncAuditTrail:
+        """What happened, in chains that show every later change."""
+    def for_occurrence(self, occurrence_id: str, ttl_seconds: float = 60) -> AsyncOccurrenceHandle:
+        """Tasks and thoughts of one occurrence, which cannot be forgotten; ``__shared__`` is refused.
+
+        ``ttl_seconds``: how long it stays alive without a heartbeat, once registered.
+        """
+    def savepoint(self) -> AbstractAsyncContextManager[None, None]:
+        """A part of the transaction that is undone alone when its block raises; nests [cap: savepoints].
+
+        On a backend without the capability, raising inside it dooms the whole transaction: all later calls and the
+        commit raise ``TransactionError``.
+        """
+
+class AsyncClaimedTask:
+    """A task that this worker claimed, with the fence of that claim.
+
+    Every write raises ``StaleFence``, and writes nothing, once the task was taken over, given back or deleted. A
+    handle that came from a transaction lives as long as the transaction; ``store.tasks.claimed(handle.task)`` makes
+    one that lasts.
+    """
+    @property
+    def task(self) -> Task: ...
+    @property
+    def fence(self) -> int: ...
+    async def update(self, **changes: Any) -> None:
+        """Change the given fields and ``updated_at``; raises ``InvalidArgument`` as ``Tasks.update`` does."""
+    async def complete(self, outcome: TaskOutcome | None = None) -> None:
+        """Set the status to completed, with the outcome if one is given."""
+    async def fail(self, outcome: TaskOutcome | None = None) -> None:
+        """Set the status to failed, with the outcome if one is given."""
+    async def add_thought(self, thought: Thought) -> Thought:
+        """Store a new thought of this task, owned by the task's owner; returns it as stored.
+
+        Raises:
+            InvalidArgument: It belongs to another task or owner.
+            Conflict: Its id exists.
+        """
+    async def update_thought(self, thought_id: str, **changes: Any) -> bool:
+        """Change fields of a thought of this task, and ``updated_at``; False if this task has no such thought."""

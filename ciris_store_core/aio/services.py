@@ -1,0 +1,28 @@
+"""Services over an async store: each is the synchronous one, reached through the store's threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ciris_store_core.api import Store
+from ciris_store_core.api.executor import Blocking
+
+from .facade import Facade, twin_name, twin_of
+from .store import AsyncStore
+
+
+class OfStore:
+    """What the twins of services have in common: they are made from a store or transaction, async or not."""
+
+    kind: type
+
+    def __init__(self, store: Facade | Store, *args: Any, **kwargs: Any) -> None:
+        """``store``: an async store or transaction, or an ordinary store; the rest goes to the service."""
+        facade = AsyncStore(store) if isinstance(store, Store) else store
+        Facade.__init__(self, self.kind(facade._target, *args, **kwargs), facade._caller)  # type: ignore[arg-type]
+
+
+def service(kind: type[Blocking]) -> type[Facade]:
+    """The class of the twins of a service, which users make by themselves."""
+    members = {"kind": kind, "__doc__": kind.__doc__, "__module__": kind.__module__}
+    return type(twin_name(kind), (OfStore, twin_of(kind)), members)

@@ -1,0 +1,126 @@
+"""The async store: opening it, and what differs from the rule that the facade follows."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Generator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from ciris_store_core.api import Store, open_store
+from ciris_store_core.errors import InvalidArgument
+
+from .facade import Begun, twin_of
+from .workers import Workers, answer, in_thread, settled
+
+T = TypeVar("T")
+
+DEFAULT_WORKERS = 10
+
+
+class AsyncStore(twin_of(Store)):  # type: ignore[misc]  # its methods are made of those of Store
+    """An open store for asyncio: every method of ``Store`` and of its parts, to be awaited. Close it when done.
+
+    Calls run on a bounded number of threads, and wait for one in the order in which they were made. A call that is
+    cancelled before its turn never runs; one that has begun is left to finish, as a transaction of its own. Blocks
+    (``transaction``, ``savepoint``, ``leases.hold``, an occurrence's handle) are ended before a cancellation goes on.
+    """
+
+    def __init__(self, store: Store, *, workers: int | None = None) -> None:
+        """Over an open store, which closes with it.
+
+        ``workers``: how many calls run at the same time; by default as many as the store's pool has connections.
+        """
+        limit = store.stats().get("size", DEFAULT_WORKERS) if workers is None else workers
+        super().__init__(store, Workers(limit, "ciris-store"))
+
+    @property
+    def sync(self) -> Store:
+        """The store beneath, for code that runs in threads."""
+        store: Store = self._target
+        return store
+
+    def transaction(self) -> Begun:
+        """One transaction over all calls on the handle that ``async with`` gives; see ``Store.transaction``.
+
+        It keeps a thread and a connection until the block is left. The store's own methods are refused inside it
+        (``TransactionError``), in this task and those that it begins there.
+        """
+        return Begun(self._target, self._caller)
+
+    async def run(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run ``fn(tx, ...)`` on a thread as one transaction, again as a whole after a retryable error.
+
+        ``fn`` is an ordinary function and gets an ordinary ``Transaction``; see ``Store.run``.
+        """
+        if inspect.iscoroutinefunction(fn):
+            raise InvalidArgument("run takes an ordinary function: in a coroutine use 'async with store.transaction()'")
+        return await answer(self._caller.submit(lambda: self._target.run(fn, *args, **kwargs)))
+
+    async def close(self) -> None:
+        """Roll open transactions back, wait for all other calls that were made, and close the store beneath."""
+        await settled(in_thread(self._close, "ciris-store-close"))
+
+    def _close(self) -> None:
+        self._caller.close()
+        self._target.close()
+
+    async def __aenter__(self) -> Self:
+        """The store."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close it."""
+        await self.close()
+
+
+class Opening:
+    """A store that is to be opened: ``await`` it, or use it in ``async with``, which closes it too."""
+
+    def __init__(self, open_it: Callable[[], Store], workers: int | None) -> None:
+        """Made by ``open_store_async``."""
+        self._open_it = open_it
+        self._workers = workers
+        self._store: AsyncStore | None = None
+
+    def __await__(self) -> Generator[Any, None, AsyncStore]:
+        """The open store."""
+        return self._open().__await__()
+
+    async def __aenter__(self) -> AsyncStore:
+        """The open store."""
+        self._store = await self._open()
+        return self._store
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close it."""
+        if self._store is not None:
+            await self._store.close()
+
+    async def _open(self) -> AsyncStore:
+        future = in_thread(self._open_it, "ciris-store-open")
+        try:
+            return AsyncStore(await settled(future), workers=self._workers)
+        except BaseException:
+            if future.exception() is None:
+                future.result().close()
+            raise
+
+
+def open_store_async(
+    url: str | os.PathLike[str] | None = None, *, workers: int | None = None, **options: Any
+) -> Opening:
+    """Open a store for asyncio: await the call, or put it into ``async with``, which closes the store too.
+
+    Args:
+        url: As for ``open_store``, as are the other options and the errors.
+        workers: How many calls run at the same time; by default as many as the store's pool has connections, or 10.
+        options: Those of ``open_store``.
+    """
+    place = [url]  # Taken out when it is used: it may hold a password, which a traceback could show.
+    return Opening(lambda: open_store(place.pop(), **options), workers)

@@ -1,0 +1,249 @@
+"""What type checkers see of the async facade, made from the classes that it stands before.
+
+``python -m tests.support.async_stubs`` writes it anew.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import subprocess
+import sys
+import textwrap
+from collections import deque
+from collections.abc import Iterator
+from functools import cache, cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_args
+
+from ciris_store_core import aio
+from ciris_store_core.aio import facade
+from ciris_store_core.aio.services import OfStore
+from ciris_store_core.api import Store, open_store
+from ciris_store_core.api.executor import Blocking
+
+STUB = Path(str(aio.__file__)).with_suffix(".pyi")
+
+HEAD = '''"""{doc}"""
+
+# Made by ``python -m tests.support.async_stubs``: change the classes that it is made from, and run it again.
+
+import builtins
+from collections.abc import AsyncIterator, Generator
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Self
+{imports}
+
+class Opening:
+    """A store that is to be opened: ``await`` it, or use it in ``async with``, which closes it too."""
+
+    def __await__(self) -> Generator[Any, None, AsyncStore]: ...
+    async def __aenter__(self) -> AsyncStore: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+{opening}'''
+
+STORE = '''
+    def __init__(self, store: Store, *, workers: int | None = None) -> None: ...
+    @property
+    def sync(self) -> Store:
+        """The store beneath, for code that runs in threads."""
+'''
+
+ENTERED = """
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+"""
+
+
+class Stub:
+    """The stub while it is being made."""
+
+    def __init__(self) -> None:
+        self.imports: dict[str, str] = {"Store": Store.__module__}
+        """Where the names come from that the signatures use."""
+        self.queue: deque[type] = deque([Store])
+        self.seen: set[type] = set()
+
+    def text(self) -> str:
+        opening = self._open_store()
+        services = [value.kind for value in vars(aio).values() if inspect.isclass(value) and issubclass(value, OfStore)]
+        self.queue.extend(services)
+        classes = "".join(self._class(kind, kind in services) for kind in self._kinds())
+        head = HEAD.format(doc=aio.__doc__, imports=self._import_lines(), opening=opening)
+        return head + classes
+
+    def _kinds(self) -> Iterator[type]:
+        while self.queue:
+            kind = self.queue.popleft()
+            if kind not in self.seen:
+                self.seen.add(kind)
+                yield kind
+
+    def _import_lines(self) -> str:
+        lines = [f"from {home} import {name}" if home else f"import {name}" for name, home in self.imports.items()]
+        return "\n".join(sorted(lines)) + "\n"
+
+    # --- classes --------------------------------------------------------------------------------
+
+    def _class(self, kind: type, is_service: bool) -> str:
+        lines = [f"\nclass {facade.twin_name(kind)}:", _docstring(_class_doc(kind), 4)]
+        if kind is Store:
+            lines.append(STORE.rstrip())
+        if is_service:
+            lines.append(self._service_init(kind))
+        if hasattr(kind, "__enter__"):
+            lines.append(ENTERED.rstrip())
+        lines += [self._attribute(name, kind) for name in inspect.get_annotations(kind) if not name.startswith("_")]
+        lines += [self._member(member) for member in facade.public_members(kind).values()]
+        return "\n".join(lines) + "\n"
+
+    def _attribute(self, name: str, kind: type) -> str:
+        module = sys.modules[kind.__module__]
+        annotation = ast.parse(inspect.get_annotations(kind)[name], mode="eval").body
+        return f"    @property\n    def {name}(self) -> {ast.unparse(self._returned(annotation, module))}: ..."
+
+    def _member(self, member: Any) -> str:
+        if facade.is_property(member):
+            function = member.func if isinstance(member, cached_property) else member.fget
+            return self._function(function, "property")
+        for kind in ("context_manager", "scan", "maker"):
+            if getattr(facade, f"is_{kind}")(member):
+                return self._function(member, kind)
+        return self._function(member, "call")
+
+    def _function(self, function: Any, kind: str) -> str:
+        module = sys.modules[function.__module__]
+        node = _definition(function)
+        assert node.returns is not None, f"{function.__qualname__} does not say what it returns"
+        self._arguments(node.args, module)
+        returns = ast.unparse(self._returned(node.returns, module))
+        if kind == "scan":
+            returns = "Async" + returns
+        elif kind == "context_manager":
+            returns = f"AbstractAsyncContextManager[{returns.removeprefix('Iterator[')[:-1]}, None]"
+        head = "async def" if kind == "call" else "def"
+        decorator = "    @property\n" if kind == "property" else ""
+        signature = f"    {head} {node.name}({ast.unparse(node.args)}) -> {returns}:"
+        return f"{decorator}{signature}\n{_docstring(ast.get_docstring(node), 8)}"
+
+    def _service_init(self, kind: type) -> str:
+        node = _definition(vars(kind)["__init__"])
+        self._arguments(node.args, sys.modules[kind.__module__])
+        node.args.args[1].annotation = ast.parse("AsyncStore | AsyncTransaction | Store", mode="eval").body
+        return f"    def __init__({ast.unparse(node.args)}) -> None:\n{_docstring(ast.get_docstring(node), 8)}"
+
+    def _open_store(self) -> str:
+        node = _definition(open_store)
+        self._arguments(node.args, sys.modules[open_store.__module__])
+        node.args.kwonlyargs.insert(0, ast.arg("workers", ast.parse("int | None", mode="eval").body))
+        node.args.kw_defaults.insert(0, ast.Constant(None))
+        doc = _docstring(_opening_doc(), 4)
+        return f"\ndef open_store_async({ast.unparse(node.args)}) -> Opening:\n{doc}\n"
+
+    # --- types ----------------------------------------------------------------------------------
+
+    def _arguments(self, args: ast.arguments, module: ModuleType) -> None:
+        for each in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg):
+            if each is not None and each.annotation is not None:
+                self._import_names(each.annotation, module)
+        args.defaults = [_plain(value) for value in args.defaults]
+        args.kw_defaults = [value and _plain(value) for value in args.kw_defaults]
+
+    def _returned(self, annotation: ast.expr, module: ModuleType) -> ast.expr:
+        """The annotation of a result, with classes replaced by their twins."""
+        replaced = _Twins(self, module).visit(annotation)
+        self._import_names(replaced, module)
+        return replaced
+
+    def _import_names(self, annotation: ast.expr, module: ModuleType) -> None:
+        for node in ast.walk(annotation):
+            if isinstance(node, ast.Name) and not hasattr(builtins, node.id) and hasattr(module, node.id):
+                home = _home(module, node.id)
+                known = self.imports.setdefault(node.id, home)
+                assert known == home, f"{node.id} means two things, in {known} and in {home}: rename one"
+
+
+class _Twins(ast.NodeTransformer):
+    def __init__(self, stub: Stub, module: ModuleType) -> None:
+        self._stub = stub
+        self._module = module
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        value = getattr(self._module, node.id, None)
+        if isinstance(value, type) and issubclass(value, Blocking):
+            self._stub.queue.append(value)
+            return ast.Name(facade.twin_name(value))
+        if inner := [each for each in get_args(value) if isinstance(each, type) and issubclass(each, Blocking)]:
+            # ``list`` may be a method of the class that it stands in.
+            self._stub.queue.extend(inner)
+            return ast.parse(f"builtins.list[{facade.twin_name(inner[0])}]", mode="eval").body
+        return node
+
+
+def _definition(function: Any) -> ast.FunctionDef:
+    node = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body[0]
+    assert isinstance(node, ast.FunctionDef)
+    return node
+
+
+def _plain(default: ast.expr) -> ast.expr:
+    """A default that needs no import."""
+    return default if isinstance(default, ast.Constant) else ast.Constant(...)
+
+
+def _class_doc(kind: type) -> str | None:
+    return inspect.getdoc(aio.AsyncStore if kind is Store else kind)
+
+
+def _opening_doc() -> str:
+    """That of ``open_store``, with the first line and the argument that are the async one's own."""
+    first, *own = (inspect.getdoc(aio.open_store_async) or "").splitlines()
+    workers = next(line for line in own if line.strip().startswith("workers:"))
+    _, *rest = (inspect.getdoc(open_store) or "").splitlines()
+    place = next(i for i, line in enumerate(rest) if line.strip().startswith("clock:"))
+    return "\n".join([first, *rest[:place], workers, *rest[place:]])
+
+
+def _docstring(text: str | None, indent: int) -> str:
+    quoted = f'"""{text}\n"""' if "\n" in (text or "") else f'"""{text}"""'
+    return textwrap.indent(quoted, " " * indent)
+
+
+def _home(module: ModuleType, name: str) -> str:
+    """The module that a name of this one was imported from, or itself; empty where the name is a module."""
+    if isinstance(getattr(module, name), ModuleType):
+        return ""
+    return _imported(module).get(name, module.__name__)
+
+
+@cache
+def _imported(module: ModuleType) -> dict[str, str]:
+    found = {}
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.ImportFrom):
+            base = module.__name__.rsplit(".", node.level)[0] if node.level else ""
+            source = ".".join(filter(None, (base, node.module)))
+            found.update((alias.asname or alias.name, source) for alias in node.names)
+    return found
+
+
+def made() -> str:
+    """The stub as it should be, formatted."""
+    text = Stub().text()
+    for step in (["check", "--select", "I,F401", "--fix"], ["format"]):
+        command = [sys.executable, "-m", "ruff", *step, "--quiet", "--stdin-filename", str(STUB), "-"]
+        text = subprocess.run(command, input=text, text=True, check=True, stdout=subprocess.PIPE).stdout
+    return text
+
+
+if __name__ == "__main__":
+    STUB.write_text(made())
+    print(f"wrote {STUB}")
