@@ -14,6 +14,7 @@ from ciris_store_core.models import (
     GraphEdge,
     GraphNode,
     GraphScope,
+    Lease,
     NodeType,
     Occurrence,
     SecretAccess,
@@ -109,6 +110,12 @@ def occurrence(id: str = "o", **fields: Any) -> Occurrence:
     """An occurrence that lives for a minute from ``T0`` on."""
     given = {"started_at": T0, "heartbeat_at": T0, "expires_at": at(60)}
     return Occurrence(occurrence_id=id, **{**given, **fields})
+
+
+def lease(name: str = "job", **fields: Any) -> Lease:
+    """A lease that is held for ten seconds from ``T0`` on."""
+    given = {"owner": "me", "fence": 1, "acquired_at": T0, "expires_at": at(10)}
+    return Lease(name=name, **{**given, **fields})
 
 
 def secret(id: str = "s", **fields: Any) -> SecretRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from ciris_store_core.models.coordination import Lease, Occurrence
@@ -50,6 +51,10 @@ class MemoryCoordination(CoordinationStore):
             return None
         self._leases.put(name, lease)
         return copied(lease)  # type: ignore[no-any-return]
+
+    def add_leases(self, leases: Sequence[Lease]) -> None:
+        """Store leases exactly as given, all or none."""
+        self._leases.add({lease.name: lease for lease in leases})
 
     def renew_lease(self, name: str, owner: str, fence: int, now: datetime, expires_at: datetime) -> bool:
         """Extend the lease; False if it expired, or owner or fence differ."""

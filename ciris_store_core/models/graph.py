@@ -91,7 +91,7 @@ class EdgeKey(NamedTuple):
     scope: GraphScope
 
 
-NodeWriteMode = Literal["merge", "replace", "insert"]
+NodeWriteMode = Literal["merge", "replace", "insert", "restore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,8 @@ class NodeWrite:
 
     node: GraphNode
     mode: NodeWriteMode = "merge"
-    """merge: new attributes win, others stay; replace: the attributes as given; insert: a stored one is a Conflict."""
+    """merge: new attributes win, others stay; replace: the attributes as given; insert: a stored one is a Conflict;
+    restore: likewise, and the revision is as given."""
     remove: tuple[str, ...] = ()
     """Attribute keys to take away (after the merge)."""
     expected_revision: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from ciris_store_core.stores.coordination import CoordinationStore
 
 from .codec import object_out
 from .rows import Row, read_all
+from .statements import add_new
 
 if TYPE_CHECKING:
     from .session import SqlSession
@@ -44,6 +46,13 @@ SET fence = CASE WHEN owner = ? AND expires_at > ? THEN fence ELSE fence + 1 END
     owner = ?, expires_at = ?
 WHERE name = ? AND (owner = ? OR expires_at <= ?)
 """
+
+ADD_LEASE = """
+INSERT INTO {leases} (name, owner, fence, acquired_at, expires_at, metadata) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (name) DO NOTHING
+"""
+
+EXISTING_LEASES = "SELECT name FROM {leases} WHERE name {in_texts} ORDER BY name LIMIT 3"
 
 LIVE_LEASE = "UPDATE {leases} SET expires_at = ? WHERE name = ? AND owner = ? AND fence = ? AND expires_at > ?"
 
@@ -130,3 +139,12 @@ class SqlCoordinationStore(CoordinationStore):
         held = "" if held_at is None else " WHERE expires_at > ?"
         params = () if held_at is None else (self.codec.time_in(held_at),)
         return read_all(self.session.rows(f"{LEASES}{held} ORDER BY name", params), self._lease, "lease")
+
+    def add_leases(self, leases: Sequence[Lease]) -> None:
+        """Store leases exactly as given."""
+        time = self.codec.time_in
+        rows = [
+            (x.name, x.owner, x.fence, time(x.acquired_at), time(x.expires_at), self.codec.object_in(x.metadata))
+            for x in leases
+        ]
+        add_new(self.session, ADD_LEASE, EXISTING_LEASES, "lease", rows)

@@ -70,9 +70,13 @@ class Dialect:
             text = self.rendered[statement] = self._render(statement)
         return text
 
-    def _render(self, statement: str) -> str:
+    def spelled(self, statement: str) -> str:
+        """A statement of the toolkit as the database reads it, whatever placeholders the driver wants."""
         text = _NAME.sub(lambda match: self._names[match[1]], statement)
-        text = _NAME.sub(lambda match: self._names[match[1]], text)  # fragments may name tables
+        return _NAME.sub(lambda match: self._names[match[1]], text)  # fragments may name tables
+
+    def _render(self, statement: str) -> str:
+        text = self.spelled(statement)
         if self._placeholder == "?":
             return text
         return text.replace("%", "%%").replace("?", self._placeholder)

@@ -21,6 +21,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from ciris_store_core.errors import IncompatibleSchema, MigrationRequired
+from ciris_store_core.models.operations import PendingMigration
 
 if TYPE_CHECKING:
     from .session import SqlSession
@@ -108,6 +109,19 @@ class Migrator(ABC):
         self._check_program(applied)
         done = {record.version for record in applied}
         return [migration for migration in self.migrations if migration.version not in done]
+
+    def plan(self) -> list[PendingMigration]:
+        """What ``migrate`` would send, migration by migration."""
+        pending = self.pending()
+        return [PendingMigration(m.version, m.name, self._preview(m, first=m is pending[0])) for m in pending]
+
+    def _preview(self, migration: Migration, *, first: bool) -> tuple[str, ...]:
+        before = self.preparation() if first else ()
+        return tuple(map(self.session.dialect.spelled, (*before, *migration.statements)))
+
+    def preparation(self) -> Sequence[str]:
+        """What has to be there before the first migration, and is not: statements that ``lock`` runs."""
+        return ()
 
     def _check_program(self, applied: Sequence[Applied]) -> None:
         program = self.migrations[-1].version

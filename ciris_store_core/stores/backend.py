@@ -8,12 +8,15 @@ clause has a test in the conformance suite.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from ciris_store_core.capabilities import Capability
+from ciris_store_core.errors import NotSupported
+from ciris_store_core.models.operations import Diagnosis, PendingMigration
 
 from .audit import AuditStore
 from .coordination import CoordinationStore
@@ -73,6 +76,14 @@ class Backend(ABC):
         - A failing step leaves the database unchanged [cap: transactional_ddl].
         """
 
+    def pending(self) -> Sequence[PendingMigration]:
+        """The migrations that ``prepare`` would apply, oldest first. Default: none, for databases without a schema.
+
+        - May be called before ``prepare``, and changes nothing: a database that is not there has all of them pending.
+        - A schema that excludes this program raises ``IncompatibleSchema``.
+        """
+        return ()
+
     @abstractmethod
     def session(self, *, write: bool, single: bool = False) -> AbstractContextManager[Session]:
         """A transaction, READ COMMITTED or higher.
@@ -85,6 +96,13 @@ class Backend(ABC):
         - Driver errors leave translated: ``Unavailable`` where nothing was done, ``OutcomeUnknown`` where the
           answer to the commit was lost.
         """
+
+    def snapshot(self) -> AbstractContextManager[Session]:
+        """A reading transaction that sees the store as it was at one moment. Default: a reading ``session``.
+
+        - What others commit after its first read is not seen, however long it takes; they may be made to wait.
+        """
+        return self.session(write=False)
 
     @abstractmethod
     def server_now(self) -> datetime:
@@ -101,6 +119,23 @@ class Backend(ABC):
     def stats(self) -> Mapping[str, Any]:
         """Counters of this open backend, such as connections in use. Empty by default."""
         return {}
+
+    def diagnose(self, *, thorough: bool = False) -> Diagnosis:
+        """What is wrong with the database, as far as it can tell, and how large it is. Default: nothing is known.
+
+        - A sound store has no finding that is an error.
+        - Changes nothing. ``thorough``: with checks that read everything.
+        """
+        return Diagnosis()
+
+    def backup(self, path: Path, progress: Callable[[int, int], object]) -> None:
+        """Write the store, as it is at one moment, into a new file of the database's own format. Default: NotSupported.
+
+        - The file is complete by itself and opens as a store of this backend; writers go on meanwhile.
+        - ``progress`` is called with what is done and what there is to do, in any unit.
+        - An existing file is refused, and what an error leaves behind is the caller's to remove.
+        """
+        raise NotSupported(f"{self.name} has no backup format of its own: use the portable one")
 
     @abstractmethod
     def close(self) -> None:

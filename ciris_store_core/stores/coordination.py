@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from datetime import datetime
 
+from ciris_store_core.errors import Conflict
 from ciris_store_core.models.coordination import Lease, Occurrence
 
 
@@ -52,3 +54,17 @@ class CoordinationStore(ABC):
     @abstractmethod
     def list_leases(self, held_at: datetime | None) -> list[Lease]:
         """All leases, or those not expired at that time, by name. Required."""
+
+    def add_leases(self, leases: Sequence[Lease]) -> None:
+        """Store leases exactly as given, their fences included. Default: over ``acquire_lease``, once a fence.
+
+        - A name that exists: Conflict, and nothing of the call is written.
+        """
+        taken = {lease.name for lease in self.list_leases(None)} & {lease.name for lease in leases}
+        if taken:
+            raise Conflict(f"lease exists: {', '.join(map(repr, sorted(taken)[:3]))}")
+        for lease in leases:
+            # A lease that ends as it begins is free for the next, who gets the next fence.
+            for _ in range(lease.fence - 1):
+                self.acquire_lease(lease.name, lease.owner, lease.acquired_at, lease.acquired_at)
+            self.acquire_lease(lease.name, lease.owner, lease.acquired_at, lease.expires_at)

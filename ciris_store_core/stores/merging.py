@@ -11,6 +11,9 @@ from ciris_store_core.models.graph import KEPT_UNLESS_GIVEN, GraphNode, NodeWrit
 
 def written(write: NodeWrite, stored: GraphNode | None, now: datetime) -> GraphNode:
     """The node to store; Conflict where the stored one contradicts the write."""
+    if write.mode == "restore":
+        check_revision(write, stored)
+        return write.node
     if stored is not None and stored.expires_at is not None and stored.expires_at <= now:
         check_revision(write, None)
         return write.node.replaced(attributes=_kept(write.node.attributes, write), revision=stored.revision + 1)
@@ -28,7 +31,7 @@ def check_revision(write: NodeWrite, stored: GraphNode | None) -> None:
         raise Conflict(f"node {node.id!r} is at revision {revision}, not {expected}: read it again")
     if stored is None:
         return
-    if write.mode == "insert":
+    if write.mode in ("insert", "restore"):
         raise Conflict(f"node {node.id!r} exists in scope {node.scope}")
     if stored.type != node.type:
         raise Conflict(f"node {node.id!r} is a {stored.type}, not a {node.type}: delete it first, or use another id")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from types import TracebackType
@@ -11,17 +11,19 @@ from typing import Any
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.errors import InvalidURL, NotSupported
 from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.models.operations import Diagnosis, PendingMigration
 from ciris_store_core.sql import ANY_RECORD, load_migrations
 from ciris_store_core.stores import Backend, Session
 from ciris_store_core.url import StoreURL
 
 from .connect import ConnectOptions, Connector
 from .connection import PooledConnection
+from .diagnosis import diagnose
 from .dialect import PostgresDialect
 from .lineage import Lineage
 from .migrate import PostgresMigrator
 from .pool import ConnectionPool
-from .session import PostgresSession
+from .session import BEGIN, SNAPSHOT, PostgresSession
 from .watchdog import Watchdog
 
 CAPABILITIES = frozenset(
@@ -82,6 +84,11 @@ class PostgresBackend(Backend):
             else:
                 migrator.require_current()
 
+    def pending(self) -> Sequence[PendingMigration]:
+        """The migrations that the schema lacks."""
+        with self._single() as session:
+            return self._migrator(session).plan()
+
     def _migrator(self, session: PostgresSession) -> PostgresMigrator:
         return PostgresMigrator(session, load_migrations(__package__), patience=self.options.migration_timeout)
 
@@ -90,6 +97,10 @@ class PostgresBackend(Backend):
     def session(self, *, write: bool, single: bool = False) -> AbstractContextManager[Session]:
         """A transaction; a single call does without where it is one statement."""
         return _Use(self, write, single)
+
+    def snapshot(self) -> AbstractContextManager[Session]:
+        """A reading transaction at the isolation level that keeps to one moment."""
+        return _Use(self, False, False, SNAPSHOT)
 
     def _single(self, *, write: bool = False) -> _Use:
         return _Use(self, write, True)
@@ -138,6 +149,12 @@ class PostgresBackend(Backend):
         """Connections of this store."""
         return self.pool.stats()
 
+    def diagnose(self, *, thorough: bool = False) -> Diagnosis:
+        """What the server knows of the schema's health."""
+        now = self.server_now()
+        with self._single() as session:
+            return diagnose(session, self.options.schema, now, thorough=thorough)
+
     def close(self) -> None:
         """Close all connections; those in use are given a few seconds. In a forked child nothing is touched."""
         self.pool.close()
@@ -151,9 +168,10 @@ class _Use(AbstractContextManager[PostgresSession]):
     microsecond more.
     """
 
-    __slots__ = ("_backend", "_connection", "_session", "_single", "_write")
+    __slots__ = ("_backend", "_begin", "_connection", "_session", "_single", "_write")
 
-    def __init__(self, backend: PostgresBackend, write: bool, single: bool) -> None:
+    def __init__(self, backend: PostgresBackend, write: bool, single: bool, begin: str = BEGIN) -> None:
+        self._begin = begin
         self._backend = backend
         self._write = write
         self._single = single
@@ -164,7 +182,7 @@ class _Use(AbstractContextManager[PostgresSession]):
         self._session = session
         session.attach(connection, self._write)
         if not self._single:
-            session.begin(write=self._write)
+            session.begin_with(self._begin)
         return session
 
     def __exit__(

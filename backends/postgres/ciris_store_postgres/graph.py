@@ -24,6 +24,8 @@ from ciris_store_core.sql.rows import Row, read_all
 from ciris_store_core.sql.statements import all_of, filled, given, insert_of
 from ciris_store_core.stores.merging import written
 
+from .copying import copy_new
+
 if TYPE_CHECKING:
     from .session import PostgresSession
 
@@ -62,6 +64,8 @@ _MERGED_REFS = """secret_refs = (
         FROM jsonb_array_elements(coalesce(n.secret_refs, '[]') || coalesce(excluded.secret_refs, '[]'))
             WITH ORDINALITY AS r (ref, place)
         GROUP BY ref) refs)"""
+
+COPY = f"COPY {{graph_nodes}} ({COLUMNS}) FROM STDIN"
 
 # For rows that the transaction has locked.
 OVERWRITE = f"""
@@ -118,6 +122,8 @@ class PostgresGraphStore(SqlGraphStore):
         """Write nodes: in one statement where they are alike and nothing contradicts them."""
         if not writes:
             return []
+        if all(write.mode == "restore" for write in writes):
+            return self._restored(writes)
         if not all(_alike(writes[0], write) for write in writes):
             return self._put_locked(writes, now)
         try:
@@ -143,6 +149,11 @@ class PostgresGraphStore(SqlGraphStore):
                 if self.session.insert(insert_of("graph_nodes", columns, KEY), values) != len(values):
                     raise _Contradicted
         return new
+
+    def _restored(self, writes: Sequence[NodeWrite]) -> list[GraphNode]:
+        nodes = [written(write, None, write.node.created_at) for write in writes]
+        copy_new(self.session, COPY, map(self.node_values, nodes), "node")
+        return nodes
 
     def _put_alike(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
         new = [_as_new(write) for write in writes]

@@ -83,9 +83,12 @@ class PostgresMigrator(Migrator):
                 logged = now
                 log.info("waiting to migrate schema %s: the lock is held by %s", self._schema, self._holder(key))
             self._sleep(_POLL_SECONDS)
-        # IF NOT EXISTS would ask for the right to make one even where it exists.
-        if self.session.row(SCHEMA_EXISTS, (self._schema,)) is None:
-            self.session.run(MAKE_SCHEMA)
+        for statement in self.preparation():
+            self.session.run(statement)
+
+    def preparation(self) -> Sequence[str]:
+        """The schema, where there is none: IF NOT EXISTS would ask for the right to make one even where it exists."""
+        return () if self.session.row(SCHEMA_EXISTS, (self._schema,)) else (MAKE_SCHEMA,)
 
     def _try_lock(self, key: int) -> bool:
         row = self.session.row(TRY_LOCK, (key,))

@@ -24,10 +24,14 @@ from .dialect import PostgresDialect
 from .errors import translate
 from .graph import PostgresGraphStore
 from .tasks import PostgresTaskStore
+from .thoughts import PostgresThoughtStore
 from .watchdog import NEVER
 
 # What is sent is written into the server's log and its views, so it says what it needs and nothing else.
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; "
+
+SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+"""Every statement sees what was committed when the first one ran."""
 
 ROWS_PER_STATEMENT = 1000
 """How many rows one INSERT gets: more are neither faster nor kind to the server's memory."""
@@ -42,6 +46,7 @@ class PostgresSession(SqlSession):
     graph_class = PostgresGraphStore
     correlations_class = PostgresCorrelationStore
     tasks_class = PostgresTaskStore
+    thoughts_class = PostgresThoughtStore
     coordination_class = PostgresCoordinationStore
     audit_class = PostgresAuditStore
     driver_error = psycopg2.Error
@@ -189,12 +194,16 @@ class PostgresSession(SqlSession):
 
     def begin(self, *, write: bool) -> None:
         """Start a transaction, with its first statement."""
-        self._unsent = BEGIN
+        self.begin_with(BEGIN)
+
+    def begin_with(self, text: str) -> None:
+        """Start a transaction in that way, with its first statement."""
+        self._unsent = text
         self._in_transaction = True
 
     def commit(self) -> None:
         """End the transaction, keeping what it did."""
-        if self._unsent.startswith(BEGIN):
+        if self._unsent.startswith("BEGIN"):
             self._reset()
             return
         try:

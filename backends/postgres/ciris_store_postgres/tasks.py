@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from ciris_store_core.models.tasks import Task
 from ciris_store_core.sql.rows import read_all
 from ciris_store_core.sql.tasks import ADD, COLUMNS, SqlTaskStore
+
+from .copying import ROWS_TO_COPY, copy_new
+
+if TYPE_CHECKING:
+    from .session import PostgresSession
+
+COPY = f"COPY {{tasks}} ({COLUMNS}, correlation_id) FROM STDIN"
 
 _OF_TASK = ", ".join(f"t.{column}" for column in COLUMNS.split(", "))
 
@@ -71,7 +79,16 @@ DELETE FROM {tasks} WHERE task_id = ANY (ARRAY(SELECT task_id FROM tree))
 
 
 class PostgresTaskStore(SqlTaskStore):
-    """Claims, returns and deletes in one statement each."""
+    """Adds many by COPY; claims, returns and deletes in one statement each."""
+
+    session: PostgresSession
+
+    def add(self, tasks: Sequence[Task]) -> None:
+        """Store new tasks."""
+        if len(tasks) < ROWS_TO_COPY:
+            super().add(tasks)
+        else:
+            copy_new(self.session, COPY, map(self._values, tasks), "task")
 
     def add_or_get(self, task: Task) -> tuple[Task, bool]:
         """Store the task unless its id exists. A loser waits until the winner committed, and then sees its row."""

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +16,6 @@ from weakref import WeakValueDictionary
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.errors import (
-    InvalidURL,
-    NotADatabase,
     NotSupported,
     PoolTimeout,
     ReadOnly,
@@ -25,12 +23,15 @@ from ciris_store_core.errors import (
     StoreError,
 )
 from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.models.operations import Diagnosis, PendingMigration
 from ciris_store_core.sql import ANY_RECORD, Migrator, load_migrations
 from ciris_store_core.stores import Backend, Session
 from ciris_store_core.url import StoreURL
 
+from . import upkeep
 from .dialect import SqliteDialect
-from .errors import cannot_open, translate
+from .errors import translate
+from .files import has_content, identity, make_missing
 from .session import SqliteSession
 from .settings import Settings
 from .turn import WriteTurn, lock_path
@@ -53,9 +54,6 @@ WAL_LIMIT = 64 * 2**20
 COMMITS_BETWEEN_WAL_CHECKS = 1000
 
 STATEMENT_CACHE = 256
-
-SMALLEST_PAGE = 512
-"""Bytes of the smallest database that is not empty."""
 
 TABLE_EXISTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 
@@ -109,7 +107,8 @@ class SqliteBackend(Backend):
     def prepare(self, *, migrate: bool) -> None:
         """Make or open the file and bring it to this program's schema."""
         if not self._in_memory:
-            self._make_file()
+            make_missing(self.settings)
+            self._file_identity = identity(self.settings.path)
         try:
             session = self._writer = self._open()
             migrator = SqliteMigrator(session, load_migrations(__package__))
@@ -123,6 +122,15 @@ class SqliteBackend(Backend):
                 self._discard_writer(self._writer)
             self.close()
             raise
+
+    def pending(self) -> Sequence[PendingMigration]:
+        """The migrations that the database lacks; a file that is not there is not made for it."""
+        session = self._open() if self._in_memory or has_content(self.settings.path) else self._connected(":memory:")
+        try:
+            session.take()
+            return SqliteMigrator(session, load_migrations(__package__)).plan()
+        finally:
+            self._discard(session)
 
     def _is_current(self, session: SqliteSession, migrator: SqliteMigrator) -> bool:
         return not migrator.pending() and session.pragma("journal_mode") == ("wal",)
@@ -141,33 +149,19 @@ class SqliteBackend(Backend):
         finally:
             self._turn.release()
 
-    def _make_file(self) -> None:
-        try:
-            self._make_missing(Path(self.settings.path))
-        except OSError as error:
-            raise cannot_open(self.settings.path) from error
-        self._file_identity = _identity(self.settings.path)
-
-    def _make_missing(self, path: Path) -> None:
-        if self.settings.make_directory:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():
-            raise cannot_open(self.settings.path)
-        size = path.stat().st_size if path.exists() else 0
-        if size == 0 and not self.settings.create:
-            raise InvalidURL(f"there is no database {path}, and create=false forbids making one: check the path")
-        if 0 < size < SMALLEST_PAGE:
-            # SQLite takes a file of one byte for an empty one, and would overwrite it.
-            raise NotADatabase(f"{path} is too small to be an SQLite database and was not touched: check the path")
-        if not path.exists():
-            # Never opened once it exists: closing it would drop the locks of every connection of this process to it.
-            with suppress(FileExistsError):  # another one made it just now
-                path.resolve().touch(0o600, exist_ok=False)
-
     def _open(self) -> SqliteSession:
+        session = self._connected(self.settings.uri)
+        try:
+            self._set_up(session)
+        except BaseException:
+            self._discard(session)
+            raise
+        return session
+
+    def _connected(self, uri: str) -> SqliteSession:
         try:
             connection = sqlite3.connect(
-                self.settings.uri,
+                uri,
                 uri=True,
                 timeout=self.settings.busy_timeout,
                 isolation_level=None,
@@ -178,11 +172,6 @@ class SqliteBackend(Backend):
             raise translate(error, self.settings.path) from error
         session = SqliteSession(connection, self._dialect, self.settings.path)
         self._sessions.add(session)
-        try:
-            self._set_up(session)
-        except BaseException:
-            self._discard(session)
-            raise
         return session
 
     def _set_up(self, session: SqliteSession) -> None:
@@ -254,7 +243,7 @@ class SqliteBackend(Backend):
 
     def _checked_writer(self) -> SqliteSession:
         # A file that was deleted or replaced still takes writes, which nobody would ever see again.
-        if self._file_identity is not None and _identity(self.settings.path) != self._file_identity:
+        if self._file_identity is not None and identity(self.settings.path) != self._file_identity:
             raise StoreClosed(f"{self.settings.path} was deleted or replaced while it was open: open the store again")
         session = self._writer = self._writer or self._open()
         # Taken before looking whether the store is closed, as close() looks in the other order: one of them notices.
@@ -337,6 +326,16 @@ class SqliteBackend(Backend):
         """Connections of this store."""
         return {"connections": len(self._sessions), "idle_readers": len(self._idle), "writes": self._commits}
 
+    def diagnose(self, *, thorough: bool = False) -> Diagnosis:
+        """Damage, missing parts, and sizes."""
+        with _Use(self, self._in_memory, True) as session:
+            return upkeep.diagnose(session, thorough=thorough, in_memory=self._in_memory)
+
+    def backup(self, path: Path, progress: Callable[[int, int], object]) -> None:
+        """Write a database file with what is committed now."""
+        with _Use(self, self._in_memory, False) as session:
+            upkeep.backup(session, path, progress)
+
     def close(self) -> None:
         """Close all connections; those in use are closed when their transaction ends."""
         if self._closed or self.forked:
@@ -385,11 +384,3 @@ class _Use(AbstractContextManager[SqliteSession]):
 
     def _give_back(self) -> None:
         self._backend.check_in(self._session, write=self._write)
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116 - on the way of every write, and several times faster
-    except FileNotFoundError:
-        return None
-    return (status.st_dev, status.st_ino)

@@ -6,8 +6,8 @@ import pytest
 
 _MODULES = (
     "records", "graph_nodes", "graph_listing", "graph_edges", "traversal", "search", "correlations", "aggregation",
-    "tasks", "claims", "thoughts", "coordination", "secrets", "audit", "transactions", "backends", "processes",
-    "crashes",
+    "tasks", "claims", "thoughts", "coordination", "secrets", "audit", "transactions", "backends", "operations",
+    "processes", "crashes",
 )  # fmt: skip
 
 # Before they are imported, so that a failing assertion shows its values; what is imported already stays as it is.
@@ -24,6 +24,7 @@ from .crashes import TestCrashes  # noqa: E402
 from .graph_edges import TestEdges, TestNeighbours  # noqa: E402
 from .graph_listing import TestListNodes  # noqa: E402
 from .graph_nodes import TestGetAndDeleteNodes, TestPutNodes  # noqa: E402
+from .operations import TestOperations  # noqa: E402
 from .processes import TestProcesses, TestTakeOver  # noqa: E402
 from .records import TestRecords  # noqa: E402
 from .search import TestSearch  # noqa: E402
@@ -54,6 +55,7 @@ __all__ = [
     "TestListNodes",
     "TestNeighbours",
     "TestOccurrences",
+    "TestOperations",
     "TestPoints",
     "TestPrepare",
     "TestProcesses",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from ciris_store_core.errors import Conflict
 from ciris_store_core.models import Lease, Occurrence
 from ciris_store_core.stores import Backend
 
-from ..factories import T0, at, occurrence
+from ..factories import T0, at, lease, occurrence
 from ..levels import Level, clause
 from ..support import exact, race, reading, transact, writing
 
@@ -153,6 +154,26 @@ class TestLeases:
             acquire(backend, "me", 0, until, name)
         assert [each.name for each in leases(backend)] == ["C", "a", "b"]
         assert [each.name for each in leases(backend, held_at=10)] == ["C", "a"]
+
+    @clause("coordination.add_leases")
+    def test_add(self, backend: Backend) -> None:
+        """Otherwise fences begin anew in a copy of the store, and writers of the past are let in again."""
+        given = [lease("a", fence=7, acquired_at=at(3)), lease("b", owner="you", fence=1, expires_at=at(4))]
+        with writing(backend) as session:
+            session.coordination.add_leases(given)
+            session.coordination.add_leases([lease("c", fence=2)])
+        assert exact(leases(backend)) == exact([*given, lease("c", fence=2)])
+        following = acquire(backend, "next", 5, 20, "b")
+        assert following is not None and following.fence == 2
+
+    @clause("coordination.add_leases.conflict")
+    def test_add_what_exists(self, backend: Backend) -> None:
+        """Otherwise a lease is taken from its holder, or half of a batch is stored."""
+        held = acquire(backend, "me", 0, 10, "b")
+        for given in ([lease("b")], [lease("a"), lease("b"), lease("c")]):
+            with pytest.raises(Conflict), writing(backend) as session:
+                session.coordination.add_leases(given)
+        assert exact(leases(backend)) == exact([held])
 
     @pytest.mark.parametrize("expired", [False, True])
     @clause("coordination.acquire_lease.race", Level.CONCURRENT)

@@ -191,6 +191,28 @@ class TestPutNodes:
         assert stored is not None
         assert (stored.attributes, stored.revision) == ({"old": 1}, 1)
 
+    @clause("graph.put_nodes.restore")
+    def test_restore(self, backend: Backend) -> None:
+        """Otherwise a copy of a store is not the same store: writers that know a revision are turned away."""
+        one = node(
+            "a", revision=9, version=3, updated_at=at(5), expires_at=at(50), secret_refs=["s"], metadata={"m": 1}
+        )
+        two = node("b", revision=4, updated_by="me", consent_stream=None)
+        returned = write(backend, put(one, "restore"), put(two, "restore"))
+        assert exact(returned) == exact([one, two]) == exact([get(backend, "a"), get(backend, "b")])
+        assert exact(write(backend, put(node("c", revision=2), "restore"))) == exact([node("c", revision=2)])
+
+    @pytest.mark.parametrize("expires", [None, 50], ids=["live", "expired"])
+    @clause("graph.put_nodes.restore.conflict")
+    def test_restore_of_an_existing_node(self, backend: Backend, expires: float | None) -> None:
+        """Otherwise a copy into the wrong store overwrites what is in it."""
+        stored = store_nodes(backend, node("b", expires_at=None if expires is None else at(expires)))
+        for writes in ([node("b", revision=7)], [node("a", revision=7), node("b", revision=7)]):
+            with pytest.raises(Conflict):
+                write(backend, *(put(each, "restore") for each in writes))
+        assert get(backend, "a") is None
+        assert exact(get(backend, "b")) == exact(stored[0])
+
     @clause("graph.put_nodes.expected_revision")
     def test_expected_revision(self, backend: Backend) -> None:
         """Otherwise careful writers are turned away although nobody else wrote."""

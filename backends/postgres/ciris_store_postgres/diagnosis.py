@@ -1,0 +1,189 @@
+"""What the server knows of a schema's health."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from ciris_store_core.errors import AccessDenied, Corrupt, DatabaseError
+from ciris_store_core.models.operations import Diagnosis, Finding, Severity, TableSize
+from ciris_store_core.sql import load_migrations
+from ciris_store_core.sql.drift import missing
+from ciris_store_core.sql.migrate import APPLIED
+
+from .session import PostgresSession
+
+OBJECTS = """
+SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = ? AND c.relkind IN ('r', 'p', 'i', 'I', 'v')
+"""
+
+SIZES = """
+SELECT c.relname, pg_catalog.pg_total_relation_size(c.oid), pg_catalog.pg_indexes_size(c.oid)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = ? AND c.relkind = 'r' ORDER BY 2 DESC, 1
+"""
+
+INVALID = """
+SELECT c.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = ? AND NOT (i.indisvalid AND i.indisready) ORDER BY 1
+"""
+
+# Kept up at every write and read by nobody since the statistics began.
+UNUSED = """
+SELECT s.indexrelname, pg_catalog.pg_relation_size(s.indexrelid)
+FROM pg_catalog.pg_stat_user_indexes s JOIN pg_catalog.pg_index i ON i.indexrelid = s.indexrelid
+WHERE s.schemaname = ? AND s.idx_scan = 0 AND NOT i.indisunique AND pg_catalog.pg_relation_size(s.indexrelid) > ?
+ORDER BY 2 DESC
+"""
+
+TABLES = """
+SELECT relname, n_live_tup, n_dead_tup, seq_scan, seq_tup_read, idx_scan,
+    last_analyze IS NULL AND last_autoanalyze IS NULL
+FROM pg_catalog.pg_stat_user_tables WHERE schemaname = ? ORDER BY 1
+"""
+
+LONG = """
+SELECT pid, usename, application_name, state, xact_start FROM pg_catalog.pg_stat_activity
+WHERE datname = current_database() AND xact_start < ? AND pid <> pg_catalog.pg_backend_pid() ORDER BY xact_start
+"""
+
+CONNECTIONS = """
+SELECT (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend'),
+    current_setting('max_connections')::int
+"""
+
+AGE = "SELECT pg_catalog.age(datfrozenxid) FROM pg_catalog.pg_database WHERE datname = current_database()"
+
+SLOTS = """
+SELECT slot_name, pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), restart_lsn)::bigint
+FROM pg_catalog.pg_replication_slots WHERE NOT active AND restart_lsn IS NOT NULL AND NOT pg_catalog.pg_is_in_recovery()
+"""
+
+SETTINGS = """
+SELECT name, setting FROM pg_catalog.pg_settings
+WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off' ORDER BY name
+"""
+
+AMCHECK = """
+SELECT n.nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+WHERE e.extname = 'amcheck'
+"""
+
+TREES = """
+SELECT c.relname, c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_am a ON a.oid = c.relam
+WHERE n.nspname = ? AND c.relkind = 'i' AND a.amname = 'btree' ORDER BY 1
+"""
+
+LONG_TRANSACTION = timedelta(minutes=5)
+LARGE_INDEX = 8 * 2**20
+MANY_DEAD = 10_000
+MANY_ROWS = 100_000
+OLD_AGE = 1_000_000_000
+"""Transactions; the server stops taking writes at two billions."""
+MUCH_WAL = 2**30
+
+Check = Callable[[PostgresSession, str, datetime], Iterator[Finding]]
+
+
+def diagnose(session: PostgresSession, schema: str, now: datetime, *, thorough: bool) -> Diagnosis:
+    """What is wrong with the schema and the server, and how large the tables are."""
+    findings: list[Finding] = []
+    for check in (*CHECKS, *(THOROUGH if thorough else ())):
+        try:
+            findings += check(session, schema, now)
+        except (AccessDenied, DatabaseError):  # views and functions that this server or role does not have
+            name = check.__name__.removeprefix("_")
+            summary = f"the check {name} needs a role with more rights"
+            findings.append(
+                Finding("not_checked", Severity.INFO, summary, "GRANT pg_monitor TO the role", {"check": name})
+            )
+    return Diagnosis(findings, [TableSize(*row) for row in session.rows(SIZES, (schema,))])
+
+
+def _drift(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
+    applied = [row[0] for row in session.rows(APPLIED)]
+    there = [row[0] for row in session.rows(OBJECTS, (schema,))]
+    yield from missing(load_migrations(__package__), applied, there, session.dialect.spelled)
+
+
+def _invalid_indexes(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
+    for (name,) in session.rows(INVALID, (schema,)):
+        mend = f'REINDEX INDEX CONCURRENTLY "{schema}"."{name}";'
+        yield Finding(
+            "invalid_index", Severity.ERROR, f"the index {name} is invalid: it is not used", mend, {"name": name}
+        )
+
+
+def _unused_indexes(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
+    for name, size in session.rows(UNUSED, (schema, LARGE_INDEX)):
+        summary = f"the index {name} of {size // 2**20} MiB was not used since the server's statistics began"
+        mend = "if no query of yours needs it, a database of your own can do without: measure first"
+        yield Finding("unused_index", Severity.INFO, summary, mend, {"name": name, "bytes": size})
+
+
+def _tables(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
+    for name, live, dead, scans, read, lookups, never_analyzed in session.rows(TABLES, (schema,)):
+        table = f'"{schema}"."{name}"'
+        if dead > MANY_DEAD and dead * 4 > live:
+            summary = f"{dead} of {name}'s {live + dead} rows are dead"
+            yield Finding(
+                "dead_rows", Severity.WARNING, summary, f"VACUUM (ANALYZE) {table};", {"table": name, "dead": dead}
+            )
+        if never_analyzed and live > MANY_DEAD:
+            summary = f"{name} has {live} rows and no statistics, so that queries are planned blindly"
+            yield Finding("no_statistics", Severity.WARNING, summary, f"ANALYZE {table};", {"table": name})
+        if live > MANY_ROWS and scans > 100 and scans > (lookups or 0):
+            summary = f"{name} is read in full more often than by an index: {scans} times, {read} rows"
+            mend = "see what is missing: an index above, or statistics; EXPLAIN the slow query"
+            yield Finding("full_reads", Severity.WARNING, summary, mend, {"table": name, "scans": scans})
+
+
+def _long_transactions(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
+    for pid, user, application, state, since in session.rows(LONG, (now - LONG_TRANSACTION,)):
+        minutes = int((now - since).total_seconds() // 60)
+        summary = f"a transaction of {user} ({application or 'no name'}) is {state} and {minutes} min old"
+        mend = f"SELECT pg_terminate_backend({pid});"
+        yield Finding("long_transaction", Severity.WARNING, summary, mend, {"pid": pid, "since": str(since)})
+
+
+def _server(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
+    for name, _ in session.rows(SETTINGS):
+        mend = f"ALTER SYSTEM RESET {name}; SELECT pg_reload_conf();"
+        yield Finding(
+            "unsafe_setting", Severity.WARNING, f"{name} is off: a power cut loses data", mend, {"name": name}
+        )
+    used, most = session.rows(CONNECTIONS)[0]
+    if used * 5 > most * 4:
+        mend = "lower pool_size in the URLs, raise max_connections, or put a pooler in between"
+        yield Finding("connections", Severity.WARNING, f"{used} of {most} connections are in use", mend)
+    age = session.rows(AGE)[0][0]
+    if age > OLD_AGE:
+        summary = f"the oldest transaction id is {age} transactions old: the server will stop taking writes"
+        yield Finding("transaction_age", Severity.ERROR, summary, "VACUUM (FREEZE);", {"age": age})
+    for slot, size in session.rows(SLOTS):
+        if size > MUCH_WAL:
+            summary = f"the unused replication slot {slot} keeps {size // 2**20} MiB of write-ahead log"
+            mend = f"SELECT pg_drop_replication_slot('{slot}');"
+            yield Finding("idle_slot", Severity.WARNING, summary, mend, {"slot": slot, "bytes": size})
+
+
+def _btrees(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
+    found: list[Any] = session.rows(AMCHECK)
+    if not found:
+        mend = "CREATE EXTENSION amcheck;"
+        yield Finding("not_checked", Severity.INFO, "indexes are checked only where amcheck is installed", mend)
+        return
+    for name, oid in session.rows(TREES, (schema,)):
+        try:
+            session.rows(f'SELECT "{found[0][0]}".bt_index_check(?::oid::regclass)', (oid,))
+        except Corrupt as error:
+            mend = f'REINDEX INDEX CONCURRENTLY "{schema}"."{name}";'
+            yield Finding("damaged", Severity.ERROR, f"the index {name} is damaged: {error}", mend, {"name": name})
+
+
+CHECKS: tuple[Check, ...] = (_drift, _invalid_indexes, _unused_indexes, _tables, _long_transactions, _server)
+THOROUGH: tuple[Check, ...] = (_btrees,)

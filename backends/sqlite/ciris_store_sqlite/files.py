@@ -1,0 +1,59 @@
+"""The database's file, before SQLite opens it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from ciris_store_core.errors import InvalidURL, NotADatabase
+
+from .errors import cannot_open
+from .settings import Settings
+
+SMALLEST_PAGE = 512
+"""Bytes of the smallest database that is not empty."""
+
+
+def has_content(name: str) -> bool:
+    """Whether there is something that SQLite can be asked to open."""
+    try:
+        path = Path(name)
+        return path.exists() and (not path.is_file() or path.stat().st_size > 0)
+    except OSError as error:
+        raise cannot_open(name) from error
+
+
+def make_missing(settings: Settings) -> None:
+    """Make the file where there is none and the settings allow it; refuse what cannot be a database."""
+    try:
+        _make_missing(settings)
+    except OSError as error:
+        raise cannot_open(settings.path) from error
+
+
+def _make_missing(settings: Settings) -> None:
+    path = Path(settings.path)
+    if settings.make_directory:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        raise cannot_open(settings.path)
+    size = path.stat().st_size if path.exists() else 0
+    if size == 0 and not settings.create:
+        raise InvalidURL(f"there is no database {path}, and create=false forbids making one: check the path")
+    if 0 < size < SMALLEST_PAGE:
+        # SQLite takes a file of one byte for an empty one, and would overwrite it.
+        raise NotADatabase(f"{path} is too small to be an SQLite database and was not touched: check the path")
+    if not path.exists():
+        # Never opened once it exists: closing it would drop the locks of every connection of this process to it.
+        with suppress(FileExistsError):  # another one made it just now
+            path.resolve().touch(0o600, exist_ok=False)
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """Which file has the name now; None if none has."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - on the way of every write, and several times faster
+    except FileNotFoundError:
+        return None
+    return (status.st_dev, status.st_ino)

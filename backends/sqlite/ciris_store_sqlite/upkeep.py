@@ -1,0 +1,113 @@
+"""Looking after an SQLite database: its health and its backups."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
+from ciris_store_core.errors import Corrupt, DatabaseError
+from ciris_store_core.models.operations import Diagnosis, Finding, Severity, TableSize
+from ciris_store_core.sql import load_migrations
+from ciris_store_core.sql.drift import missing
+from ciris_store_core.sql.migrate import APPLIED
+
+from .errors import translate
+from .session import SqliteSession
+
+OBJECTS = "SELECT name FROM sqlite_master WHERE type IN ('table', 'index', 'view', 'trigger')"
+
+# What a page belongs to is a table, or an index of one.
+SIZES = """
+SELECT m.tbl_name, sum(s.pgsize), sum(CASE WHEN m.type = 'index' THEN s.pgsize ELSE 0 END)
+FROM dbstat('main', 1) s JOIN sqlite_master m ON m.name = s.name
+GROUP BY m.tbl_name ORDER BY 2 DESC, 1
+"""
+
+PAGES_PER_STEP = 2000
+"""So that a backup can be interrupted and shows how far it is."""
+
+MUCH_WAL = 256 * 2**20
+MUCH_FREE = 64 * 2**20
+
+
+def diagnose(session: SqliteSession, *, thorough: bool, in_memory: bool) -> Diagnosis:
+    """What is wrong with the database, and how large its tables are."""
+    findings = [*_damage(session, thorough), *_drift(session), *_room(session)]
+    if not in_memory:
+        findings += _files(Path(session.path))
+    return Diagnosis(findings, _sizes(session))
+
+
+def _damage(session: SqliteSession, thorough: bool) -> Iterator[Finding]:
+    check = "integrity_check" if thorough else "quick_check"
+    problems = [str(row[0]) for row in session.rows(f"PRAGMA {check}(20)") if row[0] != "ok"]
+    if problems:
+        mend = "keep a copy of the files, then restore a backup: ciris-store restore BACKUP URL"
+        yield Finding("damaged", Severity.ERROR, f"{check} finds damage: {problems[0]}", mend, {"problems": problems})
+    orphans = session.rows("PRAGMA foreign_key_check")
+    if orphans:
+        yield Finding("foreign_keys", Severity.ERROR, f"{len(orphans)} rows refer to rows that are gone")
+
+
+def _drift(session: SqliteSession) -> Iterator[Finding]:
+    applied = [row[0] for row in session.rows(APPLIED)]
+    there = [row[0] for row in session.rows(OBJECTS)]
+    return missing(load_migrations(__package__), applied, there, session.dialect.spelled)
+
+
+def _room(session: SqliteSession) -> Iterator[Finding]:
+    size, total, free = (_number(session, name) for name in ("page_size", "page_count", "freelist_count"))
+    if free * size > MUCH_FREE and free * 4 > total:
+        summary = f"{free * size // 2**20} MiB of the file's {total * size // 2**20} MiB are free"
+        mend = "with no other program at it: sqlite3 FILE 'VACUUM'"
+        yield Finding("free_space", Severity.INFO, summary, mend, {"free_bytes": free * size})
+
+
+def _number(session: SqliteSession, pragma: str) -> int:
+    return int(session.rows(f"PRAGMA {pragma}")[0][0])
+
+
+def _files(path: Path) -> Iterator[Finding]:
+    log = Path(f"{path}-wal")
+    size = log.stat().st_size if log.exists() else 0
+    if size > MUCH_WAL:
+        mend = "find the reader that has been open for long, and end it: the log is cut back at the next write"
+        summary = f"the write-ahead log has grown to {size // 2**20} MiB"
+        yield Finding("large_wal", Severity.WARNING, summary, mend, {"bytes": size})
+    if path.stat().st_mode & 0o077:
+        summary = "other users of this host can open the database file"
+        yield Finding("file_permissions", Severity.WARNING, summary, f"chmod 600 {path}")
+
+
+def _sizes(session: SqliteSession) -> list[TableSize]:
+    with suppress(DatabaseError):  # an SQLite built without the table that tells
+        return [TableSize(*row) for row in session.rows(SIZES)]
+    return []
+
+
+# --- backups ----------------------------------------------------------------------------------
+
+
+def backup(session: SqliteSession, path: Path, progress: Callable[[int, int], object]) -> None:
+    """Copy the database as the session's transaction sees it, page by page, and check the copy."""
+    # Its transaction has begun to read, so that no writer makes the copy begin anew.
+    session.rows("SELECT count(*) FROM sqlite_master")
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as target:
+            session.connection.backup(
+                target, pages=PAGES_PER_STEP, progress=lambda _, left, total: progress(total - left, total)
+            )
+            _check(target.execute("PRAGMA quick_check(1)").fetchall(), path)
+            # By itself, without files beside it, until a store opens it.
+            target.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.Error as error:
+        raise translate(error, str(path)) from error
+
+
+def _check(rows: Sequence[Sequence[object]], path: Path) -> None:
+    if rows != [("ok",)]:
+        raise Corrupt(f"the backup {path} is damaged, and so may be the database: run 'ciris-store doctor'")

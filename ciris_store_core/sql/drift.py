@@ -1,0 +1,50 @@
+"""What a database should hold after its migrations, and what of it is not there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from ciris_store_core.models.operations import Finding, Severity
+
+from .migrate import Migration
+
+_MADE = re.compile(
+    r"\s*(?:--[^\n]*\n\s*)*CREATE (?P<kind>(?:UNIQUE )?INDEX|(?:VIRTUAL )?TABLE|VIEW|TRIGGER) (?P<name>\{?\w+\}?)",
+    re.IGNORECASE,
+)
+_DROPPED = re.compile(
+    r"\s*(?:--[^\n]*\n\s*)*DROP (?:INDEX|TABLE|VIEW|TRIGGER) (?:IF EXISTS )?(\{?\w+\}?)", re.IGNORECASE
+)
+
+
+def expected(migrations: Iterable[Migration]) -> dict[str, str]:
+    """The statement that makes each table, index, view and trigger of a schema, by its name."""
+    found: dict[str, str] = {}
+    for migration in migrations:
+        for statement in migration.statements:
+            if made := _MADE.match(statement):
+                found[made["name"].strip("{}")] = statement
+            elif dropped := _DROPPED.match(statement):
+                found.pop(dropped[1].strip("{}"), None)
+    return found
+
+
+def missing(
+    migrations: Sequence[Migration], applied: Iterable[int], there: Iterable[str], spelled: Callable[[str], str]
+) -> Iterator[Finding]:
+    """A finding for each thing that an applied migration made and that is gone. ``there``: names of what exists."""
+    done, present = set(applied), set(there)
+    for name, statement in expected(each for each in migrations if each.version in done).items():
+        if name not in present:
+            kind = _kind(statement)
+            severity = Severity.WARNING if kind == "index" else Severity.ERROR
+            yield Finding(
+                f"missing_{kind}", severity, f"the {kind} {name} is missing", spelled(statement) + ";", {"name": name}
+            )
+
+
+def _kind(statement: str) -> str:
+    made = _MADE.match(statement)
+    assert made is not None
+    return made["kind"].lower().split()[-1]
