@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ import duckdb
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.errors import InvalidURL, MigrationRequired, StoreClosed, Unavailable
 from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.models.operations import PendingMigration
 from ciris_store_core.sql import ANY_RECORD, Migrator, load_migrations
 from ciris_store_core.stores import Backend
 from ciris_store_core.url import OptionReader, StoreURL
@@ -97,6 +98,14 @@ class DuckBackend(Backend):
             self.close()
             raise
 
+    def pending(self) -> Sequence[PendingMigration]:
+        """The migrations that the database lacks; a file that is not there is not made for it."""
+        session = self._connect(self.path if self._exists() else ":memory:")
+        try:
+            return DuckMigrator(session, load_migrations(__package__)).plan()
+        finally:
+            session.connection.close()
+
     def _exists(self) -> bool:
         try:
             return Path(self.path).exists()
@@ -151,13 +160,13 @@ class DuckBackend(Backend):
         try:
             session = self._idle.pop()
         except IndexError:
-            session = self._connect()
+            session = self._connect(self.path)
         session.take()
         return session
 
-    def _connect(self) -> DuckSession:
+    def _connect(self, path: str) -> DuckSession:
         try:
-            connection = duckdb.connect(self.path, config=CONFIG)
+            connection = duckdb.connect(path, config=CONFIG)
         except duckdb.Error as error:
             raise cannot_open(error, self.path) from error
         return DuckSession(connection, self._dialect, self.path)
