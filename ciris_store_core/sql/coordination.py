@@ -47,12 +47,7 @@ SET fence = CASE WHEN owner = ? AND expires_at > ? THEN fence ELSE fence + 1 END
 WHERE name = ? AND (owner = ? OR expires_at <= ?)
 """
 
-ADD_LEASE = """
-INSERT INTO {leases} (name, owner, fence, acquired_at, expires_at, metadata) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (name) DO NOTHING
-"""
-
-EXISTING_LEASES = "SELECT name FROM {leases} WHERE name {in_texts} ORDER BY name LIMIT 3"
+LEASE = ("name", "owner", "fence", "acquired_at", "expires_at", "metadata")
 
 LIVE_LEASE = "UPDATE {leases} SET expires_at = ? WHERE name = ? AND owner = ? AND fence = ? AND expires_at > ?"
 
@@ -147,4 +142,4 @@ class SqlCoordinationStore(CoordinationStore):
             (x.name, x.owner, x.fence, time(x.acquired_at), time(x.expires_at), self.codec.object_in(x.metadata))
             for x in leases
         ]
-        add_new(self.session, ADD_LEASE, EXISTING_LEASES, "lease", rows)
+        add_new(self.session, "leases", LEASE, "lease", rows)
