@@ -50,6 +50,8 @@ if TYPE_CHECKING:
         PluginError,
         PoolTimeout,
         ReadOnly,
+        SecretDetected,
+        SecretKeyError,
         StaleFence,
         StorageFull,
         StoreClosed,
@@ -118,6 +120,11 @@ if TYPE_CHECKING:
     from .registry import (
         Registry,
     )
+    from .secrets import (
+        KeyRing,
+        SecretPattern,
+        SecretsConfig,
+    )
     from .signing import (
         SigningKey,
     )
@@ -160,6 +167,7 @@ __all__ = [
     "IncompatibleSchema",
     "InvalidArgument",
     "InvalidURL",
+    "KeyRing",
     "Lease",
     "LogData",
     "ManualClock",
@@ -187,7 +195,11 @@ __all__ = [
     "RetryPolicy",
     "SearchHit",
     "SecretAccess",
+    "SecretDetected",
+    "SecretKeyError",
+    "SecretPattern",
     "SecretRecord",
+    "SecretsConfig",
     "Sensitivity",
     "ServiceCorrelation",
     "ServiceRequest",
@@ -223,7 +235,7 @@ __all__ = [
 ]
 
 # Where the names come from, the cheapest to load first.
-_HOMES = ("errors", "capabilities", "clock", "models", "hookspecs", "signing", "registry", "api", "aio")
+_HOMES = ("errors", "capabilities", "clock", "models", "hookspecs", "signing", "registry", "secrets", "api", "aio")
 
 
 def __getattr__(name: str) -> Any:

@@ -22,6 +22,13 @@ class InvalidArgument(StoreError, ValueError):
     """The input is not acceptable on any backend, and nothing was written. Mend the input."""
 
 
+class SecretDetected(InvalidArgument):
+    """A secret was found in what was to be written, and there is no key to encrypt it with. Nothing was written.
+
+    Make a key and give it to the store, take the secret out, or open the store with ``detect_secrets=False``.
+    """
+
+
 class NotSupported(StoreError):
     """This backend does not declare the capability. Choose another backend, or do without it."""
 
@@ -46,6 +53,13 @@ class StaleFence(Conflict):
 
 class AccessDenied(StoreError, PermissionError):
     """A policy, or the database's own permissions, refused. Get the approval or the grant; do not retry."""
+
+
+class SecretKeyError(StoreError):
+    """Secrets cannot be encrypted or decrypted: no key, another key, or a key file that cannot be used.
+
+    Give the right keys; nothing is lost. The message never shows a key.
+    """
 
 
 # --- the state of the store -------------------------------------------------------------------

@@ -13,6 +13,7 @@ from ciris_store_core.stores.backend import Session
 from .common import prepare
 from .environment import Environment
 from .executor import Blocking, Executor
+from .sealing import Sealed
 
 
 class ClaimedTask(Blocking):
@@ -43,10 +44,11 @@ class ClaimedTask(Blocking):
 
     def update(self, **changes: Any) -> None:
         """Change the given fields and ``updated_at``; raises ``InvalidArgument`` as ``Tasks.update`` does."""
-        new = self._env.check.changes(Task, changes, UPDATABLE_TASK_FIELDS, self._env.clock.now())
+        key, now, sealed = self.task.task_id, self._env.clock.now(), Sealed()
+        new = self._env.check.changes(Task, key, changes, UPDATABLE_TASK_FIELDS, now, sealed)
         # The fence alone says whose it is: the owner cannot change without it.
-        if not self._x.write(lambda session: session.tasks.update(self.task.task_id, new, None, self.fence)):
-            raise StaleFence(f"task {self.task.task_id!r} is gone: stop working on it")
+        if not self._x.write(lambda session: session.tasks.update(key, new, None, self.fence), sealed=sealed):
+            raise StaleFence(f"task {key!r} is gone: stop working on it")
         self.task = self.task.replaced(**new)
 
     def complete(self, outcome: TaskOutcome | None = None) -> None:
@@ -67,8 +69,8 @@ class ClaimedTask(Blocking):
             InvalidArgument: It belongs to another task or owner.
             Conflict: Its id exists.
         """
-        owner = self.task.agent_occurrence_id
-        ready = prepare(self._env.bind(owner), thought, Thought, self._env.clock.now())
+        owner, sealed = self.task.agent_occurrence_id, Sealed()
+        ready = prepare(self._env.bind(owner), thought, Thought, self._env.clock.now(), sealed)
         if ready.source_task_id != self.task.task_id:
             raise InvalidArgument(f"the thought belongs to task {ready.source_task_id!r}, not {self.task.task_id!r}")
 
@@ -76,13 +78,14 @@ class ClaimedTask(Blocking):
             session.tasks.hold(self.task.task_id, self.fence)
             session.thoughts.add([ready])
 
-        self._x.write(fn, single=False)
+        self._x.write(fn, single=False, sealed=sealed)
         return ready
 
     def update_thought(self, thought_id: str, **changes: Any) -> bool:
         """Change fields of a thought of this task, and ``updated_at``; False if this task has no such thought."""
         key, owner = self._env.check.ident(thought_id, "thought_id"), self.task.agent_occurrence_id
-        new = self._env.check.changes(Thought, changes, UPDATABLE_THOUGHT_FIELDS, self._env.clock.now())
+        now, sealed = self._env.clock.now(), Sealed()
+        new = self._env.check.changes(Thought, key, changes, UPDATABLE_THOUGHT_FIELDS, now, sealed)
 
         def fn(session: Session) -> bool:
             session.tasks.hold(self.task.task_id, self.fence)
@@ -91,4 +94,4 @@ class ClaimedTask(Blocking):
                 return False
             return session.thoughts.update(key, new, owner)
 
-        return self._x.write(fn, single=False)
+        return self._x.write(fn, single=False, sealed=sealed)

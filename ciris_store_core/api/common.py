@@ -10,11 +10,14 @@ from typing import Any, TypeAlias, TypeVar
 from ciris_store_core.errors import Conflict, Corrupt, InvalidArgument
 from ciris_store_core.models.base import NamedEnum, Record
 from ciris_store_core.models.paging import Page, Slice, SortKey, Unreadable, decode_cursor, encode_cursor
+from ciris_store_core.secrets.references import references_in
+from ciris_store_core.secrets.vault import keep, revealed
 from ciris_store_core.stores.backend import Session
 
 from .environment import Environment
 from .executor import Blocking, Executor
 from .json_copy import INT64
+from .sealing import Sealed, owner_of
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
@@ -114,9 +117,9 @@ def by_id(records: Iterable[R], field: str, ids: Iterable[str]) -> dict[str, R]:
 # --- adding -----------------------------------------------------------------------------------
 
 
-def prepare(env: Environment, record: R, model: type[R], now: datetime) -> R:
-    """The record as it is to be stored: checked, with its owner."""
-    ready = env.check.record(record, model, now)
+def prepare(env: Environment, record: R, model: type[R], now: datetime, sealed: Sealed | None) -> R:
+    """The record as it is to be stored: checked, with its owner; of ``sealed`` see ``Checker.record``."""
+    ready = env.check.record(record, model, now, sealed)
     if "agent_occurrence_id" not in record.__pydantic_fields_set__:
         ready.__dict__["agent_occurrence_id"] = env.occurrence_id
     elif env.bound and ready.__dict__["agent_occurrence_id"] != env.occurrence_id:
@@ -124,11 +127,13 @@ def prepare(env: Environment, record: R, model: type[R], now: datetime) -> R:
     return ready
 
 
-def prepare_many(env: Environment, records: Iterable[R], model: type[R], key: str) -> tuple[list[R], list[R]]:
+def prepare_many(
+    env: Environment, records: Iterable[R], model: type[R], key: str, sealed: Sealed
+) -> tuple[list[R], list[R]]:
     """The records as given and as they are to be stored; an id that occurs twice is refused."""
     given = list(records)
     now = env.clock.now()
-    ready = [prepare(env, record, model, now) for record in given]
+    ready = [prepare(env, record, model, now, sealed) for record in given]
     refuse_repeats([record.__dict__[key] for record in ready], key)
     return given, ready
 
@@ -148,8 +153,12 @@ def add_or_same(
     key: str,
     stored: Callable[[Session, list[str]], list[R]],
     add: Callable[[Session, list[R]], None],
+    sealed: Sealed,
 ) -> list[R]:
-    """Store what is new and return what is stored; a stored record that differs in a given field is a Conflict."""
+    """Store what is new and return what is stored; a stored record that differs in a given field is a Conflict.
+
+    ``sealed``: the secrets of what is ready; where a record is stored already, its secrets are too.
+    """
     ids = [record.__dict__[key] for record in ready]
 
     def fn(session: Session) -> list[R]:
@@ -157,10 +166,12 @@ def add_or_same(
         for want, wanted in zip(given, ready, strict=True):
             known = found.get(wanted.__dict__[key])
             if known is not None:
-                _refuse_difference(want, wanted, known, key, bound=env.bound)
+                _refuse_difference(session, env, want, wanted, known, key, sealed)
         new = [record for record in ready if record.__dict__[key] not in found]
         if new:
             add(session, new)
+            if sealed:
+                keep(session, sealed, [owner_of(record) for record in new])
         return [found.get(record.__dict__[key], record) for record in ready]
 
     try:
@@ -170,9 +181,17 @@ def add_or_same(
         return executor.write(fn, single=False)
 
 
-def _refuse_difference(given: Record, wanted: Record, stored: Record, key: str, *, bound: bool) -> None:
+def _refuse_difference(
+    session: Session, env: Environment, given: R, wanted: R, stored: R, key: str, sealed: Sealed
+) -> None:
     field = difference(given, wanted, stored)
-    if bound and stored.__dict__["agent_occurrence_id"] != wanted.__dict__["agent_occurrence_id"]:
+    if field is not None and env.vault.has_keys and (ids := references_in(stored)):
+        # The same secret has another reference whenever it is sealed: what counts is its value.
+        known = [
+            secret for secret in session.secrets.get(list(ids)) if secret.metadata.get("owner") == owner_of(stored)
+        ]
+        field = difference(given, revealed(env.vault, wanted, sealed), revealed(env.vault, stored, known))
+    if env.bound and stored.__dict__["agent_occurrence_id"] != wanted.__dict__["agent_occurrence_id"]:
         field = "agent_occurrence_id"  # Not given, but a bound handle stands for it.
     if field is not None:
         raise Conflict(

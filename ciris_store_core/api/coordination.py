@@ -10,6 +10,7 @@ from ciris_store_core.errors import Conflict, InvalidArgument, StaleFence
 from ciris_store_core.models.coordination import Lease, Occurrence
 
 from .common import Part
+from .sealing import Sealed
 
 # Inside the classes, ``list`` is a method.
 OccurrenceList = list[Occurrence]
@@ -27,12 +28,13 @@ class Occurrences(Part):
         """Say that an occurrence starts now, replacing what is stored of that id; ``__shared__`` is refused."""
         env = self._env
         key, span = env.identity(occurrence_id, "occurrence_id"), env.span(ttl_seconds)
-        facts, now = env.check.json_object(metadata or {}, "metadata"), env.server_now()
+        now, sealed = env.server_now(), Sealed()
         occurrence = Occurrence(
-            occurrence_id=key, started_at=now, heartbeat_at=now, expires_at=now + span, metadata=facts
+            occurrence_id=key, started_at=now, heartbeat_at=now, expires_at=now + span, metadata=dict(metadata or {})
         )
-        self._x.write(lambda session: session.coordination.put_occurrence(occurrence))
-        return occurrence
+        ready = env.check.record(occurrence, Occurrence, now, sealed)
+        self._x.write(lambda session: session.coordination.put_occurrence(ready), sealed=sealed)
+        return ready
 
     def heartbeat(self, occurrence_id: str, ttl_seconds: float = 60) -> bool:
         """Stay alive for ``ttl_seconds`` from now; False if it is not registered (any more)."""
@@ -107,4 +109,4 @@ class Leases(Part):
     def _checked(self, lease: Lease) -> Lease:
         if not isinstance(lease, Lease):
             raise InvalidArgument(f"expected the Lease that acquire returned, not {type(lease).__name__}")
-        return self._env.check.record(lease, Lease, lease.acquired_at)
+        return self._env.check.record(lease, Lease, lease.acquired_at, None)

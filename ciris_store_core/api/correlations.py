@@ -23,6 +23,8 @@ from ciris_store_core.models.correlations import (
 )
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, GraphScope, RetentionPolicy
 from ciris_store_core.models.paging import Page
+from ciris_store_core.secrets.vault import keep
+from ciris_store_core.stores.aggregation import measured
 from ciris_store_core.stores.backend import Session
 
 from .common import (
@@ -40,6 +42,7 @@ from .common import (
 )
 from .correlation_filters import CorrelationFilters, where
 from .measurements import checked_metrics
+from .sealing import Sealed
 from .traces import TraceNode, tree_of
 from .validate import limit_of
 
@@ -122,18 +125,20 @@ class Correlations(Part):
         """
         if exist_ok:
             return self.add_many([correlation], exist_ok=True)[0]
-        ready = prepare(self._env, correlation, Correlation, self._env.clock.now())
-        self._x.write(lambda session: session.correlations.add([ready]))
+        sealed = Sealed()
+        ready = prepare(self._env, correlation, Correlation, self._env.clock.now(), sealed)
+        self._x.write(lambda session: session.correlations.add([ready]), sealed=sealed)
         return ready
 
     def add_many(self, correlations: Iterable[Correlation], *, exist_ok: bool = False) -> CorrelationList:
         """Store many correlations, all or none, and return them as stored, in the order given. See ``add``."""
-        given, ready = prepare_many(self._env, correlations, Correlation, "correlation_id")
+        sealed = Sealed()
+        given, ready = prepare_many(self._env, correlations, Correlation, "correlation_id", sealed)
         if not ready:
             return []
         if exist_ok:
-            return add_or_same(self._x, self._env, given, ready, "correlation_id", _stored, _add)
-        self._x.write(lambda session: session.correlations.add(ready))
+            return add_or_same(self._x, self._env, given, ready, "correlation_id", _stored, _add, sealed)
+        self._x.write(lambda session: session.correlations.add(ready), sealed=sealed)
         return ready
 
     def add_metrics(self, metrics: Iterable[Metric], **common: Unpack[MetricCommon]) -> Ids:
@@ -151,8 +156,10 @@ class Correlations(Part):
         """
         now = self._env.clock.now()
         fields = {**_METRIC_DEFAULTS, **common, "correlation_type": CorrelationType.METRIC_DATAPOINT}
-        like = prepare(self._env, Correlation(**fields), Correlation, now)
-        ready = checked_metrics(self._env.check, metrics, now)
+        like = prepare(self._env, Correlation(**fields), Correlation, now, None)
+        ready, series = checked_metrics(self._env.check, metrics, now)
+        if not self._env.check.harmless(like, series):
+            return [each.correlation_id for each in self.add_many(measured(metric, like) for metric in ready)]
         if ready:
             refuse_repeats([metric.metric_id for metric in ready], "metric_id")
             self._x.write(lambda session: session.correlations.add_metrics(ready, like))
@@ -177,8 +184,10 @@ class Correlations(Part):
             InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
         """
         key = self._env.check.ident(correlation_id, "correlation_id")
-        new = self._env.check.changes(Correlation, changes, UPDATABLE_CORRELATION_FIELDS, self._env.clock.now())
-        return self._x.write(lambda session: session.correlations.update(key, new))
+        sealed = Sealed()
+        now = self._env.clock.now()
+        new = self._env.check.changes(Correlation, key, changes, UPDATABLE_CORRELATION_FIELDS, now, sealed)
+        return self._x.write(lambda session: session.correlations.update(key, new), sealed=sealed)
 
     def list(
         self,
@@ -349,10 +358,17 @@ class Correlations(Part):
         found = session.correlations.get([key])
         if not found:
             return None
-        changes = self._completion(found[0], success, result)
-        return found[0].replaced(**changes) if session.correlations.update(key, changes) else None
+        sealed = Sealed()
+        changes = self._completion(found[0], success, result, sealed)
+        if not session.correlations.update(key, changes):
+            return None
+        if sealed:
+            keep(session, sealed)
+        return found[0].replaced(**changes)
 
-    def _completion(self, stored: Correlation, success: bool, result: InteractionResult) -> dict[str, Any]:
+    def _completion(
+        self, stored: Correlation, success: bool, result: InteractionResult, sealed: Sealed
+    ) -> dict[str, Any]:
         if stored.request_data is None:
             raise InvalidArgument(
                 f"correlation {stored.correlation_id!r} records no request: begin with start_interaction"
@@ -368,7 +384,8 @@ class Correlations(Part):
         )
         status = CorrelationStatus.COMPLETED if success else CorrelationStatus.FAILED
         changes = {"response_data": response, "status": status}
-        return self._env.check.changes(Correlation, changes, UPDATABLE_CORRELATION_FIELDS, now)
+        key = stored.correlation_id
+        return self._env.check.changes(Correlation, key, changes, UPDATABLE_CORRELATION_FIELDS, now, sealed)
 
     # --- inside -----------------------------------------------------------------------------------
 

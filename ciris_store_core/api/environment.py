@@ -14,6 +14,7 @@ from ciris_store_core.clock import Clock, SystemClock
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.tasks import SHARED_OCCURRENCE
 from ciris_store_core.signing import SigningKey
+from ciris_store_core.secrets.vault import Vault
 
 from .validate import Checker
 
@@ -76,6 +77,7 @@ class Environment:
     clock: Clock
     server_now: Callable[[], datetime]
     check: Checker
+    vault: Vault
     capabilities: frozenset[Capability]
     occurrence_id: str
     """Owner of what is written and looked up where the caller names none."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from threading import get_ident
 from typing import Protocol, TypeVar
 
 from ciris_store_core.errors import StoreError, TransactionError
+from ciris_store_core.models.secrets import SecretRecord
+from ciris_store_core.secrets.vault import keep
 from ciris_store_core.stores.backend import Backend, Session
 
 from .guard import Guard, NeedsTransaction
@@ -30,9 +32,22 @@ class Executor(Protocol):
         """Run a function that only reads."""
         ...
 
-    def write(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
-        """Run a function that writes; all of it is kept, or nothing."""
+    def write(self, fn: Callable[[Session], T], *, single: bool = True, sealed: Sequence[SecretRecord] = ()) -> T:
+        """Run a function that writes; all of it is kept, or nothing.
+
+        ``sealed``: secrets of what it writes, to be kept with it, unless it returns False for having found no row.
+        """
         ...
+
+
+def _keeping(sealed: Sequence[SecretRecord], fn: Callable[[Session], T]) -> Callable[[Session], T]:
+    def both(session: Session) -> T:
+        result = fn(session)
+        if result is not False:
+            keep(session, sealed)
+        return result
+
+    return both
 
 
 class StoreExecutor:
@@ -50,8 +65,10 @@ class StoreExecutor:
         """Run it in a reading transaction."""
         return self._run(fn, False, single)
 
-    def write(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
+    def write(self, fn: Callable[[Session], T], *, single: bool = True, sealed: Sequence[SecretRecord] = ()) -> T:
         """Run it in a writing transaction."""
+        if sealed:
+            return self._run(_keeping(sealed, fn), True, False)
         return self._run(fn, True, single)
 
     def _run(self, fn: Callable[[Session], T], write: bool, single: bool) -> T:
@@ -134,12 +151,14 @@ class TransactionExecutor:
         """Run it in the transaction."""
         return fn(self.session())
 
-    def write(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
+    def write(self, fn: Callable[[Session], T], *, single: bool = True, sealed: Sequence[SecretRecord] = ()) -> T:
         """Run it in the transaction; what takes several calls is undone as a whole when it fails.
 
         A backend without savepoints dooms the transaction instead, so that no half of it can be committed.
         """
         session = self.session()
+        if sealed:
+            fn, single = _keeping(sealed, fn), False
         if single:
             return fn(session)
         with session.savepoint():

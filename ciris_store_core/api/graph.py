@@ -22,6 +22,8 @@ from ciris_store_core.models.graph import (
 from ciris_store_core.models.paging import Page
 
 from .common import SCAN_SIZE, OnUnreadable, all_pages, page_of, position, refuse_repeats
+from .node_secrets import as_read, put_sealed, refs_of
+from .sealing import Sealed
 from .validate import limit_of, moment, whole
 from .walks import Scope, Walks
 
@@ -29,6 +31,7 @@ T = TypeVar("T")
 
 # Inside the class, ``list`` is a method.
 Nodes = list[GraphNode]
+NodeWrites = list[NodeWrite]
 Edges = list[GraphEdge]
 NodeKeys = list[NodeKey]
 AnyNodeKey = NodeKey | tuple[str, Scope]
@@ -93,25 +96,33 @@ class Graph(Walks):
         keys = () if remove == () else tuple(self._attribute_key(key) for key in _not_text(remove, "remove"))
         if expected_revision is not None:
             whole(expected_revision, "expected_revision", 0, 2**63 - 1)
-        write = self._write_of(node, _mode(merge, insert), keys, expected_revision)
-        now = self._env.server_now()
-        return _as_read(self._x.write(lambda session: session.graph.put_nodes([write], now)))[0]
+        sealed = Sealed()
+        write = self._write_of(node, _mode(merge, insert), keys, expected_revision, sealed)
+        return self._put([write], sealed)[0]
 
     def put_many(self, nodes: Iterable[GraphNode], *, merge: bool = True, insert: bool = False) -> Nodes:
         """Write many nodes, all or none, in a constant number of round trips; returns them as stored. See ``put``.
 
         A batch that names a node twice is refused.
         """
-        writes = [self._write_of(node, _mode(merge, insert), (), None) for node in nodes]
+        sealed = Sealed()
+        writes = [self._write_of(node, _mode(merge, insert), (), None, sealed) for node in nodes]
         refuse_repeats([write.node.key for write in writes], "node")
+        return self._put(writes, sealed) if writes else []
+
+    def _put(self, writes: NodeWrites, sealed: Sealed) -> Nodes:
         now = self._env.server_now()
-        return _as_read(self._x.write(lambda session: session.graph.put_nodes(writes, now))) if writes else []
+        if not sealed:
+            return as_read(self._x.write(lambda session: session.graph.put_nodes(writes, now)))
+        return as_read(self._x.write(lambda session: put_sealed(session, writes, now), sealed=sealed))
 
     def _write_of(
-        self, node: GraphNode, mode: NodeWriteMode, remove: tuple[str, ...], expected: int | None
+        self, node: GraphNode, mode: NodeWriteMode, remove: tuple[str, ...], expected: int | None, sealed: Sealed
     ) -> NodeWrite:
         now = self._env.clock.now()
-        ready = self._env.check.record(node, GraphNode, now)
+        ready = self._env.check.record(node, GraphNode, now, sealed)
+        if sealed or ready.secret_refs:
+            ready.__dict__["secret_refs"] = refs_of(ready, sealed)
         given = node.__pydantic_fields_set__
         if "updated_at" not in given or ready.updated_at is None:
             ready.__dict__["updated_at"] = now
@@ -130,7 +141,7 @@ class Graph(Walks):
         return {key: found[key] for key in wanted if key in found}
 
     def _nodes(self, keys: NodeKeys, include_expired: bool) -> Nodes:
-        found = _as_read(self._x.read(lambda session: session.graph.get_nodes(keys, None)))
+        found = as_read(self._x.read(lambda session: session.graph.get_nodes(keys, None)))
         # Most nodes never expire: only for one that does is the server's time needed.
         if include_expired or all(node.expires_at is None for node in found):
             return found
@@ -185,11 +196,11 @@ class Graph(Walks):
 
         A batch that names an edge twice is refused.
         """
-        now = self._env.clock.now()
-        ready = [self._env.check.record(edge, GraphEdge, now) for edge in edges]
+        now, sealed = self._env.clock.now(), Sealed()
+        ready = [self._env.check.record(edge, GraphEdge, now, sealed) for edge in edges]
         refuse_repeats([edge.key for edge in ready], "edge")
         if ready:
-            self._x.write(lambda session: session.graph.put_edges(ready))
+            self._x.write(lambda session: session.graph.put_edges(ready), sealed=sealed)
         return ready
 
     def get_edge(self, source: str, target: str, relationship: str, scope: Scope) -> GraphEdge | None:
@@ -272,7 +283,7 @@ class Graph(Walks):
         after = position(self._env, "nodes", _NODE_SHAPE, cursor)
         page = NodeQuery(**query, limit=limit_of(limit), after=after)
         found = self._x.read(lambda session: session.graph.list_nodes(page))
-        _as_read(found.items)
+        as_read(found.items)
         return page_of(found, "nodes")
 
 
@@ -288,13 +299,6 @@ def _check_configuration(node: GraphNode) -> None:
         raise InvalidArgument(
             f"a configuration of type {kind.value} belongs to scope {kind.required_scope.value}, not {node.scope.value}"
         )
-
-
-def _as_read(nodes: Nodes) -> Nodes:
-    # A node that was read and is written again must not pass for one whose updated_at the caller chose.
-    for node in nodes:
-        node.__pydantic_fields_set__.discard("updated_at")
-    return nodes
 
 
 def _not_text(values: Iterable[T], name: str) -> Iterable[T]:

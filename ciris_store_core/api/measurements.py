@@ -14,9 +14,12 @@ from ciris_store_core.models.ids import uuid7
 from .validate import Checker, moment
 
 
-def checked_metrics(check: Checker, metrics: Iterable[Metric], now: datetime) -> list[Metric]:
-    """The measurements as they are to be stored: complete, and checked, each series once."""
+def checked_metrics(
+    check: Checker, metrics: Iterable[Metric], now: datetime
+) -> tuple[list[Metric], list[Mapping[str, str]]]:
+    """The measurements as they are to be stored: complete, and checked, each series once; and all tags and units."""
     names: dict[str, str] = {}
+    units: dict[str | None, str | None] = {None: None}
     known: dict[tuple[Any, ...], Mapping[str, str]] = {}
     ready = []
     for metric in metrics:
@@ -28,17 +31,19 @@ def checked_metrics(check: Checker, metrics: Iterable[Metric], now: datetime) ->
         series = tuple(tags.items())
         if series not in known:
             known[series] = check.tags(tags, "tags")
+        if unit is not None and unit not in units:
+            units[unit] = check.text(unit, "unit")
         ready.append(
             Metric(
                 names[name],
                 _value(value),
                 known[series],
                 moment(timestamp, "timestamp") or now,
-                unit if unit is None else check.text(unit, "unit"),
+                units[unit],
                 uuid7() if metric_id is None else check.ident(metric_id, "metric_id"),
             )
         )
-    return ready
+    return ready, [*known.values(), *({"unit": unit} for unit in units.values() if unit)]
 
 
 def _value(value: object) -> float:

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from ciris_store_core.models.enums import TaskStatus
 from ciris_store_core.models.paging import Page
 from ciris_store_core.models.tasks import SHARED_OCCURRENCE, Task, TaskQuery
+from ciris_store_core.secrets.vault import keep
 from ciris_store_core.stores.backend import Session
 from ciris_store_core.stores.thoughts import ThoughtSelector
 
 from .common import SCAN_SIZE, Part, all_pages, page_of, position
 from .environment import Environment
 from .ownership import queue_up, record_transfer
+from .sealing import Sealed
 
 _FRESH = timedelta(minutes=5)
 _DAY = timedelta(days=1)
@@ -42,11 +44,12 @@ class SharedTasks(Part):
             occurrence_id: Who claims it, recorded in ``created_by``; by default the store's own occurrence.
         """
         claimant = self._claimant(occurrence_id)
-        wanted = self._wanted(task_type, channel_id, description, priority, claimant)
+        sealed = Sealed()
+        wanted = self._wanted(task_type, channel_id, description, priority, claimant, sealed)
         known = self._x.read(lambda session: _existing(session, wanted))
         if known is not None:
             return known, False
-        return self._x.write(lambda session: _claim(session, wanted), single=False)
+        return self._x.write(lambda session: _claim(session, wanted, sealed), single=False)
 
     def claim_and_transfer(
         self, task_type: str, channel_id: str, description: str, priority: int = 0, *, occurrence_id: str | None = None
@@ -57,11 +60,11 @@ class SharedTasks(Part):
         transaction as audit events ``task_ownership_transfer`` and ``thought_ownership_transfer``, which are stored
         as correlations of type ``audit_event``.
         """
-        owner = self._claimant(occurrence_id)
-        wanted = self._wanted(task_type, channel_id, description, priority, owner)
+        owner, sealed = self._claimant(occurrence_id), Sealed()
+        wanted = self._wanted(task_type, channel_id, description, priority, owner, sealed)
 
         def fn(session: Session) -> tuple[Task, bool]:
-            task, created = _claim(session, wanted)
+            task, created = _claim(session, wanted, sealed)
             return (_take(session, self._env, task, owner), True) if created else (task, False)
 
         known = self._x.read(lambda session: _existing(session, wanted))
@@ -93,7 +96,9 @@ class SharedTasks(Part):
     def _type(self, task_type: str) -> str:
         return self._env.check.ident(task_type, "task_type").upper()
 
-    def _wanted(self, task_type: str, channel_id: str, description: str, priority: int, claimant: str) -> Task:
+    def _wanted(
+        self, task_type: str, channel_id: str, description: str, priority: int, claimant: str, sealed: Sealed
+    ) -> Task:
         kind, now = self._type(task_type), self._env.server_now()
         task = Task(
             task_id=_id_of(kind, now),
@@ -106,7 +111,7 @@ class SharedTasks(Part):
             created_by=claimant,
             shared_type=kind,
         )
-        return self._env.check.record(task, Task, now)
+        return self._env.check.record(task, Task, now, sealed)
 
     def _page(self, kind: str, since: datetime, cursor: str | None) -> Page[Task]:
         after = position(self._env, "shared", (datetime, str), cursor)
@@ -118,13 +123,18 @@ def _id_of(kind: str, day: datetime) -> str:
     return f"{kind}_SHARED_{day:%Y%m%d}"
 
 
-def _claim(session: Session, wanted: Task) -> tuple[Task, bool]:
+def _claim(session: Session, wanted: Task, sealed: Sealed) -> tuple[Task, bool]:
     """The stored task and whether this call stored it, at most one caller of a type at a time."""
     # The id alone settles races of one day. Either side of midnight two ids are in play, and the one who looks for
     # yesterday's task must not miss one that is just being stored. So claims of a type queue up here.
     queue_up(session, f"shared_task:{wanted.shared_type}")
     existing = _existing(session, wanted)
-    return (existing, False) if existing is not None else session.tasks.add_or_get(wanted)
+    if existing is not None:
+        return existing, False
+    task, created = session.tasks.add_or_get(wanted)
+    if created and sealed:
+        keep(session, sealed)
+    return task, created
 
 
 def _existing(session: Session, wanted: Task) -> Task | None:

@@ -17,6 +17,8 @@ from ciris_store_core.hookspecs import CONTRACT_VERSION, BackendContext
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
 from ciris_store_core.registry import Registry
 from ciris_store_core.signing import SigningKey
+from ciris_store_core.secrets.keys import SecretsConfig, detection_wanted
+from ciris_store_core.secrets.vault import Vault
 from ciris_store_core.stores.backend import Backend
 from ciris_store_core.url import resolve_url
 
@@ -29,6 +31,7 @@ from .graph import Graph
 from .guard import Guard
 from .occurrence import OccurrenceHandle
 from .retry import RetryPolicy
+from .sealing import sealer_for
 from .shared_tasks import SharedTasks
 from .tasks import Tasks
 from .thoughts import Thoughts
@@ -235,6 +238,8 @@ def open_store(
     registry: Registry | None = None,
     retry: RetryPolicy | None = None,
     audit_key: SigningKey | str | os.PathLike[str] | None = None,
+    detect_secrets: bool | None = None,
+    secrets: SecretsConfig | None = None,
 ) -> Store:
     """Open the store that a URL names.
 
@@ -251,12 +256,16 @@ def open_store(
         retry: How often to run a transaction again; by default five times in all within ten seconds.
         audit_key: Signs audit entries: a key, or the path of its file; by default the file that the environment
             variable ``CIRIS_AUDIT_KEY_FILE`` names, else they are not signed.
+        detect_secrets: Look for secrets in all that is written and encrypt them. By default as the environment
+            variable ``CIRIS_DETECT_SECRETS`` says (on or off), else on.
+        secrets: Keys, further patterns; by default the keys of ``CIRIS_SECRETS_KEY`` or ``CIRIS_SECRETS_KEY_FILE``.
 
     Raises:
         InvalidURL: The URL cannot be understood, or no installed backend serves it.
         PluginError: The backend for it cannot be used.
         MigrationRequired: The schema does not fit, and must not be changed.
         Unavailable: The database cannot be reached.
+        SecretKeyError: The keys cannot be used, or are not those that the store's secrets are encrypted under.
     """
     try:
         target = resolve_url(url)
@@ -264,15 +273,20 @@ def open_store(
         del url  # It may hold a password, which a traceback with local variables would show.
     own_clock = clock or SystemClock()
     signer = _audit_key(audit_key)
-    check = Checker(on_bad_text)
+    config = secrets or SecretsConfig()
+    vault = Vault(config.key_ring(os.environ))
+    wanted = detection_wanted(detect_secrets, os.environ)
+    check = Checker(on_bad_text, sealer_for(config, vault) if wanted else None)
     spec = (registry or Registry()).spec_for(target.scheme)
     backend = spec.factory(target, BackendContext(server_clock or own_clock, migrate, create))
     executor = StoreExecutor(backend, retry or RetryPolicy(), Guard(signer))
     server = ServerTime(server_clock.now if server_clock else executor.server_now, server_clock or own_clock)
-    env = Environment(own_clock, server.now, check, backend.capabilities, occurrence_id, signer=signer)
+    env = Environment(own_clock, server.now, check, vault, backend.capabilities, occurrence_id, signer=signer)
     try:
         env.identity(occurrence_id, "occurrence_id")
         backend.prepare(migrate=migrate)
+        if vault.has_keys:
+            executor.read(vault.verify, single=False)
     except BaseException:
         backend.close()
         raise

@@ -17,6 +17,7 @@ from ciris_store_core.models.tasks import (
     TaskOrder,
     TaskQuery,
 )
+from ciris_store_core.secrets.vault import keep
 from ciris_store_core.stores.backend import Session
 
 from .claimed import ClaimedTask
@@ -36,6 +37,7 @@ from .common import (
 )
 from .environment import Owner
 from .ownership import queue_up, record_transfer
+from .sealing import Sealed
 from .validate import limit_of, moment
 
 # Inside the class, ``list`` is a method.
@@ -95,18 +97,20 @@ class Tasks(Part):
         """
         if exist_ok:
             return self.add_many([task], exist_ok=True)[0]
-        ready = prepare(self._env, task, Task, self._env.clock.now())
-        self._x.write(lambda session: session.tasks.add([ready]))
+        sealed = Sealed()
+        ready = prepare(self._env, task, Task, self._env.clock.now(), sealed)
+        self._x.write(lambda session: session.tasks.add([ready]), sealed=sealed)
         return ready
 
     def add_many(self, tasks: Iterable[Task], *, exist_ok: bool = False) -> TaskList:
         """Store many tasks, all or none, and return them as stored, in the order given. See ``add``."""
-        given, ready = prepare_many(self._env, tasks, Task, "task_id")
+        sealed = Sealed()
+        given, ready = prepare_many(self._env, tasks, Task, "task_id", sealed)
         if not ready:
             return []
         if exist_ok:
-            return add_or_same(self._x, self._env, given, ready, "task_id", _stored, _add)
-        self._x.write(lambda session: session.tasks.add(ready))
+            return add_or_same(self._x, self._env, given, ready, "task_id", _stored, _add, sealed)
+        self._x.write(lambda session: session.tasks.add(ready), sealed=sealed)
         return ready
 
     def add_unique(self, task: Task) -> tuple[Task, bool]:
@@ -121,13 +125,14 @@ class Tasks(Part):
             InvalidArgument: The task has no context, and so no correlation id.
             Conflict: A task with that ``task_id`` but another correlation id exists.
         """
-        ready = prepare(self._env, task, Task, self._env.clock.now())
+        sealed = Sealed()
+        ready = prepare(self._env, task, Task, self._env.clock.now(), sealed)
         if ready.context is None:
             raise InvalidArgument("the task has no context: give it one with the correlation id that is to be unique")
         known = self._x.read(lambda session: _correlated(session, ready))
         if known is not None:
             return known, False
-        return self._x.write(lambda session: _add_unique(session, ready), single=False)
+        return self._x.write(lambda session: _add_unique(session, ready, sealed), single=False)
 
     def get(self, task_id: str, *, occurrence_id: Owner = None) -> Task | None:
         """The task with that id, or None if there is none of that owner."""
@@ -150,8 +155,10 @@ class Tasks(Part):
             InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
         """
         key, owner = self._env.check.ident(task_id, "task_id"), self._env.owner(occurrence_id)
-        new = self._env.check.changes(Task, changes, UPDATABLE_TASK_FIELDS, self._env.clock.now())
-        return self._x.write(lambda session: session.tasks.update(key, new, owner, None))
+        sealed = Sealed()
+        now = self._env.clock.now()
+        new = self._env.check.changes(Task, key, changes, UPDATABLE_TASK_FIELDS, now, sealed)
+        return self._x.write(lambda session: session.tasks.update(key, new, owner, None), sealed=sealed)
 
     def list(
         self,
@@ -272,7 +279,7 @@ class Tasks(Part):
 
     def claimed(self, task: Task) -> ClaimedTask:
         """A handle for a task that was claimed before, as it was read then: writes are refused once its fence moved."""
-        return ClaimedTask(self._x, self._env, self._env.check.record(task, Task, self._env.clock.now()))
+        return ClaimedTask(self._x, self._env, self._env.check.record(task, Task, self._env.clock.now(), None))
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -327,7 +334,7 @@ def _correlated(session: Session, task: Task) -> Task | None:
     return found.items[0] if found.items else None
 
 
-def _add_unique(session: Session, task: Task) -> tuple[Task, bool]:
+def _add_unique(session: Session, task: Task, sealed: Sealed) -> tuple[Task, bool]:
     # Callers with one correlation id must wait for one another. A bounded number of queues does: others that share
     # one wait for a moment longer, and the database does not keep a row for every correlation id.
     key = task.context.correlation_id if task.context else ""
@@ -336,4 +343,6 @@ def _add_unique(session: Session, task: Task) -> tuple[Task, bool]:
     if known is not None:
         return known, False
     session.tasks.add([task])
+    if sealed:
+        keep(session, sealed)
     return task, True

@@ -29,6 +29,7 @@ from .common import (
 )
 from .environment import Owner
 from .ownership import Transfer, record_transfer
+from .sealing import Sealed
 from .validate import limit_of, moment, whole
 
 # Inside the class, ``list`` is a method.
@@ -82,18 +83,20 @@ class Thoughts(Part):
         """
         if exist_ok:
             return self.add_many([thought], exist_ok=True)[0]
-        ready = prepare(self._env, thought, Thought, self._env.clock.now())
-        self._x.write(lambda session: session.thoughts.add([ready]))
+        sealed = Sealed()
+        ready = prepare(self._env, thought, Thought, self._env.clock.now(), sealed)
+        self._x.write(lambda session: session.thoughts.add([ready]), sealed=sealed)
         return ready
 
     def add_many(self, thoughts: Iterable[Thought], *, exist_ok: bool = False) -> ThoughtList:
         """Store many thoughts, all or none, and return them as stored, in the order given. See ``add``."""
-        given, ready = prepare_many(self._env, thoughts, Thought, "thought_id")
+        sealed = Sealed()
+        given, ready = prepare_many(self._env, thoughts, Thought, "thought_id", sealed)
         if not ready:
             return []
         if exist_ok:
-            return add_or_same(self._x, self._env, given, ready, "thought_id", _stored, _add)
-        self._x.write(lambda session: session.thoughts.add(ready))
+            return add_or_same(self._x, self._env, given, ready, "thought_id", _stored, _add, sealed)
+        self._x.write(lambda session: session.thoughts.add(ready), sealed=sealed)
         return ready
 
     def get(self, thought_id: str, *, occurrence_id: Owner = None) -> Thought | None:
@@ -115,8 +118,10 @@ class Thoughts(Part):
             InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
         """
         key, owner = self._env.check.ident(thought_id, "thought_id"), self._env.owner(occurrence_id)
-        new = self._env.check.changes(Thought, changes, UPDATABLE_THOUGHT_FIELDS, self._env.clock.now())
-        return self._x.write(lambda session: session.thoughts.update(key, new, owner))
+        sealed = Sealed()
+        now = self._env.clock.now()
+        new = self._env.check.changes(Thought, key, changes, UPDATABLE_THOUGHT_FIELDS, now, sealed)
+        return self._x.write(lambda session: session.thoughts.update(key, new, owner), sealed=sealed)
 
     def list(
         self,

@@ -6,7 +6,7 @@ of ids, NUL and lone surrogates in texts, and the content of JSON payloads, whic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from math import isfinite
@@ -20,6 +20,7 @@ from ciris_store_core.models.base import Id, JsonObject, Record, Text, describe,
 from ciris_store_core.models.correlations import Tags
 
 from .json_copy import MAX_BYTES, Refused, clean_text, json_copy, plain_text
+from .sealing import Sealed, Sealer, owner_by_key, owner_of
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
@@ -40,33 +41,55 @@ class _Plan(NamedTuple):
     """Fields that get the store's time where the caller gave none."""
     open: bool
     """Further attributes are kept."""
+    texts: tuple[str, ...]
+    """Fields of free text and JSON, which may hold secrets; ids do not count."""
 
 
 class Checker:
     """Checks and normalises records, changes and arguments; whatever it refuses is ``InvalidArgument``."""
 
-    def __init__(self, on_bad_text: BadText = "refuse") -> None:
-        """``on_bad_text``: what becomes of NUL and lone surrogates, ``refuse`` or ``replace`` (by U+FFFD)."""
+    def __init__(self, on_bad_text: BadText = "refuse", sealer: Sealer | None = None) -> None:
+        """``on_bad_text``: what becomes of NUL and lone surrogates, ``refuse`` or ``replace`` (by U+FFFD).
+
+        ``sealer``: takes secrets out of what is to be written; None: detection is off.
+        """
         if on_bad_text not in ("refuse", "replace"):
             raise InvalidArgument(f"on_bad_text must be 'refuse' or 'replace', not {on_bad_text!r}")
         self._replace = on_bad_text == "replace"
         self._plans: dict[type[Record], _Plan] = {}
+        self._sealer = sealer
 
     # --- records ------------------------------------------------------------------------------
 
-    def record(self, record: R, model: type[R], now: datetime) -> R:
-        """A normalised copy that shares no container with ``record``; times that were not given become ``now``."""
+    def record(self, record: R, model: type[R], now: datetime, sealed: Sealed | None) -> R:
+        """A normalised copy that shares no container with ``record``; times that were not given become ``now``.
+
+        Its secrets are replaced by references and appended to ``sealed``, which goes to the write of the record; None:
+        it is not going to be written.
+        """
         if type(record) is not model:
             record = _as_model(record, model)
         try:
-            return self._record(record, now)
+            ready = self._record(record, now)
         except Refused as refused:
             raise refused.as_error(model.__name__) from None
+        if self._sealer is not None and sealed is not None:
+            sealed += self._sealer.seal(model, self._plan, ready.__dict__, lambda: owner_of(ready), now)
+        return ready
 
     def changes(
-        self, model: type[Record], changes: Mapping[str, Any], updatable: frozenset[str], now: datetime
+        self,
+        model: type[Record],
+        key: str,
+        changes: Mapping[str, Any],
+        updatable: frozenset[str],
+        now: datetime,
+        sealed: Sealed,
     ) -> dict[str, Any]:
-        """The new values of fields of ``model``, validated by their types; ``updated_at`` is ``now`` unless given."""
+        """The new values of fields of ``model``, validated by their types; ``updated_at`` is ``now`` unless given.
+
+        ``key``: of the record that changes. Secrets are replaced by references and appended to ``sealed``.
+        """
         if not changes.keys() <= updatable:
             wrong = ", ".join(map(repr, sorted(changes.keys() - updatable)))
             raise InvalidArgument(f"{wrong} cannot be updated here: choose from {', '.join(sorted(updatable))}")
@@ -81,7 +104,13 @@ class Checker:
             self._normalise(self._plan(model), fields, now)
         except Refused as refused:
             raise refused.as_error(model.__name__) from None
+        if self._sealer is not None:
+            sealed += self._sealer.seal(model, self._plan, fields, lambda: owner_by_key(model, key), now)
         return fields
+
+    def harmless(self, record: Record, tags: Sequence[Mapping[str, str]]) -> bool:
+        """Whether a record that was checked, and further tags, may be written without looking closer for secrets."""
+        return self._sealer is None or self._sealer.harmless(record, self._plan, tags)
 
     def _record(self, record: R, now: datetime) -> R:
         kind = type(record)
@@ -231,6 +260,7 @@ class Checker:
             nested,
             tuple(name for name, field in model.model_fields.items() if field.default_factory is utc_now),
             model.model_config.get("extra") == "allow",
+            tuple(name for name, hint in hints.items() if hint in _FREE),
         )
         return plan
 
@@ -247,6 +277,9 @@ class Checker:
         if origin is dict and self._check_for(arguments[1]) is _number:
             return self._numbers
         return _check_for_plain(hint, origin)
+
+
+_FREE = (Text, list[Text], JsonObject, Tags)
 
 
 def _check_for_plain(hint: Any, origin: Any) -> Check | None:

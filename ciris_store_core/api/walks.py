@@ -21,6 +21,7 @@ from ciris_store_core.models.graph import (
 from ciris_store_core.stores.backend import Session
 
 from .common import Part, several_ids
+from .node_secrets import as_read
 from .validate import limit_of, whole
 
 Scope = GraphScope | str
@@ -103,7 +104,7 @@ class Walks(Part):
         reached = session.graph.traverse(walk).distances
         keys = [NodeKey(id, walk.scope) for id in reached]
         found = {node.id: node for node in session.graph.get_nodes(keys, self._env.server_now())}
-        nodes = [found[id] for id in reached if id in found]
+        nodes = as_read([found[id] for id in reached if id in found])
         ids = list(found)
         edges = session.graph.neighbours(ids, walk.scope, Direction.OUT, walk.relationships) if ids else []
         among = sorted((edge for edge in edges if edge.target in found), key=_edge_order)
@@ -138,7 +139,9 @@ class Walks(Part):
             limit=limit_of(limit),
             now=self._env.server_now(),
         )
-        return self._x.read(lambda session: session.graph.search(query)) if words else []
+        hits = self._x.read(lambda session: session.graph.search(query)) if words else []
+        as_read([hit.node for hit in hits])
+        return hits
 
     def _walk(
         self,

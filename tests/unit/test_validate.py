@@ -26,6 +26,7 @@ from ciris_store_core import (
     Thought,
 )
 from ciris_store_core.api.json_copy import MAX_BYTES, encoded_size
+from ciris_store_core.api.sealing import Sealed
 from ciris_store_core.api.validate import Checker, limit_of, moment, whole
 from ciris_store_core.models.tasks import UPDATABLE_TASK_FIELDS
 
@@ -55,7 +56,7 @@ def task(**fields: Any) -> Task:
 
 
 def stored(**fields: Any) -> Task:
-    return CHECK.record(task(**fields), Task, NOW)
+    return CHECK.record(task(**fields), Task, NOW, None)
 
 
 def copied(value: Any) -> Any:
@@ -98,13 +99,13 @@ def test_bad_ids_are_refused_by_field_in_records(bad: str) -> None:
 
 
 def test_bad_text_is_replaced_where_the_store_says_so() -> None:
-    done = REPLACE.record(task(task_id="a\0", description="x\ud800y", metadata={"k\0": ["\udfff"]}), Task, NOW)
+    done = REPLACE.record(task(task_id="a\0", description="x\ud800y", metadata={"k\0": ["\udfff"]}), Task, NOW, None)
     assert (done.task_id, done.description, done.metadata) == ("a\ufffd", "x\ufffdy", {"k\ufffd": ["\ufffd"]})
 
 
 def test_replacing_never_loses_a_key() -> None:
     with pytest.raises(InvalidArgument, match="two keys become the same"):
-        REPLACE.record(task(metadata={"a\0": 1, "a\ufffd": 2}), Task, NOW)
+        REPLACE.record(task(metadata={"a\0": 1, "a\ufffd": 2}), Task, NOW, None)
 
 
 def test_an_unknown_way_with_bad_text_is_refused() -> None:
@@ -208,7 +209,7 @@ def test_nothing_of_the_copy_is_the_callers() -> None:
         metric_data=MetricData(metric_name="m", metric_value=1.0, labels=tags, percentiles={"p50": 1.0}),
         child_correlation_ids=notes, metadata=inner,
     )  # fmt: skip
-    before = CHECK.record(row, Correlation, NOW)
+    before = CHECK.record(row, Correlation, NOW, None)
     row.metadata["a"].append(2)
     row.tags["k"] = row.metric_data.labels["k"] = "changed"  # type: ignore[union-attr]
     row.metric_data.percentiles["p50"] = 2.0  # type: ignore[union-attr]
@@ -222,23 +223,23 @@ def test_what_was_changed_after_construction_is_checked() -> None:
     row = Correlation(service_type="s", handler_name="h", action_type="a", metric_name="m", metric_value=1.0)
     row.child_correlation_ids.append(5)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match=r"^Correlation.child_correlation_ids.\[0\]"):
-        CHECK.record(row, Correlation, NOW)
+        CHECK.record(row, Correlation, NOW, None)
     row.child_correlation_ids.clear()
     row.metric_data.percentiles["p50"] = float("nan")  # type: ignore[union-attr]
     with pytest.raises(InvalidArgument, match=r"^Correlation.metric_data.percentiles.'p50'"):
-        CHECK.record(row, Correlation, NOW)
+        CHECK.record(row, Correlation, NOW, None)
 
 
 @pytest.mark.parametrize("tags", [{"": "x"}, {"k" * 256: "x"}, {"k\0": "x"}, {"k": "\ud800"}])
 def test_tags_are_checked(tags: dict[str, str]) -> None:
     row = Correlation(service_type="s", handler_name="h", action_type="a", tags=tags)
     with pytest.raises(InvalidArgument, match=r"^Correlation.tags."):
-        CHECK.record(row, Correlation, NOW)
+        CHECK.record(row, Correlation, NOW, None)
 
 
 def test_minus_zero_becomes_zero_in_numbers() -> None:
     row = Correlation(service_type="s", handler_name="h", action_type="a", metric_name="m", metric_value=-0.0)
-    assert repr(CHECK.record(row, Correlation, NOW).metric_value) == "0.0"
+    assert repr(CHECK.record(row, Correlation, NOW, None).metric_value) == "0.0"
 
 
 def test_times_that_were_not_given_are_the_stores() -> None:
@@ -247,18 +248,18 @@ def test_times_that_were_not_given_are_the_stores() -> None:
         service_type="s", handler_name="h", action_type="a", timestamp=given,
         request_data=ServiceRequest(service_type="s", method_name="m"),
     )  # fmt: skip
-    ready = CHECK.record(row, Correlation, NOW)
+    ready = CHECK.record(row, Correlation, NOW, None)
     assert (ready.created_at, ready.updated_at, ready.timestamp) == (NOW, NOW, given)
     assert ready.request_data is not None and ready.request_data.request_timestamp == NOW
 
 
 def test_further_attributes_of_an_edge_are_kept_and_checked() -> None:
     edge = GraphEdge(source="a", target="b", relationship="r", scope="local", attributes={"why": (1,), "context": "c"})
-    ready = CHECK.record(edge, GraphEdge, NOW)
+    ready = CHECK.record(edge, GraphEdge, NOW, None)
     assert ready.attributes.model_dump() == {"created_at": NOW, "context": "c", "why": [1]}
     bad = GraphEdge(source="a", target="b", relationship="r", scope="local", attributes={"why": {1}})
     with pytest.raises(InvalidArgument, match=r"^GraphEdge.attributes.'why'"):
-        CHECK.record(bad, GraphEdge, NOW)
+        CHECK.record(bad, GraphEdge, NOW, None)
 
 
 @pytest.mark.parametrize("model", [Task, Thought, Correlation, GraphNode, GraphEdge, Occurrence, Lease, AuditEntry])
@@ -276,15 +277,17 @@ def test_another_class_is_refused_and_a_subclass_must_not_hold_more() -> None:
         colour: str = "red"
 
     fields = {"task_id": "t", "channel_id": "c", "description": "d"}
-    assert type(CHECK.record(Same(**fields), Task, NOW)) is Task
+    assert type(CHECK.record(Same(**fields), Task, NOW, None)) is Task
     with pytest.raises(InvalidArgument, match="More adds colour"):
-        CHECK.record(More(**fields), Task, NOW)
+        CHECK.record(More(**fields), Task, NOW, None)
     with pytest.raises(InvalidArgument, match="expected a Task, not dict"):
-        CHECK.record(fields, Task, NOW)  # type: ignore[type-var]
+        CHECK.record(fields, Task, NOW, None)  # type: ignore[type-var]
 
 
 def test_changes_are_validated_by_the_types_of_the_fields() -> None:
-    new = CHECK.changes(Task, {"status": "IN_PROGRESS", "metadata": {"a": (1,)}}, UPDATABLE_TASK_FIELDS, NOW)
+    new = CHECK.changes(
+        Task, "t", {"status": "IN_PROGRESS", "metadata": {"a": (1,)}}, UPDATABLE_TASK_FIELDS, NOW, Sealed()
+    )
     assert new == {"updated_at": NOW, "status": TaskStatus.ACTIVE, "metadata": {"a": [1]}}
     for bad in (
         {"priority": 11},
@@ -294,13 +297,13 @@ def test_changes_are_validated_by_the_types_of_the_fields() -> None:
         {"channel_id": ""},
     ):
         with pytest.raises(InvalidArgument, match=next(iter(bad))):
-            CHECK.changes(Task, bad, UPDATABLE_TASK_FIELDS, NOW)
+            CHECK.changes(Task, "t", bad, UPDATABLE_TASK_FIELDS, NOW, Sealed())
 
 
 @pytest.mark.parametrize("name", ["task_id", "fence", "agent_occurrence_id", "nonsense"])
 def test_what_cannot_be_updated_is_refused_naming_what_can(name: str) -> None:
     with pytest.raises(InvalidArgument, match=f"'{name}' cannot be updated.*channel_id.*status"):
-        CHECK.changes(Task, {name: "x"}, UPDATABLE_TASK_FIELDS, NOW)
+        CHECK.changes(Task, "t", {name: "x"}, UPDATABLE_TASK_FIELDS, NOW, Sealed())
 
 
 def test_moments_are_aware_and_in_utc() -> None:

@@ -1,0 +1,70 @@
+"""What a node's ``secret_refs`` list, and what becomes of the secrets of values that a write replaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from ciris_store_core.errors import Conflict, Unavailable
+from ciris_store_core.models.graph import KEPT_UNLESS_GIVEN, GraphNode, NodeWrite
+from ciris_store_core.secrets.references import references_in
+from ciris_store_core.secrets.vault import Owner
+from ciris_store_core.stores.backend import Session
+from ciris_store_core.stores.merging import written
+
+from .sealing import Sealed, owner_of
+
+
+def as_read(nodes: list[GraphNode]) -> list[GraphNode]:
+    """Stored nodes as callers get them."""
+    for node in nodes:
+        # A node that was read and is written again must not pass for one whose updated_at the caller chose.
+        node.__pydantic_fields_set__.discard("updated_at")
+        if node.secret_refs:
+            node.__dict__["secret_refs"] = listed(node)
+    return nodes
+
+
+def listed(node: GraphNode) -> list[str]:
+    """Those of its ``secret_refs`` that occur in it: a merge keeps stored ones, also of values that it replaces."""
+    occurring = references_in([node.attributes, node.metadata])
+    return [ref for ref in node.secret_refs if ref in occurring]
+
+
+def refs_of(node: GraphNode, sealed: Sealed) -> list[str]:
+    """What a node that is written may list: references that it lists and holds, and those to its new secrets."""
+    owner = owner_of(node)
+    new = {secret.secret_id for secret in sealed if secret.metadata.get("owner") == owner}
+    return [ref for ref in references_in([node.attributes, node.metadata]) if ref in new or ref in node.secret_refs]
+
+
+def put_sealed(session: Session, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
+    """Write nodes of which some have new secrets, and delete the secrets of values that are replaced."""
+    stored = {node.key: node for node in session.graph.get_nodes([write.node.key for write in writes], None)}
+    settled = [_settled(write, stored.get(write.node.key), now) for write in writes]
+    try:
+        nodes = session.graph.put_nodes(settled, now)
+    except Conflict:
+        if {node.key: node for node in session.graph.get_nodes(list(stored), None)} == stored:
+            raise
+        raise Unavailable("another caller wrote one of the same nodes just now: run the transaction again") from None
+    kept = {ref for node in nodes for ref in node.secret_refs}
+    drop(session, [(owner_of(node), [*set(node.secret_refs) - kept]) for node in stored.values()])
+    return nodes
+
+
+def drop(session: Session, refs: Iterable[tuple[Owner, Sequence[str]]]) -> None:
+    """Delete the secrets that these records refer to, as far as they are their own."""
+    owners = {ref: owner for owner, ids in refs for ref in ids}
+    own = [s.secret_id for s in session.secrets.get([*owners]) if s.metadata.get("owner") == owners[s.secret_id]]
+    if own:
+        session.secrets.delete(own)
+
+
+def _settled(write: NodeWrite, stored: GraphNode | None, now: datetime) -> NodeWrite:
+    """The write; where the stored node has secrets, merged here already, so that only those that stay are listed."""
+    if stored is None or not stored.secret_refs or (stored.expires_at is not None and stored.expires_at <= now):
+        return write
+    node = written(write, stored, now)
+    node.__dict__["secret_refs"] = listed(node)
+    return NodeWrite(node, "replace", expected_revision=stored.revision, given=frozenset(KEPT_UNLESS_GIVEN))

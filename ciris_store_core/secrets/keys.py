@@ -1,0 +1,201 @@
+"""Keys: the ring of those in use, and where it comes from. No key is ever made unless somebody asks for one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import re
+import stat
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ciris_store_core.errors import InvalidArgument, SecretKeyError
+
+from .cipher import ID_BYTES, aes_gcm
+from .patterns import SecretPattern
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+KEY_VARIABLE = "CIRIS_SECRETS_KEY"
+FILE_VARIABLE = "CIRIS_SECRETS_KEY_FILE"
+DETECT_VARIABLE = "CIRIS_DETECT_SECRETS"
+
+HOW_TO_GET_A_KEY = (
+    f"make a key with 'ciris-store key new' and give it in {KEY_VARIABLE}, {FILE_VARIABLE} or "
+    "open_store(secrets=SecretsConfig(keys=...))"
+)
+
+_KEY_BYTES = 32
+_ON_OFF = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
+
+
+def new_key() -> str:
+    """A new random key of 256 bits, as text."""
+    return base64.urlsafe_b64encode(os.urandom(_KEY_BYTES)).decode()
+
+
+def key_id_of(key: bytes) -> str:
+    """A fingerprint of a key, which tells nothing of the key: whoever has the wrong one notices at once."""
+    return hmac.new(key, b"ciris-store key id", hashlib.sha256).digest()[:ID_BYTES].hex()
+
+
+class KeyRing:
+    """The keys that secrets are encrypted with: the first for new secrets, all of them to decrypt.
+
+    Never shows a key: not in its ``repr``, not in an error.
+    """
+
+    def __init__(self, keys: Iterable[str | bytes]) -> None:
+        """Keys as text, as ``ciris-store key new`` prints them, or as their 32 bytes."""
+        if isinstance(keys, str | bytes):
+            keys = [keys]
+        ring = {key_id_of(key): key for key in map(_key_of, keys)}
+        if not ring:
+            raise SecretKeyError(f"there is no key in the key ring: {HOW_TO_GET_A_KEY}")
+        self._keys = ring
+        self._ciphers: dict[str, AESGCM] = {}
+        self.active = next(iter(ring))
+        """Id of the key that new secrets are encrypted with."""
+
+    def __repr__(self) -> str:
+        """The ids."""
+        return f"KeyRing({', '.join(self.ids)})"
+
+    __reduce__ = None  # type: ignore[assignment]  # A copy on disk or on a wire is nobody's intention.
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all keys, the active one first."""
+        return tuple(self._keys)
+
+    def cipher(self, key_id: str) -> AESGCM:
+        """The cipher of the key with that id; ``SecretKeyError`` if it is not in the ring."""
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            key = self._keys.get(key_id)
+            if key is None:
+                raise SecretKeyError(
+                    f"a secret is encrypted under key {key_id}, and the keys given are {', '.join(self.ids)}: "
+                    "give that key too, behind the one for new secrets"
+                )
+            cipher = self._ciphers[key_id] = aes_gcm(key)
+        return cipher
+
+    @classmethod
+    def from_text(cls, text: str) -> KeyRing:
+        """The keys of a text, separated by commas or white space; what follows a ``#`` in a line is a comment."""
+        lines = (line.partition("#")[0] for line in text.splitlines())
+        return cls([key for line in lines for key in re.split(r"[,\s]+", line) if key])
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> KeyRing:
+        """The keys of a file, one a line, the active one first. Others than its owner must not be able to read it."""
+        return cls.from_text(read_key_file(Path(path)))
+
+
+def _key_of(key: str | bytes) -> bytes:
+    if isinstance(key, str):
+        try:
+            key = base64.b64decode(key.strip().translate(_TO_PLAIN), validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+    if len(key) != _KEY_BYTES:
+        raise SecretKeyError(
+            "a key is 32 random bytes, as text in base64: this is not one (it is not shown). "
+            "'ciris-store key new' makes one"
+        )
+    return key
+
+
+_TO_PLAIN = str.maketrans("-_", "+/")
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def read_key_file(path: Path) -> str:
+    """The text of a key file, refused where others may read it."""
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            raw = file.read(65_536)
+    except OSError as error:
+        raise SecretKeyError(f"the key file {path} cannot be read ({error.strerror}): {HOW_TO_GET_A_KEY}") from None
+    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+        raise SecretKeyError(f"others may read the key file {path}: chmod 600 it, and think about a new key")
+    try:
+        return raw.decode("ascii")
+    except UnicodeDecodeError:
+        raise SecretKeyError(f"the key file {path} holds something else than keys") from None
+
+
+def add_to_key_file(path: Path, key: str) -> None:
+    """Put a key at the head of a key file, which is made where it is missing; all of it is written, or nothing."""
+    older = read_key_file(path) if path.exists() else ""
+    beside = path.with_name(f"{path.name}.new-{os.getpid()}")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(f"{key}\n{older}")
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+# --- configuration ------------------------------------------------------------------------------
+
+KeySource = KeyRing | Callable[[], "KeyRing | Iterable[str | bytes]"]
+
+
+@dataclass(frozen=True)
+class SecretsConfig:
+    """What a store does about secrets, where the defaults do not fit."""
+
+    keys: KeySource | None = None
+    """The keys, or what fetches them when the store is opened, such as a call of a KMS. By default those of the
+    variables ``CIRIS_SECRETS_KEY`` or ``CIRIS_SECRETS_KEY_FILE``, if one of them is set."""
+    patterns: Collection[SecretPattern] = ()
+    """Further kinds of secrets."""
+    without: Collection[str] = ()
+    """Names of built-in kinds not to look for."""
+
+    def key_ring(self, environ: Mapping[str, str]) -> KeyRing | None:
+        """The keys, fetched; None if there are none anywhere."""
+        if self.keys is None:
+            return ring_of_variables(environ)
+        ring: Any = self.keys() if callable(self.keys) else self.keys
+        return ring if isinstance(ring, KeyRing) else KeyRing(ring)
+
+
+def ring_of_variables(environ: Mapping[str, str]) -> KeyRing | None:
+    """The keys that the variables name; None if neither is set."""
+    text, path = environ.get(KEY_VARIABLE), environ.get(FILE_VARIABLE)
+    if text is not None and path is not None:
+        raise SecretKeyError(f"both {KEY_VARIABLE} and {FILE_VARIABLE} are set: unset one of them")
+    if text is not None:
+        return KeyRing.from_text(text)
+    return None if path is None else KeyRing.from_file(path)
+
+
+def detection_wanted(given: bool | None, environ: Mapping[str, str]) -> bool:
+    """Whether to look for secrets: as the program says, else as the variable says, else yes."""
+    if given is not None:
+        return given
+    said = environ.get(DETECT_VARIABLE, "on")
+    if said.lower() not in _ON_OFF:
+        raise InvalidArgument(f"{DETECT_VARIABLE} must be on or off")
+    return _ON_OFF[said.lower()]

@@ -1,0 +1,71 @@
+"""Keys of JSON objects whose name says that the value is a secret."""
+
+from __future__ import annotations
+
+import re
+
+from .patterns import (
+    API_KEY,
+    CARD_NUMBER,
+    PASSWORD,
+    PIN,
+    PRIVATE_KEY,
+    RECOVERY_PHRASE,
+    SECRET,
+    SSN,
+    TOKEN,
+    SecretPattern,
+)
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_OTHER = re.compile(r"[^a-z0-9]+")
+_NUMBERED = re.compile(r"_?\d{1,3}\Z")
+
+# The last words of a name decide: ``smtp_password`` is a password, ``password_policy`` is none.
+_ENDS: tuple[tuple[SecretPattern, str], ...] = (
+    (PASSWORD, "password passwd pwd pass passphrase passcode passwort userpass dbpass"),
+    (
+        API_KEY,
+        "apikey api_key access_key secret_key secret_access_key account_key auth_key master_key encryption_key "
+        "encrypt_key signing_key sign_key storage_key shared_key shared_access_key subscription_key consumer_key "
+        "service_key app_key application_key client_key admin_key deploy_key license_key session_key webhook_key "
+        "hmac_key aes_key openai_key anthropic_key stripe_key sendgrid_key aws_key azure_key rsa_key function_key",
+    ),
+    (PRIVATE_KEY, "private_key privatekey private_key_pem ssh_key id_rsa pem_key"),
+    (SECRET, "secret secrets credential credentials creds connection_string sas_key secret_value secret_text"),
+    (
+        TOKEN,
+        "token authtoken accesstoken refreshtoken authorization proxy_authorization x_auth jwt bearer session_cookie",
+    ),
+    (RECOVERY_PHRASE, "mnemonic seed_phrase recovery_phrase recovery_code recovery_codes backup_codes mnemonic_phrase"),
+    (PIN, "pin pin_code pincode cvv cvc cvv2 cvc2 card_code"),
+    (CARD_NUMBER, "card_number credit_card credit_card_number cc_number debit_card debit_card_number cardnumber"),
+    (SSN, "ssn social_security social_security_number social_security_no us_ssn"),
+)
+_BY_END = {name: pattern for pattern, names in _ENDS for name in names.split()}
+_LONGEST = max(name.count("_") + 1 for name in _BY_END)
+
+# Words before ``token`` that make it a piece of text or a place in a listing.
+_NO_TOKEN = """
+    next prev previous page continuation cursor start end first last stop special pad unk bos eos sep cls mask eot
+    prompt input output completion max min total sync resume cancellation cancel per
+"""
+_NO_TOKENS = frozenset(_NO_TOKEN.split())
+
+
+def pattern_of(name: str) -> SecretPattern | None:
+    """The kind of secret that a key of that name holds; None for an ordinary name."""
+    words = _OTHER.sub("_", _CAMEL.sub("_", name[:200]).lower()).strip("_")
+    parts = _NUMBERED.sub("", words).split("_")
+    for count in range(min(_LONGEST, len(parts)), 0, -1):
+        found = _BY_END.get("_".join(parts[-count:]))
+        if found is not None:
+            return None if _is_ordinary(found, parts) else found
+    return None
+
+
+def _is_ordinary(found: SecretPattern, parts: list[str]) -> bool:
+    if found is TOKEN:
+        return len(parts) > 1 and parts[-2] in _NO_TOKENS
+    # ``public_secret`` is nobody's name, but ``by_pass`` and ``boarding_pass`` are.
+    return parts[-1] == "pass" and len(parts) > 1 and parts[-2] not in ("db", "user", "smtp", "mail", "admin", "root")

@@ -1,0 +1,123 @@
+"""What a secret looks like: the built-in patterns, and those of one's own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.models.secrets import Sensitivity
+
+from .references import DESCRIPTION
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretPattern:
+    """A kind of secret, found in texts by a regular expression.
+
+    What the group ``secret`` matched is the secret; without such a group, the whole match. The expression is searched
+    in every text that is written: keep its quantifiers bounded, or possessive (``++``), and do not nest them.
+    """
+
+    name: str
+    """Such as ``employee_id``; it is part of the references, with spaces in place of ``_``."""
+    regex: str | re.Pattern[str] = ""
+    sensitivity: Sensitivity = Sensitivity.HIGH
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be part of a reference, or cannot be searched for."""
+        if not _NAME.fullmatch(self.name):
+            raise InvalidArgument(
+                "the name of a SecretPattern is 1 to 40 of a-z, 0-9 and _, beginning with a letter: "
+                f"{ascii(self.name)[:60]} is not"
+            )
+        object.__setattr__(self, "sensitivity", Sensitivity.parse(self.sensitivity))
+        try:
+            compiled = re.compile(self.regex)
+        except (re.error, TypeError) as error:
+            raise InvalidArgument(f"the regex of SecretPattern {self.name!r} cannot be used: {error}") from None
+        object.__setattr__(self, "regex", compiled)
+
+    @property
+    def description(self) -> str:
+        """How references to such a secret name it."""
+        text = self.name.replace("_", " ")
+        assert DESCRIPTION.fullmatch(text)
+        return text
+
+
+CRITICAL, HIGH = Sensitivity.CRITICAL, Sensitivity.HIGH
+
+# Kinds whose finding takes more than one expression; see the detector.
+PRIVATE_KEY = SecretPattern("private_key", sensitivity=CRITICAL)
+CARD_NUMBER = SecretPattern("card_number", sensitivity=CRITICAL)
+SSN = SecretPattern("us_ssn", sensitivity=CRITICAL)
+RECOVERY_PHRASE = SecretPattern("recovery_phrase", sensitivity=CRITICAL)
+PIN = SecretPattern("pin", sensitivity=CRITICAL)
+PASSWORD = SecretPattern("password", sensitivity=HIGH)
+API_KEY = SecretPattern("api_key", sensitivity=HIGH)
+TOKEN = SecretPattern("token", sensitivity=HIGH)
+SECRET = SecretPattern("secret", sensitivity=HIGH)
+URL_CREDENTIALS = SecretPattern("url_credentials", sensitivity=HIGH)
+BEARER_TOKEN = SecretPattern("bearer_token", sensitivity=HIGH)
+JWT = SecretPattern("jwt", sensitivity=HIGH)
+
+ELSEWHERE = (
+    PRIVATE_KEY, CARD_NUMBER, SSN, RECOVERY_PHRASE, PIN, PASSWORD, API_KEY, TOKEN, SECRET, URL_CREDENTIALS,
+    BEARER_TOKEN, JWT,
+)  # fmt: skip
+
+# Tokens that say by their beginning whose they are. Every quantifier is possessive, so none is ever taken back.
+TOKENS: dict[str, str] = {
+    "aws_access_key": r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}+(?![A-Za-z0-9])",
+    "github_token": r"gh[pousr]_[A-Za-z0-9]{36,255}+|github_pat_[A-Za-z0-9_]{22,255}+",
+    "gitlab_token": r"gl(?:pat|dt|rt|ptt|ft|soat|cbt|imt|agent|oas|ffct)-[A-Za-z0-9_=.-]{20,300}+",
+    "slack_token": r"xox[abeoprsd](?:\.xox[bp])?-[A-Za-z0-9-]{10,300}+|xapp-\d-[A-Za-z0-9-]{20,300}+",
+    "slack_webhook": r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_+-]{20,120}+",
+    "discord_webhook": r"discord(?:app)?\.com/api/webhooks/\d{17,20}/[A-Za-z0-9_-]{60,80}+",
+    "anthropic_key": r"sk-ant-[A-Za-z0-9_-]{16,300}+",
+    "openai_key": r"sk-(?:proj-|svcacct-|admin-|None-)?[A-Za-z0-9_-]{20,300}+",
+    "openrouter_key": r"sk-or-v1-[0-9a-f]{64}+",
+    "stripe_key": r"(?:sk|rk)_(?:live|test|prod)_[A-Za-z0-9]{16,250}+|whsec_[A-Za-z0-9+/=]{24,100}+",
+    "google_key": r"AIza[A-Za-z0-9_-]{35}+|ya29\.[A-Za-z0-9_-]{20,500}+|GOCSPX-[A-Za-z0-9_-]{28}+",
+    "sendgrid_key": r"SG\.[A-Za-z0-9_-]{20,24}+\.[A-Za-z0-9_-]{39,50}+",
+    "twilio_key": r"SK[0-9a-f]{32}+(?![A-Za-z0-9])",
+    "mailgun_key": r"key-[0-9a-f]{32}+(?![A-Za-z0-9])",
+    "mailchimp_key": r"[0-9a-f]{32}+-us\d{1,2}+(?![A-Za-z0-9])",
+    "npm_token": r"npm_[A-Za-z0-9]{36}+",
+    "pypi_token": r"pypi-[A-Za-z0-9_-]{50,500}+",
+    "huggingface_token": r"(?:hf|api_org)_[A-Za-z0-9]{30,60}+",
+    "telegram_token": r"\d{8,10}+:AA[A-Za-z0-9_-]{33}+",
+    "discord_token": r"[MNO][A-Za-z0-9_-]{23,27}+\.[A-Za-z0-9_-]{6}+\.[A-Za-z0-9_-]{27,45}+",
+    "digitalocean_token": r"do[opr]_v1_[0-9a-f]{64}+",
+    "shopify_token": r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}+",
+    "databricks_token": r"dapi[0-9a-f]{32}+",
+    "vault_token": r"hv[sbr]\.[A-Za-z0-9_-]{24,300}+",
+    "square_token": r"sq0(?:atp|csp)-[A-Za-z0-9_-]{22,50}+|EAAA[A-Za-z0-9_-]{60}+",
+    "facebook_token": r"EAA[A-Za-z0-9]{60,300}+",
+    "notion_token": r"ntn_[A-Za-z0-9]{40,60}+|secret_[A-Za-z0-9]{43}+(?![A-Za-z0-9])",
+    "linear_key": r"lin_(?:api|oauth)_[A-Za-z0-9]{32,64}+",
+    "grafana_token": r"gl(?:sa|c)_[A-Za-z0-9+/_=]{32,400}+",
+    "groq_key": r"gsk_[A-Za-z0-9]{40,60}+",
+    "xai_key": r"xai-[A-Za-z0-9]{60,100}+",
+    "replicate_token": r"r8_[A-Za-z0-9]{37,40}+",
+    "perplexity_key": r"pplx-[A-Za-z0-9]{40,60}+",
+    "newrelic_key": r"NRAK-[A-Z0-9]{27}+",
+    "postman_key": r"PMAK-[0-9a-f]{24}+-[0-9a-f]{34}+",
+    "figma_token": r"fig[dou]_[A-Za-z0-9_-]{40,60}+",
+    "doppler_token": r"dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._-]{40,80}+",
+    "terraform_token": r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,70}+",
+    "planetscale_token": r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.-]{32,64}+",
+    "age_key": r"AGE-SECRET-KEY-1[0-9A-Z]{58}+",
+    "pulumi_token": r"pul-[0-9a-f]{40}+",
+    "docker_token": r"dckr_(?:pat|oat)_[A-Za-z0-9_-]{27,40}+",
+    "atlassian_token": r"ATATT3[A-Za-z0-9_=-]{100,300}+",
+    "azure_secret": r"[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}+",
+}
+
+_VENDORS = {name: SecretPattern(name, regex, HIGH) for name, regex in TOKENS.items()}
+
+BUILT_IN = {pattern.name: pattern for pattern in (*ELSEWHERE, *_VENDORS.values())}
+"""Every built-in kind, by name."""
