@@ -13,6 +13,7 @@ from ciris_store_core.models.correlations import Correlation
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType
 from ciris_store_core.models.ids import uuid7
 from ciris_store_core.models.paging import Page
+from ciris_store_core.secrets.vault import keep
 from ciris_store_core.stores.backend import Session
 
 from .audit_chain import anchor_statement, checkpoint_statement
@@ -20,6 +21,7 @@ from .audit_verify import AuditReport, ChainCheck, Signatures, Verifier
 from .common import SCAN_SIZE, Part, all_pages, page_of, position, refuse_repeats
 from .environment import Environment
 from .guard import guarded
+from .sealing import Sealed
 from .validate import limit_of, moment
 
 # Inside the class, ``list`` is a method.
@@ -45,14 +47,16 @@ def append_events(session: Session, env: Environment, events: Iterable[AuditEven
     Whoever appends waits until the chain's last writer has committed: call it last in your transaction. Returns the
     correlations that were stored; their ids are the events' and the entries' too.
     """
-    now = env.clock.now()
-    stored = [_correlation(env, event, now) for event in events]
+    now, sealed = env.clock.now(), Sealed()
+    stored = [_correlation(env, event, now, sealed) for event in events]
     if stored:
         session.correlations.add(stored)
+    if sealed:
+        keep(session, sealed)
     return stored
 
 
-def _correlation(env: Environment, event: AuditEvent, now: datetime) -> Correlation:
+def _correlation(env: Environment, event: AuditEvent, now: datetime, sealed: Sealed) -> Correlation:
     made = Correlation(
         correlation_id=event.event_id,
         correlation_type=CorrelationType.AUDIT_EVENT,
@@ -63,7 +67,7 @@ def _correlation(env: Environment, event: AuditEvent, now: datetime) -> Correlat
         agent_occurrence_id=env.occurrence_id,
         metadata=event.payload,
     )
-    return env.check.record(made, Correlation, now)
+    return env.check.record(made, Correlation, now, sealed)
 
 
 class AuditTrail(Part):

@@ -13,8 +13,8 @@ from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock, SystemClock
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.tasks import SHARED_OCCURRENCE
-from ciris_store_core.signing import SigningKey
 from ciris_store_core.secrets.vault import Vault
+from ciris_store_core.signing import SigningKey
 
 from .validate import Checker
 

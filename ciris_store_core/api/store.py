@@ -16,9 +16,9 @@ from ciris_store_core.errors import StoreError
 from ciris_store_core.hookspecs import CONTRACT_VERSION, BackendContext
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
 from ciris_store_core.registry import Registry
-from ciris_store_core.signing import SigningKey
 from ciris_store_core.secrets.keys import SecretsConfig, detection_wanted
 from ciris_store_core.secrets.vault import Vault
+from ciris_store_core.signing import SigningKey
 from ciris_store_core.stores.backend import Backend
 from ciris_store_core.url import resolve_url
 

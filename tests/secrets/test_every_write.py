@@ -1,0 +1,283 @@
+"""No public method writes a secret in clear: each is called with one in every free text that it takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciris_store_core import (
+    Correlation,
+    GraphEdge,
+    GraphNode,
+    Metric,
+    SecretDetected,
+    Store,
+    Task,
+    TaskContext,
+    TaskOutcome,
+    Thought,
+    open_store,
+)
+from ciris_store_core.api.validate import Checker
+from ciris_store_core.models import (
+    EdgeAttributes,
+    FinalAction,
+    LogData,
+    MetricData,
+    ServiceRequest,
+    ServiceResponse,
+    TraceContext,
+)
+from ciris_store_core.models.base import JsonObject, Record, Text
+from ciris_store_core.models.correlations import Tags
+from tests.support.snippets import rows_of
+
+from .raw import everything_in
+
+NESTED: dict[tuple[type[Record], str], type[Record]] = {
+    (Task, "context"): TaskContext, (Task, "outcome"): TaskOutcome, (GraphEdge, "attributes"): EdgeAttributes,
+    (Thought, "final_action"): FinalAction, (Correlation, "request_data"): ServiceRequest,
+    (Correlation, "response_data"): ServiceResponse, (Correlation, "metric_data"): MetricData,
+    (Correlation, "log_data"): LogData, (Correlation, "trace_context"): TraceContext,
+}  # fmt: skip
+NEEDED = {
+    "correlation_id": "c", "log_level": "INFO", "metric_name": "m", "metric_value": 1.0, "trace_id": "t",
+    "span_id": "s", "success": True, "execution_time_ms": 1.0,
+}  # fmt: skip
+
+
+class Planted:
+    """Makes secrets, each another one, and remembers them; and ids, so that many of it can share a store."""
+
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
+        self.values: list[str] = []
+
+    def id(self, name: str) -> str:
+        return f"{name}{self.number}"
+
+    def key(self, model: type[Record]) -> dict[str, Any]:
+        return {
+            name: self.id(value) if "_" in name or len(value) == 1 else value for name, value in KEYS[model].items()
+        }
+
+    def secret(self) -> str:
+        self.values.append(f"planted{self.number:02}{len(self.values):04}Zq9x")
+        return self.values[-1]
+
+    def text(self) -> str:
+        return f"the password: {self.secret()}, you know"
+
+    def json(self) -> dict[str, Any]:
+        return {"a": [{"api_key": self.secret()}, self.text()], f"postgres://u:{self.secret()}@h/d": 1}
+
+    def record(self, model: type[Record], **fields: Any) -> Any:
+        """A record with a secret in every field that holds free text, nested ones included."""
+        for name, field in model.model_fields.items():
+            kind = field.annotation if not field.metadata else field.rebuild_annotation()
+            if name not in fields and (model, name) in NESTED:
+                fields[name] = self.record(NESTED[model, name])
+            elif name not in fields:
+                made = self._made(kind)
+                fields |= {name: made} if made is not None else {key: NEEDED[key] for key in (name,) if key in NEEDED}
+        if model is EdgeAttributes:
+            fields["further"] = self.json()
+        return model(**fields)
+
+    def changes(self, model: type[Record], *names: str) -> dict[str, Any]:
+        filled = self.record(model, **self.key(model))
+        return {name: getattr(filled, name) for name in names}
+
+    def _made(self, kind: Any) -> Any:
+        kinds = {str(hint): make for hint, make in self._makers() for hint in (hint, hint | None)}
+        make = kinds.get(str(kind))
+        return make() if make else None
+
+    def _makers(self) -> Iterator[tuple[Any, Callable[[], Any]]]:
+        yield Text, self.text
+        yield list[Text], lambda: [self.text(), self.text()]
+        yield JsonObject, self.json
+        yield Tags, lambda: {"where": self.text(), "password": self.secret()}
+
+
+KEYS: dict[type[Record], dict[str, Any]] = {
+    GraphNode: {"id": "n", "type": "user", "scope": "local"},
+    GraphEdge: {"source": "a", "target": "b", "relationship": "r", "scope": "local"},
+    Task: {"task_id": "t", "channel_id": "c"},
+    Thought: {"thought_id": "th", "source_task_id": "t"},
+    Correlation: {"correlation_id": "c", "service_type": "s", "handler_name": "h", "action_type": "a"},
+}
+
+
+def made(plant: Planted, model: type[Record], **fields: Any) -> Any:
+    return plant.record(model, **{**plant.key(model), **fields})
+
+
+def two_nodes(store: Store, plant: Planted) -> None:
+    store.graph.put_many(GraphNode(id=plant.id(id), type="user", scope="local", attributes={}) for id in "ab")
+
+
+def plain(plant: Planted, model: type[Record]) -> Any:
+    text = {Task: {"description": "x"}, Thought: {"content": "x"}}.get(model, {})
+    return model(**plant.key(model), **text)
+
+
+def claimed(store: Store, plant: Planted) -> Any:
+    store.tasks.add(plain(plant, Task))
+    store.occurrences.register(plant.id("me"))
+    store.tasks.transfer(plant.id("t"), from_occurrence="default", to_occurrence=plant.id("pool"))
+    return store.for_occurrence(plant.id("me")).claim_next(pool=plant.id("pool"))[0]
+
+
+def _put_edge(store: Store, plant: Planted) -> None:
+    two_nodes(store, plant)
+    store.graph.put_edge(made(plant, GraphEdge))
+
+
+def _put_edges(store: Store, plant: Planted) -> None:
+    two_nodes(store, plant)
+    store.graph.put_edges([made(plant, GraphEdge), made(plant, GraphEdge, relationship=plant.id("s"))])
+
+
+def _update_task(store: Store, plant: Planted) -> None:
+    store.tasks.add(plain(plant, Task))
+    assert store.tasks.update(plant.id("t"), **plant.changes(Task, "description", "context", "outcome", "metadata"))
+
+
+def _update_thought(store: Store, plant: Planted) -> None:
+    store.thoughts.add(plain(plant, Thought))
+    assert store.thoughts.update(
+        plant.id("th"), **plant.changes(Thought, "content", "context", "ponder_notes", "final_action")
+    )
+
+
+def _update_correlation(store: Store, plant: Planted) -> None:
+    store.correlations.add(plain(plant, Correlation))
+    assert store.correlations.update(plant.id("c"), **plant.changes(Correlation, "log_data", "response_data", "tags"))
+
+
+def _complete(store: Store, plant: Planted) -> None:
+    key = store.correlations.start_interaction("s", "a", handler_name="h").correlation_id
+    store.correlations.complete_interaction(key, result_summary=plant.text(), error_traceback=plant.text())
+
+
+def _claimed_update_thought(store: Store, plant: Planted) -> None:
+    work = claimed(store, plant)
+    work.add_thought(plain(plant, Thought))
+    assert work.update_thought(plant.id("th"), content=plant.text())
+
+
+def _run(store: Store, plant: Planted) -> None:
+    task = made(plant, Task)
+    store.run(lambda tx: tx.tasks.add(task))
+
+
+def _transaction(store: Store, plant: Planted) -> None:
+    with store.transaction() as tx:
+        tx.graph.put(made(plant, GraphNode))
+        tx.tasks.add(made(plant, Task))
+        with tx.savepoint():
+            tx.thoughts.add(made(plant, Thought))
+
+
+Write = Callable[[Store, Planted], object]
+WRITES: dict[str, Write] = {
+    "graph.put": lambda s, p: s.graph.put(made(p, GraphNode)),
+    "graph.put_many": lambda s, p: s.graph.put_many([made(p, GraphNode), made(p, GraphNode, id=p.id("m"))]),
+    "graph.put_edge": _put_edge,
+    "graph.put_edges": _put_edges,
+    "correlations.add": lambda s, p: s.correlations.add(made(p, Correlation)),
+    "correlations.add_many": lambda s, p: s.correlations.add_many(
+        [made(p, Correlation), made(p, Correlation, correlation_id=p.id("d"))], exist_ok=True
+    ),
+    "correlations.add_metrics": lambda s, p: s.correlations.add_metrics(
+        [Metric("m", 1.0, {"url": p.text()}, unit=p.text()), Metric("m", 2.0, {"url": p.text()})], metadata=p.json()
+    ),
+    "correlations.update": _update_correlation,
+    "correlations.start_interaction": lambda s, p: s.correlations.start_interaction(
+        "s", "a", handler_name="h", parameters={"token": p.secret(), "q": p.text()}, tags={"t": p.text()}
+    ),
+    "correlations.complete_interaction": _complete,
+    "tasks.add": lambda s, p: s.tasks.add(made(p, Task)),
+    "tasks.add_many": lambda s, p: s.tasks.add_many([made(p, Task), made(p, Task, task_id=p.id("u"))]),
+    "tasks.add_unique": lambda s, p: s.tasks.add_unique(made(p, Task)),
+    "tasks.update": _update_task,
+    "thoughts.add": lambda s, p: s.thoughts.add(made(p, Thought)),
+    "thoughts.add_many": lambda s, p: s.thoughts.add_many([made(p, Thought)], exist_ok=True),
+    "thoughts.update": _update_thought,
+    "occurrences.register": lambda s, p: s.occurrences.register(p.id("o"), metadata=p.json()),
+    "handle.register": lambda s, p: s.for_occurrence(p.id("o")).register(metadata=p.json()),
+    "shared_tasks.try_claim": lambda s, p: s.shared_tasks.try_claim(p.id("A"), "c", p.text()),
+    "shared_tasks.claim_and_transfer": lambda s, p: s.shared_tasks.claim_and_transfer(p.id("A"), "c", p.text()),
+    "handle.try_claim_shared": lambda s, p: s.for_occurrence(p.id("o")).try_claim_shared(p.id("A"), "c", p.text()),
+    "claimed.update": lambda s, p: claimed(s, p).update(description=p.text()),
+    "claimed.complete": lambda s, p: claimed(s, p).complete(p.record(TaskOutcome)),
+    "claimed.fail": lambda s, p: claimed(s, p).fail(p.record(TaskOutcome)),
+    "claimed.add_thought": lambda s, p: claimed(s, p).add_thought(made(p, Thought, agent_occurrence_id=p.id("me"))),
+    "claimed.update_thought": _claimed_update_thought,
+    "audit.append": lambda s, p: s.audit.append("e", "me", p.json()),
+    "audit.append_many": lambda s, p: s.audit.append("e", "me", p.json()),
+    "store.transaction": _transaction,
+    "store.run": _run,
+}
+
+TAKES_NO_TEXT = {
+    "graph": "neighbours traverse shortest_path subgraph degrees search get get_many list scan count delete "
+    "delete_many get_edge delete_edge edges",
+    "correlations": "get get_many list scan count delete points metric_series aggregate by_channel recent trace",
+    "tasks": "get get_many list scan count count_by_status delete pending_for_activation top recent_completed "
+    "needing_seed_thought transfer claim_next claimed",
+    "thoughts": "get get_many list scan count count_by_status delete pending_of_active_tasks retry escalate transfer",
+    "occurrences": "heartbeat list remove",
+    "leases": "acquire renew release hold list",
+    "shared_tasks": "latest status is_completed",
+    "handle": "heartbeat claim_next give_back_work rescue take_over recover_thoughts shutdown",
+    "store": "for_occurrence clock capabilities server_now info stats is_empty close",
+    "transaction": "for_occurrence savepoint",
+    "claimed": "",
+    "audit": "chains list scan tail verify checkpoint cut",
+}
+
+
+def test_every_method_that_takes_a_text_is_tried() -> None:
+    guide = Path(__file__).resolve().parents[2] / "docs" / "guide.md"
+    listed = {
+        f"{row[0].removeprefix('store.')}.{name}"
+        for row in rows_of(guide, "Every method")
+        for name in re.findall(r"`(\w+)`", row[1])
+    }
+    assert {*WRITES, *(f"{part}.{name}" for part, names in TAKES_NO_TEXT.items() for name in names.split())} == listed
+
+
+def test_no_secret_is_stored_in_clear(store: Store, url: str) -> None:
+    plants = {name: Planted(number) for number, name in enumerate(WRITES)}
+    for name, write in WRITES.items():
+        write(store, plants[name])
+        assert plants[name].values, name
+    stored = everything_in(store, url)
+    assert stored.count("{SECRET:") > 400
+    for name, plant in plants.items():
+        assert [value for value in plant.values if value in stored] == [], name
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_without_a_key_nothing_is_written(name: str) -> None:
+    plant = Planted()
+    with open_store("memory://") as store:
+        with pytest.raises(SecretDetected, match="ciris-store key new") as caught:
+            WRITES[name](store, plant)
+        stored = everything_in(store, "memory://")
+    assert plant.values
+    assert not any(value in text for value in plant.values for text in (str(caught.value), stored))
+
+
+def test_every_free_text_of_every_record_is_planted() -> None:
+    check = Checker()
+    for model in KEYS:
+        filled = made(Planted(), model)
+        for name in check._plan(model).texts:
+            assert "planted" in str(getattr(filled, name)), f"{model.__name__}.{name}"
