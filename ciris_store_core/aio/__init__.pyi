@@ -46,6 +46,7 @@ from ciris_store_core.models.paging import Page
 from ciris_store_core.models.tasks import Task, TaskOrder, TaskOutcome
 from ciris_store_core.models.thoughts import Thought, ThoughtOrder
 from ciris_store_core.registry import Registry
+from ciris_store_core.secrets.keys import SecretsConfig
 from ciris_store_core.signing import SigningKey
 
 class Opening:
@@ -70,6 +71,8 @@ def open_store_async(
     registry: Registry | None = None,
     retry: RetryPolicy | None = None,
     audit_key: SigningKey | str | os.PathLike[str] | None = None,
+    detect_secrets: bool | None = None,
+    secrets: SecretsConfig | None = None,
 ) -> Opening:
     """Open a store for asyncio: await the call, or put it into ``async with``, which closes the store too.
 
@@ -87,12 +90,16 @@ def open_store_async(
         retry: How often to run a transaction again; by default five times in all within ten seconds.
         audit_key: Signs audit entries: a key, or the path of its file; by default the file that the environment
             variable ``CIRIS_AUDIT_KEY_FILE`` names, else they are not signed.
+        detect_secrets: Look for secrets in all that is written and encrypt them. By default as the environment
+            variable ``CIRIS_DETECT_SECRETS`` says (on or off), else on.
+        secrets: Keys, further patterns; by default the keys of ``CIRIS_SECRETS_KEY`` or ``CIRIS_SECRETS_KEY_FILE``.
 
     Raises:
         InvalidURL: The URL cannot be understood, or no installed backend serves it.
         PluginError: The backend for it cannot be used.
         MigrationRequired: The schema does not fit, and must not be changed.
         Unavailable: The database cannot be reached.
+        SecretKeyError: The keys cannot be used, or are not those that the store's secrets are encrypted under.
     """
 
 class AsyncStore:
