@@ -14,8 +14,8 @@ from ciris_store_core.conformance.factories import LOCAL, T0, at
 from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.models import CorrelationStatus, CorrelationType, Direction, EdgeKey, GraphScope, NodeKey
 from ciris_store_core.models.audit import AuditQuery
-from ciris_store_core.models.correlations import AggregateQuery, CorrelationFilter, CorrelationQuery
-from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
+from ciris_store_core.models.correlations import AggregateQuery, CorrelationFilter, CorrelationQuery, PercentileQuery
+from ciris_store_core.models.enums import Resolution, RetentionPolicy, TaskStatus, ThoughtStatus
 from ciris_store_core.models.graph import EdgeQuery, NodeQuery, SearchQuery, Traversal
 from ciris_store_core.models.paging import PageRequest
 from ciris_store_core.models.tasks import TaskQuery
@@ -24,7 +24,7 @@ from ciris_store_core.registry import Registry
 from ciris_store_core.sql import SqlSession
 from ciris_store_core.stores import Backend, ThoughtSelector
 from ciris_store_core.url import resolve_url
-from tests.support.explain import plans_of
+from tests.support.explain import RecordingCursor, plans_of
 from tests.support.pgserver import ExternalServer, execute
 
 OWNERS = 20
@@ -99,7 +99,10 @@ def _correlation(n: int) -> Any:
         "parent_correlation_id": f"correlation {n - 1}" if n % 10 == 1 else None,
         "ttl_seconds": 60 if n % 100 == 0 else None,
         "agent_occurrence_id": f"owner {n % OWNERS}",
+        "retention_policy": RetentionPolicy.DOWNSAMPLED if n % 200 in (0, 1, 8) else RetentionPolicy.RAW,
     }  # fmt: skip
+    if n % 200 == 8:
+        fields |= {"correlation_type": CorrelationType.METRIC_HOURLY_SUMMARY, "resolution": Resolution.HOURLY}
     if n % 4:
         fields |= {"correlation_type": CorrelationType.LOG_ENTRY, "metric_data": None}
         fields |= {"log_data": {"log_level": "ERROR" if n % 40 == 1 else "INFO", "log_message": "m"}}
@@ -258,6 +261,16 @@ THOUGHT_CALLS: dict[str, Call] = {
     "thoughts of all owners by status": thoughts(statuses=(ThoughtStatus.PENDING,)),
 }
 
+
+def reducible(kind: CorrelationType, resolution: Resolution, *names: str) -> Call:
+    """What consolidation asks."""
+    where = CorrelationFilter(
+        types=(kind,), metric_names=names, time_to=LATE, time_to_exclusive=True, resolutions=(resolution,),
+        retention_policies=(RetentionPolicy.DOWNSAMPLED,),
+    )  # fmt: skip
+    return lambda s: s.correlations.find_locked(CorrelationQuery(limit=10, where=where))
+
+
 CORRELATION_CALLS: dict[str, Call] = {
     "add many correlations": lambda s: s.correlations.add([make.correlation("new 1"), make.correlation("new 2")]),
     "get one correlation": lambda s: s.correlations.get(["correlation 1"]),
@@ -283,6 +296,14 @@ CORRELATION_CALLS: dict[str, Call] = {
     "errors in the log": correlations(types=("log_entry",), log_levels=("ERROR",), **WINDOW),
     "correlations of one occurrence": correlations(occurrence_id=ME, descending=True, **WINDOW),
     "correlations of one occurrence at any time": correlations(occurrence_id=ME),
+    "lock correlations": lambda s: s.correlations.lock(["correlation 1", "correlation 2"]),
+    "measurements to make hourly": reducible(CorrelationType.METRIC_DATAPOINT, Resolution.RAW, "metric 0"),
+    "hours to make daily": reducible(CorrelationType.METRIC_HOURLY_SUMMARY, Resolution.HOURLY, "metric 8"),
+    "log entries to count": reducible(CorrelationType.LOG_ENTRY, Resolution.RAW),
+    "names of metrics": lambda s: s.correlations.metric_names(),
+    "percentiles of a metric": lambda s: s.correlations.percentiles(
+        PercentileQuery(CorrelationFilter(metric_names=("metric 4",), **WINDOW), (0.5,), timedelta(minutes=1))
+    ),
     "points": lambda s: s.correlations.points(
         CorrelationQuery(limit=10, where=CorrelationFilter(metric_names=("metric 4",), **WINDOW))
     ),
@@ -351,6 +372,7 @@ ALLOWED: dict[str, str] = {
     "recent correlations": "it reads the index by time from its end and stops at the limit",
     "correlations by types and time": "it sorts the window, which the index by type gives one type at a time",
     "last of a metric by tag": "it sorts the groups, which are the answer",
+    "percentiles of a metric": "it sorts the samples of each bucket",
     "degrees": "it sorts by a count, which no index holds",
     "search": "it sorts by rank, which no index holds",
     "nodes by prefix": "it sorts what has the prefix: an index by id cannot be in the order of time as well",
@@ -438,3 +460,25 @@ def test_a_sort_is_seen(sqlite: Backend, monkeypatch: pytest.MonkeyPatch) -> Non
         session.rows("SELECT task_id FROM {tasks} WHERE agent_occurrence_id = ? ORDER BY description LIMIT 1", (ME,))
 
     assert list(plans_of(sqlite, sort, monkeypatch).values()) == [["USE TEMP B-TREE FOR ORDER BY"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("measurements to make hourly", "correlations_reducible_metrics"),
+        ("hours to make daily", "correlations_reducible_hours"),
+        ("log entries to count", "correlations_reducible_logs"),
+    ],
+)
+def test_consolidation_does_not_pass_over_what_stays_as_it_is(name: str, index: str, sqlite: Backend) -> None:
+    """Most rows may not be reduced: an index that holds them, too, would be read whole in every pass."""
+    with sqlite.session(write=True) as session:
+        assert isinstance(session, SqlSession)
+        recorder = session.cursor = RecordingCursor(session.cursor)
+        try:
+            CALLS[name](session)
+        finally:
+            session.cursor = recorder._cursor
+        (statement,) = recorder.seen.values()
+        plan = session.cursor.execute(f"EXPLAIN QUERY PLAN {statement.text}", statement.params).fetchall()
+    assert index in str(plan)

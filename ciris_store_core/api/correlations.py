@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
-from typing import Any, TypedDict, Unpack, get_args
+from collections.abc import Iterable, Iterator
+from typing import Any, TypedDict, Unpack
 
-from ciris_store_core.errors import Conflict, InvalidArgument
 from ciris_store_core.models.correlations import (
     UPDATABLE_CORRELATION_FIELDS,
-    Aggregate,
-    AggregatePoint,
-    AggregateQuery,
     Correlation,
     CorrelationFilter,
     CorrelationQuery,
     Metric,
-    ServiceRequest,
-    ServiceResponse,
-    TimeSeriesDataPoint,
-    TraceContext,
 )
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, GraphScope, RetentionPolicy
 from ciris_store_core.models.paging import Page
-from ciris_store_core.secrets.vault import keep
 from ciris_store_core.stores.aggregation import measured
 from ciris_store_core.stores.backend import Session
 
 from .common import (
     SCAN_SIZE,
     OnUnreadable,
-    Part,
     add_or_same,
     all_pages,
     by_id,
@@ -41,43 +30,17 @@ from .common import (
     refuse_repeats,
 )
 from .correlation_filters import CorrelationFilters, where
+from .interactions import Interactions
 from .measurements import checked_metrics
 from .sealing import Sealed
+from .series import SHAPE, Series, listing_of
 from .traces import TraceNode, tree_of
 from .validate import limit_of
 
 # Inside the class, ``list`` is a method.
 CorrelationList = list[Correlation]
-AggregatePoints = list[AggregatePoint]
 TraceNodes = list[TraceNode]
 Ids = list[str]
-
-_SHAPE = (datetime, str)
-_FUNCTIONS = get_args(Aggregate)
-
-
-class InteractionContext(TypedDict, total=False):
-    """What else is known when a service is called."""
-
-    tags: dict[str, str]
-    scope: GraphScope | str
-    trace_context: TraceContext
-    parent_correlation_id: str
-    agent_occurrence_id: str
-    metadata: dict[str, Any]
-
-
-class InteractionResult(TypedDict, total=False):
-    """What a service answered."""
-
-    result_summary: str
-    result_type: str
-    result_size: int
-    error_type: str
-    error_message: str
-    error_traceback: str
-    tokens_used: int
-    memory_bytes: int
 
 
 class MetricCommon(TypedDict, total=False):
@@ -101,7 +64,7 @@ _METRIC_DEFAULTS: dict[str, Any] = {
 }
 
 
-class Correlations(Part):
+class Correlations(Series, Interactions):
     """Recorded events: service interactions, metrics, logs, spans and audit events.
 
     Unlike tasks, they are listed for all occurrences unless ``occurrence_id`` is given.
@@ -231,63 +194,6 @@ class Correlations(Part):
         ids = self._env.check.idents(correlation_ids, "correlation_ids")
         return self._x.write(lambda session: session.correlations.delete(ids)) if ids else 0
 
-    # --- time series ----------------------------------------------------------------------------
-
-    def points(
-        self,
-        *,
-        limit: int = 1000,
-        cursor: str | None = None,
-        descending: bool = False,
-        **filters: Unpack[CorrelationFilters],
-    ) -> Page[TimeSeriesDataPoint]:
-        """One page of the points of the metrics that the filters match, in the order of ``list``."""
-        listing = _listing("points", descending)
-        after = position(self._env, listing, _SHAPE, cursor)
-        query = CorrelationQuery(limit_of(limit), after, where(self._env, **filters), bool(descending))
-        return page_of(self._x.read(lambda session: session.correlations.points(query)), listing)
-
-    def metric_series(
-        self,
-        metric_name: str,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        *,
-        tags: Mapping[str, str] | None = None,
-        limit: int = 1000,
-        cursor: str | None = None,
-    ) -> Page[TimeSeriesDataPoint]:
-        """One page of a metric's points, oldest first; both bounds inclusive, tags by equality."""
-        return self.points(
-            metric_name=metric_name, time_from=start, time_to=end, tags=tags or {}, limit=limit, cursor=cursor
-        )
-
-    def aggregate(
-        self,
-        function: Aggregate,
-        bucket: timedelta,
-        *,
-        group_by: Iterable[str] = (),
-        **filters: Unpack[CorrelationFilters],
-    ) -> AggregatePoints:
-        """Values of metrics per bucket of time and group of tags, by start, then group (None first).
-
-        Args:
-            function: avg, sum, min, max, count or last.
-            bucket: Length of the half-open buckets, which are aligned to the UTC epoch.
-            group_by: Tag keys; a series without the tag is in the group None.
-            filters: See ``CorrelationFilters``.
-
-        Consolidated rows count as the samples they stand for. Buckets without samples are left out.
-        """
-        if function not in _FUNCTIONS:
-            raise InvalidArgument(f"function must be one of {', '.join(_FUNCTIONS)}, not {function!r}")
-        if type(bucket) is not timedelta or bucket <= timedelta(0):
-            raise InvalidArgument("bucket must be a timedelta longer than 0")
-        keys = tuple(self._env.check.idents(group_by, "group_by"))
-        query = AggregateQuery(where(self._env, **filters), function, bucket, keys)
-        return self._x.read(lambda session: session.correlations.aggregate(query))
-
     # --- the questions that agents ask ------------------------------------------------------------
 
     def by_channel(self, channel_id: str, limit: int = 100) -> Page[Correlation]:
@@ -307,97 +213,13 @@ class Correlations(Part):
         """
         return tree_of(self.scan(trace_id=trace_id))
 
-    # --- interactions -----------------------------------------------------------------------------
-
-    def start_interaction(
-        self,
-        service_type: str,
-        action_type: str,
-        *,
-        handler_name: str,
-        task_id: str | None = None,
-        thought_id: str | None = None,
-        channel_id: str | None = None,
-        parameters: dict[str, str] | None = None,
-        timeout_seconds: float | None = None,
-        **context: Unpack[InteractionContext],
-    ) -> Correlation:
-        """Record that a service is being called, as a pending correlation, and return it.
-
-        Pass its ``correlation_id`` to ``complete_interaction`` when the service has answered.
-        """
-        now = self._env.clock.now()
-        request = ServiceRequest(
-            service_type=service_type,
-            method_name=action_type,
-            task_id=task_id,
-            thought_id=thought_id,
-            channel_id=channel_id,
-            parameters=parameters or {},
-            timeout_seconds=timeout_seconds,
-            request_timestamp=now,
-        )
-        names = {"service_type": service_type, "action_type": action_type, "handler_name": handler_name}
-        return self.add(Correlation(**names, request_data=request, timestamp=now, **context))
-
-    def complete_interaction(
-        self, correlation_id: str, *, success: bool = True, **result: Unpack[InteractionResult]
-    ) -> Correlation | None:
-        """Record the answer of a service: outcome, duration and status (completed or failed), in the same correlation.
-
-        Returns the correlation as it is now, or None if there is none with that id.
-
-        Raises:
-            Conflict: It was completed before.
-            InvalidArgument: It records no request, or a value does not fit.
-        """
-        key = self._env.check.ident(correlation_id, "correlation_id")
-        return self._x.write(lambda session: self._complete(session, key, success, result), single=False)
-
-    def _complete(self, session: Session, key: str, success: bool, result: InteractionResult) -> Correlation | None:
-        found = session.correlations.get([key])
-        if not found:
-            return None
-        sealed = Sealed()
-        changes = self._completion(found[0], success, result, sealed)
-        if not session.correlations.update(key, changes):
-            return None
-        if sealed:
-            keep(session, sealed)
-        return found[0].replaced(**changes)
-
-    def _completion(
-        self, stored: Correlation, success: bool, result: InteractionResult, sealed: Sealed
-    ) -> dict[str, Any]:
-        if stored.request_data is None:
-            raise InvalidArgument(
-                f"correlation {stored.correlation_id!r} records no request: begin with start_interaction"
-            )
-        if stored.status != CorrelationStatus.PENDING:
-            raise Conflict(
-                f"interaction {stored.correlation_id!r} is {stored.status.value} already: it is recorded once"
-            )
-        now = self._env.clock.now()
-        elapsed = max(now - stored.request_data.request_timestamp, timedelta(0))
-        response = ServiceResponse(
-            success=success, execution_time_ms=elapsed / timedelta(milliseconds=1), response_timestamp=now, **result
-        )
-        status = CorrelationStatus.COMPLETED if success else CorrelationStatus.FAILED
-        changes = {"response_data": response, "status": status}
-        key = stored.correlation_id
-        return self._env.check.changes(Correlation, key, changes, UPDATABLE_CORRELATION_FIELDS, now, sealed)
-
     # --- inside -----------------------------------------------------------------------------------
 
     def _page(self, chosen: CorrelationFilter, limit: int, cursor: str | None, descending: bool) -> Page[Correlation]:
-        listing = _listing("correlations", descending)
-        after = position(self._env, listing, _SHAPE, cursor)
+        listing = listing_of("correlations", descending)
+        after = position(self._env, listing, SHAPE, cursor)
         query = CorrelationQuery(limit_of(limit), after, chosen, bool(descending))
         return page_of(self._x.read(lambda session: session.correlations.find(query)), listing)
-
-
-def _listing(name: str, descending: bool) -> str:
-    return f"{name}:{'descending' if descending else 'ascending'}"
 
 
 def _stored(session: Session, ids: Ids) -> CorrelationList:

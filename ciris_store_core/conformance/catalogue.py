@@ -16,7 +16,7 @@ from .levels import Clause, Level
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "graph": ("graph_nodes", "graph_listing", "graph_edges", "traversal", "search"),
-    "telemetry": ("correlations", "aggregation"),
+    "telemetry": ("correlations", "locks", "aggregation"),
     "multi_occurrence": ("claims", "coordination", "processes"),
 }
 """Names for several modules at once."""

@@ -281,3 +281,28 @@ class AggregatePoint:
     """How many samples it stands for."""
     resolution: Resolution
     """The coarsest of the rows that it was made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class PercentileQuery:
+    """Percentiles of metrics per bucket of time and group of tags."""
+
+    where: CorrelationFilter
+    fractions: tuple[float, ...]
+    """Each from 0 (the least value) to 1 (the greatest)."""
+    bucket: timedelta
+    """Buckets are half-open, [start, start + bucket), and aligned to the UTC epoch."""
+    group_by: tuple[str, ...] = ()
+    """Tag keys; a series without the tag is in the group None."""
+
+
+@dataclass(frozen=True, slots=True)
+class PercentilePoint:
+    """One bucket of one group."""
+
+    start: datetime
+    group: tuple[str | None, ...]
+    values: tuple[float, ...]
+    """In the order of the fractions asked for."""
+    count: int
+    """How many samples it was made of."""

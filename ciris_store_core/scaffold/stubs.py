@@ -32,10 +32,7 @@ class Acme{name}({name}):
         self.connection = connection
 '''
 
-DEFAULTS = """
-
-    Over the others there are defaults, which can be replaced: {names}.
-    """
+DEFAULTS = "Over the others there are defaults, which can be replaced: {names}."
 
 
 def aggregates() -> dict[str, type]:
@@ -78,7 +75,10 @@ def _defaults(store: type) -> str:
         for name, method in inspect.getmembers(store, inspect.isfunction)
         if not name.startswith("_") and not getattr(method, "__isabstractmethod__", False)
     ]
-    return DEFAULTS.format(names=", ".join(names)) if names else ""
+    if not names:
+        return ""
+    text = textwrap.fill(DEFAULTS.format(names=", ".join(names)), 116)
+    return f"\n\n{textwrap.indent(text, '    ')}\n    "
 
 
 def _stub(aggregate: str, method: ast.FunctionDef) -> str:

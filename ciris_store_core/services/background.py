@@ -141,6 +141,50 @@ class Background(Generic[T]):
             self.last_result = self.last_result if result is None else result
 
 
+class Scheduled(Generic[T]):
+    """The life of a service that runs in the background."""
+
+    def __init__(self, background: Background[T]) -> None:
+        """Around what it runs."""
+        self._background = background
+
+    @property
+    def running(self) -> bool:
+        """Whether the background thread runs."""
+        return self._background.running
+
+    @property
+    def last_report(self) -> T | None:
+        """Of the last pass that the background thread finished."""
+        return self._background.last_result
+
+    @property
+    def last_error(self) -> Exception | None:
+        """Why the last pass of the background thread failed; None if it did not."""
+        return self._background.last_error
+
+    def start(self) -> None:
+        """Do a pass now and then regularly, in the background; does nothing if it is running."""
+        self._background.start()
+
+    def stop(self, timeout_seconds: float | None = None) -> bool:
+        """End the background thread after the batch that it is at; returns whether it has ended."""
+        return self._background.stop(timeout_seconds)
+
+    close = stop
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+
 class _Keeper:
     """Keeps the lease during a job."""
 

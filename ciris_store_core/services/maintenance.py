@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from ciris_store_core.api import Store
 from ciris_store_core.errors import InvalidArgument
@@ -20,7 +18,7 @@ from ciris_store_core.models.thoughts import Thought
 from ciris_store_core.stores.backend import Session
 
 from .archive import Archive
-from .background import Background, Keep
+from .background import Background, Keep, Scheduled
 from .sweeps import Rule, Sweeper, Swept
 
 DEFAULT_ARCHIVE = Path("data/archive")
@@ -97,7 +95,7 @@ class MaintenanceReport:
         return tasks + self.thoughts + self.orphaned_thoughts + self.expired_nodes + self.expired_correlations
 
 
-class DatabaseMaintenanceService:
+class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
     """Cleans up what nobody needs any more, without touching live work of any occurrence.
 
     ``run`` does one pass. ``start`` begins a daemon thread that does one at once and then one every
@@ -146,45 +144,7 @@ class DatabaseMaintenanceService:
         self._x, self._env = store._x, store._env
         self._own = self._env.identity(occurrence_id or self._env.occurrence_id, "occurrence_id")
         self._folder = None if archive_dir is None else Path(archive_dir)
-        self._background = Background(store, "maintenance", self._pass, interval_seconds=interval_seconds)
-
-    # --- life ---------------------------------------------------------------------------------------
-
-    @property
-    def running(self) -> bool:
-        """Whether the background thread runs."""
-        return self._background.running
-
-    @property
-    def last_report(self) -> MaintenanceReport | None:
-        """Of the last pass that the background thread finished."""
-        return self._background.last_result
-
-    @property
-    def last_error(self) -> Exception | None:
-        """Why the last pass of the background thread failed; None if it did not."""
-        return self._background.last_error
-
-    def start(self) -> None:
-        """Clean up now and then regularly, in the background; does nothing if it is running."""
-        self._background.start()
-
-    def stop(self, timeout_seconds: float | None = None) -> bool:
-        """End the background thread after the batch that it is at; returns whether it has ended."""
-        return self._background.stop(timeout_seconds)
-
-    close = stop
-
-    def __enter__(self) -> Self:
-        """Start."""
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self.stop()
+        super().__init__(Background(store, "maintenance", self._pass, interval_seconds=interval_seconds))
 
     # --- one pass -----------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ from ciris_store_core.models.correlations import (
     LogData,
     Metric,
     MetricData,
+    PercentilePoint,
+    PercentileQuery,
     ServiceRequest,
     ServiceResponse,
     TimeSeriesDataPoint,
@@ -28,6 +30,7 @@ from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, Gr
 from ciris_store_core.models.paging import Slice, SortKey
 from ciris_store_core.stores.correlations import CorrelationStore
 
+from . import percentiles
 from .codec import list_out, object_out
 from .rows import Row, read_all, read_page
 from .statements import add_new, all_of, given, one_of
@@ -59,11 +62,24 @@ GET = f"SELECT {COLUMNS} FROM {{correlations}} c WHERE correlation_id = ?"
 
 GET_MANY = f"SELECT {COLUMNS} FROM {{correlations}} c WHERE correlation_id {{in_texts}}"
 
+LOCK = f"{GET_MANY} ORDER BY correlation_id {{for_update}}"
+
 FIND = f"SELECT {COLUMNS} FROM {{correlations}} c"
 
 POINTS = """
 SELECT correlation_id, timestamp, metric_name, metric_value, correlation_type, tags, service_type, resolution
 FROM {correlations} c
+"""
+
+# One step of the index for each name, however many rows each has.
+METRIC_NAMES = """
+WITH RECURSIVE names (name) AS (
+    SELECT min(metric_name) FROM {correlations} WHERE metric_name IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(metric_name) FROM {correlations} WHERE metric_name > names.name)
+    FROM names WHERE names.name IS NOT NULL
+)
+SELECT name FROM names WHERE name IS NOT NULL
 """
 
 COUNT = "SELECT count(*) FROM {correlations} c"
@@ -258,9 +274,19 @@ class SqlCorrelationStore(CorrelationStore):
             statement = f"UPDATE {{correlations}} SET {assignments} WHERE correlation_id = ?"
             return self.session.run(statement, [*(new[i] for i in moved), correlation_id]) > 0
 
+    def lock(self, correlation_ids: Sequence[str]) -> list[Correlation]:
+        """Correlations by id, locked."""
+        return read_all(self.session.rows(LOCK, (self.codec.texts_in(correlation_ids),)), self._read, "correlation")
+
     def find(self, query: CorrelationQuery) -> Slice[Correlation]:
         """Correlations by filter, by time."""
-        rows = self._select(FIND, query)
+        return self._page(self._select(FIND, query), query)
+
+    def find_locked(self, query: CorrelationQuery) -> Slice[Correlation]:
+        """Correlations by filter, by time, locked."""
+        return self._page(self._select(FIND, query, lock=" {for_update}"), query)
+
+    def _page(self, rows: list[Row], query: CorrelationQuery) -> Slice[Correlation]:
         return read_page(rows, self._read, query.limit, lambda row: (self.codec.time_out(row[12]), row[0]))
 
     def points(self, query: CorrelationQuery) -> Slice[TimeSeriesDataPoint]:
@@ -286,14 +312,14 @@ class SqlCorrelationStore(CorrelationStore):
     def _point_sort_key(self, row: Row) -> SortKey:
         return (self.codec.time_out(row[1]), row[0])
 
-    def _select(self, statement: str, query: CorrelationQuery, extra: Sequence[str] = ()) -> list[Row]:
+    def _select(self, statement: str, query: CorrelationQuery, extra: Sequence[str] = (), lock: str = "") -> list[Row]:
         conditions, params = self._conditions(query.where)
         conditions += extra
         direction, than = ("DESC", "<") if query.descending else ("ASC", ">")
         if query.after is not None:
             conditions.append(f"(timestamp, correlation_id) {than} (?, ?)")
             params += [self.codec.time_in(query.after[0]), query.after[1]]
-        order = f"ORDER BY timestamp {direction}, correlation_id {direction} LIMIT ?"
+        order = f"ORDER BY timestamp {direction}, correlation_id {direction} LIMIT ?{lock}"
         return self.session.rows(f"{statement}{all_of(conditions)} {order}", (*params, query.limit + 1))
 
     def count(self, where: CorrelationFilter) -> int:
@@ -315,7 +341,9 @@ class SqlCorrelationStore(CorrelationStore):
         ))  # fmt: skip
         names = (("correlation_type", f.types), ("metric_name", f.metric_names), ("log_level", f.log_levels))
         for column, texts in names:
-            if texts:
+            if len(texts) == 1 and isinstance(texts[0], CorrelationType):
+                conditions.append(one_of(column, texts))  # spelled out, so that partial indexes apply
+            elif texts:
                 conditions.append(f"{column} = ?" if len(texts) == 1 else f"{column} {{in_texts}}")
                 params.append(str(texts[0]) if len(texts) == 1 else self.codec.texts_in([str(text) for text in texts]))
         for key, value in f.tags:
@@ -348,26 +376,42 @@ class SqlCorrelationStore(CorrelationStore):
             rows = self._aggregated(query, {**AGGREGATES, **self.exact_aggregates}, COARSENESS, MAGNITUDE)
         return [self._point(row) for row in rows]
 
-    def _aggregated(
-        self, query: AggregateQuery, aggregates: Mapping[str, str], coarseness: str, magnitude: str
-    ) -> list[Row]:
+    def percentiles(self, query: PercentileQuery) -> list[PercentilePoint]:
+        """Percentiles per bucket and group, of samples that the database picks."""
+        self._refuse_consolidated(query.where)
+        source, groups, params = self._samples(query, "metric_value")
+        statement = percentiles.statement_of(source, groups, query.fractions)
+        rows = self.session.rows(statement, (*params, *(each for each in query.fractions for _ in "><")))
+        return percentiles.points_of(rows, query, self.codec.time_out)
+
+    def metric_names(self) -> list[str]:
+        """The names of all metrics."""
+        return sorted(row[0] for row in self.session.rows(METRIC_NAMES))
+
+    def _samples(self, query: AggregateQuery | PercentileQuery, columns: str) -> tuple[str, list[str], list[Any]]:
+        """A source of the metrics that match, with bucket ``b`` and groups; the groups' names, and what it binds."""
         conditions, params = self._conditions(query.where)
         conditions.append("metric_name IS NOT NULL")
         groups = [f"g{i}" for i in range(len(query.group_by))]
-        selected = ", ".join(["{bucket} AS b", *(f"{{tag}} AS {group}" for group in groups)])
+        selected = ", ".join(["{bucket} AS b", *(f"{{tag}} AS {group}" for group in groups), columns])
+        dialect = self.session.dialect
+        tags = [param for key in query.group_by for param in dialect.tag_key_params(key)]
+        source = f"SELECT {selected} FROM {{correlations}} c{all_of(conditions)}"
+        return source, groups, [*dialect.bucket_params(query.bucket), *tags, *params]
+
+    def _aggregated(
+        self, query: AggregateQuery, aggregates: Mapping[str, str], coarseness: str, magnitude: str
+    ) -> list[Row]:
+        source, groups, params = self._samples(query, _AGGREGATED)
         keys = ", ".join(["b", *groups])
-        source = f"SELECT {selected}, {_AGGREGATED} FROM {{correlations}} c{all_of(conditions)}"
         if query.function == "last":
             place = f"row_number() OVER (PARTITION BY {keys} {NEWEST_FIRST}) AS newest"
             source = f"SELECT {keys}, {_AGGREGATED}, {place} FROM ({source}) r"
-        order = ", ".join(["b", *(f"{group} IS NOT NULL, {group}" for group in groups)])
         statement = (
             f"SELECT {keys}, {aggregates[query.function]}, {aggregates['count']}, {coarseness}, {magnitude}, count(*) "
-            f"FROM ({source}) s GROUP BY {keys} ORDER BY {order}"
+            f"FROM ({source}) s GROUP BY {keys} ORDER BY {percentiles.ordered(groups)}"
         )
-        dialect = self.session.dialect
-        tags = [param for key in query.group_by for param in dialect.tag_key_params(key)]
-        return self.session.rows(statement, (*dialect.bucket_params(query.bucket), *tags, *params))
+        return self.session.rows(statement, params)
 
     def _point(self, row: Row) -> AggregatePoint:
         start, *group, value, count, coarseness, _, _ = row

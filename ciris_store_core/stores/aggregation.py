@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from ciris_store_core.models.correlations import (
@@ -12,6 +12,8 @@ from ciris_store_core.models.correlations import (
     Correlation,
     Metric,
     MetricData,
+    PercentilePoint,
+    PercentileQuery,
     TimeSeriesDataPoint,
 )
 from ciris_store_core.models.enums import Resolution
@@ -60,13 +62,43 @@ def measured(metric: Metric, like: Correlation) -> Correlation:
 
 def aggregate_rows(rows: Iterable[Correlation], query: AggregateQuery) -> list[AggregatePoint]:
     """The answer of ``CorrelationStore.aggregate`` for these rows."""
+    return [_point(key, inside, query) for key, inside in _bucketed(rows, query)]
+
+
+def percentiles_of_rows(rows: Iterable[Correlation], query: PercentileQuery) -> list[PercentilePoint]:
+    """The answer of ``CorrelationStore.percentiles`` for these rows, which are single samples."""
+    points = []
+    for (start, group), inside in _bucketed(rows, query):
+        values = sorted(row.metric_value or 0.0 for row in inside)
+        points.append(PercentilePoint(start, group, _percentiles(values, query), len(values)))
+    return points
+
+
+def _bucketed(
+    rows: Iterable[Correlation], query: AggregateQuery | PercentileQuery
+) -> Iterator[tuple[tuple[datetime, Group], list[Correlation]]]:
+    """The rows that record a metric by start and group, in that order, None first."""
     buckets: dict[tuple[datetime, Group], list[Correlation]] = {}
     for row in rows:
         if row.metric_data is not None:
             key = (bucket_start(row.timestamp, query.bucket), tuple(row.tags.get(tag) for tag in query.group_by))
             buckets.setdefault(key, []).append(row)
-    ordered = sorted(buckets, key=lambda key: (key[0], group_order(key[1])))
-    return [_point(key, buckets[key], query) for key in ordered]
+    for key in sorted(buckets, key=lambda key: (key[0], group_order(key[1]))):
+        yield key, buckets[key]
+
+
+def _percentiles(values: list[float], query: PercentileQuery) -> tuple[float, ...]:
+    return tuple(interpolated(fraction, len(values), values.__getitem__) for fraction in query.fractions)
+
+
+def interpolated(fraction: float, count: int, value_at: Callable[[int], float]) -> float:
+    """The percentile among ``count`` sorted values, of which the two beside it are asked for."""
+    place = fraction * (count - 1)
+    below = math.floor(place)
+    low = value_at(below)
+    high = low if below == place else value_at(below + 1)
+    # Not low + (high - low) * ..., which is too large a number between the least and the greatest float.
+    return low if low == high else low * (1 - (place - below)) + high * (place - below)
 
 
 def group_order(group: Group) -> list[tuple[bool, str]]:
@@ -75,7 +107,7 @@ def group_order(group: Group) -> list[tuple[bool, str]]:
 
 
 def _point(key: tuple[datetime, Group], rows: list[Correlation], query: AggregateQuery) -> AggregatePoint:
-    count = sum(_count(row) for row in rows)
+    count = sum(count_of(row) for row in rows)
     resolution = max((row.resolution for row in rows), key=_COARSENESS.__getitem__)
     return AggregatePoint(key[0], key[1], _value(rows, count, query), count, resolution)
 
@@ -85,41 +117,46 @@ def _value(rows: list[Correlation], count: int, query: AggregateQuery) -> float:
         case "count":
             return float(count)
         case "min":
-            return min(_low(row) for row in rows)
+            return min(low_of(row) for row in rows)
         case "max":
-            return max(_high(row) for row in rows)
+            return max(high_of(row) for row in rows)
         case "last":
-            return max(rows, key=_last_key).metric_value or 0.0
+            return max(rows, key=last_of).metric_value or 0.0
         case "sum":
-            return math.fsum(_sum(row) for row in rows)
+            return math.fsum(sum_of(row) for row in rows)
         case "avg":
-            return math.fsum(_sum(row) for row in rows) / count
+            return math.fsum(sum_of(row) for row in rows) / count
 
 
-def _count(row: Correlation) -> int:
+def count_of(row: Correlation) -> int:
+    """How many samples a row stands for."""
     metric = row.metric_data
     return 1 if metric is None or metric.sample_count is None else metric.sample_count
 
 
-def _sum(row: Correlation) -> float:
+def sum_of(row: Correlation) -> float:
+    """The sum of the samples that a metric's row stands for."""
     metric = row.metric_data
     assert metric is not None
     return metric.metric_value if metric.sample_sum is None else metric.sample_sum
 
 
-def _low(row: Correlation) -> float:
+def low_of(row: Correlation) -> float:
+    """The least of the samples that a metric's row stands for."""
     metric = row.metric_data
     assert metric is not None
     return metric.metric_value if row.resolution == Resolution.RAW or metric.min_value is None else metric.min_value
 
 
-def _high(row: Correlation) -> float:
+def high_of(row: Correlation) -> float:
+    """The greatest of the samples that a metric's row stands for."""
     metric = row.metric_data
     assert metric is not None
     return metric.metric_value if row.resolution == Resolution.RAW or metric.max_value is None else metric.max_value
 
 
-def _last_key(row: Correlation) -> tuple[datetime, str]:
+def last_of(row: Correlation) -> tuple[datetime, str]:
+    """Sorts metrics' rows by their newest sample."""
     metric = row.metric_data
     assert metric is not None
     return (metric.last_timestamp or row.timestamp, row.correlation_id)

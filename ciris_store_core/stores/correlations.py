@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from ciris_store_core.errors import NotSupported
 from ciris_store_core.models.correlations import (
     AggregatePoint,
     AggregateQuery,
@@ -15,11 +16,14 @@ from ciris_store_core.models.correlations import (
     CorrelationFilter,
     CorrelationQuery,
     Metric,
+    PercentilePoint,
+    PercentileQuery,
     TimeSeriesDataPoint,
 )
+from ciris_store_core.models.enums import Resolution
 from ciris_store_core.models.paging import Slice
 
-from .aggregation import aggregate_rows, measured, to_point
+from .aggregation import aggregate_rows, measured, percentiles_of_rows, to_point
 
 
 class CorrelationStore(ABC):
@@ -53,6 +57,15 @@ class CorrelationStore(ABC):
         - No concurrent update of other fields is lost.
         """
 
+    def lock(self, correlation_ids: Sequence[str]) -> list[Correlation]:
+        """The correlations of these ids that exist, as they stay until the transaction ends. Default: an update each.
+
+        - In no order. Nobody else changes or deletes them before the transaction is over.
+        """
+        for correlation_id in sorted(correlation_ids):  # in one order, so that two callers do not wait for each other
+            self.update(correlation_id, {"correlation_id": correlation_id})
+        return self.get(correlation_ids)
+
     @abstractmethod
     def find(self, query: CorrelationQuery) -> Slice[Correlation]:
         """Correlations by filter, by (timestamp, correlation_id). Required; cost grows with the answer.
@@ -60,6 +73,18 @@ class CorrelationStore(ABC):
         - Sort key for ``after``: (timestamp, correlation_id).
         - A row that cannot be read is in ``unreadable``, and the others are returned.
         """
+
+    def find_locked(self, query: CorrelationQuery) -> Slice[Correlation]:
+        """A page as of ``find``, of correlations as they stay until the transaction ends. Default: find, then lock.
+
+        - Nobody else changes or deletes them before the transaction is over.
+        - One that was changed or deleted meanwhile may be left out.
+        """
+        page = self.find(query)
+        if page.items:
+            locked = {row.correlation_id: row for row in self.lock([row.correlation_id for row in page.items])}
+            page.items[:] = [row for row in page.items if row == locked.get(row.correlation_id)]
+        return page
 
     @abstractmethod
     def count(self, where: CorrelationFilter) -> int:
@@ -90,6 +115,30 @@ class CorrelationStore(ABC):
         - Buckets without samples are left out.
         """
         return aggregate_rows(self._scan(query.where), query)
+
+    def percentiles(self, query: PercentileQuery) -> list[PercentilePoint]:
+        """Percentiles per bucket and group, by start, then group (None first). Default: over a scan.
+
+        - Between two samples they are interpolated linearly, as ``percentile_cont`` does.
+        - A consolidated row among those that match: NotSupported, as nobody knows its samples any more.
+        - Buckets without samples are left out.
+        """
+        self._refuse_consolidated(query.where)
+        return percentiles_of_rows(self._scan(query.where), query)
+
+    def metric_names(self) -> list[str]:
+        """The names of all stored metrics, ascending by their UTF-8 bytes. Default: over a scan."""
+        return sorted({row.metric_name for row in self._scan(CorrelationFilter()) if row.metric_name is not None})
+
+    def _refuse_consolidated(self, where: CorrelationFilter) -> None:
+        """``NotSupported`` if a consolidated row matches."""
+        coarse = tuple(each for each in where.resolutions or tuple(Resolution) if each != Resolution.RAW)
+        first = CorrelationQuery(limit=1, where=replace(where, resolutions=coarse))
+        if coarse and self.points(first).items:
+            raise NotSupported(
+                "percentiles need every sample, and some of this time were consolidated: "
+                "ask for a later time, or leave the consolidated ones out with resolution='raw'"
+            )
 
     def _scan(self, where: CorrelationFilter) -> Iterator[Correlation]:
         query = CorrelationQuery(limit=1000, where=where)

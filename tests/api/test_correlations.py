@@ -15,6 +15,7 @@ from ciris_store_core import (
     Store,
     TraceContext,
 )
+from ciris_store_core.conformance.support import race
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -175,3 +176,34 @@ def test_an_interaction_is_one_correlation_with_duration_and_outcome(store: Stor
     store.correlations.add(row("plain"))
     with pytest.raises(InvalidArgument, match="records no request"):
         store.correlations.complete_interaction("plain")
+
+
+def test_of_two_that_complete_an_interaction_one_does(store: Store) -> None:
+    begun = [store.correlations.start_interaction("llm", "generate", handler_name="h") for _ in range(10)]
+
+    def complete(number: int) -> list[bool]:
+        return [_completed(store, each.correlation_id, number) for each in begun]
+
+    outcomes = race(4, complete)
+    assert [sum(each) for each in zip(*outcomes, strict=True)] == [1] * len(begun)
+    for index, each in enumerate(begun):
+        [winner] = [number for number, done in enumerate(outcomes) if done[index]]
+        stored = store.correlations.get(each.correlation_id)
+        assert stored is not None and stored.response_data is not None
+        assert stored.response_data.result_summary == str(winner)
+
+
+def _completed(store: Store, correlation_id: str, number: int) -> bool:
+    try:
+        store.correlations.complete_interaction(correlation_id, result_summary=str(number))
+    except Conflict:
+        return False
+    return True
+
+
+def test_percentiles_of_nonsense_are_refused(store: Store) -> None:
+    for bad in ([], [101], [-1], [float("nan")], ["50"], [True]):
+        with pytest.raises(InvalidArgument, match="percent"):
+            store.correlations.percentiles(bad, timedelta(hours=1))
+    with pytest.raises(InvalidArgument, match="bucket"):
+        store.correlations.percentiles([50], timedelta(0))

@@ -136,3 +136,30 @@ add("resolutions_are_compared_as_text", f"{AGGREGATE}.resolution {AGGREGATE}.con
 add("remarks_of_raw_rows_count", f"{AGGREGATE}.raw_extremes", (AGGREGATE, lambda self, sound, query: [replace(point, value={"min": -100.0, "max": 100.0}[query.function]) for point in sound(query)]))
 add("sums_have_32_bits", f"{AGGREGATE}.precision", _answers(lambda point, query: replace(point, value=float(f"{point.value:.7g}"))))
 add("aggregates_read_one_page", f"{AGGREGATE}.precision", (AGGREGATE, lambda self, sound, query: aggregate_rows(self.find(CorrelationQuery(limit=1000, where=query.where)).items, query)))
+
+# --- locks, percentiles, names ----------------------------------------------------------------
+
+PERCENTILES = "correlations.percentiles"
+
+
+def _percentiles(change: Any) -> Any:
+    return (PERCENTILES, lambda self, sound, query: [change(point, query) for point in sound(query)])
+
+
+add("a_lock_finds_nothing", "correlations.lock.existing", ("correlations.lock", lambda self, sound, ids: []))
+add("a_lock_changes_what_it_locks", "correlations.lock.existing", ("correlations.lock", lambda self, sound, ids: [self.update(id, {"updated_at": self.get([id])[0].updated_at + _TICK}) and row for row in sound(ids) for id in [row.correlation_id]]))
+add("a_locked_page_ignores_the_filter", "correlations.find_locked.page", ("correlations.find_locked", lambda self, sound, query: sound(replace(query, where=replace(query.where, action_type=None)))))
+add("a_locked_page_leads_nowhere", "correlations.find_locked.page", ("correlations.find_locked", lambda self, sound, query: Slice(sound(query).items)))
+add("percentiles_are_those_of_the_nearest_sample", f"{PERCENTILES}.values", _percentiles(lambda point, query: replace(point, values=tuple(float(round(each, -1)) for each in point.values))))
+add("percentiles_come_sorted", f"{PERCENTILES}.values", _percentiles(lambda point, query: replace(point, values=tuple(sorted(point.values)))))
+add("percentiles_of_extremes_overflow", f"{PERCENTILES}.values", _percentiles(lambda point, query: replace(point, values=tuple(each if abs(each) < 1e308 else float("inf") for each in point.values))))
+add("percentiles_count_no_samples", f"{PERCENTILES}.values {PERCENTILES}.groups", _percentiles(lambda point, query: replace(point, count=1)))
+add("percentiles_throw_groups_together", f"{PERCENTILES}.groups", (PERCENTILES, lambda self, sound, query: sound(replace(query, group_by=()))))
+add("percentiles_leave_out_the_untagged", f"{PERCENTILES}.groups", (PERCENTILES, lambda self, sound, query: [point for point in sound(query) if None not in point.group]))
+add("percentiles_ignore_the_filter", f"{PERCENTILES}.filter", (PERCENTILES, lambda self, sound, query: sound(replace(query, where=replace(query.where, metric_names=())))))
+add("percentiles_of_nothing_are_zero", f"{PERCENTILES}.filter", (PERCENTILES, lambda self, sound, query: sound(query) or [0]))
+add("percentiles_are_made_of_summaries", f"{PERCENTILES}.consolidated", ("correlations._refuse_consolidated", lambda self, sound, where: None))
+add("percentiles_leave_out_summaries", f"{PERCENTILES}.consolidated", (PERCENTILES, lambda self, sound, query: sound(replace(query, where=replace(query.where, resolutions=(Resolution.RAW,))))))
+add("names_of_metrics_have_no_order", "correlations.metric_names", ("correlations.metric_names", lambda self, sound: sound()[::-1]))
+add("names_of_metrics_are_sorted_by_utf_16", "correlations.metric_names", ("correlations.metric_names", lambda self, sound: sorted(sound(), key=lambda name: name.encode("utf-16-be"))))
+add("names_of_metrics_have_no_case", "correlations.metric_names", ("correlations.metric_names", lambda self, sound: sorted({name.lower() for name in sound()})))

@@ -352,8 +352,8 @@ def _refuse_second_inserts(old: Any, changed: Any, committed: Any) -> None:
 
 RACES = """
     graph.put_nodes.atomic graph.put_nodes.expected_revision.race graph.put_nodes.insert.race graph.delete_nodes.race
-    correlations.add.race correlations.update.race tasks.add_or_get.race tasks.add_or_get.committed tasks.update.race
-    tasks.claim_next.race tasks.give_back.race tasks.transfer.race tasks.hold.keeps thoughts.update.race
+    correlations.add.race correlations.update.race correlations.lock.keeps tasks.add_or_get.race
+    tasks.add_or_get.committed tasks.update.race tasks.claim_next.race tasks.give_back.race tasks.transfer.race tasks.hold.keeps thoughts.update.race
     thoughts.retry.race thoughts.escalate.race coordination.acquire_lease.race coordination.acquire_lease.fence.race
     secrets.reseal.race audit.head.race audit.head.waits processes.add_or_get.race processes.claim_next.race
     processes.merge.race processes.audit.race processes.acquire_lease.race

@@ -6,8 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
-from ciris_store_core.models.correlations import Correlation, CorrelationChanges, Metric
+from ciris_store_core.models.correlations import (
+    Correlation,
+    CorrelationChanges,
+    Metric,
+    PercentilePoint,
+    PercentileQuery,
+)
 from ciris_store_core.sql.correlations import ADD_COLUMNS, METRIC_COLUMNS, SqlCorrelationStore, is_plain
+from ciris_store_core.sql.percentiles import ordered
 
 from .copying import ROWS_TO_COPY, copy_new
 
@@ -42,7 +49,7 @@ _SUM = "sum(coalesce(sample_sum, metric_value)::text::numeric)"
 
 
 class PostgresCorrelationStore(SqlCorrelationStore):
-    """Adds many by COPY, and updates by one statement."""
+    """Adds many by COPY, updates by one statement, and has a function for percentiles."""
 
     session: PostgresSession
     exact_aggregates: ClassVar = {
@@ -74,3 +81,13 @@ class PostgresCorrelationStore(SqlCorrelationStore):
         assignments = ", ".join(f"{column} = ?" for column in columns)
         statement = f"UPDATE {{correlations}} SET {assignments} WHERE correlation_id = ?"
         return self.session.run(statement, [*(values[column] for column in columns), correlation_id]) > 0
+
+    def percentiles(self, query: PercentileQuery) -> list[PercentilePoint]:
+        """Percentiles per bucket and group."""
+        self._refuse_consolidated(query.where)
+        source, groups, params = self._samples(query, "metric_value")
+        keys = ", ".join(["b", *groups])
+        chosen = "percentile_cont(?::double precision[]) WITHIN GROUP (ORDER BY metric_value)"
+        statement = f"SELECT {keys}, {chosen}, count(*) FROM ({source}) s GROUP BY {keys} ORDER BY {ordered(groups)}"
+        rows = self.session.rows(statement, (list(query.fractions), *params))
+        return [PercentilePoint(start, tuple(group), tuple(found), n) for start, *group, found, n in rows]

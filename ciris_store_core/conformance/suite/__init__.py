@@ -5,16 +5,16 @@ import sys
 import pytest
 
 _MODULES = (
-    "records", "graph_nodes", "graph_listing", "graph_edges", "traversal", "search", "correlations", "aggregation",
-    "tasks", "claims", "thoughts", "coordination", "secrets", "audit", "transactions", "backends", "operations",
-    "processes", "crashes",
+    "records", "graph_nodes", "graph_listing", "graph_edges", "traversal", "search", "correlations", "locks",
+    "aggregation", "tasks", "claims", "thoughts", "coordination", "secrets", "audit", "transactions", "backends",
+    "operations", "processes", "crashes",
 )  # fmt: skip
 
 # Before they are imported, so that a failing assertion shows its values; what is imported already stays as it is.
 _NAMES = (*(f"{__name__}.{name}" for name in _MODULES), "ciris_store_core.conformance.support")
 pytest.register_assert_rewrite(*(name for name in _NAMES if name not in sys.modules))
 
-from .aggregation import TestAggregate, TestPoints  # noqa: E402
+from .aggregation import TestAggregate, TestMetricNames, TestPercentiles, TestPoints  # noqa: E402
 from .audit import TestAudit  # noqa: E402
 from .backends import TestBackend, TestPrepare  # noqa: E402
 from .claims import TestClaim, TestGiveBack, TestTransfer  # noqa: E402
@@ -24,6 +24,7 @@ from .crashes import TestCrashes  # noqa: E402
 from .graph_edges import TestEdges, TestNeighbours  # noqa: E402
 from .graph_listing import TestListNodes  # noqa: E402
 from .graph_nodes import TestGetAndDeleteNodes, TestPutNodes  # noqa: E402
+from .locks import TestLocks  # noqa: E402
 from .operations import TestOperations  # noqa: E402
 from .processes import TestProcesses, TestTakeOver  # noqa: E402
 from .records import TestRecords  # noqa: E402
@@ -53,9 +54,12 @@ __all__ = [
     "TestIsolation",
     "TestLeases",
     "TestListNodes",
+    "TestLocks",
+    "TestMetricNames",
     "TestNeighbours",
     "TestOccurrences",
     "TestOperations",
+    "TestPercentiles",
     "TestPoints",
     "TestPrepare",
     "TestProcesses",

@@ -8,8 +8,16 @@ from typing import Any
 
 import pytest
 
+from ciris_store_core.errors import NotSupported
 from ciris_store_core.models import AggregatePoint, Correlation, Resolution, TimeSeriesDataPoint
-from ciris_store_core.models.correlations import Aggregate, AggregateQuery, CorrelationFilter, CorrelationQuery
+from ciris_store_core.models.correlations import (
+    Aggregate,
+    AggregateQuery,
+    CorrelationFilter,
+    CorrelationQuery,
+    PercentilePoint,
+    PercentileQuery,
+)
 from ciris_store_core.stores import Backend
 
 from ..factories import T0, at, correlation, metric
@@ -190,3 +198,83 @@ class TestAggregate:
         assert math.isclose(total.value, math.fsum(numbers), rel_tol=1e-12)
         assert math.isclose(mean.value, math.fsum(numbers) / 2100, rel_tol=1e-12)
         assert aggregate(backend, "max")[0].value == numbers[-1]
+
+
+def percentiles(
+    backend: Backend, *fractions: float, bucket: timedelta = MINUTE, group_by: tuple[str, ...] = (), **where: Any
+) -> list[PercentilePoint]:
+    """The answer to a query for percentiles."""
+    with reading(backend) as session:
+        return session.correlations.percentiles(
+            PercentileQuery(CorrelationFilter(**where), fractions, bucket, group_by)
+        )
+
+
+class TestPercentiles:
+    """``CorrelationStore.percentiles``."""
+
+    @clause("correlations.percentiles.values")
+    def test_values(self, backend: Backend) -> None:
+        """Otherwise an agent promises an answer time that it does not keep."""
+        add(backend, *(metric(f"m{i}", value, i) for i, value in enumerate((40, 10, 30, 20))))
+        [point] = percentiles(backend, 0.5, 0.0, 1.0, 0.9, 0.25, 1 / 3)
+        assert (point.start, point.group, point.count) == (T0, (), 4)
+        wanted = (25.0, 10.0, 40.0, 37.0, 17.5, 20.0)
+        assert all(math.isclose(got, want, rel_tol=1e-12) for got, want in zip(point.values, wanted, strict=True))
+        add(backend, *(metric(f"n{i}", value, 60 + i) for i, value in enumerate((-1.7e308, 1.7e308, 0.0))))
+        assert percentiles(backend, 0.5, 1.0)[1].values == (0.0, 1.7e308)
+
+    @clause("correlations.percentiles.groups")
+    def test_buckets_and_groups(self, backend: Backend) -> None:
+        """Otherwise one slow host looks like all of them."""
+        hosts = [{"h": "b"}, {}, {"h": "B"}, {"h": "b"}, {"h": "b"}]
+        add(backend, *(metric(f"m{i}", i, tags=tags) for i, tags in enumerate(hosts)))
+        add(backend, metric("late", 9, 60, tags={"h": "b"}), metric("edge", 8, 59.999999), correlation("c"))
+        found = [
+            (point.start, point.group, point.values, point.count)
+            for point in percentiles(backend, 0.5, group_by=("h",))
+        ]
+        assert found == [
+            (T0, (None,), (4.5,), 2),
+            (T0, ("B",), (2.0,), 1),
+            (T0, ("b",), (3.0,), 3),
+            (at(60), ("b",), (9.0,), 1),
+        ]
+
+    @clause("correlations.percentiles.filter")
+    def test_filter(self, backend: Backend) -> None:
+        """Otherwise percentiles of one metric are made of another's."""
+        add(backend, metric("a", 1), metric("b", 5, metric_data={"metric_name": "ram", "metric_value": 5.0}))
+        [point] = percentiles(backend, 1.0, metric_names=("cpu",))
+        assert point.values == (1.0,)
+        assert percentiles(backend, 0.5, metric_names=("?",)) == []
+
+    @clause("correlations.percentiles.consolidated")
+    def test_consolidated_rows_have_none(self, backend: Backend) -> None:
+        """Otherwise a made-up number passes for a percentile."""
+        add(backend, metric("a", 1.0, 50), summary("s", 0, [1.0, 9.0], last=10))
+        with pytest.raises(NotSupported):
+            percentiles(backend, 0.5)
+        [point] = percentiles(backend, 0.5, resolutions=(Resolution.RAW,))
+        assert (point.values, point.count) == ((1.0,), 1)
+        assert percentiles(backend, 0.5, time_from=at(30))[0].values == (1.0,)
+        with pytest.raises(NotSupported):
+            percentiles(backend, 0.5, resolutions=(Resolution.HOURLY,))
+
+
+class TestMetricNames:
+    """``CorrelationStore.metric_names``."""
+
+    @clause("correlations.metric_names")
+    def test_each_once_in_order(self, backend: Backend) -> None:
+        """Otherwise a metric is there, and no list of metrics shows it; or consolidation never looks at it."""
+        with reading(backend) as session:
+            assert session.correlations.metric_names() == []
+        names = ["b", "a.b", "B", "\u00e9", "a", "b", "z'\"", "\uffff", "\U0001f600"]
+        add(backend, correlation("none"))
+        add(
+            backend,
+            *(metric(f"m{i}", 1, metric_data={"metric_name": n, "metric_value": 1.0}) for i, n in enumerate(names)),
+        )
+        with reading(backend) as session:
+            assert session.correlations.metric_names() == sorted(set(names), key=str.encode)

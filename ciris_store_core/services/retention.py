@@ -1,0 +1,328 @@
+"""Reducing what gets old: measurements to hourly and daily summaries, log entries to counts (contract section 4)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+from ciris_store_core.api import Store
+from ciris_store_core.api.common import Part
+from ciris_store_core.api.environment import Environment
+from ciris_store_core.api.executor import Executor
+from ciris_store_core.errors import Conflict, InvalidArgument
+from ciris_store_core.models.correlations import Correlation, CorrelationFilter, CorrelationQuery
+from ciris_store_core.models.enums import CorrelationType, GraphScope, NodeType, Resolution, RetentionPolicy
+from ciris_store_core.models.graph import NodeKey
+from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.stores.aggregation import bucket_start
+from ciris_store_core.stores.backend import Session
+
+from .background import Background, Keep, Scheduled
+from .consolidation import DAILY, HOURLY, LOGS, Level, may_be_reduced, merged, summaries_of
+from .plans import LOG, METRIC, PRESETS, SUMMARIES, RetentionPlan, RetentionRule, name_of
+
+ATTEMPTS = 3
+"""How often a batch is tried whose summary another process wrote at the same time."""
+
+_AGGREGATED, _DOWNSAMPLED = RetentionPolicy.AGGREGATED, RetentionPolicy.DOWNSAMPLED
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Reduced:
+    """What one step of a pass did, or, of a dry run, would have done."""
+
+    rows: int = 0
+    """Taken away."""
+    summaries: int = 0
+    """New rows that stand for them."""
+    merged: int = 0
+    """Summaries that were there and had rows added."""
+    nodes: int = 0
+    """Graph nodes that ``memorize_metric`` had written beside the rows, and that went with them."""
+
+    def add(self, other: Reduced) -> None:
+        """Count the other's as well."""
+        self.rows += other.rows
+        self.summaries += other.summaries
+        self.merged += other.merged
+        self.nodes += other.nodes
+
+
+@dataclass(slots=True)
+class RetentionReport:
+    """What one pass did, or, of a dry run, would have done."""
+
+    started_at: datetime
+    finished_at: datetime
+    """Both by the store's clock."""
+    dry_run: bool = False
+    skipped: bool = False
+    """Another process was at it, and nothing was done."""
+    hourly: Reduced = field(default_factory=Reduced)
+    """Measurements that became hourly."""
+    daily: Reduced = field(default_factory=Reduced)
+    """Measurements and hourly summaries that became daily. A dry run does not see those that the pass itself makes."""
+    logs: Reduced = field(default_factory=Reduced)
+    """Log entries that became hourly counts."""
+    deleted: Reduced = field(default_factory=Reduced)
+    """Records past ``delete_after``."""
+    expired: int = 0
+    """Records whose ``ttl_seconds`` are over, which were deleted. A dry run counts them as the rules would have it."""
+    kept: int = 0
+    """Old enough, and left as they are: of the IDENTITY scope, or too large to add up."""
+    unreadable: int = 0
+    """Old enough, and cannot be read; they stay."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows were taken away in all."""
+        return self.hourly.rows + self.daily.rows + self.logs.rows + self.deleted.rows + self.expired
+
+
+class RetentionService(Scheduled[RetentionReport]):
+    """Keeps a store's telemetry from growing without end, as a plan says.
+
+    ``run`` does one pass. ``start`` begins a daemon thread that does one at once and then one every
+    ``interval_seconds``; ``stop`` ends it; as a context manager it does both. Of all processes on one database one at a
+    time is at it, under the lease ``retention``. Nothing runs before it is asked for.
+
+    - count, min and max of the samples stay exact, sums within 1e-12, and the newest value is kept.
+    - Rows go in the transaction that writes what stands for them, in small batches.
+    - Rows that arrive late are added to the summary of their period.
+    - Whole hours and days only: nothing that is younger than its rule says is touched.
+    """
+
+    def __init__(self, store: Store, plan: RetentionPlan | str = "standard", *, interval_seconds: float = 3600) -> None:
+        """Prepare it; touches nothing.
+
+        Args:
+            store: What to look after. Stop the service before you close it.
+            plan: One of your own, or the name of one of ``PRESETS``.
+            interval_seconds: Between passes of the background thread.
+        """
+        self.plan = _plan(plan)
+        """Ages, by type and name."""
+        # Layers above the API that work on rows go through the same executor as its parts.
+        self._x, self._env = store._x, store._env
+        super().__init__(Background(store, "retention", self._pass, interval_seconds=interval_seconds))
+
+    def run(self, *, dry_run: bool = False) -> RetentionReport:
+        """Do one pass now, in this thread; running it again changes nothing more.
+
+        Args:
+            dry_run: Change nothing, and report what a pass would do now.
+
+        Raises:
+            StaleFence: The lease was lost, as by a computer that slept; what was done stands.
+        """
+        if dry_run:
+            return self._pass(_nothing, dry_run=True)
+        now = self._env.server_now()
+        return self._background.run_once() or RetentionReport(now, now, skipped=True)
+
+    def _pass(self, keep: Keep, dry_run: bool = False) -> RetentionReport:
+        now = self._env.server_now()
+        report = RetentionReport(now, now, dry_run=dry_run)
+        reducer = _Reducer(self._x, self._env, self.plan, keep, report)
+        if not dry_run:
+            reducer.expire()
+        reducer.metrics()
+        for rule in self.plan.rules:
+            if rule.type == LOG:
+                reducer.logs(rule)
+            if rule.type != METRIC:
+                reducer.delete(rule)
+        report.finished_at = self._env.server_now()
+        logger.info("retention: %s", report)
+        return report
+
+
+def start_retention(
+    store: Store, plan: RetentionPlan | str = "standard", *, interval_seconds: float = 3600
+) -> RetentionService:
+    """Begin to reduce what gets old, in the background; returns the service, to be stopped before the store."""
+    service = RetentionService(store, plan, interval_seconds=interval_seconds)
+    service.start()
+    return service
+
+
+class _Reducer(Part):
+    """One pass."""
+
+    __slots__ = ("_keep", "_now", "_plan", "_report", "_seen")
+
+    def __init__(
+        self, executor: Executor, env: Environment, plan: RetentionPlan, keep: Keep, report: RetentionReport
+    ) -> None:
+        """``keep`` is called before every batch."""
+        super().__init__(executor, env)
+        self._plan = plan
+        self._keep = keep
+        self._report = report
+        self._now = report.started_at
+        # Ids of the summaries that a dry run would have written.
+        self._seen: set[str] = set()
+
+    # --- what is old enough ---------------------------------------------------------------------------
+
+    def metrics(self) -> None:
+        """Reduce and delete measurements, one name at a time: that is how indexes hold them."""
+        for name in self._x.read(lambda session: session.correlations.metric_names()):
+            rule = self._plan.rule_for(METRIC, name)
+            if rule is not None:
+                self._metric(rule, (name,))
+
+    def _metric(self, rule: RetentionRule, names: tuple[str, ...]) -> None:
+        report, days = self._report, self._end(rule.daily_after, DAILY)
+        hours = self._end(rule.hourly_after, HOURLY)
+        if days is not None:  # What came very late, or was never looked at, becomes daily at once.
+            self._batches(_of(METRIC, Resolution.RAW, _DOWNSAMPLED, names, before=days), report.daily, DAILY)
+        if hours is not None:
+            self._batches(_of(METRIC, Resolution.RAW, _AGGREGATED, names, before=hours), report.hourly, HOURLY)
+            self._batches(_of(METRIC, Resolution.RAW, _DOWNSAMPLED, names, days, hours), report.hourly, HOURLY)
+        if days is not None:
+            where = _of(HOURLY.type, HOURLY.resolution, _DOWNSAMPLED, names, before=days)
+            self._batches(where, report.daily, DAILY)
+        self.delete(rule, names)
+
+    def _end(self, age: timedelta | None, level: Level) -> datetime | None:
+        """The end of the last period that is old enough as a whole."""
+        return None if age is None else bucket_start(self._now - age, level.period)
+
+    def logs(self, rule: RetentionRule) -> None:
+        """Turn log entries into counts."""
+        end = self._end(rule.hourly_after, LOGS)
+        if end is not None:
+            for policy in (_AGGREGATED, _DOWNSAMPLED):
+                self._batches(_of(LOG, Resolution.RAW, policy, before=end), self._report.logs, LOGS, rule)
+
+    def delete(self, rule: RetentionRule, names: tuple[str, ...] = ()) -> None:
+        """Delete what is older than the rule's last age, of these metrics or of the whole type."""
+        if rule.delete_after is None:
+            return
+        end = self._now - rule.delete_after
+        for kind in (rule.type, *SUMMARIES.get(rule.type, ())):
+            where = CorrelationFilter(types=(kind,), metric_names=names, time_to=end, time_to_exclusive=True)
+            self._batches(where, self._report.deleted, None, rule)
+
+    def expire(self) -> None:
+        """Delete records whose time is over."""
+        limit = self._plan.batch_size
+        count = limit
+        while count == limit:
+            self._keep()
+            count = self._x.write(lambda session: session.correlations.delete_expired(self._now, limit))
+            self._report.expired += count
+
+    # --- batches --------------------------------------------------------------------------------------
+
+    def _batches(
+        self, where: CorrelationFilter, total: Reduced, level: Level | None, rule: RetentionRule | None = None
+    ) -> None:
+        """Page by page, each in a transaction of its own: reduced to that level, or deleted.
+
+        ``rule``: names are yet to be compared with it.
+        """
+        query: CorrelationQuery | None = CorrelationQuery(limit=self._plan.batch_size, where=where)
+        while query is not None:
+            self._keep()
+            after = self._settle(query, total, level, rule)
+            query = None if after is None else CorrelationQuery(limit=query.limit, where=where, after=after)
+
+    def _settle(
+        self, query: CorrelationQuery, total: Reduced, level: Level | None, rule: RetentionRule | None
+    ) -> SortKey | None:
+        run = self._x.read if self._report.dry_run else self._x.write
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                done, found, kept = run(partial(self._batch, query=query, level=level, rule=rule), single=False)
+            except Conflict:  # Another process, whose lease ran out or ours, began a summary just now.
+                if attempt == ATTEMPTS:
+                    raise
+                continue
+            break
+        total.add(done)
+        self._report.kept += kept
+        self._report.unreadable += len(found.unreadable)
+        return found.next_after
+
+    def _batch(
+        self, session: Session, query: CorrelationQuery, level: Level | None, rule: RetentionRule | None
+    ) -> tuple[Reduced, Slice[Correlation], int]:
+        find = session.correlations.find if self._report.dry_run else session.correlations.find_locked
+        found = find(query)
+        meant = [row for row in found.items if rule is None or self._plan.rule_for(rule.type, name_of(row)) is rule]
+        rows = [row for row in meant if row.scope != GraphScope.IDENTITY and (level is None or may_be_reduced(row))]
+        done = Reduced(rows=len(rows))
+        summaries = [] if level is None or not rows else summaries_of(rows, level, self._now)
+        if self._report.dry_run:
+            self._foresee(session, summaries, done)
+        elif rows:
+            session.correlations.delete([row.correlation_id for row in rows])
+            done.nodes = _delete_twins(session, rows)
+            self._write(session, summaries, done)
+        return done, found, len(meant) - len(rows)
+
+    def _foresee(self, session: Session, summaries: list[Correlation], done: Reduced) -> None:
+        ids = [summary.correlation_id for summary in summaries]
+        stored = {row.correlation_id for row in session.correlations.get(ids)} if ids else set()
+        new = set(ids) - stored - self._seen
+        self._seen |= set(ids)
+        done.summaries, done.merged = len(new), len(stored)
+
+    def _write(self, session: Session, summaries: list[Correlation], done: Reduced) -> None:
+        """Add to the summaries that are there, which nobody else changes meanwhile, and write the others."""
+        if not summaries:
+            return
+        stored = {row.correlation_id: row for row in session.correlations.lock([s.correlation_id for s in summaries])}
+        for summary in summaries:
+            known = stored.get(summary.correlation_id)
+            if known is not None:
+                session.correlations.update(known.correlation_id, merged(known, summary, self._now))
+        new = [summary for summary in summaries if summary.correlation_id not in stored]
+        if new:
+            session.correlations.add(new)
+        done.summaries, done.merged = len(new), len(stored)
+
+
+def _delete_twins(session: Session, rows: list[Correlation]) -> int:
+    """Delete the nodes that stand for the same measurements."""
+    keys = [NodeKey(row.correlation_id, row.scope) for row in rows]
+    twins = [node for node in session.graph.get_nodes(keys, None) if node.type == NodeType.TSDB_DATA]
+    return session.graph.delete_nodes([NodeKey(node.id, node.scope) for node in twins]) if twins else 0
+
+
+def _of(
+    kind: CorrelationType,
+    resolution: Resolution,
+    policy: RetentionPolicy,
+    names: tuple[str, ...] = (),
+    start: datetime | None = None,
+    before: datetime | None = None,
+) -> CorrelationFilter:
+    """What may be reduced, as the indexes for it are spelled."""
+    return CorrelationFilter(
+        types=(kind,),
+        metric_names=names,
+        time_from=start,
+        time_to=before,
+        time_to_exclusive=True,
+        resolutions=(resolution,),
+        retention_policies=(policy,),
+    )
+
+
+def _plan(plan: RetentionPlan | str) -> RetentionPlan:
+    if isinstance(plan, str):
+        if plan not in PRESETS:
+            raise InvalidArgument(f"there is no plan {plan!r}: choose {', '.join(PRESETS)}, or make a RetentionPlan")
+        return PRESETS[plan]
+    return plan
+
+
+def _nothing() -> None:
+    """A dry run holds no lease."""

@@ -1,0 +1,42 @@
+"""Percentiles computed by the database, which returns only the samples beside each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
+
+from ciris_store_core.models.correlations import PercentilePoint, PercentileQuery
+from ciris_store_core.stores.aggregation import interpolated
+
+from .rows import Row
+
+# The samples at the two places around a fraction of the way from the first to the last.
+BESIDE = "(place > ? * (n - 1) - 1 AND place < ? * (n - 1) + 1)"
+
+
+def statement_of(source: str, groups: Sequence[str], fractions: Sequence[float]) -> str:
+    """The statement over a source of buckets ``b``, groups and ``metric_value``; binds each fraction twice."""
+    keys = ", ".join(["b", *groups])
+    ranked = (
+        f"SELECT {keys}, metric_value, row_number() OVER (PARTITION BY {keys} ORDER BY metric_value) - 1 AS place, "
+        f"count(*) OVER (PARTITION BY {keys}) AS n FROM ({source}) r"
+    )
+    wanted = " OR ".join([BESIDE] * len(fractions))
+    return f"SELECT {keys}, n, place, metric_value FROM ({ranked}) s WHERE {wanted} ORDER BY {ordered(groups)}, place"
+
+
+def ordered(groups: Sequence[str]) -> str:
+    """By bucket, then group, None first."""
+    return ", ".join(["b", *(f"{group} IS NOT NULL, {group}" for group in groups)])
+
+
+def points_of(rows: Sequence[Row], query: PercentileQuery, time_out: Callable[[Any], Any]) -> list[PercentilePoint]:
+    """The points that the rows of ``statement_of`` make."""
+    width = len(query.group_by) + 2
+    points = []
+    for (start, *group, count), found in groupby(rows, key=lambda row: row[:width]):
+        value_at = {int(row[width]): float(row[width + 1]) for row in found}.__getitem__
+        values = tuple(interpolated(fraction, int(count), value_at) for fraction in query.fractions)
+        points.append(PercentilePoint(time_out(start), tuple(group), values, int(count)))
+    return points
