@@ -18,18 +18,12 @@ from ciris_store_core.api.audit_verify import AuditReport
 from ciris_store_core.api.common import OnUnreadable
 from ciris_store_core.api.coordination import LeaseList, OccurrenceList
 from ciris_store_core.api.correlation_filters import CorrelationFilters
-from ciris_store_core.api.correlations import (
-    AggregatePoints,
-    CorrelationList,
-    Ids,
-    InteractionContext,
-    InteractionResult,
-    MetricCommon,
-    TraceNodes,
-)
+from ciris_store_core.api.correlations import CorrelationList, Ids, MetricCommon, TraceNodes
 from ciris_store_core.api.environment import Owner
 from ciris_store_core.api.graph import AnyNodeKey, Edges, NodeFilters, Nodes
+from ciris_store_core.api.interactions import InteractionContext, InteractionResult
 from ciris_store_core.api.retry import RetryPolicy
+from ciris_store_core.api.series import AggregatePoints, MetricNames, PercentilePoints
 from ciris_store_core.api.store import P, Store, T, Transaction
 from ciris_store_core.api.tasks import TaskFilters, TaskList
 from ciris_store_core.api.thoughts import ThoughtFilters, ThoughtList
@@ -338,6 +332,95 @@ class AsyncCorrelations:
 
     Unlike tasks, they are listed for all occurrences unless ``occurrence_id`` is given.
     """
+    async def start_interaction(
+        self,
+        service_type: str,
+        action_type: str,
+        *,
+        handler_name: str,
+        task_id: str | None = None,
+        thought_id: str | None = None,
+        channel_id: str | None = None,
+        parameters: dict[str, str] | None = None,
+        timeout_seconds: float | None = None,
+        **context: Unpack[InteractionContext],
+    ) -> Correlation:
+        """Record that a service is being called, as a pending correlation, and return it.
+
+        Pass its ``correlation_id`` to ``complete_interaction`` when the service has answered.
+        """
+    async def complete_interaction(
+        self, correlation_id: str, *, success: bool = True, **result: Unpack[InteractionResult]
+    ) -> Correlation | None:
+        """Record the answer of a service: outcome, duration and status (completed or failed), in the same correlation.
+
+        Returns the correlation as it is now, or None if there is none with that id. Of several calls at the same time
+        one succeeds.
+
+        Raises:
+            Conflict: It was completed before.
+            InvalidArgument: It records no request, or a value does not fit.
+        """
+    async def points(
+        self,
+        *,
+        limit: int = 1000,
+        cursor: str | None = None,
+        descending: bool = False,
+        **filters: Unpack[CorrelationFilters],
+    ) -> Page[TimeSeriesDataPoint]:
+        """One page of the points of the metrics that the filters match, in the order of ``list``."""
+    async def metric_series(
+        self,
+        metric_name: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        tags: Mapping[str, str] | None = None,
+        limit: int = 1000,
+        cursor: str | None = None,
+    ) -> Page[TimeSeriesDataPoint]:
+        """One page of a metric's points, oldest first; both bounds inclusive, tags by equality."""
+    async def aggregate(
+        self,
+        function: Aggregate,
+        bucket: timedelta,
+        *,
+        group_by: Iterable[str] = ...,
+        **filters: Unpack[CorrelationFilters],
+    ) -> AggregatePoints:
+        """Values of metrics per bucket of time and group of tags, by start, then group (None first).
+
+        Args:
+            function: avg, sum, min, max, count or last.
+            bucket: Length of the half-open buckets, which are aligned to the UTC epoch.
+            group_by: Tag keys; a series without the tag is in the group None.
+            filters: See ``CorrelationFilters``.
+
+        Consolidated rows count as the samples they stand for. Buckets without samples are left out.
+        """
+    async def percentiles(
+        self,
+        percents: Iterable[float],
+        bucket: timedelta,
+        *,
+        group_by: Iterable[str] = ...,
+        **filters: Unpack[CorrelationFilters],
+    ) -> PercentilePoints:
+        """Percentiles of metrics per bucket of time and group of tags, by start, then group (None first).
+
+        Args:
+            percents: For instance ``[50, 95, 99]``; each from 0, the least value, to 100, the greatest. Between two
+                samples they are interpolated linearly.
+            bucket: Length of the half-open buckets, which are aligned to the UTC epoch.
+            group_by: Tag keys; a series without the tag is in the group None.
+            filters: See ``CorrelationFilters``.
+
+        Raises:
+            NotSupported: Something that matches was consolidated, and its samples are gone.
+        """
+    async def metric_names(self) -> MetricNames:
+        """The names of all stored metrics, ascending; at a cost that grows with the number of names."""
     async def add(self, correlation: Correlation, *, exist_ok: bool = False) -> Correlation:
         """Store a new correlation and return it as stored.
 
@@ -408,44 +491,6 @@ class AsyncCorrelations:
         """How many correlations the filters match; loads none of them."""
     async def delete(self, *correlation_ids: str) -> int:
         """Delete correlations; returns how many went. Ids that do not exist are passed over."""
-    async def points(
-        self,
-        *,
-        limit: int = 1000,
-        cursor: str | None = None,
-        descending: bool = False,
-        **filters: Unpack[CorrelationFilters],
-    ) -> Page[TimeSeriesDataPoint]:
-        """One page of the points of the metrics that the filters match, in the order of ``list``."""
-    async def metric_series(
-        self,
-        metric_name: str,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        *,
-        tags: Mapping[str, str] | None = None,
-        limit: int = 1000,
-        cursor: str | None = None,
-    ) -> Page[TimeSeriesDataPoint]:
-        """One page of a metric's points, oldest first; both bounds inclusive, tags by equality."""
-    async def aggregate(
-        self,
-        function: Aggregate,
-        bucket: timedelta,
-        *,
-        group_by: Iterable[str] = ...,
-        **filters: Unpack[CorrelationFilters],
-    ) -> AggregatePoints:
-        """Values of metrics per bucket of time and group of tags, by start, then group (None first).
-
-        Args:
-            function: avg, sum, min, max, count or last.
-            bucket: Length of the half-open buckets, which are aligned to the UTC epoch.
-            group_by: Tag keys; a series without the tag is in the group None.
-            filters: See ``CorrelationFilters``.
-
-        Consolidated rows count as the samples they stand for. Buckets without samples are left out.
-        """
     async def by_channel(self, channel_id: str, limit: int = 100) -> Page[Correlation]:
         """The newest ``limit`` correlations of a channel, returned oldest first."""
     async def recent(self, limit: int = 100, **filters: Unpack[CorrelationFilters]) -> Page[Correlation]:
@@ -455,34 +500,6 @@ class AsyncCorrelations:
 
         A span hangs on the span that ``parent_span_id`` names, else on the correlation that
         ``parent_correlation_id`` names; one whose parent is not stored is a root. Empty for an unknown trace.
-        """
-    async def start_interaction(
-        self,
-        service_type: str,
-        action_type: str,
-        *,
-        handler_name: str,
-        task_id: str | None = None,
-        thought_id: str | None = None,
-        channel_id: str | None = None,
-        parameters: dict[str, str] | None = None,
-        timeout_seconds: float | None = None,
-        **context: Unpack[InteractionContext],
-    ) -> Correlation:
-        """Record that a service is being called, as a pending correlation, and return it.
-
-        Pass its ``correlation_id`` to ``complete_interaction`` when the service has answered.
-        """
-    async def complete_interaction(
-        self, correlation_id: str, *, success: bool = True, **result: Unpack[InteractionResult]
-    ) -> Correlation | None:
-        """Record the answer of a service: outcome, duration and status (completed or failed), in the same correlation.
-
-        Returns the correlation as it is now, or None if there is none with that id.
-
-        Raises:
-            Conflict: It was completed before.
-            InvalidArgument: It records no request, or a value does not fit.
         """
 
 class AsyncTasks:

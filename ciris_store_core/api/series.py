@@ -27,7 +27,7 @@ from .validate import limit_of
 
 AggregatePoints = list[AggregatePoint]
 PercentilePoints = list[PercentilePoint]
-Names = list[str]
+MetricNames = list[str]
 
 SHAPE = (datetime, str)
 """Of the sort key of correlations."""
@@ -124,7 +124,7 @@ class Series(Part):
         query = PercentileQuery(_with_reduced(where(self._env, **filters)), fractions, _bucket(bucket), keys)
         return self._x.read(lambda session: session.correlations.percentiles(query), single=False)
 
-    def metric_names(self) -> Names:
+    def metric_names(self) -> MetricNames:
         """The names of all stored metrics, ascending; at a cost that grows with the number of names."""
         return self._x.read(lambda session: session.correlations.metric_names())
 
