@@ -31,6 +31,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "capabilities": frozenset(),
     "clock": frozenset(),
     "models": BASE,
+    "schemas": {"models"},
     "stores": BASE | {"models"},
     "url": BASE | {"options"},  # options names url for its annotations only
     "options": BASE | {"url"},

@@ -15,10 +15,14 @@ from ciris_store_core.api.graph import Graph
 from ciris_store_core.api.shared_tasks import SharedTasks
 from ciris_store_core.api.tasks import Tasks
 from ciris_store_core.api.thoughts import Thoughts
+from ciris_store_core.services.configuration import AdaptiveConfiguration
+from ciris_store_core.services.memory import SyncMemoryService
 
 from .facade import twin_of
+from .services import service
 from .store import AsyncStore, Opening, open_store_async
 
+AsyncAdaptiveConfiguration = service(AdaptiveConfiguration)
 AsyncAuditTrail = twin_of(AuditTrail)
 AsyncClaimedTask = twin_of(ClaimedTask)
 AsyncCorrelations = twin_of(Correlations)
@@ -30,8 +34,10 @@ AsyncSharedTasks = twin_of(SharedTasks)
 AsyncTasks = twin_of(Tasks)
 AsyncThoughts = twin_of(Thoughts)
 AsyncTransaction = twin_of(Transaction)
+MemoryService = service(SyncMemoryService)
 
 __all__ = [
+    "AsyncAdaptiveConfiguration",
     "AsyncAuditTrail",
     "AsyncClaimedTask",
     "AsyncCorrelations",
@@ -44,6 +50,7 @@ __all__ = [
     "AsyncTasks",
     "AsyncThoughts",
     "AsyncTransaction",
+    "MemoryService",
     "Opening",
     "open_store_async",
 ]

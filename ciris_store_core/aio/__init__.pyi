@@ -13,34 +13,44 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Concatenate, Self, Unpack
 
-from ciris_store_core.api.audit import AuditEntries, AuditEvent, Names
+from ciris_store_core.api.audit import AuditEvent
 from ciris_store_core.api.audit_verify import AuditReport
 from ciris_store_core.api.common import OnUnreadable
-from ciris_store_core.api.coordination import LeaseList, OccurrenceList
 from ciris_store_core.api.correlation_filters import CorrelationFilters
-from ciris_store_core.api.correlations import CorrelationList, Ids, MetricCommon, TraceNodes
+from ciris_store_core.api.correlations import MetricCommon
 from ciris_store_core.api.environment import Owner
-from ciris_store_core.api.graph import AnyNodeKey, Edges, NodeFilters, Nodes
+from ciris_store_core.api.graph import AnyNodeKey, NodeFilters
 from ciris_store_core.api.interactions import InteractionContext, InteractionResult
 from ciris_store_core.api.retry import RetryPolicy
-from ciris_store_core.api.series import AggregatePoints, MetricNames, PercentilePoints
 from ciris_store_core.api.store import P, Store, T, Transaction
-from ciris_store_core.api.tasks import TaskFilters, TaskList
-from ciris_store_core.api.thoughts import ThoughtFilters, ThoughtList
+from ciris_store_core.api.tasks import TaskFilters
+from ciris_store_core.api.thoughts import ThoughtFilters
+from ciris_store_core.api.traces import TraceNode
 from ciris_store_core.api.validate import BadText
 from ciris_store_core.api.walks import Relationships, Scope, Way
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock
 from ciris_store_core.models.audit import AuditCheckpoint, AuditEntry
 from ciris_store_core.models.coordination import Lease, Occurrence
-from ciris_store_core.models.correlations import Aggregate, Correlation, Metric, TimeSeriesDataPoint
-from ciris_store_core.models.enums import NodeType, TaskStatus, ThoughtStatus
+from ciris_store_core.models.correlations import (
+    Aggregate,
+    AggregatePoint,
+    Correlation,
+    Metric,
+    PercentilePoint,
+    TimeSeriesDataPoint,
+)
+from ciris_store_core.models.enums import CorrelationType, NodeType, RetentionPolicy, TaskStatus, ThoughtStatus
 from ciris_store_core.models.graph import Degree, GraphEdge, GraphNode, NodeKey, SearchHit, Subgraph, TraversalResult
+from ciris_store_core.models.memory import MemoryOpResult, MemoryQuery, Recall
 from ciris_store_core.models.paging import Page
 from ciris_store_core.models.tasks import Task, TaskOrder, TaskOutcome
 from ciris_store_core.models.thoughts import Thought, ThoughtOrder
 from ciris_store_core.registry import Registry
 from ciris_store_core.secrets.keys import SecretsConfig
+from ciris_store_core.services.configuration import C
+from ciris_store_core.services.learning import Operation
+from ciris_store_core.services.memory import AnyScope, Points
 from ciris_store_core.signing import SigningKey
 
 class Opening:
@@ -175,6 +185,183 @@ class AsyncStore:
     async def close(self) -> None:
         """Let go of the database; calling it again does nothing. Later calls raise ``StoreClosed``."""
 
+class AsyncAdaptiveConfiguration:
+    """The configurations of a store, each a node of type ``config`` in the scope that its kind needs.
+
+    ``kind`` is a class such as ``FilterConfig``, ``subject`` what it is about, such as ``channel_123``; the id of the
+    node is then ``filter_config_channel_123``::
+
+        configuration = AdaptiveConfiguration(store)
+        configuration.learn(FilterConfig, "channel_123", Count("trigger_counts", "spam"))
+        print(configuration.get(FilterConfig, "channel_123").sensitivity)
+    """
+    def __init__(self, store: AsyncStore | AsyncTransaction | Store) -> None:
+        """Over an open store or transaction."""
+    async def get(self, kind: type[C], subject: str) -> C:
+        """The configuration, or its defaults where nothing is stored of it.
+
+        Raises:
+            Conflict: What is stored does not fit ``kind``.
+        """
+    def scan(self, kind: type[C]) -> AsyncIterator[tuple[str, C]]:
+        """All configurations of a kind, each with its subject, read page by page, newest first."""
+    async def put(self, subject: str, configuration: C) -> C:
+        """Write the fields that you gave, others stay; returns the configuration as stored."""
+    async def learn(self, kind: type[C], subject: str, *operations: Operation) -> C:
+        """Apply operations to the stored configuration, or to the defaults; returns it as stored.
+
+        All of them happen at once, or none. However many threads, processes and hosts learn at the same time, nothing
+        that one of them learned is lost.
+
+        Raises:
+            InvalidArgument: The result would not fit ``kind``. Nothing was written.
+            Conflict: What is stored does not fit ``kind``.
+        """
+    async def forget(self, kind: type[C], subject: str) -> bool:
+        """Go back to the defaults; False if nothing was stored."""
+
+class MemoryService:
+    """Remembers nodes, edges and events, and recalls them. ``MemoryService`` is the same for asyncio.
+
+    Operations that change something return a ``MemoryOpResult``: ``ok`` with what was stored in ``data``, or ``denied``
+    with the reason where a policy refused. All other errors are raised, those of the database included.
+
+    An event is stored twice under one id, as a node and as a correlation, in one transaction. Aggregates, counts and
+    ``recall_timeseries`` read the correlation alone.
+
+    Made over a transaction, all that it does is part of that. Made over a store it can ``start`` the background work
+    that keeps the store small; as a context manager it does, and ends it.
+    """
+    def __init__(self, store: AsyncStore | AsyncTransaction | Store) -> None:
+        """Over an open store or transaction, which stays open."""
+    async def memorize(self, node: GraphNode) -> MemoryOpResult:
+        """Write a node, merging its attributes into what is stored of it; ``data`` is the node as stored.
+
+        An event that ``TSDBGraphNode`` made gets its correlation too; memorizing it again adds nothing.
+        """
+    async def recall(self, query: MemoryQuery, *, limit: int = 1000, cursor: str | None = None) -> Recall:
+        """The nodes that the query names: one id, ``prefix*``, or ``*`` for all of the scope.
+
+        Args:
+            query: With ``include_edges``, a single node comes with the nodes that ``depth`` steps lead to, nearest
+                first, and the edges among them; the nodes of a pattern come with the edges that touch them.
+            limit: At most so many of a pattern, newest first.
+            cursor: The ``next_cursor`` of the page before; only patterns have more than one page.
+
+        Returns:
+            A page of nodes, empty where there are none, and its edges. ``truncated`` says that more than 10,000 nodes
+            are within reach, and the nearest of them were taken.
+        """
+    async def forget(self, node: GraphNode | NodeKey | tuple[str, AnyScope]) -> MemoryOpResult:
+        """Delete a node, given as such or as (id, scope), with its edges; ``data`` is how many nodes went, 0 or 1.
+
+        The correlation of a metric or log message goes with it. That of an audit event stays.
+        """
+    async def search(
+        self, text: str, *, scope: AnyScope | None = None, type: NodeType | str | None = None, limit: int = 20
+    ) -> builtins.list[GraphNode]:
+        """The nodes that hold all the words of ``text`` in id or attributes, best first [cap: full_text]."""
+    async def create_edge(self, edge: GraphEdge) -> MemoryOpResult:
+        """Write an edge, or its new weight and attributes; ``data`` is the edge as stored.
+
+        Raises:
+            NotFound: An end of it is not in its scope. Nothing was written.
+        """
+    async def memorize_metric(
+        self,
+        metric_name: str,
+        value: float,
+        tags: Mapping[str, str] | None = None,
+        scope: AnyScope = ...,
+        *,
+        unit: str | None = None,
+        handler_name: str = "memory_service",
+        timestamp: datetime | None = None,
+        retention_policy: RetentionPolicy | str = ...,
+        ttl_seconds: int | None = None,
+    ) -> MemoryOpResult:
+        """Store a measurement as a node and as a correlation with the same id; ``data`` is the node.
+
+        Args:
+            metric_name: 1 to 255 bytes of UTF-8.
+            value: A finite number.
+            tags: To filter and group by.
+            scope: Of the node and the correlation.
+            unit: Such as ``percent``.
+            handler_name: Who measured, in the correlation.
+            timestamp: When, aware; by default now, by the store's clock.
+            retention_policy: How far retention may reduce it.
+            ttl_seconds: After which it is gone.
+        """
+    async def memorize_log(
+        self,
+        log_message: str,
+        log_level: str = "INFO",
+        tags: Mapping[str, str] | None = None,
+        scope: AnyScope = ...,
+        *,
+        handler_name: str = "memory_service",
+        timestamp: datetime | None = None,
+        retention_policy: RetentionPolicy | str = ...,
+        ttl_seconds: int | None = None,
+    ) -> MemoryOpResult:
+        """Store a log message as a node and as a correlation with the same id; see ``memorize_metric``."""
+    async def memorize_audit(
+        self,
+        action_type: str,
+        outcome: str = "success",
+        tags: Mapping[str, str] | None = None,
+        scope: AnyScope = ...,
+        *,
+        actor: str | None = None,
+        details: Mapping[str, Any] | None = None,
+        handler_name: str = "memory_service",
+        timestamp: datetime | None = None,
+    ) -> MemoryOpResult:
+        """Store an audit event: what was done, how it went, by whom, and whatever else is known.
+
+        Args:
+            action_type: What was done, such as ``login``.
+            outcome: How it went.
+            tags: To filter by.
+            scope: Of the node and the correlation.
+            actor: By whom; by default the store's own occurrence.
+            details: A JSON object.
+            handler_name: Who reports it, in the correlation.
+            timestamp: When, aware; by default now, by the store's clock.
+        """
+    async def recall_timeseries(
+        self,
+        scope: AnyScope | None = "default",
+        hours: float = 24,
+        correlation_types: Iterable[CorrelationType | str] | CorrelationType | str | None = None,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+        *,
+        metric_name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int = 1000,
+        cursor: str | None = None,
+    ) -> Points:
+        """One page of what happened, oldest first; pass its ``next_cursor`` to get the next one.
+
+        Args:
+            scope: None and ``"default"`` mean any.
+            hours: How far back to look from ``end_time``, unless ``start_time`` is given.
+            correlation_types: By default metrics, log messages and audit events. Metrics include what retention made
+                of them.
+            start_time: The earliest, included; aware.
+            end_time: The latest, included; aware. By default now, by the store's clock.
+            metric_name: Only this metric.
+            tags: Only what has all of these.
+            limit: At most so many, 1 to 10,000.
+            cursor: The ``next_cursor`` of the page before, with the same other arguments.
+
+        Returns:
+            Points that say where their value comes from in ``correlation_type`` and ``resolution``. One that is no
+            metric has the value 1, is named after its log level or action, and has its text in ``metadata``.
+        """
+
 class AsyncGraph:
     """What the agent remembers: nodes by (id, scope), and the weighted edges between them.
 
@@ -225,7 +412,8 @@ class AsyncGraph:
     ) -> Subgraph:
         """The nodes that a walk reaches, nearest first, then by id, and the edges among them, ordered by key.
 
-        At most ``limit`` nodes, the nearest. Expired nodes are left out, with their edges.
+        At most ``limit`` nodes, the nearest; ``truncated`` says whether there were more. Expired nodes are left out,
+        with their edges.
         """
     async def degrees(
         self, scope: Scope, direction: Way = ..., relationships: Relationships = None, *, limit: int = 10
@@ -268,7 +456,9 @@ class AsyncGraph:
             Conflict: Another type is stored, the revision moved on, or ``insert`` met a stored node.
             InvalidArgument: A field cannot be stored, or a configuration is in the wrong scope. Nothing was written.
         """
-    async def put_many(self, nodes: Iterable[GraphNode], *, merge: bool = True, insert: bool = False) -> Nodes:
+    async def put_many(
+        self, nodes: Iterable[GraphNode], *, merge: bool = True, insert: bool = False
+    ) -> builtins.list[GraphNode]:
         """Write many nodes, all or none, in a constant number of round trips; returns them as stored. See ``put``.
 
         A batch that names a node twice is refused.
@@ -306,7 +496,7 @@ class AsyncGraph:
         Raises:
             NotFound: An end does not exist in the edge's scope. Nothing was written.
         """
-    async def put_edges(self, edges: Iterable[GraphEdge]) -> Edges:
+    async def put_edges(self, edges: Iterable[GraphEdge]) -> builtins.list[GraphEdge]:
         """Write many edges, all or none, in a constant number of round trips. See ``put_edge``.
 
         A batch that names an edge twice is refused.
@@ -388,7 +578,7 @@ class AsyncCorrelations:
         *,
         group_by: Iterable[str] = ...,
         **filters: Unpack[CorrelationFilters],
-    ) -> AggregatePoints:
+    ) -> builtins.list[AggregatePoint]:
         """Values of metrics per bucket of time and group of tags, by start, then group (None first).
 
         Args:
@@ -406,7 +596,7 @@ class AsyncCorrelations:
         *,
         group_by: Iterable[str] = ...,
         **filters: Unpack[CorrelationFilters],
-    ) -> PercentilePoints:
+    ) -> builtins.list[PercentilePoint]:
         """Percentiles of metrics per bucket of time and group of tags, by start, then group (None first).
 
         Args:
@@ -419,7 +609,7 @@ class AsyncCorrelations:
         Raises:
             NotSupported: Something that matches was consolidated, and its samples are gone.
         """
-    async def metric_names(self) -> MetricNames:
+    async def metric_names(self) -> builtins.list[str]:
         """The names of all stored metrics, ascending; at a cost that grows with the number of names."""
     async def add(self, correlation: Correlation, *, exist_ok: bool = False) -> Correlation:
         """Store a new correlation and return it as stored.
@@ -435,9 +625,11 @@ class AsyncCorrelations:
             Conflict: The id exists, and ``exist_ok`` is False or the stored correlation differs.
             InvalidArgument: A field cannot be stored. Nothing was written.
         """
-    async def add_many(self, correlations: Iterable[Correlation], *, exist_ok: bool = False) -> CorrelationList:
+    async def add_many(
+        self, correlations: Iterable[Correlation], *, exist_ok: bool = False
+    ) -> builtins.list[Correlation]:
         """Store many correlations, all or none, and return them as stored, in the order given. See ``add``."""
-    async def add_metrics(self, metrics: Iterable[Metric], **common: Unpack[MetricCommon]) -> Ids:
+    async def add_metrics(self, metrics: Iterable[Metric], **common: Unpack[MetricCommon]) -> builtins.list[str]:
         """Store many measurements, all or none, at several times the rate of ``add_many``; returns their ids.
 
         Each becomes a correlation of type ``metric_datapoint``.
@@ -495,7 +687,7 @@ class AsyncCorrelations:
         """The newest ``limit`` correlations of a channel, returned oldest first."""
     async def recent(self, limit: int = 100, **filters: Unpack[CorrelationFilters]) -> Page[Correlation]:
         """The newest ``limit`` correlations, newest first."""
-    async def trace(self, trace_id: str) -> TraceNodes:
+    async def trace(self, trace_id: str) -> builtins.list[TraceNode]:
         """The spans of a trace as trees: its roots, oldest first, each with its children, oldest first.
 
         A span hangs on the span that ``parent_span_id`` names, else on the correlation that
@@ -522,7 +714,7 @@ class AsyncTasks:
             Conflict: The id exists, and ``exist_ok`` is False or the stored task differs.
             InvalidArgument: A field cannot be stored. Nothing was written.
         """
-    async def add_many(self, tasks: Iterable[Task], *, exist_ok: bool = False) -> TaskList:
+    async def add_many(self, tasks: Iterable[Task], *, exist_ok: bool = False) -> builtins.list[Task]:
         """Store many tasks, all or none, and return them as stored, in the order given. See ``add``."""
     async def add_unique(self, task: Task) -> tuple[Task, bool]:
         """Store a new task unless one has its context's correlation id, of whatever owner and status.
@@ -630,7 +822,7 @@ class AsyncThoughts:
             Conflict: The id exists, and ``exist_ok`` is False or the stored thought differs.
             InvalidArgument: A field cannot be stored. Nothing was written.
         """
-    async def add_many(self, thoughts: Iterable[Thought], *, exist_ok: bool = False) -> ThoughtList:
+    async def add_many(self, thoughts: Iterable[Thought], *, exist_ok: bool = False) -> builtins.list[Thought]:
         """Store many thoughts, all or none, and return them as stored, in the order given. See ``add``."""
     async def get(self, thought_id: str, *, occurrence_id: Owner = None) -> Thought | None:
         """The thought with that id, or None if there is none of that owner."""
@@ -705,7 +897,7 @@ class AsyncOccurrences:
         """Say that an occurrence starts now, replacing what is stored of that id; ``__shared__`` is refused."""
     async def heartbeat(self, occurrence_id: str, ttl_seconds: float = 60) -> bool:
         """Stay alive for ``ttl_seconds`` from now; False if it is not registered (any more)."""
-    async def list(self, *, alive_only: bool = True) -> OccurrenceList:
+    async def list(self, *, alive_only: bool = True) -> builtins.list[Occurrence]:
         """The occurrences that are alive, or all that are registered, by id."""
     async def remove(self, occurrence_id: str) -> bool:
         """Forget an occurrence; False if it was not registered. Its work stays: give it back first."""
@@ -729,7 +921,7 @@ class AsyncLeases:
             Conflict: Another owner holds it; the block does not run.
             StaleFence: At the end of the block, where the lease had run out or changed hands during it.
         """
-    async def list(self, *, held_only: bool = True) -> LeaseList:
+    async def list(self, *, held_only: bool = True) -> builtins.list[Lease]:
         """The leases that are held now, or all that ever were, by name."""
 
 class AsyncSharedTasks:
@@ -782,15 +974,15 @@ class AsyncAuditTrail:
             actor: Who did it.
             payload: What else is to be known: a JSON object.
         """
-    async def append_many(self, events: Iterable[AuditEvent]) -> Names:
+    async def append_many(self, events: Iterable[AuditEvent]) -> builtins.list[str]:
         """Store audit events, all or none, in the order given; returns their ids."""
-    async def chains(self) -> Names:
+    async def chains(self) -> builtins.list[str]:
         """The occurrences that have a chain, ascending."""
     async def list(self, chain: str | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
         """One page of entries by chain, then sequence, ascending; of all chains or of one."""
     def scan(self, chain: str | None = None) -> AsyncIterator[AuditEntry]:
         """All entries, read page by page; see ``list``."""
-    async def tail(self, chain: str | None = None, limit: int = 20) -> AuditEntries:
+    async def tail(self, chain: str | None = None, limit: int = 20) -> builtins.list[AuditEntry]:
         """The newest entries of a chain, by default of the store's own occurrence, oldest of them first."""
     async def verify(
         self,

@@ -95,20 +95,22 @@ class Walks(Part):
     ) -> Subgraph:
         """The nodes that a walk reaches, nearest first, then by id, and the edges among them, ordered by key.
 
-        At most ``limit`` nodes, the nearest. Expired nodes are left out, with their edges.
+        At most ``limit`` nodes, the nearest; ``truncated`` says whether there were more. Expired nodes are left out,
+        with their edges.
         """
         walk = self._walk(start, scope, direction, relationships, depth, limit)
         return self._x.read(lambda session: self._subgraph(session, walk), single=False)
 
     def _subgraph(self, session: Session, walk: Traversal) -> Subgraph:
-        reached = session.graph.traverse(walk).distances
+        walked = session.graph.traverse(walk)
+        reached = walked.distances
         keys = [NodeKey(id, walk.scope) for id in reached]
         found = {node.id: node for node in session.graph.get_nodes(keys, self._env.server_now())}
         nodes = as_read([found[id] for id in reached if id in found])
         ids = list(found)
         edges = session.graph.neighbours(ids, walk.scope, Direction.OUT, walk.relationships) if ids else []
         among = sorted((edge for edge in edges if edge.target in found), key=_edge_order)
-        return Subgraph.trusted({"nodes": nodes, "edges": among})
+        return Subgraph.trusted({"nodes": nodes, "edges": among, "truncated": walked.truncated})
 
     def degrees(
         self, scope: Scope, direction: Way = Direction.BOTH, relationships: Relationships = None, *, limit: int = 10

@@ -1,6 +1,15 @@
 """Records, enums, queries and pages."""
 
 from .audit import AuditAnchor, AuditCheckpoint, AuditEntry, ChainHead
+from .configuration import (
+    ChannelConfig,
+    Configuration,
+    FilterConfig,
+    OldTemplate,
+    ResponseTemplates,
+    ToolPreferences,
+    UserTracking,
+)
 from .coordination import Lease, Occurrence
 from .correlations import (
     AggregatePoint,
@@ -30,11 +39,12 @@ from .enums import (
 )
 from .graph import Degree, EdgeAttributes, EdgeKey, GraphEdge, GraphNode, NodeKey, SearchHit, Subgraph, TraversalResult
 from .ids import uuid7
-from .memory import MemoryOpResult, MemoryQuery
+from .memory import MemoryOpResult, MemoryQuery, Recall
 from .paging import Page, Unreadable
 from .secrets import SecretAccess, SecretRecord, Sensitivity
 from .tasks import DEFAULT_OCCURRENCE, SHARED_OCCURRENCE, Task, TaskContext, TaskOutcome
 from .thoughts import FinalAction, Thought
+from .tsdb import TSDBGraphNode
 
 __all__ = [
     "DEFAULT_OCCURRENCE",
@@ -44,7 +54,9 @@ __all__ = [
     "AuditCheckpoint",
     "AuditEntry",
     "ChainHead",
+    "ChannelConfig",
     "ConfigNodeType",
+    "Configuration",
     "Correlation",
     "CorrelationStatus",
     "CorrelationType",
@@ -52,6 +64,7 @@ __all__ = [
     "Direction",
     "EdgeAttributes",
     "EdgeKey",
+    "FilterConfig",
     "FinalAction",
     "GraphEdge",
     "GraphNode",
@@ -65,9 +78,12 @@ __all__ = [
     "NodeKey",
     "NodeType",
     "Occurrence",
+    "OldTemplate",
     "OpStatus",
     "Page",
+    "Recall",
     "Resolution",
+    "ResponseTemplates",
     "RetentionPolicy",
     "SearchHit",
     "SecretAccess",
@@ -77,6 +93,7 @@ __all__ = [
     "ServiceRequest",
     "ServiceResponse",
     "Subgraph",
+    "TSDBGraphNode",
     "Task",
     "TaskContext",
     "TaskOutcome",
@@ -85,8 +102,10 @@ __all__ = [
     "ThoughtStatus",
     "ThoughtType",
     "TimeSeriesDataPoint",
+    "ToolPreferences",
     "TraceContext",
     "TraversalResult",
     "Unreadable",
+    "UserTracking",
     "uuid7",
 ]

@@ -194,3 +194,5 @@ class Subgraph(Record):
 
     nodes: list[GraphNode] = Field(default_factory=list)
     edges: list[GraphEdge] = Field(default_factory=list)
+    truncated: bool = False
+    """More nodes are within reach than the limit allowed; the nearest were taken."""

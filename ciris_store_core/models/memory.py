@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from .base import Id, JsonObject, Record, Text
 from .enums import GraphScope, OpStatus
-from .graph import AnyNodeType
+from .graph import AnyNodeType, GraphEdge, GraphNode
+from .paging import Page
 
 
 class MemoryOpResult(Record):
@@ -30,3 +32,12 @@ class MemoryQuery(Record):
     include_edges: bool = False
     depth: Annotated[int, Field(ge=1, le=10)] = 1
     metadata: JsonObject = Field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Recall(Page[GraphNode]):
+    """A page of recalled nodes, and the edges that were asked for."""
+
+    edges: list[GraphEdge] = field(default_factory=list)
+    truncated: bool = False
+    """More nodes are within reach than were taken; the nearest were."""

@@ -54,6 +54,10 @@ class Page(Generic[T]):
         """The number of items."""
         return len(self.items)
 
+    def __getitem__(self, index: int) -> T:
+        """One item."""
+        return self.items[index]
+
 
 @dataclass(slots=True)
 class Slice(Generic[T]):

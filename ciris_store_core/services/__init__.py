@@ -1,24 +1,35 @@
-"""What runs over a store: maintenance, retention, and the background threads of services."""
+"""What stands over a store: memory, adaptive configuration, maintenance, retention, and background threads."""
 
 from .archive import ArchiveEntry, read_archive
 from .background import Background, Keep
+from .configuration import AdaptiveConfiguration
+from .learning import Append, Count, MovingAverage, Operation, Prefer, ReplaceTemplate
 from .maintenance import DatabaseMaintenanceService, MaintenancePolicy, MaintenanceReport
+from .memory import SyncMemoryService
 from .plans import PRESETS, RetentionPlan, RetentionRule
 from .retention import Reduced, RetentionReport, RetentionService, start_retention
 
 __all__ = [
     "PRESETS",
+    "AdaptiveConfiguration",
+    "Append",
     "ArchiveEntry",
     "Background",
+    "Count",
     "DatabaseMaintenanceService",
     "Keep",
     "MaintenancePolicy",
     "MaintenanceReport",
+    "MovingAverage",
+    "Operation",
+    "Prefer",
     "Reduced",
+    "ReplaceTemplate",
     "RetentionPlan",
     "RetentionReport",
     "RetentionRule",
     "RetentionService",
+    "SyncMemoryService",
     "read_archive",
     "start_retention",
 ]

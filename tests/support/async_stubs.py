@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from ciris_store_core import aio
 from ciris_store_core.aio import facade
@@ -68,7 +68,7 @@ class Stub:
 
     def __init__(self) -> None:
         self.imports: dict[str, str] = {"Store": Store.__module__}
-        """Where the names come from that the signatures use."""
+        """Where the names come from that the signatures use, by what they are called here."""
         self.queue: deque[type] = deque([Store])
         self.seen: set[type] = set()
 
@@ -88,8 +88,7 @@ class Stub:
                 yield kind
 
     def _import_lines(self) -> str:
-        lines = [f"from {home} import {name}" if home else f"import {name}" for name, home in self.imports.items()]
-        return "\n".join(sorted(lines)) + "\n"
+        return "\n".join(sorted(_import(name, home) for name, home in self.imports.items())) + "\n"
 
     # --- classes --------------------------------------------------------------------------------
 
@@ -167,8 +166,9 @@ class Stub:
         for node in ast.walk(annotation):
             if isinstance(node, ast.Name) and not hasattr(builtins, node.id) and hasattr(module, node.id):
                 home = _home(module, node.id)
-                known = self.imports.setdefault(node.id, home)
-                assert known == home, f"{node.id} means two things, in {known} and in {home}: rename one"
+                if self.imports.setdefault(node.id, home) != home:  # Another module means something else by it.
+                    node.id = f"{home.rpartition('.')[2]}__{node.id}"
+                    self.imports[node.id] = home
 
 
 class _Twins(ast.NodeTransformer):
@@ -181,11 +181,17 @@ class _Twins(ast.NodeTransformer):
         if isinstance(value, type) and issubclass(value, Blocking):
             self._stub.queue.append(value)
             return ast.Name(facade.twin_name(value))
-        if inner := [each for each in get_args(value) if isinstance(each, type) and issubclass(each, Blocking)]:
-            # ``list`` may be a method of the class that it stands in.
-            self._stub.queue.extend(inner)
-            return ast.parse(f"builtins.list[{facade.twin_name(inner[0])}]", mode="eval").body
+        if get_origin(value) is list:
+            # The name stands for a list, as ``list`` is a method of the class that it is used in.
+            inner = self.visit(ast.Name(get_args(value)[0].__name__))
+            return ast.parse(f"builtins.list[{ast.unparse(inner)}]", mode="eval").body
         return node
+
+
+def _import(name: str, home: str) -> str:
+    original = name.rpartition("__")[2]
+    called = "" if original == name else f" as {name}"
+    return f"from {home} import {original}{called}" if home else f"import {name}"
 
 
 def _definition(function: Any) -> ast.FunctionDef:
@@ -218,9 +224,12 @@ def _docstring(text: str | None, indent: int) -> str:
 
 
 def _home(module: ModuleType, name: str) -> str:
-    """The module that a name of this one was imported from, or itself; empty where the name is a module."""
-    if isinstance(getattr(module, name), ModuleType):
+    """The module that defines a name of this one, as far as that can be told; empty where the name is a module."""
+    value = getattr(module, name)
+    if isinstance(value, ModuleType):
         return ""
+    if isinstance(value, type) and getattr(sys.modules[value.__module__], name, None) is value:
+        return value.__module__
     return _imported(module).get(name, module.__name__)
 
 

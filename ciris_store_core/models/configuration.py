@@ -1,0 +1,97 @@
+"""Adaptive configuration: what agents learn about channels, users, filters, replies and tools (contract section 2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+
+from .base import Count, Finite, Id, Record, Text, UtcDateTime
+from .enums import ConfigNodeType
+
+Fraction = Annotated[Finite, Field(ge=0.0, le=1.0)]
+"""A number from 0 to 1."""
+
+
+class Configuration(Record):
+    """Base of typed configurations; each is stored as a node of type ``config``. Further attributes are kept as given.
+
+    For a kind of your own derive a class and set ``config_type``, which also decides the scope. Every field needs a
+    default.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    config_type: ClassVar[ConfigNodeType]
+    """Which kind it is."""
+
+
+class FilterConfig(Configuration):
+    """What a content filter has learned."""
+
+    config_type = ConfigNodeType.FILTER_CONFIG
+
+    sensitivity: Fraction = 0.5
+    """How easily it is triggered."""
+    learned_patterns: list[Text] = Field(default_factory=list)
+    trigger_counts: dict[Id, Count] = Field(default_factory=dict)
+    """How often, by pattern or reason."""
+    false_positive_rate: Fraction = 0.0
+
+
+class ChannelConfig(Configuration):
+    """How to behave in a channel."""
+
+    config_type = ConfigNodeType.CHANNEL_CONFIG
+
+    verbosity: Fraction = 0.5
+    tone: Text | None = None
+    message_counts: dict[Id, Count] = Field(default_factory=dict)
+    """How many, by kind or author."""
+    mean_response_seconds: Finite | None = None
+    recent_topics: list[Text] = Field(default_factory=list)
+
+
+class UserTracking(Configuration):
+    """What a user does and prefers."""
+
+    config_type = ConfigNodeType.USER_TRACKING
+
+    interaction_counts: dict[Id, Count] = Field(default_factory=dict)
+    """How many, by kind."""
+    satisfaction: Finite | None = None
+    preferences: dict[Id, Fraction] = Field(default_factory=dict)
+    """How much the user likes a thing: 0.5 is neither."""
+    recent_interactions: list[Text] = Field(default_factory=list)
+
+
+class OldTemplate(Record):
+    """A template that was replaced."""
+
+    template: Text
+    replaced_at: UtcDateTime
+
+
+class ResponseTemplates(Configuration):
+    """How replies are worded, and were before."""
+
+    config_type = ConfigNodeType.RESPONSE_TEMPLATES
+
+    templates: dict[Id, Text] = Field(default_factory=dict)
+    """The one to use, by name."""
+    former: dict[Id, list[OldTemplate]] = Field(default_factory=dict)
+    """Those used before, by name, newest last."""
+    scores: dict[Id, Finite] = Field(default_factory=dict)
+    """How well each does."""
+
+
+class ToolPreferences(Configuration):
+    """Which tools work well."""
+
+    config_type = ConfigNodeType.TOOL_PREFERENCES
+
+    weights: dict[Id, Fraction] = Field(default_factory=dict)
+    """How much to prefer a tool: 0.5 is neither."""
+    use_counts: dict[Id, Count] = Field(default_factory=dict)
+    mean_seconds: dict[Id, Finite] = Field(default_factory=dict)
+    """How long each takes."""

@@ -1,0 +1,1 @@
+"""The records under the module names that the specification's programs import them from."""

@@ -1,0 +1,6 @@
+"""What the memory service takes and returns."""
+
+from ciris_store_core.models.enums import OpStatus
+from ciris_store_core.models.memory import MemoryOpResult, MemoryQuery
+
+__all__ = ["MemoryOpResult", "MemoryQuery", "OpStatus"]

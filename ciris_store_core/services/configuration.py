@@ -1,0 +1,111 @@
+"""Adaptive configuration: read with its types, and learned by several occurrences at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, TypeVar
+
+from ciris_store_core.api import Store, Transaction
+from ciris_store_core.api.executor import Blocking
+from ciris_store_core.errors import Conflict, InvalidArgument
+from ciris_store_core.models.configuration import Configuration
+from ciris_store_core.models.enums import NodeType
+from ciris_store_core.models.graph import GraphNode
+
+from .learning import Operation
+from .together import as_one
+
+C = TypeVar("C", bound=Configuration)
+
+
+class AdaptiveConfiguration(Blocking):
+    """The configurations of a store, each a node of type ``config`` in the scope that its kind needs.
+
+    ``kind`` is a class such as ``FilterConfig``, ``subject`` what it is about, such as ``channel_123``; the id of the
+    node is then ``filter_config_channel_123``::
+
+        configuration = AdaptiveConfiguration(store)
+        configuration.learn(FilterConfig, "channel_123", Count("trigger_counts", "spam"))
+        print(configuration.get(FilterConfig, "channel_123").sensitivity)
+    """
+
+    def __init__(self, store: Store | Transaction) -> None:
+        """Over an open store or transaction."""
+        self._store = store
+
+    def get(self, kind: type[C], subject: str) -> C:
+        """The configuration, or its defaults where nothing is stored of it.
+
+        Raises:
+            Conflict: What is stored does not fit ``kind``.
+        """
+        node = self._store.graph.get(_id_of(kind, subject), kind.config_type.required_scope)
+        return _read(kind, node) if node is not None else kind()
+
+    def scan(self, kind: type[C]) -> Iterator[tuple[str, C]]:
+        """All configurations of a kind, each with its subject, read page by page, newest first."""
+        prefix = _id_of(kind, "")
+        scope = kind.config_type.required_scope
+        for node in self._store.graph.scan(type=NodeType.CONFIG, scope=scope, prefix=prefix):
+            yield node.id.removeprefix(prefix), _read(kind, node)
+
+    def put(self, subject: str, configuration: C) -> C:
+        """Write the fields that you gave, others stay; returns the configuration as stored."""
+        given = configuration.model_dump(mode="json", exclude_unset=True)
+        return _read(type(configuration), self._store.graph.put(_node(type(configuration), subject, given)))
+
+    def learn(self, kind: type[C], subject: str, *operations: Operation) -> C:
+        """Apply operations to the stored configuration, or to the defaults; returns it as stored.
+
+        All of them happen at once, or none. However many threads, processes and hosts learn at the same time, nothing
+        that one of them learned is lost.
+
+        Raises:
+            InvalidArgument: The result would not fit ``kind``. Nothing was written.
+            Conflict: What is stored does not fit ``kind``.
+        """
+        return as_one(self._store, lambda tx: _learn(tx, kind, subject, operations))
+
+    def forget(self, kind: type[C], subject: str) -> bool:
+        """Go back to the defaults; False if nothing was stored."""
+        return self._store.graph.delete(_id_of(kind, subject), kind.config_type.required_scope) == 1
+
+
+def _learn(tx: Transaction, kind: type[C], subject: str, operations: tuple[Operation, ...]) -> C:
+    # Writing nothing new locks the row until the transaction ends, and returns it as the last writer left it.
+    current = _read(kind, tx.graph.put(_node(kind, subject, {})))
+    learned = _applied(current, operations, tx._env.clock.now())
+    before, after = (each.model_dump(mode="json") for each in (current, learned))
+    changed = {name: value for name, value in after.items() if name not in before or before[name] != value}
+    return _read(kind, tx.graph.put(_node(kind, subject, changed))) if changed else current
+
+
+def _applied(current: C, operations: Iterable[Operation], now: datetime) -> C:
+    values = current.model_dump()
+    for operation in operations:
+        operation.apply(values, now)
+    return type(current)(**values)
+
+
+def _id_of(kind: type[Configuration], subject: str) -> str:
+    return f"{kind.config_type.value}_{subject}"
+
+
+def _node(kind: type[Configuration], subject: str, attributes: dict[str, Any]) -> GraphNode:
+    if not subject:
+        raise InvalidArgument("subject: say what the configuration is about, such as channel_123")
+    return GraphNode(
+        id=_id_of(kind, subject),
+        type=NodeType.CONFIG,
+        scope=kind.config_type.required_scope,
+        attributes={**attributes, "config_type": kind.config_type.value},
+    )
+
+
+def _read(kind: type[C], node: GraphNode) -> C:
+    values = {name: value for name, value in node.attributes.items() if name != "config_type"}
+    try:
+        return kind(**values)
+    except InvalidArgument as error:
+        raise Conflict(f"the stored configuration {node.id!r} does not fit: mend the node. {error}") from error

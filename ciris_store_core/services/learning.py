@@ -1,0 +1,146 @@
+"""What can be learned: operations on a configuration, each a step that loses nothing when others learn meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from ciris_store_core.errors import InvalidArgument
+
+NEUTRAL = 0.5
+"""The weight of what nothing is known of."""
+
+
+class Operation(Protocol):
+    """A change of a configuration's values, in place; the result must fit the configuration's fields."""
+
+    def apply(self, values: dict[str, Any], now: datetime) -> None:
+        """Do it; ``now`` is the store's time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Add ``by`` to a field, or to the entry ``key`` of a field that is a dict."""
+
+    field: str
+    key: str | None = None
+    by: int = 1
+
+    def apply(self, values: dict[str, Any], now: datetime) -> None:
+        """Count from 0 on."""
+        _change(values, self.field, self.key, lambda old: (old or 0) + self.by)
+
+
+@dataclass(frozen=True, slots=True)
+class MovingAverage:
+    """Move a field, or its entry ``key``, towards ``value``: by the fraction ``weight`` of the way.
+
+    The first value is taken as it is.
+    """
+
+    field: str
+    value: float
+    key: str | None = None
+    weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse weights that are no fraction."""
+        _fraction(self.weight, "weight")
+
+    def apply(self, values: dict[str, Any], now: datetime) -> None:
+        """Move it."""
+        _change(values, self.field, self.key, lambda old: _towards(old, self.value, self.weight, self.value))
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Append to a list, of which the newest ``keep`` items stay; ``once``: not if the item is in it."""
+
+    field: str
+    item: Any
+    keep: int = 100
+    once: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse to keep nothing."""
+        _at_least_one(self.keep)
+
+    def apply(self, values: dict[str, Any], now: datetime) -> None:
+        """Append it."""
+        items = values.get(self.field) or []
+        if not (self.once and self.item in items):
+            values[self.field] = [*items, self.item][-self.keep :]
+
+
+@dataclass(frozen=True, slots=True)
+class Prefer:
+    """Move the weight of ``key`` towards ``reward``, from 0 (bad) to 1 (good), by the fraction ``rate`` of the way.
+
+    What nothing is known of begins at 0.5.
+    """
+
+    field: str
+    key: str
+    reward: float
+    rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse what is no fraction."""
+        _fraction(self.reward, "reward")
+        _fraction(self.rate, "rate")
+
+    def apply(self, values: dict[str, Any], now: datetime) -> None:
+        """Move it."""
+        _change(values, self.field, self.key, lambda old: _towards(old, self.reward, self.rate, NEUTRAL))
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceTemplate:
+    """Replace a template of ``ResponseTemplates``; of the former ones of that name the newest ``keep`` stay."""
+
+    name: str
+    template: str
+    keep: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse to keep nothing."""
+        _at_least_one(self.keep)
+
+    def apply(self, values: dict[str, Any], now: datetime) -> None:
+        """Replace it; nothing happens where it is the same."""
+        templates, former = values["templates"], values["former"]
+        old = templates.get(self.name)
+        if old == self.template:
+            return
+        if old is not None:
+            kept = [*former.get(self.name, []), {"template": old, "replaced_at": now}]
+            values["former"] = {**former, self.name: kept[-self.keep :]}
+        values["templates"] = {**templates, self.name: self.template}
+
+
+def _change(values: dict[str, Any], field: str, key: str | None, change: Callable[[Any], Any]) -> None:
+    if key is None:
+        values[field] = change(values.get(field))
+    else:
+        entries = values.get(field) or {}
+        if not isinstance(entries, dict):
+            raise InvalidArgument(f"{field!r} has no entries: leave out the key")
+        values[field] = {**entries, key: change(entries.get(key))}
+
+
+def _towards(old: float | None, goal: float, rate: float, first: float) -> float:
+    start = first if old is None else old
+    return start + rate * (goal - start)
+
+
+def _fraction(value: float, name: str) -> None:
+    if not 0 <= value <= 1:
+        raise InvalidArgument(f"{name} must be from 0 to 1")
+
+
+def _at_least_one(keep: int) -> None:
+    if type(keep) is not int or keep < 1:
+        raise InvalidArgument("keep must be a whole number of at least 1")

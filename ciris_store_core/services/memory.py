@@ -1,0 +1,275 @@
+"""The memory service: what an agent remembers, and what happened, as the specification shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from ciris_store_core.api import Store, Transaction
+from ciris_store_core.api.common import several
+from ciris_store_core.api.executor import Blocking
+from ciris_store_core.errors import AccessDenied
+from ciris_store_core.models.correlations import TimeSeriesDataPoint
+from ciris_store_core.models.enums import CorrelationType, GraphScope, NodeType, OpStatus, RetentionPolicy
+from ciris_store_core.models.graph import GraphEdge, GraphNode, NodeKey
+from ciris_store_core.models.memory import MemoryOpResult, MemoryQuery, Recall
+from ciris_store_core.models.paging import Page
+from ciris_store_core.models.tsdb import TSDBGraphNode
+
+from .events import REDUCED, TIME_SERIES_TYPES, correlation_of, point_of
+from .together import as_one
+
+MOST_NODES = 10_000
+
+AnyScope = GraphScope | str
+Points = Page[TimeSeriesDataPoint]
+Nodes = list[GraphNode]
+
+
+class SyncMemoryService(Blocking):
+    """Remembers nodes, edges and events, and recalls them. ``MemoryService`` is the same for asyncio.
+
+    Operations that change something return a ``MemoryOpResult``: ``ok`` with what was stored in ``data``, or ``denied``
+    with the reason where a policy refused. All other errors are raised, those of the database included.
+
+    An event is stored twice under one id, as a node and as a correlation, in one transaction. Aggregates, counts and
+    ``recall_timeseries`` read the correlation alone.
+
+    Made over a transaction, all that it does is part of that. Made over a store it can ``start`` the background work
+    that keeps the store small; as a context manager it does, and ends it.
+    """
+
+    def __init__(self, store: Store | Transaction) -> None:
+        """Over an open store or transaction, which stays open."""
+        self._store = store
+
+    # --- nodes and edges ----------------------------------------------------------------------------
+
+    def memorize(self, node: GraphNode) -> MemoryOpResult:
+        """Write a node, merging its attributes into what is stored of it; ``data`` is the node as stored.
+
+        An event that ``TSDBGraphNode`` made gets its correlation too; memorizing it again adds nothing.
+        """
+        if isinstance(node, TSDBGraphNode):
+            return _outcome(lambda: as_one(self._store, lambda tx: _put_event(tx, node, {}, exist_ok=True)))
+        return _outcome(lambda: self._store.graph.put(node))
+
+    def recall(self, query: MemoryQuery, *, limit: int = 1000, cursor: str | None = None) -> Recall:
+        """The nodes that the query names: one id, ``prefix*``, or ``*`` for all of the scope.
+
+        Args:
+            query: With ``include_edges``, a single node comes with the nodes that ``depth`` steps lead to, nearest
+                first, and the edges among them; the nodes of a pattern come with the edges that touch them.
+            limit: At most so many of a pattern, newest first.
+            cursor: The ``next_cursor`` of the page before; only patterns have more than one page.
+
+        Returns:
+            A page of nodes, empty where there are none, and its edges. ``truncated`` says that more than 10,000 nodes
+            are within reach, and the nearest of them were taken.
+        """
+        if not query.node_id.endswith("*"):
+            return self._recall_one(query)
+        prefix = query.node_id[:-1] or None
+        page = self._store.graph.list(scope=query.scope, type=query.type, prefix=prefix, limit=limit, cursor=cursor)
+        found = Recall(page.items, page.next_cursor, page.unreadable)
+        return self._with_edges(found, query) if query.include_edges and page.items else found
+
+    def _recall_one(self, query: MemoryQuery) -> Recall:
+        node = self._store.graph.get(query.node_id, query.scope)
+        if node is None or query.type not in (None, node.type):
+            return Recall([])
+        if not query.include_edges:
+            return Recall([node])
+        around = self._store.graph.subgraph(node.id, query.scope, depth=query.depth, limit=MOST_NODES)
+        return Recall(around.nodes, edges=around.edges, truncated=around.truncated)
+
+    def _with_edges(self, found: Recall, query: MemoryQuery) -> Recall:
+        ids = {node.id for node in found.items}
+        around = self._store.graph.subgraph(ids, query.scope, depth=1, limit=MOST_NODES)
+        found.edges = [edge for edge in around.edges if edge.source in ids or edge.target in ids]
+        found.truncated = around.truncated
+        return found
+
+    def forget(self, node: GraphNode | NodeKey | tuple[str, AnyScope]) -> MemoryOpResult:
+        """Delete a node, given as such or as (id, scope), with its edges; ``data`` is how many nodes went, 0 or 1.
+
+        The correlation of a metric or log message goes with it. That of an audit event stays.
+        """
+        id, scope = node.key if isinstance(node, GraphNode) else node
+        gone = _outcome(lambda: as_one(self._store, lambda tx: _forget(tx, id, scope)))
+        if gone.data == 0:
+            gone.reason = "there is no such node"
+        return gone
+
+    def search(
+        self, text: str, *, scope: AnyScope | None = None, type: NodeType | str | None = None, limit: int = 20
+    ) -> Nodes:
+        """The nodes that hold all the words of ``text`` in id or attributes, best first [cap: full_text]."""
+        return [hit.node for hit in self._store.graph.search(text, scope=scope, type=type, limit=limit)]
+
+    def create_edge(self, edge: GraphEdge) -> MemoryOpResult:
+        """Write an edge, or its new weight and attributes; ``data`` is the edge as stored.
+
+        Raises:
+            NotFound: An end of it is not in its scope. Nothing was written.
+        """
+        return _outcome(lambda: self._store.graph.put_edge(edge))
+
+    # --- events -------------------------------------------------------------------------------------
+
+    def memorize_metric(
+        self,
+        metric_name: str,
+        value: float,
+        tags: Mapping[str, str] | None = None,
+        scope: AnyScope = GraphScope.LOCAL,
+        *,
+        unit: str | None = None,
+        handler_name: str = "memory_service",
+        timestamp: datetime | None = None,
+        retention_policy: RetentionPolicy | str = RetentionPolicy.RAW,
+        ttl_seconds: int | None = None,
+    ) -> MemoryOpResult:
+        """Store a measurement as a node and as a correlation with the same id; ``data`` is the node.
+
+        Args:
+            metric_name: 1 to 255 bytes of UTF-8.
+            value: A finite number.
+            tags: To filter and group by.
+            scope: Of the node and the correlation.
+            unit: Such as ``percent``.
+            handler_name: Who measured, in the correlation.
+            timestamp: When, aware; by default now, by the store's clock.
+            retention_policy: How far retention may reduce it.
+            ttl_seconds: After which it is gone.
+        """
+        node = TSDBGraphNode.create_metric_node(
+            metric_name, value, tags, scope, unit=unit, timestamp=timestamp,
+            retention_policy=retention_policy, ttl_seconds=ttl_seconds,
+        )  # fmt: skip
+        return self._memorize_event(node, handler_name=handler_name, action_type="memorize_metric")
+
+    def memorize_log(
+        self,
+        log_message: str,
+        log_level: str = "INFO",
+        tags: Mapping[str, str] | None = None,
+        scope: AnyScope = GraphScope.LOCAL,
+        *,
+        handler_name: str = "memory_service",
+        timestamp: datetime | None = None,
+        retention_policy: RetentionPolicy | str = RetentionPolicy.RAW,
+        ttl_seconds: int | None = None,
+    ) -> MemoryOpResult:
+        """Store a log message as a node and as a correlation with the same id; see ``memorize_metric``."""
+        node = TSDBGraphNode.create_log_node(
+            log_message, log_level, tags, scope,
+            timestamp=timestamp, retention_policy=retention_policy, ttl_seconds=ttl_seconds,
+        )  # fmt: skip
+        return self._memorize_event(node, handler_name=handler_name, action_type="memorize_log")
+
+    def memorize_audit(
+        self,
+        action_type: str,
+        outcome: str = "success",
+        tags: Mapping[str, str] | None = None,
+        scope: AnyScope = GraphScope.LOCAL,
+        *,
+        actor: str | None = None,
+        details: Mapping[str, Any] | None = None,
+        handler_name: str = "memory_service",
+        timestamp: datetime | None = None,
+    ) -> MemoryOpResult:
+        """Store an audit event: what was done, how it went, by whom, and whatever else is known.
+
+        Args:
+            action_type: What was done, such as ``login``.
+            outcome: How it went.
+            tags: To filter by.
+            scope: Of the node and the correlation.
+            actor: By whom; by default the store's own occurrence.
+            details: A JSON object.
+            handler_name: Who reports it, in the correlation.
+            timestamp: When, aware; by default now, by the store's clock.
+        """
+        node = TSDBGraphNode.create_audit_node(
+            action_type, outcome, tags, scope, actor=actor, details=details, timestamp=timestamp
+        )
+        return self._memorize_event(node, handler_name=handler_name, action_type=action_type)
+
+    def _memorize_event(self, node: TSDBGraphNode, **names: str) -> MemoryOpResult:
+        return _outcome(lambda: as_one(self._store, lambda tx: _put_event(tx, node, names)))
+
+    def recall_timeseries(
+        self,
+        scope: AnyScope | None = "default",
+        hours: float = 24,
+        correlation_types: Iterable[CorrelationType | str] | CorrelationType | str | None = None,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+        *,
+        metric_name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int = 1000,
+        cursor: str | None = None,
+    ) -> Points:
+        """One page of what happened, oldest first; pass its ``next_cursor`` to get the next one.
+
+        Args:
+            scope: None and ``"default"`` mean any.
+            hours: How far back to look from ``end_time``, unless ``start_time`` is given.
+            correlation_types: By default metrics, log messages and audit events. Metrics include what retention made
+                of them.
+            start_time: The earliest, included; aware.
+            end_time: The latest, included; aware. By default now, by the store's clock.
+            metric_name: Only this metric.
+            tags: Only what has all of these.
+            limit: At most so many, 1 to 10,000.
+            cursor: The ``next_cursor`` of the page before, with the same other arguments.
+
+        Returns:
+            Points that say where their value comes from in ``correlation_type`` and ``resolution``. One that is no
+            metric has the value 1, is named after its log level or action, and has its text in ``metadata``.
+        """
+        end = self._store._env.clock.now() if end_time is None else end_time
+        start = end - self._store._env.hours(hours, "hours") if start_time is None else start_time
+        filters: dict[str, Any] = {
+            "type": _with_reduced(correlation_types),
+            "scope": None if scope == "default" else scope,
+            "time_from": start,
+            "time_to": end,
+            "metric_name": metric_name,
+            "tags": tags or {},
+        }
+        page = self._store.correlations.list(limit=limit, cursor=cursor, **filters)
+        return Page([point_of(row) for row in page.items], page.next_cursor, page.unreadable)
+
+
+def _outcome(operation: Callable[[], Any]) -> MemoryOpResult:
+    try:
+        return MemoryOpResult(status=OpStatus.OK, data=operation())
+    except AccessDenied as error:
+        return MemoryOpResult(status=OpStatus.DENIED, reason=str(error))
+
+
+def _put_event(tx: Transaction, node: TSDBGraphNode, names: Mapping[str, str], *, exist_ok: bool = False) -> GraphNode:
+    at = node.created_at if "created_at" in node.__pydantic_fields_set__ else tx._env.clock.now()
+    event = correlation_of(node, at, names)
+    tx.correlations.add(event, exist_ok=exist_ok)
+    return tx.graph.put(node.replaced(created_at=at, expires_at=event.expires_at))
+
+
+def _forget(tx: Transaction, id: str, scope: AnyScope) -> int:
+    node = tx.graph.get(id, scope, include_expired=True)
+    if node is None:
+        return 0
+    if node.type == NodeType.TSDB_DATA and node.attributes.get("data_type") != CorrelationType.AUDIT_EVENT:
+        tx.correlations.delete(id)
+    return tx.graph.delete(id, scope)
+
+
+def _with_reduced(types: Iterable[CorrelationType | str] | CorrelationType | str | None) -> list[Any]:
+    """The types, each with what retention makes of its rows."""
+    asked = several(CorrelationType, types, "correlation_types") or TIME_SERIES_TYPES
+    return [kind for each in asked for kind in (each, *REDUCED.get(each, ()))]
