@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Store,
         TraceNode,
         Transaction,
+        Upgraders,
         open_store,
     )
     from .capabilities import (
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
         TransactionError,
         Unavailable,
         UnknownScheme,
+        UpgradeFailed,
     )
     from .hookspecs import (
         CONTRACT_VERSION,
@@ -247,6 +249,8 @@ __all__ = [
     "Unavailable",
     "UnknownScheme",
     "Unreadable",
+    "UpgradeFailed",
+    "Upgraders",
     "UserTracking",
     "__version__",
     "open_store",

@@ -65,6 +65,10 @@ class SecretKeyError(StoreError):
 # --- the state of the store -------------------------------------------------------------------
 
 
+class UpgradeFailed(StoreError):
+    """An upgrader of yours failed on a stored node, which stays as it is. Mend the upgrader, or open without it."""
+
+
 class StoreClosed(StoreError):
     """The store was closed, or is used after ``os.fork()``. Open a new one in this process."""
 

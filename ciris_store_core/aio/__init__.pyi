@@ -19,13 +19,14 @@ from ciris_store_core.api.common import OnUnreadable
 from ciris_store_core.api.correlation_filters import CorrelationFilters
 from ciris_store_core.api.correlations import MetricCommon
 from ciris_store_core.api.environment import Owner
-from ciris_store_core.api.graph import AnyNodeKey, NodeFilters
+from ciris_store_core.api.graph import AnyEdgeKey, AnyNodeKey, NodeFilters
 from ciris_store_core.api.interactions import InteractionContext, InteractionResult
 from ciris_store_core.api.retry import RetryPolicy
 from ciris_store_core.api.store import P, Store, T, Transaction
 from ciris_store_core.api.tasks import TaskFilters
 from ciris_store_core.api.thoughts import ThoughtFilters
 from ciris_store_core.api.traces import TraceNode
+from ciris_store_core.api.upgrades import Upgraders
 from ciris_store_core.api.validate import BadText
 from ciris_store_core.api.walks import Relationships, Scope, Way
 from ciris_store_core.capabilities import Capability
@@ -41,7 +42,16 @@ from ciris_store_core.models.correlations import (
     TimeSeriesDataPoint,
 )
 from ciris_store_core.models.enums import CorrelationType, NodeType, RetentionPolicy, TaskStatus, ThoughtStatus
-from ciris_store_core.models.graph import Degree, GraphEdge, GraphNode, NodeKey, SearchHit, Subgraph, TraversalResult
+from ciris_store_core.models.graph import (
+    Degree,
+    EdgeKey,
+    GraphEdge,
+    GraphNode,
+    NodeKey,
+    SearchHit,
+    Subgraph,
+    TraversalResult,
+)
 from ciris_store_core.models.memory import MemoryOpResult, MemoryQuery, Recall
 from ciris_store_core.models.paging import Page
 from ciris_store_core.models.tasks import Task, TaskOrder, TaskOutcome
@@ -77,6 +87,7 @@ def open_store_async(
     audit_key: SigningKey | str | os.PathLike[str] | None = None,
     detect_secrets: bool | None = None,
     secrets: SecretsConfig | None = None,
+    upgraders: Upgraders | None = None,
 ) -> Opening:
     """Open a store for asyncio: await the call, or put it into ``async with``, which closes the store too.
 
@@ -97,6 +108,7 @@ def open_store_async(
         detect_secrets: Look for secrets in all that is written and encrypt them. By default as the environment
             variable ``CIRIS_DETECT_SECRETS`` says (on or off), else on.
         secrets: Keys, further patterns; by default the keys of ``CIRIS_SECRETS_KEY`` or ``CIRIS_SECRETS_KEY_FILE``.
+        upgraders: Bring the attributes of nodes of older versions up to date when they are read.
 
     Raises:
         InvalidURL: The URL cannot be understood, or no installed backend serves it.
@@ -441,9 +453,10 @@ class AsyncGraph:
     ) -> GraphNode:
         """Write a node and return it as stored.
 
-        A new node is stored as given. Of an existing one the attributes are merged: given keys win, others stay;
-        ``version``, ``updated_by``, ``consent_stream``, ``expires_at`` and ``metadata`` change if you gave them;
-        ``created_at`` stays, ``updated_at`` moves and ``revision`` grows by 1. The merge is atomic.
+        A new node is stored as given. Of an existing one, upgraded first if an upgrader of its version is known, the
+        attributes are merged: given keys win, others stay; ``version``, ``updated_by``, ``consent_stream``,
+        ``expires_at`` and ``metadata`` change if you gave them; ``created_at`` stays, ``updated_at`` moves and
+        ``revision`` grows by 1 (and by another 1 for the upgrade). The merge is atomic.
 
         Args:
             node: What to write. It is not changed.
@@ -503,8 +516,12 @@ class AsyncGraph:
         """
     async def get_edge(self, source: str, target: str, relationship: str, scope: Scope) -> GraphEdge | None:
         """The edge with that key, or None."""
+    async def get_edges(self, keys: Iterable[AnyEdgeKey]) -> dict[EdgeKey, GraphEdge]:
+        """The edges of these (source, target, relationship, scope) that exist, by key; one round trip."""
     async def delete_edge(self, source: str, target: str, relationship: str, scope: Scope) -> int:
         """Delete an edge; returns how many went (0 or 1)."""
+    async def delete_edges(self, keys: Iterable[AnyEdgeKey]) -> int:
+        """Delete the edges of these (source, target, relationship, scope); returns how many went."""
     async def edges(
         self,
         *,

@@ -8,6 +8,7 @@ from .occurrence import OccurrenceHandle
 from .retry import RetryPolicy
 from .store import Store, Transaction, open_store
 from .traces import TraceNode
+from .upgrades import Upgraders
 
 __all__ = [
     "ANY",
@@ -20,5 +21,6 @@ __all__ = [
     "Store",
     "TraceNode",
     "Transaction",
+    "Upgraders",
     "open_store",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final, Literal
@@ -16,6 +16,7 @@ from ciris_store_core.models.tasks import SHARED_OCCURRENCE
 from ciris_store_core.secrets.vault import Vault
 from ciris_store_core.signing import SigningKey
 
+from .upgrades import Upgraders
 from .validate import Checker
 
 SYNC_SECONDS = 10.0
@@ -85,6 +86,8 @@ class Environment:
     """Another owner than ``occurrence_id`` is refused."""
     signer: SigningKey | None = None
     """Signs audit entries and anchors."""
+    upgraders: Upgraders = field(default_factory=Upgraders)
+    """Bring the attributes of older nodes up to date."""
 
     def bind(self, occurrence_id: str) -> Environment:
         """The same, for one occurrence and no other."""

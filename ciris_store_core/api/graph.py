@@ -24,6 +24,7 @@ from ciris_store_core.models.paging import Page
 from .common import SCAN_SIZE, OnUnreadable, all_pages, page_of, position, refuse_repeats
 from .node_secrets import as_read, put_sealed, refs_of
 from .sealing import Sealed
+from .upgrades import put_upgraded, upgraded_page
 from .validate import limit_of, moment, whole
 from .walks import Scope, Walks
 
@@ -35,6 +36,11 @@ NodeWrites = list[NodeWrite]
 Edges = list[GraphEdge]
 NodeKeys = list[NodeKey]
 AnyNodeKey = NodeKey | tuple[str, Scope]
+EdgeKeys = list[EdgeKey]
+AnyEdgeKey = EdgeKey | tuple[str, str, str, Scope]
+
+_NODE_KEY = "a node's key is (id, scope)"
+_EDGE_KEY = "an edge's key is (source, target, relationship, scope)"
 
 _KEPT = frozenset(KEPT_UNLESS_GIVEN)
 _NODE_SHAPE = (datetime, str, str)
@@ -78,9 +84,10 @@ class Graph(Walks):
     ) -> GraphNode:
         """Write a node and return it as stored.
 
-        A new node is stored as given. Of an existing one the attributes are merged: given keys win, others stay;
-        ``version``, ``updated_by``, ``consent_stream``, ``expires_at`` and ``metadata`` change if you gave them;
-        ``created_at`` stays, ``updated_at`` moves and ``revision`` grows by 1. The merge is atomic.
+        A new node is stored as given. Of an existing one, upgraded first if an upgrader of its version is known, the
+        attributes are merged: given keys win, others stay; ``version``, ``updated_by``, ``consent_stream``,
+        ``expires_at`` and ``metadata`` change if you gave them; ``created_at`` stays, ``updated_at`` moves and
+        ``revision`` grows by 1 (and by another 1 for the upgrade). The merge is atomic.
 
         Args:
             node: What to write. It is not changed.
@@ -111,7 +118,9 @@ class Graph(Walks):
         return self._put(writes, sealed) if writes else []
 
     def _put(self, writes: NodeWrites, sealed: Sealed) -> Nodes:
-        now = self._env.server_now()
+        now, upgraders = self._env.server_now(), self._env.upgraders
+        if upgraders.concern(writes):
+            return as_read(put_upgraded(self._x, upgraders, self._env.check, writes, now, sealed))
         if not sealed:
             return as_read(self._x.write(lambda session: session.graph.put_nodes(writes, now)))
         return as_read(self._x.write(lambda session: put_sealed(session, writes, now), sealed=sealed))
@@ -141,12 +150,12 @@ class Graph(Walks):
         return {key: found[key] for key in wanted if key in found}
 
     def _nodes(self, keys: NodeKeys, include_expired: bool) -> Nodes:
-        found = as_read(self._x.read(lambda session: session.graph.get_nodes(keys, None)))
+        found = self._x.read(lambda session: session.graph.get_nodes(keys, None))
         # Most nodes never expire: only for one that does is the server's time needed.
-        if include_expired or all(node.expires_at is None for node in found):
-            return found
-        now = self._env.server_now()
-        return [node for node in found if node.expires_at is None or node.expires_at > now]
+        if not include_expired and any(node.expires_at is not None for node in found):
+            now = self._env.server_now()
+            found = [node for node in found if node.expires_at is None or node.expires_at > now]
+        return as_read(self._env.upgraders.upgraded_all(found))
 
     def list(self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[NodeFilters]) -> Page[GraphNode]:
         """One page of nodes, newest ``updated_at`` first, ties by id, then scope.
@@ -209,10 +218,22 @@ class Graph(Walks):
         found = self._x.read(lambda session: session.graph.get_edges(keys))
         return found[0] if found else None
 
+    def get_edges(self, keys: Iterable[AnyEdgeKey]) -> dict[EdgeKey, GraphEdge]:
+        """The edges of these (source, target, relationship, scope) that exist, by key; one round trip."""
+        wanted = self._edge_keys(keys)
+        edges = self._x.read(lambda session: session.graph.get_edges(wanted)) if wanted else []
+        found = {edge.key: edge for edge in edges}
+        return {key: found[key] for key in wanted if key in found}
+
     def delete_edge(self, source: str, target: str, relationship: str, scope: Scope) -> int:
         """Delete an edge; returns how many went (0 or 1)."""
         keys = [self._edge_key(source, target, relationship, scope)]
         return self._x.write(lambda session: session.graph.delete_edges(keys))
+
+    def delete_edges(self, keys: Iterable[AnyEdgeKey]) -> int:
+        """Delete the edges of these (source, target, relationship, scope); returns how many went."""
+        gone = self._edge_keys(keys)
+        return self._x.write(lambda session: session.graph.delete_edges(gone)) if gone else 0
 
     def edges(
         self,
@@ -242,7 +263,10 @@ class Graph(Walks):
         return NodeKey(self._env.check.ident(id, "id"), GraphScope.parse(scope))
 
     def _node_keys(self, keys: Iterable[AnyNodeKey]) -> NodeKeys:
-        return [*dict.fromkeys(self._node_key(*key) for key in _pairs(keys))]
+        return [*dict.fromkeys(self._node_key(*key) for key in _tuples(keys, 2, _NODE_KEY))]
+
+    def _edge_keys(self, keys: Iterable[AnyEdgeKey]) -> EdgeKeys:
+        return [*dict.fromkeys(self._edge_key(*key) for key in _tuples(keys, 4, _EDGE_KEY))]
 
     def _edge_key(self, source: str, target: str, relationship: str, scope: Scope) -> EdgeKey:
         ident = self._env.check.ident
@@ -282,7 +306,7 @@ class Graph(Walks):
     def _node_page(self, query: dict[str, Any], limit: int, cursor: str | None) -> Page[GraphNode]:
         after = position(self._env, "nodes", _NODE_SHAPE, cursor)
         page = NodeQuery(**query, limit=limit_of(limit), after=after)
-        found = self._x.read(lambda session: session.graph.list_nodes(page))
+        found = upgraded_page(self._env.upgraders, self._x.read(lambda session: session.graph.list_nodes(page)))
         as_read(found.items)
         return page_of(found, "nodes")
 
@@ -307,8 +331,8 @@ def _not_text(values: Iterable[T], name: str) -> Iterable[T]:
     return values
 
 
-def _pairs(keys: Iterable[Any]) -> Iterator[AnyNodeKey]:
+def _tuples(keys: Iterable[Any], size: int, expected: str) -> Iterator[Any]:
     for key in keys:
-        if not isinstance(key, tuple) or len(key) != 2:
-            raise InvalidArgument(f"a node's key is (id, scope), not {ascii(key)[:80]}")
+        if not isinstance(key, tuple) or len(key) != size:
+            raise InvalidArgument(f"{expected}, not {ascii(key)[:80]}")
         yield key

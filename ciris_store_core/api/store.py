@@ -35,6 +35,7 @@ from .sealing import sealer_for
 from .shared_tasks import SharedTasks
 from .tasks import Tasks
 from .thoughts import Thoughts
+from .upgrades import Upgraders
 from .validate import BadText, Checker
 
 T = TypeVar("T")
@@ -240,6 +241,7 @@ def open_store(
     audit_key: SigningKey | str | os.PathLike[str] | None = None,
     detect_secrets: bool | None = None,
     secrets: SecretsConfig | None = None,
+    upgraders: Upgraders | None = None,
 ) -> Store:
     """Open the store that a URL names.
 
@@ -259,6 +261,7 @@ def open_store(
         detect_secrets: Look for secrets in all that is written and encrypt them. By default as the environment
             variable ``CIRIS_DETECT_SECRETS`` says (on or off), else on.
         secrets: Keys, further patterns; by default the keys of ``CIRIS_SECRETS_KEY`` or ``CIRIS_SECRETS_KEY_FILE``.
+        upgraders: Bring the attributes of nodes of older versions up to date when they are read.
 
     Raises:
         InvalidURL: The URL cannot be understood, or no installed backend serves it.
@@ -281,7 +284,10 @@ def open_store(
     backend = spec.factory(target, BackendContext(server_clock or own_clock, migrate, create))
     executor = StoreExecutor(backend, retry or RetryPolicy(), Guard(signer))
     server = ServerTime(server_clock.now if server_clock else executor.server_now, server_clock or own_clock)
-    env = Environment(own_clock, server.now, check, vault, backend.capabilities, occurrence_id, signer=signer)
+    known = Upgraders() if upgraders is None else upgraders
+    env = Environment(
+        own_clock, server.now, check, vault, backend.capabilities, occurrence_id, signer=signer, upgraders=known
+    )
     try:
         env.identity(occurrence_id, "occurrence_id")
         backend.prepare(migrate=migrate)

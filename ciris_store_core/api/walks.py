@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.errors import InvalidArgument, NotSupported
@@ -106,7 +107,7 @@ class Walks(Part):
         reached = walked.distances
         keys = [NodeKey(id, walk.scope) for id in reached]
         found = {node.id: node for node in session.graph.get_nodes(keys, self._env.server_now())}
-        nodes = as_read([found[id] for id in reached if id in found])
+        nodes = as_read(self._env.upgraders.upgraded_all([found[id] for id in reached if id in found]))
         ids = list(found)
         edges = session.graph.neighbours(ids, walk.scope, Direction.OUT, walk.relationships) if ids else []
         among = sorted((edge for edge in edges if edge.target in found), key=_edge_order)
@@ -142,8 +143,8 @@ class Walks(Part):
             now=self._env.server_now(),
         )
         hits = self._x.read(lambda session: session.graph.search(query)) if words else []
-        as_read([hit.node for hit in hits])
-        return hits
+        nodes = as_read(self._env.upgraders.upgraded_all([hit.node for hit in hits]))
+        return [replace(hit, node=node) for hit, node in zip(hits, nodes, strict=True)]
 
     def _walk(
         self,

@@ -216,3 +216,15 @@ def test_search(store: Store) -> None:
     )
     assert [hit.node.id for hit in store.graph.search("QUICK, fox!")] == ["one"]
     assert store.graph.search("((((") == []
+
+
+def test_batches_of_edges(store: Store) -> None:
+    store.graph.put_many([node(name) for name in "abc"])
+    stored = store.graph.put_edges([edge("a", "b"), edge("b", "c"), edge("c", "a", "s")])
+    found = store.graph.get_edges([("c", "a", "s", "LOCAL"), ("a", "c", "r", "local"), stored[0].key])
+    assert list(found) == [stored[2].key, stored[0].key] and found[stored[0].key] == stored[0]
+    assert store.graph.delete_edges([stored[0].key, stored[1].key, ("a", "b", "no", "local")]) == 2
+    assert store.graph.get_edges([]) == {} and store.graph.delete_edges([]) == 0
+    assert keys(store.graph.edges()) == [("c", "a")]
+    with pytest.raises(InvalidArgument, match=r"\(source, target, relationship, scope\)"):
+        store.graph.get_edges([("a", "b")])  # type: ignore[list-item]
