@@ -99,7 +99,7 @@ def _node(kind: type[Configuration], subject: str, attributes: dict[str, Any]) -
         id=_id_of(kind, subject),
         type=NodeType.CONFIG,
         scope=kind.config_type.required_scope,
-        attributes={**attributes, "config_type": kind.config_type.value},
+        attributes={"config_type": kind.config_type.value, **attributes},
     )
 
 

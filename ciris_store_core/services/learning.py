@@ -71,6 +71,8 @@ class Append:
     def apply(self, values: dict[str, Any], now: datetime) -> None:
         """Append it."""
         items = values.get(self.field) or []
+        if not isinstance(items, list):
+            raise InvalidArgument(f"{self.field!r} is no list")
         if not (self.once and self.item in items):
             values[self.field] = [*items, self.item][-self.keep :]
 
@@ -111,6 +113,8 @@ class ReplaceTemplate:
 
     def apply(self, values: dict[str, Any], now: datetime) -> None:
         """Replace it; nothing happens where it is the same."""
+        if "templates" not in values:
+            raise InvalidArgument("templates are replaced in ResponseTemplates")
         templates, former = values["templates"], values["former"]
         old = templates.get(self.name)
         if old == self.template:
@@ -121,14 +125,20 @@ class ReplaceTemplate:
         values["templates"] = {**templates, self.name: self.template}
 
 
-def _change(values: dict[str, Any], field: str, key: str | None, change: Callable[[Any], Any]) -> None:
+def _change(values: dict[str, Any], field: str, key: str | None, change: Callable[[float | None], float]) -> None:
     if key is None:
-        values[field] = change(values.get(field))
-    else:
-        entries = values.get(field) or {}
-        if not isinstance(entries, dict):
-            raise InvalidArgument(f"{field!r} has no entries: leave out the key")
-        values[field] = {**entries, key: change(entries.get(key))}
+        values[field] = change(_number(values.get(field), field))
+        return
+    entries = values.get(field) or {}
+    if not isinstance(entries, dict):
+        raise InvalidArgument(f"{field!r} has no entries: leave out the key")
+    values[field] = {**entries, key: change(_number(entries.get(key), field))}
+
+
+def _number(value: Any, field: str) -> float | None:
+    if value is not None and type(value) not in (int, float):
+        raise InvalidArgument(f"{field!r} is no number: name one of its entries by its key, or another field")
+    return value  # type: ignore[no-any-return]
 
 
 def _towards(old: float | None, goal: float, rate: float, first: float) -> float:
