@@ -23,6 +23,7 @@ from ciris_store_core.url import SCHEME_PATTERN, StoreURL
 
 if TYPE_CHECKING:
     from ciris_store_core.stores.backend import Backend
+    from ciris_store_core.stores.foreign import ForeignDatabase
 
 PROJECT = "ciris_store"
 ENTRY_POINT_GROUP = "ciris_store.backends"
@@ -66,6 +67,8 @@ class BackendSpec:
     """The contract that it implements, ``MAJOR.MINOR``."""
     distribution: str
     """The name to ``pip install``."""
+    open_foreign: Callable[[StoreURL], ForeignDatabase] | None = None
+    """Opens a database that another program wrote, for reading its tables; None: that is not offered."""
 
     def __post_init__(self) -> None:
         """Check the fields that the registry relies on."""

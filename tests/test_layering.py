@@ -45,10 +45,12 @@ ALLOWED: dict[str, frozenset[str]] = {
     "services": API | {"api"},
     "persistence": API | {"api", "services"},
     "aio": API | {"api", "services"},
+    "importer": API | {"api", "persistence"},
     "conformance": API | {"__init__", "api", "services", "inmemory", "sql"},
     "demo": API | {"__init__", "api", "services"},
     "scaffold": BASE | {"stores"},
-    "cli": API | {"__init__", "api", "services", "inmemory", "persistence", "conformance", "demo", "scaffold", "aio"},
+    "cli": API
+    | {"__init__", "api", "services", "inmemory", "persistence", "conformance", "demo", "importer", "scaffold", "aio"},
     "__init__": API | {"api", "services", "persistence", "aio"},
 }
 BACKEND_MAY_IMPORT = PLUGIN | {"sql"}

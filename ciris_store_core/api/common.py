@@ -184,13 +184,7 @@ def add_or_same(
 def _refuse_difference(
     session: Session, env: Environment, given: R, wanted: R, stored: R, key: str, sealed: Sealed
 ) -> None:
-    field = difference(given, wanted, stored)
-    if field is not None and env.vault.has_keys and (ids := references_in(stored)):
-        # The same secret has another reference whenever it is sealed: what counts is its value.
-        known = [
-            secret for secret in session.secrets.get(list(ids)) if secret.metadata.get("owner") == owner_of(stored)
-        ]
-        field = difference(given, revealed(env.vault, wanted, sealed), revealed(env.vault, stored, known))
+    field = stored_otherwise(session, env, given, wanted, stored, sealed)
     if env.bound and stored.__dict__["agent_occurrence_id"] != wanted.__dict__["agent_occurrence_id"]:
         field = "agent_occurrence_id"  # Not given, but a bound handle stands for it.
     if field is not None:
@@ -198,6 +192,18 @@ def _refuse_difference(
             f"{type(wanted).__name__} {ascii(wanted.__dict__[key])[:80]} is stored already with another {field}: "
             "read it and decide, or choose another id"
         )
+
+
+def stored_otherwise(
+    session: Session, env: Environment, given: Record, wanted: Record, stored: Record, sealed: Sealed
+) -> str | None:
+    """The first field that the caller gave and that is stored otherwise; ``sealed``: the secrets of ``wanted``."""
+    field = difference(given, wanted, stored)
+    if field is None or not env.vault.has_keys or not (ids := references_in(stored)):
+        return field
+    # The same secret has another reference whenever it is sealed: what counts is its value.
+    known = [secret for secret in session.secrets.get(list(ids)) if secret.metadata.get("owner") == owner_of(stored)]
+    return difference(given, revealed(env.vault, wanted, sealed), revealed(env.vault, stored, known))
 
 
 def difference(given: Record, wanted: Record, stored: Record) -> str | None:

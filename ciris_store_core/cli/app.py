@@ -14,6 +14,7 @@ from ciris_store_core.registry import Registry
 from .conformance import BackendsCommand, conformance, matrix
 from .demo import demo
 from .exits import MEANINGS, Exit
+from .import_ciris import import_engine
 from .new_backend import new_backend
 from .options import Json, Url
 from .output import console, facts, say_json
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(new_backend)
+app.command("import-ciris")(import_engine)
 app.command(cls=BackendsCommand)(conformance)
 app.command()(matrix)
 

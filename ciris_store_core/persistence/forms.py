@@ -105,7 +105,7 @@ def to_response(given: Any, *, success: bool = True) -> ServiceResponse:
             rest.update(value)
         elif name in ServiceResponse.model_fields and not _odd(name, value):
             fields[name] = _converted(name, value)
-        elif value not in (None, "", {}, []):
+        elif value not in (None, "", "None", {}, []):
             rest[key] = value
     return ServiceResponse(**fields, metadata=rest)
 

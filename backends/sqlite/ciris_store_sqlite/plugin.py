@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ciris_store_core.hookspecs import CONTRACT_VERSION, BackendContext, BackendSpec, hookimpl
 from ciris_store_core.stores import Backend
+from ciris_store_core.stores.foreign import ForeignDatabase
 from ciris_store_core.url import StoreURL
 
 from .backend import CAPABILITIES, SqliteBackend
@@ -12,6 +13,13 @@ from .backend import CAPABILITIES, SqliteBackend
 def open_backend(url: StoreURL, context: BackendContext) -> Backend:
     """The backend for a URL. The database is not touched before ``prepare``."""
     return SqliteBackend(url, context)
+
+
+def open_foreign(url: StoreURL) -> ForeignDatabase:
+    """A database that another program wrote, open for reading."""
+    from .foreign import SqliteForeign
+
+    return SqliteForeign(url)
 
 
 @hookimpl
@@ -24,4 +32,5 @@ def ciris_store_backend() -> BackendSpec:
         capabilities=CAPABILITIES,
         contract_version=CONTRACT_VERSION,
         distribution="ciris-store-sqlite",
+        open_foreign=open_foreign,
     )

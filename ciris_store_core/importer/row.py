@@ -1,0 +1,238 @@
+"""One row of the old database, on its way to becoming a record: what is odd about it is mended and noted."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.models.base import NamedEnum
+
+E = TypeVar("E", bound=NamedEnum)
+
+KEPT_UNDER = "ciris_engine"
+"""The key in a record's ``metadata`` that holds what the record has no field for."""
+
+INT64 = range(-(2**63), 2**63)
+_LONGEST_KEPT = 10_000
+_BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
+_BEFORE_A_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_NOT_IN_A_NAME = re.compile(r"[^a-z0-9_]+")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_MILLISECONDS_FROM = 1e11
+"""A number of seconds this large would be past the year 5000: it is milliseconds."""
+
+
+class Row:
+    """Values of a row by column. A column that an older database lacks counts as empty."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        """``values``: as the old database holds them."""
+        self._values = values
+        self.notes: list[str] = []
+        """What was mended, for the report."""
+        self._kept: dict[str, Any] = {}
+
+    # --- notes ----------------------------------------------------------------------------------
+
+    def mended(self, column: str, why: str, original: Any = None) -> None:
+        """Note what was mended, and keep the original value with the record."""
+        self.notes.append(f"{column}: {why}")
+        if original is not None:
+            self.keep(column, original)
+
+    def keep(self, name: str, value: Any) -> None:
+        """Keep in the record's metadata what it has no field for."""
+        self._kept[name] = value
+
+    def metadata(self) -> dict[str, Any]:
+        """What was kept, as a record's ``metadata``."""
+        if not self._kept:
+            return {}
+        kept = {name: _short(value) for name, value in self._kept.items()}
+        return {KEPT_UNDER: self.clean("metadata", kept)}
+
+    # --- values ---------------------------------------------------------------------------------
+
+    def get(self, column: str) -> Any:
+        """The value as it is stored; None where there is none."""
+        value = self._values.get(column)
+        return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+    def text(self, column: str) -> str | None:
+        """A text, without NUL and lone surrogates; None where there is none."""
+        value = self.get(column)
+        return None if value is None else self.clean(column, value if isinstance(value, str) else str(value))
+
+    def required(self, column: str, default: str | None = None) -> str:
+        """A text that must be there; else the default, which is noted, or ``InvalidArgument``."""
+        found = self.text(column)
+        if found:
+            return found
+        if default is None:
+            raise InvalidArgument(f"{column} is empty")
+        self.mended(column, f"empty, became {default}")
+        return default
+
+    def whole(self, column: str, default: int, low: int, high: int | None = None) -> int:
+        """A whole number within bounds; NULL is the default."""
+        value = self.get(column)
+        if value is None:
+            return default
+        try:
+            number = int(value)
+        except (TypeError, ValueError, OverflowError):
+            self.mended(column, f"no whole number, became {default}", value)
+            return default
+        bounded = min(max(number, low), INT64[-1] if high is None else high)
+        if bounded != number:
+            self.mended(column, f"out of bounds, became {bounded}", number)
+        return bounded
+
+    def number(self, column: str) -> float | None:
+        """A finite number; None where there is none."""
+        value = self.get(column)
+        try:
+            number = None if value is None else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if number is None or math.isfinite(number):
+            return number
+        self.mended(column, "no finite number, left out", str(value))
+        return None
+
+    def choice(self, column: str, kind: type[E], default: E, aliases: Mapping[str, E] | None = None) -> E:
+        """A member of an enum; an unknown one becomes the default, and NULL does without a note."""
+        value = self.get(column)
+        if value is None:
+            return default
+        try:
+            known = (aliases or {}).get(str(value).lower())
+            return known if known is not None else kind.parse(str(value).strip())
+        except InvalidArgument:
+            self.mended(column, f"unknown, became {default}", value)
+            return default
+
+    # --- times ----------------------------------------------------------------------------------
+
+    def time(self, column: str) -> datetime | None:
+        """A time in UTC, in whatever format; None where there is none or it cannot be read, which is noted."""
+        value = self.get(column)
+        if value is None or value == "":
+            return None
+        found = parse_time(value)
+        if found is None:
+            self.mended(column, "no time that can be read", value)
+        return found
+
+    def times(self, *columns: str) -> dict[str, datetime]:
+        """Times that must be there; the first that is fills in for the others, which is noted.
+
+        ``InvalidArgument`` if there is none at all.
+        """
+        found = {column: self.time(column) for column in columns}
+        best = next((value for value in found.values() if value is not None), None)
+        if best is None:
+            raise InvalidArgument(f"none of {', '.join(columns)} holds a time")
+        for column in [column for column, value in found.items() if value is None]:
+            self.notes.append(f"{column}: empty, filled in from another time of the row")
+        return {column: value or best for column, value in found.items()}
+
+    # --- JSON -----------------------------------------------------------------------------------
+
+    def json(self, column: str) -> Any:
+        """A JSON value as the store can hold it; None where there is none. What cannot be read is kept as text."""
+        value = self.get(column)
+        if not isinstance(value, str):
+            return self.clean(column, value)
+        if not value.strip():
+            return None
+        try:
+            return self.clean(column, json.loads(value))
+        except (ValueError, RecursionError):
+            self.mended(column, "no JSON, kept as text", value)
+            return None
+
+    def json_object(self, column: str) -> dict[str, Any] | None:
+        """A JSON object; None where there is none. Another JSON value is kept apart, which is noted."""
+        value = self.json(column)
+        if value is None or isinstance(value, dict):
+            return value
+        self.mended(column, "no JSON object, kept apart", value)
+        return None
+
+    def clean(self, column: str, value: Any) -> Any:
+        """The value without what no store can hold: NUL, lone surrogates, NaN, integers beyond 64 bits."""
+        if isinstance(value, str):
+            return self._clean_text(column, value)
+        if isinstance(value, dict):
+            return {self._clean_text(column, str(key)): self.clean(column, each) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.clean(column, each) for each in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            self._note_once(f"{column}: NaN or infinity became null")
+            return None
+        if isinstance(value, int) and value not in INT64:
+            self._note_once(f"{column}: an integer beyond 64 bits became text")
+            return str(value)
+        return value.isoformat() if isinstance(value, datetime) else value
+
+    def _clean_text(self, column: str, value: str) -> str:
+        if not _BAD_TEXT.search(value):
+            return value
+        self._note_once(f"{column}: NUL or broken UTF-8 became U+FFFD")
+        return _BAD_TEXT.sub("\ufffd", value)
+
+    def _note_once(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def open_name(row: Row, column: str, default: str) -> str:
+    """A well-formed name of a type from any text: ``ConversationSummary`` becomes ``conversation_summary``."""
+    given = row.text(column) or default
+    words = given if given.isupper() else _BEFORE_A_CAPITAL.sub("_", given)
+    name = _NOT_IN_A_NAME.sub("_", words.lower()).strip("_")[:60]
+    name = name if name[:1].isalpha() else f"type_{name}"
+    if name != given.lower():
+        row.mended(column, f"became {name}", given)
+    return name
+
+
+def parse_time(value: Any) -> datetime | None:
+    """A time in UTC from what the engine, its databases and their operators write; None for anything else.
+
+    Times without a zone are UTC: so the engine and ``CURRENT_TIMESTAMP`` write them. Numbers count from 1970.
+    """
+    try:
+        found = value if isinstance(value, datetime) else _from_number(value) or _from_text(str(value).strip())
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError, OSError, TypeError):
+        return None
+
+
+def _from_number(value: Any) -> datetime | None:
+    if isinstance(value, str):
+        value = float(value) if _NUMBER.fullmatch(value.strip()) and len(value.strip()) != 8 else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return datetime.fromtimestamp(value / 1000 if abs(value) >= _MILLISECONDS_FROM else value, UTC)
+
+
+def _from_text(text: str) -> datetime:
+    text = re.sub(r"\s*(UTC|GMT)$", "Z", text) if text[:1].isdigit() else text
+    try:
+        return datetime.fromisoformat(text.replace("/", "-"))
+    except ValueError:
+        return parsedate_to_datetime(text)
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > _LONGEST_KEPT:
+        return value[:_LONGEST_KEPT] + "…"
+    return value

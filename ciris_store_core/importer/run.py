@@ -1,0 +1,277 @@
+"""The import: every row of the old database, in batches, into a store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from ciris_store_core.api import Store
+from ciris_store_core.errors import (
+    AccessDenied,
+    Conflict,
+    InvalidArgument,
+    NotFound,
+    NotSupported,
+    StoreError,
+)
+from ciris_store_core.models.base import Record
+from ciris_store_core.models.correlations import Correlation
+from ciris_store_core.models.graph import GraphEdge, GraphNode
+from ciris_store_core.models.tasks import Task
+from ciris_store_core.models.thoughts import Thought
+from ciris_store_core.registry import Registry
+from ciris_store_core.stores.foreign import ForeignDatabase
+from ciris_store_core.url import resolve_url
+
+from . import events, memory, work
+from .report import ImportReport, Say, TableReport, Teller
+from .row import Row
+from .targets import Target, targets
+
+BATCH = 500
+"""Rows of one transaction."""
+
+MARK = "service_correlations"
+"""The table by which a database of the engine is known."""
+
+_OF_ONE_ROW = (AccessDenied, Conflict, InvalidArgument, NotFound)
+"""Errors that say something about a row. Others end the import: running it again goes on where it was."""
+
+_OTHER = frozenset({"schema_migrations"})
+"""Tables that say nothing about the agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the engine."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    """Beside the key."""
+    model: type[Record]
+    convert: Callable[[Row], Record]
+    becomes: str
+
+
+TABLES = (
+    Table(
+        "graph_nodes",
+        ("node_id", "scope"),
+        ("node_type", "attributes_json", "version", "updated_by", "updated_at", "created_at"),
+        GraphNode,
+        memory.node,
+        "nodes",
+    ),
+    Table(
+        "graph_edges",
+        ("edge_id",),
+        ("source_node_id", "target_node_id", "scope", "relationship", "weight", "attributes_json", "created_at"),
+        GraphEdge,
+        memory.edge,
+        "edges",
+    ),
+    Table(
+        "tasks",
+        ("task_id",),
+        (
+            *("channel_id", "description", "status", "priority", "created_at", "updated_at", "parent_task_id"),
+            *("context_json", "outcome_json", "retry_count", "signed_by", "signature", "signed_at"),
+            *("updated_info_available", "updated_info_content", "agent_occurrence_id"),
+        ),
+        Task,
+        work.task,
+        "tasks",
+    ),
+    Table(
+        "thoughts",
+        ("thought_id",),
+        (
+            *("source_task_id", "channel_id", "thought_type", "status", "created_at", "updated_at", "round_number"),
+            *("content", "context_json", "thought_depth", "ponder_notes_json", "parent_thought_id"),
+            *("final_action_json", "agent_occurrence_id"),
+        ),
+        Thought,
+        work.thought,
+        "thoughts",
+    ),
+    Table(
+        MARK,
+        ("correlation_id",),
+        (
+            *("service_type", "handler_name", "action_type", "request_data", "response_data", "status"),
+            *("created_at", "updated_at", "correlation_type", "timestamp", "metric_name", "metric_value"),
+            *("log_level", "trace_id", "span_id", "parent_span_id", "tags", "retention_policy"),
+            "agent_occurrence_id",
+        ),
+        Correlation,
+        events.correlation,
+        "correlations",
+    ),
+    Table(
+        "feedback_mappings",
+        ("feedback_id",),
+        ("source_message_id", "target_thought_id", "feedback_type", "created_at"),
+        Correlation,
+        events.feedback,
+        "correlations (feedback)",
+    ),
+)
+"""What is imported, in this order: an edge needs its nodes."""
+
+Progress = Callable[[str, int, int], object]
+"""Gets a table's name, how many of its rows are done, and how many it has."""
+
+
+def open_engine(url: str | os.PathLike[str], *, registry: Registry | None = None) -> ForeignDatabase:
+    """Open a database of the engine for reading: the path of an SQLite file, or a URL.
+
+    Raises:
+        NotSupported: The backend of the URL cannot read other programs' databases.
+        StoreError: The database cannot be opened.
+    """
+    try:
+        target = resolve_url(url)
+    finally:
+        del url  # It may hold a password, which a traceback with local variables would show.
+    spec = (registry or Registry()).spec_for(target.scheme)
+    if spec.open_foreign is None:
+        raise NotSupported(f"{target.scheme}:// cannot be read from: OLD is an SQLite file or a postgresql:// URL")
+    return spec.open_foreign(target)
+
+
+def import_ciris(
+    old: ForeignDatabase,
+    store: Store,
+    report: ImportReport,
+    *,
+    say: Say | None = None,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Write what the engine stored into a store.
+
+    Memory does not grow with the database. What is stored already is compared and left as it is, so that the import
+    can be run again after it was interrupted, or when the engine has written more.
+
+    Args:
+        old: The engine's database, open for reading.
+        store: Where to write.
+        report: Is filled in, and returned.
+        say: Gets one JSON object for each row that was mended or refused.
+        progress: Is told how far it is.
+
+    Raises:
+        InvalidArgument: It is no database of the engine.
+        StoreError: A database failed. What was written stays.
+    """
+    there = old.tables()
+    if MARK not in there:
+        other = "a store already: see ciris-store copy" if "correlations" in there else f"it has no table {MARK}"
+        raise InvalidArgument(f"OLD is no database of the CIRIS engine: {other}")
+    kinds = targets(store)
+    for table in TABLES:
+        if table.name in there:
+            told = TableReport(table.name, table.becomes)
+            report.tables.append(told)
+            _import(old, table, kinds[table.model], Teller(told, say), progress)
+    taken = _OTHER.union(table.name for table in TABLES)
+    counts = {name: old.count(name) for name in there if name not in taken}
+    report.left_behind = {name: number for name, number in counts.items() if number}
+    return report
+
+
+def _import(old: ForeignDatabase, table: Table, target: Target, teller: Teller, progress: Progress | None) -> None:
+    there = old.columns(table.name)
+    columns = [name for name in (*table.key, *table.columns) if name in there]
+    total = old.count(table.name)
+    rows = old.rows(table.name, columns, table.key)
+    while batch := [dict(zip(columns, values, strict=True)) for values in islice(rows, BATCH)]:
+        _store(target, teller, [*_converted(table, teller, batch)])
+        teller.report.read += len(batch)
+        if progress is not None:
+            progress(table.name, teller.report.read, max(total, teller.report.read))
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A record, and where it came from."""
+
+    record: Any
+    key: tuple[Any, ...]
+    notes: list[str]
+
+
+def _converted(table: Table, teller: Teller, batch: list[dict[str, Any]]) -> Iterator[_Ready]:
+    for values in batch:
+        key, row = tuple(values[name] for name in table.key), Row(values)
+        try:
+            yield _Ready(table.convert(row), key, row.notes)
+        except InvalidArgument as error:
+            teller.refused(key, row.notes, str(error))
+
+
+def _store(target: Target, teller: Teller, batch: list[_Ready]) -> None:
+    new: dict[Any, _Ready] = {}
+    later: list[_Ready] = []
+    try:
+        known = target.known([target.key(ready.record) for ready in batch])
+    except InvalidArgument:
+        _one_by_one(target, teller, batch)  # One of the keys cannot even be asked for.
+        return
+    for ready in batch:
+        key = target.key(ready.record)
+        if key in known:
+            _compare(target, teller, ready, known[key])
+        elif key in new:
+            later.append(ready)  # Two rows of the engine may be one record: its edges have ids of their own.
+        else:
+            new[key] = ready
+    _add(target, teller, [*new.values()])
+    _one_by_one(target, teller, later)
+
+
+def _compare(target: Target, teller: Teller, ready: _Ready, stored: Record) -> None:
+    try:
+        field = target.difference(ready.record, stored)
+    except InvalidArgument as error:  # It holds a secret, and the store has no key to compare it with.
+        teller.refused(ready.key, ready.notes, _said(error))
+        return
+    if field is None:
+        teller.taken(ready.key, ready.notes, written=False)
+    else:
+        teller.refused(ready.key, ready.notes, f"stored already, and differs in {field}: left as it is")
+
+
+def _add(target: Target, teller: Teller, batch: list[_Ready]) -> None:
+    if not batch:
+        return
+    try:
+        target.add([ready.record for ready in batch])
+    except _OF_ONE_ROW as error:
+        if len(batch) > 1:
+            _one_by_one(target, teller, batch)
+        else:
+            teller.refused(batch[0].key, batch[0].notes, _said(error))
+        return
+    for ready in batch:
+        teller.taken(ready.key, ready.notes, written=True)
+
+
+def _one_by_one(target: Target, teller: Teller, batch: list[_Ready]) -> None:
+    for ready in batch:
+        try:
+            known = target.known([target.key(ready.record)])
+        except InvalidArgument as error:
+            teller.refused(ready.key, ready.notes, _said(error))
+            continue
+        for stored in known.values():
+            _compare(target, teller, ready, stored)
+        if not known:
+            _add(target, teller, [ready])
+
+
+def _said(error: StoreError) -> str:
+    return " ".join(str(error).split())

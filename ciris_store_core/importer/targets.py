@@ -1,0 +1,78 @@
+"""Where records go: how those of each kind are looked up, compared and stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ciris_store_core.api import ANY, Store
+from ciris_store_core.api.common import stored_otherwise
+from ciris_store_core.api.sealing import Sealed
+from ciris_store_core.models.base import Record
+from ciris_store_core.models.correlations import Correlation
+from ciris_store_core.models.graph import GraphEdge, GraphNode
+from ciris_store_core.models.tasks import Task
+from ciris_store_core.models.thoughts import Thought
+
+Records = Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One kind of record in an open store."""
+
+    store: Store
+    model: type[Record]
+    key: Callable[[Any], Any]
+    known: Callable[[list[Any]], dict[Any, Any]]
+    """The stored records of these keys."""
+    add: Callable[[Records], object]
+    """Stores new records, all or none."""
+
+    def difference(self, record: Record, stored: Record) -> str | None:
+        """The first field in which the stored record differs; None if it is the same."""
+        env, sealed = self.store._env, Sealed()
+        wanted = env.check.record(record, self.model, env.clock.now(), sealed)
+        return self.store._x.read(lambda session: stored_otherwise(session, env, record, wanted, stored, sealed))
+
+
+def targets(store: Store) -> dict[type[Record], Target]:
+    """The kinds of records that an import writes."""
+    tasks, thoughts, correlations, graph = store.tasks, store.thoughts, store.correlations, store.graph
+    made = [
+        Target(
+            store,
+            GraphNode,
+            lambda node: node.key,
+            lambda keys: dict(graph.get_many(keys, include_expired=True)),
+            lambda nodes: graph.put_many(nodes, insert=True),
+        ),
+        Target(store, GraphEdge, lambda edge: edge.key, lambda keys: _edges(store, keys), graph.put_edges),
+        Target(
+            store,
+            Task,
+            lambda task: task.task_id,
+            lambda keys: dict(tasks.get_many(keys, occurrence_id=ANY)),
+            tasks.add_many,
+        ),
+        Target(
+            store,
+            Thought,
+            lambda thought: thought.thought_id,
+            lambda keys: dict(thoughts.get_many(keys, occurrence_id=ANY)),
+            thoughts.add_many,
+        ),
+        Target(
+            store,
+            Correlation,
+            lambda corr: corr.correlation_id,
+            lambda keys: dict(correlations.get_many(keys)),
+            correlations.add_many,
+        ),
+    ]
+    return {target.model: target for target in made}
+
+
+def _edges(store: Store, keys: list[Any]) -> dict[Any, GraphEdge]:
+    return {edge.key: edge for edge in store._x.read(lambda session: session.graph.get_edges(keys))}

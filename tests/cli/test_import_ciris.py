@@ -1,0 +1,67 @@
+"""``ciris-store import-ciris``: what it prints, writes and answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ciris_store_core import open_store
+from ciris_store_core.cli import Exit
+from tests.importer.conftest import Engine, sqlite_engine
+
+from .test_commands import Command, command
+
+__all__ = ["command", "sqlite_engine"]
+
+
+def test_an_import_shows_counts_and_writes_a_report(command: Command, sqlite_engine: Engine, tmp_path: Path) -> None:
+    sqlite_engine.add("tasks", "t1")
+    sqlite_engine.add("tasks", "t2", status="odd")
+    sqlite_engine.add("wa_cert", "wa")
+    assert command("import-ciris", sqlite_engine.url, "new.db", "--report", "report.jsonl") == Exit.OK
+    assert ["tasks", "2", "2", "0", "1", "0"] in [line.split() for line in command.out.splitlines()]
+    assert "tasks: mended: status: unknown, became pending" in command.out
+    assert "left behind, for which a store has no place: wa_cert (1)" in command.out
+    lines = [json.loads(line) for line in Path("report.jsonl").read_text().splitlines()]
+    assert lines == [{"table": "tasks", "key": ["t2"], "mended": ["status: unknown, became pending"]}]
+    with open_store("new.db") as store:
+        assert [task.task_id for task in store.tasks.list()] == ["t1", "t2"]
+
+
+def test_an_import_prints_json_and_fails_where_a_row_was_refused(command: Command, sqlite_engine: Engine) -> None:
+    sqlite_engine.add("tasks", "x" * 300)
+    assert command("import-ciris", sqlite_engine.url, "new.db", "--json") == Exit.FAILED
+    said = json.loads(command.out)
+    tasks = next(table for table in said["tables"] if table["table"] == "tasks")
+    assert (tasks["read"], tasks["written"], tasks["refused"]) == (1, 0, 1)
+    assert said["target"] == "sqlite:///new.db"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "message"),
+    [
+        ("gone.db", "new.db", Exit.USAGE, "there is no database gone.db"),
+        ("{engine}", "{engine}", Exit.USAGE, "the same database"),
+        ("new.db", "other.db", Exit.USAGE, "a store already"),
+        ("{engine}", "nowhere/new.db", Exit.USAGE, "there is no directory nowhere"),
+        ("memory://", "new.db", Exit.USAGE, "cannot be read from"),
+    ],
+)
+def test_mistakes_say_what_is_wrong(
+    command: Command, sqlite_engine: Engine, old: str, new: str, code: Exit, message: str
+) -> None:
+    open_store("new.db").close()
+    assert command("import-ciris", *(each.format(engine=sqlite_engine.url) for each in (old, new))) == code
+    assert message in command.err and "Traceback" not in command.err
+
+
+def test_a_report_that_cannot_be_written_ends_it_before_it_begins(command: Command, sqlite_engine: Engine) -> None:
+    assert command("import-ciris", sqlite_engine.url, "new.db", "--report", "no/such/folder.jsonl") == Exit.USAGE
+    assert "cannot be written" in command.err
+
+
+def test_the_message_about_an_engine_database_names_this_command(command: Command, sqlite_engine: Engine) -> None:
+    assert command("info", sqlite_engine.url) == Exit.MIGRATION_REQUIRED
+    assert "ciris-store import-ciris" in command.err
