@@ -61,6 +61,7 @@ from ciris_store_core.secrets.keys import SecretsConfig
 from ciris_store_core.services.configuration import C
 from ciris_store_core.services.learning import Operation
 from ciris_store_core.services.memory import AnyScope, Points
+from ciris_store_core.services.running import BackgroundWork
 from ciris_store_core.signing import SigningKey
 
 class Opening:
@@ -88,6 +89,7 @@ def open_store_async(
     detect_secrets: bool | None = None,
     secrets: SecretsConfig | None = None,
     upgraders: Upgraders | None = None,
+    background: bool = False,
 ) -> Opening:
     """Open a store for asyncio: await the call, or put it into ``async with``, which closes the store too.
 
@@ -109,6 +111,8 @@ def open_store_async(
             variable ``CIRIS_DETECT_SECRETS`` says (on or off), else on.
         secrets: Keys, further patterns; by default the keys of ``CIRIS_SECRETS_KEY`` or ``CIRIS_SECRETS_KEY_FILE``.
         upgraders: Bring the attributes of nodes of older versions up to date when they are read.
+        background: Run maintenance and retention in threads of their own until the store is closed, each in one
+            process at a time; see ``ciris_store_core.services.BackgroundWork``.
 
     Raises:
         InvalidURL: The URL cannot be understood, or no installed backend serves it.
@@ -195,7 +199,10 @@ class AsyncStore:
         run that was committed.
         """
     async def close(self) -> None:
-        """Let go of the database; calling it again does nothing. Later calls raise ``StoreClosed``."""
+        """Let go of the database; calling it again does nothing. Later calls raise ``StoreClosed``.
+
+        Background work of this store ends first, after the batch that it is at.
+        """
 
 class AsyncAdaptiveConfiguration:
     """The configurations of a store, each a node of type ``config`` in the scope that its kind needs.
@@ -244,8 +251,22 @@ class MemoryService:
     Made over a transaction, all that it does is part of that. Made over a store it can ``start`` the background work
     that keeps the store small; as a context manager it does, and ends it.
     """
-    def __init__(self, store: AsyncStore | AsyncTransaction | Store) -> None:
-        """Over an open store or transaction, which stays open."""
+    def __init__(
+        self, store: AsyncStore | AsyncTransaction | Store, *, background: BackgroundWork | None = None
+    ) -> None:
+        """Over an open store or transaction, which stays open.
+
+        ``background``: what ``start`` begins; by default ``BackgroundWork(store)``.
+        """
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    async def start(self) -> None:
+        """Begin the background work; does nothing if it is running, and raises ``InvalidArgument`` in a transaction."""
+    async def stop(self) -> None:
+        """End the background work, after the batches that it is at; does nothing if it is not running."""
     async def memorize(self, node: GraphNode) -> MemoryOpResult:
         """Write a node, merging its attributes into what is stored of it; ``data`` is the node as stored.
 
@@ -371,7 +392,8 @@ class MemoryService:
 
         Returns:
             Points that say where their value comes from in ``correlation_type`` and ``resolution``. One that is no
-            metric has the value 1, is named after its log level or action, and has its text in ``metadata``.
+            metric is named after its log level or action, has the number of events as its value, which is 1 until
+            retention sums them up, and its text in ``metadata``.
         """
 
 class AsyncGraph:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock, SystemClock
@@ -37,6 +37,9 @@ from .tasks import Tasks
 from .thoughts import Thoughts
 from .upgrades import Upgraders
 from .validate import BadText, Checker
+
+if TYPE_CHECKING:
+    from ciris_store_core.services.running import BackgroundWork
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -141,6 +144,7 @@ class Store(_Aggregates):
         self._backend = backend
         self._server = server
         self._url = url
+        self._background: BackgroundWork | None = None
 
     def __repr__(self) -> str:
         """The URL, without its password."""
@@ -213,8 +217,20 @@ class Store(_Aggregates):
             return self._executor.retry.again(once, error)
 
     def close(self) -> None:
-        """Let go of the database; calling it again does nothing. Later calls raise ``StoreClosed``."""
+        """Let go of the database; calling it again does nothing. Later calls raise ``StoreClosed``.
+
+        Background work of this store ends first, after the batch that it is at.
+        """
+        if self._background is not None:
+            self._background.stop()
         self._backend.close()
+
+    def _start_background(self) -> None:
+        # Services stand above this layer. Only whoever asks for them here loads them.
+        from ciris_store_core.services.running import BackgroundWork
+
+        self._background = BackgroundWork(self)
+        self._background.start()
 
     def __enter__(self) -> Self:
         """The store."""
@@ -242,6 +258,7 @@ def open_store(
     detect_secrets: bool | None = None,
     secrets: SecretsConfig | None = None,
     upgraders: Upgraders | None = None,
+    background: bool = False,
 ) -> Store:
     """Open the store that a URL names.
 
@@ -262,6 +279,8 @@ def open_store(
             variable ``CIRIS_DETECT_SECRETS`` says (on or off), else on.
         secrets: Keys, further patterns; by default the keys of ``CIRIS_SECRETS_KEY`` or ``CIRIS_SECRETS_KEY_FILE``.
         upgraders: Bring the attributes of nodes of older versions up to date when they are read.
+        background: Run maintenance and retention in threads of their own until the store is closed, each in one
+            process at a time; see ``ciris_store_core.services.BackgroundWork``.
 
     Raises:
         InvalidURL: The URL cannot be understood, or no installed backend serves it.
@@ -296,7 +315,10 @@ def open_store(
     except BaseException:
         backend.close()
         raise
-    return Store(backend, env, executor, server, str(target))
+    store = Store(backend, env, executor, server, str(target))
+    if background:
+        store._start_background()
+    return store
 
 
 def _audit_key(given: SigningKey | str | os.PathLike[str] | None) -> SigningKey | None:

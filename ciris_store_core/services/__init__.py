@@ -8,6 +8,7 @@ from .maintenance import DatabaseMaintenanceService, MaintenancePolicy, Maintena
 from .memory import SyncMemoryService
 from .plans import PRESETS, RetentionPlan, RetentionRule
 from .retention import Reduced, RetentionReport, RetentionService, start_retention
+from .running import BackgroundWork
 
 __all__ = [
     "PRESETS",
@@ -15,6 +16,7 @@ __all__ = [
     "Append",
     "ArchiveEntry",
     "Background",
+    "BackgroundWork",
     "Count",
     "DatabaseMaintenanceService",
     "Keep",

@@ -12,13 +12,9 @@ from ciris_store_core.models.enums import CorrelationStatus, CorrelationType
 from ciris_store_core.models.tsdb import TSDBGraphNode
 from ciris_store_core.stores.aggregation import to_point
 
-TIME_SERIES_TYPES = (CorrelationType.METRIC_DATAPOINT, CorrelationType.LOG_ENTRY, CorrelationType.AUDIT_EVENT)
+from .consolidation import log_count
 
-REDUCED = {
-    CorrelationType.METRIC_DATAPOINT: (CorrelationType.METRIC_HOURLY_SUMMARY, CorrelationType.METRIC_DAILY_SUMMARY),
-    CorrelationType.LOG_ENTRY: (CorrelationType.LOG_HOURLY_SUMMARY,),
-}
-"""What retention makes of rows of a type."""
+TIME_SERIES_TYPES = (CorrelationType.METRIC_DATAPOINT, CorrelationType.LOG_ENTRY, CorrelationType.AUDIT_EVENT)
 
 
 def correlation_of(node: TSDBGraphNode, at: datetime, names: Mapping[str, str]) -> Correlation:
@@ -54,18 +50,19 @@ def _content(kind: CorrelationType, attributes: Mapping[str, Any]) -> dict[str, 
 
 
 def point_of(row: Correlation) -> TimeSeriesDataPoint:
-    """What ``recall_timeseries`` returns for a correlation: a metric's value, and 1 for anything else."""
+    """What ``recall_timeseries`` returns for a correlation: a metric's value; how many events it is, for any other."""
     return to_point(row) or _event_point(row)
 
 
 def _event_point(row: Correlation) -> TimeSeriesDataPoint:
-    name, known = row.action_type, row.metadata
+    name, value, known = row.action_type, 1.0, row.metadata
     if row.log_data is not None:
-        name, known = f"log.{row.log_data.log_level}", {**known, "log_message": row.log_data.log_message}
+        name, value = f"log.{row.log_data.log_level}", float(log_count(row))
+        known = {**known, "log_message": row.log_data.log_message}
     return TimeSeriesDataPoint(
         timestamp=row.timestamp,
         metric_name=name,
-        value=1.0,
+        value=value,
         correlation_type=row.correlation_type,
         tags=row.tags,
         source=row.service_type,

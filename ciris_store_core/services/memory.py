@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from ciris_store_core.api import Store, Transaction
 from ciris_store_core.api.common import several
 from ciris_store_core.api.executor import Blocking
-from ciris_store_core.errors import AccessDenied
+from ciris_store_core.errors import AccessDenied, InvalidArgument
 from ciris_store_core.models.correlations import TimeSeriesDataPoint
 from ciris_store_core.models.enums import CorrelationType, GraphScope, NodeType, OpStatus, RetentionPolicy
 from ciris_store_core.models.graph import GraphEdge, GraphNode, NodeKey
@@ -17,7 +18,9 @@ from ciris_store_core.models.memory import MemoryOpResult, MemoryQuery, Recall
 from ciris_store_core.models.paging import Page
 from ciris_store_core.models.tsdb import TSDBGraphNode
 
-from .events import REDUCED, TIME_SERIES_TYPES, correlation_of, point_of
+from .events import TIME_SERIES_TYPES, correlation_of, point_of
+from .plans import SUMMARIES
+from .running import BackgroundWork
 from .together import as_one
 
 MOST_NODES = 10_000
@@ -40,9 +43,39 @@ class SyncMemoryService(Blocking):
     that keeps the store small; as a context manager it does, and ends it.
     """
 
-    def __init__(self, store: Store | Transaction) -> None:
-        """Over an open store or transaction, which stays open."""
+    def __init__(self, store: Store | Transaction, *, background: BackgroundWork | None = None) -> None:
+        """Over an open store or transaction, which stays open.
+
+        ``background``: what ``start`` begins; by default ``BackgroundWork(store)``.
+        """
         self._store = store
+        self._background = background
+
+    # --- life ---------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin the background work; does nothing if it is running, and raises ``InvalidArgument`` in a transaction."""
+        if self._background is None:
+            if not isinstance(self._store, Store):
+                raise InvalidArgument("a transaction has no background work: make the service over the store")
+            self._background = BackgroundWork(self._store)
+        self._background.start()
+
+    def stop(self) -> None:
+        """End the background work, after the batches that it is at; does nothing if it is not running."""
+        if self._background is not None:
+            self._background.stop()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
 
     # --- nodes and edges ----------------------------------------------------------------------------
 
@@ -230,7 +263,8 @@ class SyncMemoryService(Blocking):
 
         Returns:
             Points that say where their value comes from in ``correlation_type`` and ``resolution``. One that is no
-            metric has the value 1, is named after its log level or action, and has its text in ``metadata``.
+            metric is named after its log level or action, has the number of events as its value, which is 1 until
+            retention sums them up, and its text in ``metadata``.
         """
         end = self._store._env.clock.now() if end_time is None else end_time
         start = end - self._store._env.hours(hours, "hours") if start_time is None else start_time
@@ -272,4 +306,4 @@ def _forget(tx: Transaction, id: str, scope: AnyScope) -> int:
 def _with_reduced(types: Iterable[CorrelationType | str] | CorrelationType | str | None) -> list[Any]:
     """The types, each with what retention makes of its rows."""
     asked = several(CorrelationType, types, "correlation_types") or TIME_SERIES_TYPES
-    return [kind for each in asked for kind in (each, *REDUCED.get(each, ()))]
+    return [kind for each in asked for kind in (each, *SUMMARIES.get(each, ()))]

@@ -228,7 +228,8 @@ WRITES: dict[str, Write] = {
 TAKES_NO_TEXT = {
     "graph": "neighbours traverse shortest_path subgraph degrees search get get_many list scan count delete "
     "delete_many get_edge get_edges delete_edge delete_edges edges",
-    "correlations": "get get_many list scan count delete points metric_series aggregate by_channel recent trace",
+    "correlations": "get get_many list scan count delete points metric_series aggregate "
+    "percentiles metric_names by_channel recent trace",
     "tasks": "get get_many list scan count count_by_status delete pending_for_activation top recent_completed "
     "needing_seed_thought transfer claim_next claimed",
     "thoughts": "get get_many list scan count count_by_status delete pending_of_active_tasks retry escalate transfer",
