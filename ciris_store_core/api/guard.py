@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ciris_store_core.errors import AccessDenied, InvalidArgument
-from ciris_store_core.models.correlations import Correlation, CorrelationChanges
+from ciris_store_core.models.correlations import Correlation, CorrelationChanges, CorrelationQuery
+from ciris_store_core.models.paging import Slice
 from ciris_store_core.signing import SigningKey
 from ciris_store_core.stores.backend import Session
 from ciris_store_core.stores.correlations import CorrelationStore
@@ -140,7 +141,19 @@ class GuardedCorrelations:
 
     def get(self, correlation_ids: Sequence[str]) -> list[Correlation]:
         """Look them up, and remember what they are."""
-        found = self._inner.get(correlation_ids)
+        return self._seen(self._inner.get(correlation_ids))
+
+    def lock(self, correlation_ids: Sequence[str]) -> list[Correlation]:
+        """Lock them, and remember what they are."""
+        return self._seen(self._inner.lock(correlation_ids))
+
+    def find_locked(self, query: CorrelationQuery) -> Slice[Correlation]:
+        """Lock a page, and remember what they are."""
+        page = self._inner.find_locked(query)
+        self._seen(page.items)
+        return page
+
+    def _seen(self, found: list[Correlation]) -> list[Correlation]:
         self._ordinary.update(each.correlation_id for each in found if not is_audit(each))
         return found
 

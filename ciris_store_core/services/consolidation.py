@@ -117,6 +117,12 @@ def _id_of(key: tuple[Any, ...], level: Level) -> str:
     return str(uuid5(_NAMESPACE, json.dumps([level.type.value, start.isoformat(), *series])))
 
 
+# What a summary has not: what belongs to single events.
+_BLANK: Mapping[str, Any] = {
+    "request_data": None, "response_data": None, "metric_data": None, "log_data": None, "trace_context": None,
+    "tags": {}, "parent_correlation_id": None, "child_correlation_ids": [], "metadata": {},
+}  # fmt: skip
+
 # --- summaries --------------------------------------------------------------------------------
 
 
@@ -133,17 +139,16 @@ def _log_summary(summary_id: str, rows: list[Correlation], level: Level, now: da
 
 
 def _summary(summary_id: str, like: Correlation, level: Level, now: datetime, **fields: Any) -> Correlation:
-    start = bucket_start(like.timestamp, level.period)
-    common = {name: getattr(like, name) for name in (*_SERIES, "status")}
-    return Correlation(
-        correlation_id=summary_id,
-        correlation_type=level.type,
-        resolution=level.resolution,
-        created_at=now,
-        updated_at=now,
-        timestamp=start,
-        **{**common, **fields},
-    )
+    given = {
+        "correlation_id": summary_id,
+        "correlation_type": level.type,
+        "resolution": level.resolution,
+        "created_at": now,
+        "updated_at": now,
+        "timestamp": bucket_start(like.timestamp, level.period),
+    }
+    common = {name: like.__dict__[name] for name in (*_SERIES, "status")}
+    return Correlation.trusted({**_BLANK, **common, **given, **fields})
 
 
 def _counted(log: LogData, count: int) -> LogData:
@@ -159,12 +164,8 @@ def _metric(rows: list[Correlation]) -> MetricData:
     total = math.fsum(terms)
     rest = math.fsum([*terms, -total])
     count = sum(map(count_of, rows))
-    return MetricData(
-        metric_name=like.metric_name,
-        metric_value=like.metric_value,
-        metric_unit=like.metric_unit,
-        metric_type=like.metric_type,
-        labels=dict(like.labels),
+    return like.replaced(
+        percentiles={},
         min_value=min(map(low_of, rows)),
         max_value=max(map(high_of, rows)),
         mean_value=total / count,
