@@ -240,7 +240,7 @@ class Detector:
     def harmless(self, texts: list[str], keys: Iterable[str] = ()) -> bool:
         """Whether there is nothing to find in these texts and under these keys; False is only a suspicion."""
         return (
-            self._plain_keys.issuperset(keys)  # of those that were seen before
+            (self._plain_keys.issuperset(keys) or all(self.key(name) is None for name in keys))
             and not _suspicious("\n".join(texts))
             and not any(self._find_own(text) for text in texts if self._own)
         )

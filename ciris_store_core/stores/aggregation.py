@@ -23,6 +23,8 @@ _COARSENESS = {Resolution.RAW: 0, Resolution.HOURLY: 1, Resolution.DAILY: 2}
 
 Group = tuple[str | None, ...]
 
+_PLAIN = {name: field.get_default() for name, field in MetricData.model_fields.items()}
+
 
 def bucket_start(moment: datetime, bucket: timedelta) -> datetime:
     """The start of the half-open bucket, aligned to the UTC epoch, that holds the moment."""
@@ -50,7 +52,7 @@ def to_point(row: Correlation) -> TimeSeriesDataPoint | None:
 
 def measured(metric: Metric, like: Correlation) -> Correlation:
     """The correlation that a measurement stands for."""
-    data = {name: field.get_default(call_default_factory=True) for name, field in MetricData.model_fields.items()}
+    data = dict(_PLAIN, labels={}, percentiles={}, metadata={})
     data.update(metric_name=metric.name, metric_value=metric.value, metric_unit=metric.unit)
     return like.replaced(
         correlation_id=metric.metric_id,
