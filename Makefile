@@ -26,7 +26,7 @@ $(PYTHON) -m venv --clear $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench faults soak docs build clean
+.PHONY: help setup demo test lint format stubs bench faults soak docs build clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -59,6 +59,9 @@ lint: setup ## Check style, format and types
 format: setup ## Mend style and format
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+stubs: setup ## Make what type checkers see of the async facade
+	$(PY) -m tests.support.async_stubs
 
 bench: $(BENCH_VENV)/.stamp ## Compare the speed with the raw drivers, in an environment of its own
 	$(BENCH_VENV)/bin/python -m benchmarks $(BENCH_ARGS)

@@ -3,7 +3,7 @@
 Every class whose methods wait for the database has a twin here, made from the class itself.
 """
 
-# What type checkers and editors see stands in __init__.pyi, which tests/support/async_stubs.py makes.
+# What type checkers and editors see stands in __init__.pyi, which ``make stubs`` makes.
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from ciris_store_core.api.shared_tasks import SharedTasks
 from ciris_store_core.api.tasks import Tasks
 from ciris_store_core.api.thoughts import Thoughts
 from ciris_store_core.services.configuration import AdaptiveConfiguration
+from ciris_store_core.services.maintenance import DatabaseMaintenanceService
 from ciris_store_core.services.memory import SyncMemoryService
+from ciris_store_core.services.retention import RetentionService
 
 from .facade import twin_of
 from .services import service
@@ -26,10 +28,12 @@ AsyncAdaptiveConfiguration = service(AdaptiveConfiguration)
 AsyncAuditTrail = twin_of(AuditTrail)
 AsyncClaimedTask = twin_of(ClaimedTask)
 AsyncCorrelations = twin_of(Correlations)
+AsyncDatabaseMaintenanceService = service(DatabaseMaintenanceService)
 AsyncGraph = twin_of(Graph)
 AsyncLeases = twin_of(Leases)
 AsyncOccurrenceHandle = twin_of(OccurrenceHandle)
 AsyncOccurrences = twin_of(Occurrences)
+AsyncRetentionService = service(RetentionService)
 AsyncSharedTasks = twin_of(SharedTasks)
 AsyncTasks = twin_of(Tasks)
 AsyncThoughts = twin_of(Thoughts)
@@ -41,10 +45,12 @@ __all__ = [
     "AsyncAuditTrail",
     "AsyncClaimedTask",
     "AsyncCorrelations",
+    "AsyncDatabaseMaintenanceService",
     "AsyncGraph",
     "AsyncLeases",
     "AsyncOccurrenceHandle",
     "AsyncOccurrences",
+    "AsyncRetentionService",
     "AsyncSharedTasks",
     "AsyncStore",
     "AsyncTasks",

@@ -3,7 +3,7 @@
 Every class whose methods wait for the database has a twin here, made from the class itself.
 """
 
-# Made by ``python -m tests.support.async_stubs``: change the classes that it is made from, and run it again.
+# Made by ``make stubs``: change the classes that it is made from, and make it again.
 
 import builtins
 import os
@@ -60,7 +60,10 @@ from ciris_store_core.registry import Registry
 from ciris_store_core.secrets.keys import SecretsConfig
 from ciris_store_core.services.configuration import C
 from ciris_store_core.services.learning import Operation
+from ciris_store_core.services.maintenance import MaintenancePolicy, MaintenanceReport
 from ciris_store_core.services.memory import AnyScope, Points
+from ciris_store_core.services.plans import RetentionPlan
+from ciris_store_core.services.retention import RetentionReport
 from ciris_store_core.services.running import BackgroundWork
 from ciris_store_core.signing import SigningKey
 
@@ -238,6 +241,134 @@ class AsyncAdaptiveConfiguration:
         """
     async def forget(self, kind: type[C], subject: str) -> bool:
         """Go back to the defaults; False if nothing was stored."""
+
+class AsyncDatabaseMaintenanceService:
+    """Cleans up what nobody needs any more, without touching live work of any occurrence.
+
+    ``run`` does one pass. ``start`` begins a daemon thread that does one at once and then one every
+    ``interval_seconds``; ``stop`` ends it; as a context manager it does both. Of all processes on one database one at a
+    time is at it, under the lease ``maintenance``. Nothing runs before it is asked for.
+
+    One pass, in this order:
+
+    - Stale shared tasks: marked as shared, still owned by ``__shared__``, pending, and not updated for five minutes.
+    - Orphans of all occurrences but those that are alive: tasks whose parent is gone or failed, thoughts whose task is
+      gone, not updated for two minutes.
+    - Completed tasks not updated for 30 days: those of this store's own occurrence, and of occurrences that are not
+      alive. Other occurrences clean theirs.
+    - Of occurrences whose heartbeat ran out: thoughts left in processing become pending, and claimed work goes back to
+      its pool. An occurrence that never registered is left alone in this.
+    - Nodes and correlations past their expiry.
+
+    A task goes with its descendants and thoughts, or not at all: it stays where any of these belongs to a living
+    occurrence, was updated lately, or (completed tasks) is unfinished. What is removed is archived first, except for
+    what expired, which was written with the wish to be forgotten.
+    """
+    def __init__(
+        self,
+        store: AsyncStore | AsyncTransaction | Store,
+        *,
+        archive_dir: str | os.PathLike[str] | None = ...,
+        policy: MaintenancePolicy | None = None,
+        interval_seconds: float = 3600,
+        occurrence_id: str | None = None,
+    ) -> None:
+        """Prepare it; touches nothing.
+
+        Args:
+            store: What to clean. Stop the service before you close it.
+            archive_dir: Where every pass that removes tasks or thoughts leaves one file of JSON Lines, readable by its
+                owner alone; made where it is missing. None: what is removed is gone for good.
+            policy: Ages and limits.
+            interval_seconds: Between passes of the background thread.
+            occurrence_id: Whose completed tasks may be cleaned although it is alive: by default the store's own.
+        """
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    @property
+    def running(self) -> bool:
+        """Whether the background thread runs."""
+    @property
+    def last_report(self) -> MaintenanceReport | None:
+        """Of the last pass that the background thread finished."""
+    @property
+    def last_error(self) -> Exception | None:
+        """Why the last pass of the background thread failed; None if it did not."""
+    async def start(self) -> None:
+        """Do a pass now and then regularly, in the background; does nothing if it is running."""
+    async def stop(self, timeout_seconds: float | None = None) -> bool:
+        """End the background thread after the batch that it is at; returns whether it has ended."""
+    async def close(self, timeout_seconds: float | None = None) -> bool:
+        """End the background thread after the batch that it is at; returns whether it has ended."""
+    async def run(self, *, dry_run: bool = False) -> MaintenanceReport:
+        """Do one pass now, in this thread; running it again changes nothing more.
+
+        Args:
+            dry_run: Change nothing, and report what a pass would do now.
+
+        Raises:
+            StorageFull, ReadOnly: The archive cannot be written; nothing of that batch was deleted.
+            StaleFence: The lease was lost, as by a computer that slept; what was done stands.
+        """
+
+class AsyncRetentionService:
+    """Keeps a store's telemetry from growing without end, as a plan says.
+
+    ``run`` does one pass. ``start`` begins a daemon thread that does one at once and then one every
+    ``interval_seconds``; ``stop`` ends it; as a context manager it does both. Of all processes on one database one at a
+    time is at it, under the lease ``retention``. Nothing runs before it is asked for.
+
+    - count, min and max of the samples stay exact, sums within 1e-12, and the newest value is kept.
+    - Rows go in the transaction that writes what stands for them, in small batches.
+    - Rows that arrive late are added to the summary of their period.
+    - Whole hours and days only: nothing that is younger than its rule says is touched.
+    """
+    def __init__(
+        self,
+        store: AsyncStore | AsyncTransaction | Store,
+        plan: RetentionPlan | str = "standard",
+        *,
+        interval_seconds: float = 3600,
+    ) -> None:
+        """Prepare it; touches nothing.
+
+        Args:
+            store: What to look after. Stop the service before you close it.
+            plan: One of your own, or the name of one of ``PRESETS``.
+            interval_seconds: Between passes of the background thread.
+        """
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    @property
+    def running(self) -> bool:
+        """Whether the background thread runs."""
+    @property
+    def last_report(self) -> RetentionReport | None:
+        """Of the last pass that the background thread finished."""
+    @property
+    def last_error(self) -> Exception | None:
+        """Why the last pass of the background thread failed; None if it did not."""
+    async def start(self) -> None:
+        """Do a pass now and then regularly, in the background; does nothing if it is running."""
+    async def stop(self, timeout_seconds: float | None = None) -> bool:
+        """End the background thread after the batch that it is at; returns whether it has ended."""
+    async def close(self, timeout_seconds: float | None = None) -> bool:
+        """End the background thread after the batch that it is at; returns whether it has ended."""
+    async def run(self, *, dry_run: bool = False) -> RetentionReport:
+        """Do one pass now, in this thread; running it again changes nothing more.
+
+        Args:
+            dry_run: Change nothing, and report what a pass would do now.
+
+        Raises:
+            StaleFence: The lease was lost, as by a computer that slept; what was done stands.
+        """
 
 class MemoryService:
     """Remembers nodes, edges and events, and recalls them. ``MemoryService`` is the same for asyncio.

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from ciris_store_core.api import Store
+from ciris_store_core.api.executor import Blocking
 from ciris_store_core.errors import InvalidArgument, StaleFence, StoreClosed, StoreError
 from ciris_store_core.models.coordination import Lease
 from ciris_store_core.models.ids import uuid7
@@ -141,7 +142,7 @@ class Background(Generic[T]):
             self.last_result = self.last_result if result is None else result
 
 
-class Scheduled(Generic[T]):
+class Scheduled(Blocking, Generic[T]):
     """The life of a service that runs in the background."""
 
     def __init__(self, background: Background[T]) -> None:

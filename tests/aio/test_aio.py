@@ -4,9 +4,12 @@ import ast
 import asyncio
 import inspect
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -361,7 +364,7 @@ def test_a_cancelled_entry_is_taken_back(within: Callable[..., Any], monkeypatch
     within(body, workers=1)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(2, 100))])
 def test_cancellations_at_any_moment_leave_no_half(within: Callable[..., Any], seed: int) -> None:
     chance = random.Random(seed)
 
@@ -467,7 +470,7 @@ def test_opening(url: str, tmp_path: Any) -> None:
 
 
 def test_what_type_checkers_see_is_current() -> None:
-    assert STUB.read_text() == made(), "run: python -m tests.support.async_stubs"
+    assert STUB.read_text() == made(), "run: make stubs"
 
 
 def test_every_class_that_waits_has_a_twin_that_can_be_named() -> None:
@@ -481,3 +484,12 @@ def test_every_class_that_waits_has_a_twin_that_can_be_named() -> None:
         assert hasattr(AsyncStore, name), name
         if inspect.isfunction(member) and name not in ("transaction", "for_occurrence"):
             assert inspect.iscoroutinefunction(getattr(AsyncStore, name)), name
+
+
+@pytest.mark.slow
+def test_type_checkers_know_the_async_store() -> None:
+    program = Path(__file__).with_name("typed_use.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", str(program)], capture_output=True, text=True, cwd=STUB.parents[2]
+    )
+    assert done.returncode == 0, done.stdout

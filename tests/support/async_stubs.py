@@ -1,6 +1,6 @@
 """What type checkers see of the async facade, made from the classes that it stands before.
 
-``python -m tests.support.async_stubs`` writes it anew.
+``make stubs`` writes it anew.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from ciris_store_core import aio
 from ciris_store_core.aio import facade
@@ -28,7 +28,7 @@ STUB = Path(str(aio.__file__)).with_suffix(".pyi")
 
 HEAD = '''"""{doc}"""
 
-# Made by ``python -m tests.support.async_stubs``: change the classes that it is made from, and run it again.
+# Made by ``make stubs``: change the classes that it is made from, and make it again.
 
 import builtins
 from collections.abc import AsyncIterator, Generator
@@ -71,6 +71,8 @@ class Stub:
         """Where the names come from that the signatures use, by what they are called here."""
         self.queue: deque[type] = deque([Store])
         self.seen: set[type] = set()
+        self.bound: dict[str, type] = {}
+        """What the type variables of the current class's bases stand for."""
 
     def text(self) -> str:
         opening = self._open_store()
@@ -101,7 +103,8 @@ class Stub:
         if hasattr(kind, "__enter__"):
             lines.append(ENTERED.rstrip())
         lines += [self._attribute(name, kind) for name in inspect.get_annotations(kind) if not name.startswith("_")]
-        lines += [self._member(member) for member in facade.public_members(kind).values()]
+        self.bound = _bound(kind)
+        lines += [self._member(name, member) for name, member in facade.public_members(kind).items()]
         return "\n".join(lines) + "\n"
 
     def _attribute(self, name: str, kind: type) -> str:
@@ -109,16 +112,16 @@ class Stub:
         annotation = ast.parse(inspect.get_annotations(kind)[name], mode="eval").body
         return f"    @property\n    def {name}(self) -> {ast.unparse(self._returned(annotation, module))}: ..."
 
-    def _member(self, member: Any) -> str:
+    def _member(self, name: str, member: Any) -> str:
         if facade.is_property(member):
             function = member.func if isinstance(member, cached_property) else member.fget
-            return self._function(function, "property")
+            return self._function(name, function, "property")
         for kind in ("context_manager", "scan", "maker"):
             if getattr(facade, f"is_{kind}")(member):
-                return self._function(member, kind)
-        return self._function(member, "call")
+                return self._function(name, member, kind)
+        return self._function(name, member, "call")
 
-    def _function(self, function: Any, kind: str) -> str:
+    def _function(self, name: str, function: Any, kind: str) -> str:
         module = sys.modules[function.__module__]
         node = _definition(function)
         assert node.returns is not None, f"{function.__qualname__} does not say what it returns"
@@ -130,7 +133,7 @@ class Stub:
             returns = f"AbstractAsyncContextManager[{returns.removeprefix('Iterator[')[:-1]}, None]"
         head = "async def" if kind == "call" else "def"
         decorator = "    @property\n" if kind == "property" else ""
-        signature = f"    {head} {node.name}({ast.unparse(node.args)}) -> {returns}:"
+        signature = f"    {head} {name}({ast.unparse(node.args)}) -> {returns}:"
         return f"{decorator}{signature}\n{_docstring(ast.get_docstring(node), 8)}"
 
     def _service_init(self, kind: type) -> str:
@@ -178,6 +181,10 @@ class _Twins(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         value = getattr(self._module, node.id, None)
+        if isinstance(value, TypeVar) and node.id in self._stub.bound:
+            chosen = self._stub.bound[node.id]
+            self._stub.imports[chosen.__name__] = chosen.__module__
+            return ast.Name(chosen.__name__)
         if isinstance(value, type) and issubclass(value, Blocking):
             self._stub.queue.append(value)
             return ast.Name(facade.twin_name(value))
@@ -186,6 +193,15 @@ class _Twins(ast.NodeTransformer):
             inner = self.visit(ast.Name(get_args(value)[0].__name__))
             return ast.parse(f"builtins.list[{ast.unparse(inner)}]", mode="eval").body
         return node
+
+
+def _bound(kind: type) -> dict[str, type]:
+    """The classes that a class gives for the type variables of its bases, by their names."""
+    found = {}
+    for base in getattr(kind, "__orig_bases__", ()):
+        parameters = getattr(get_origin(base), "__parameters__", ())
+        found.update({each.__name__: chosen for each, chosen in zip(parameters, get_args(base), strict=False)})
+    return {name: chosen for name, chosen in found.items() if isinstance(chosen, type)}
 
 
 def _import(name: str, home: str) -> str:
