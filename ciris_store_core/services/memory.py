@@ -85,7 +85,7 @@ class SyncMemoryService(Blocking):
         An event that ``TSDBGraphNode`` made gets its correlation too; memorizing it again adds nothing.
         """
         if isinstance(node, TSDBGraphNode):
-            return _outcome(lambda: as_one(self._store, lambda tx: _put_event(tx, node, {}, exist_ok=True)))
+            return _outcome(lambda: as_one(self._store, lambda tx: _put_event_once(tx, node)))
         return _outcome(lambda: self._store.graph.put(node))
 
     def recall(self, query: MemoryQuery, *, limit: int = 1000, cursor: str | None = None) -> Recall:
@@ -287,11 +287,19 @@ def _outcome(operation: Callable[[], Any]) -> MemoryOpResult:
         return MemoryOpResult(status=OpStatus.DENIED, reason=str(error))
 
 
-def _put_event(tx: Transaction, node: TSDBGraphNode, names: Mapping[str, str], *, exist_ok: bool = False) -> GraphNode:
+def _put_event_once(tx: Transaction, node: TSDBGraphNode) -> GraphNode:
+    known = tx.graph.get(node.id, node.scope, include_expired=True)
+    if known is not None and tx.correlations.get(node.id) is not None:
+        return known
+    return _put_event(tx, node, {})
+
+
+def _put_event(tx: Transaction, node: TSDBGraphNode, names: Mapping[str, str]) -> GraphNode:
     at = node.created_at if "created_at" in node.__pydantic_fields_set__ else tx._env.clock.now()
     event = correlation_of(node, at, names)
-    tx.correlations.add(event, exist_ok=exist_ok)
-    return tx.graph.put(node.replaced(created_at=at, expires_at=event.expires_at))
+    stored = tx.graph.put(node.replaced(created_at=at, expires_at=event.expires_at))
+    tx.correlations.add(event)  # Last, as other writers wait for whoever appends an audit event.
+    return stored
 
 
 def _forget(tx: Transaction, id: str, scope: AnyScope) -> int:

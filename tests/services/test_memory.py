@@ -164,10 +164,11 @@ def test_an_event_made_as_a_node_is_memorized_once(memory: SyncMemoryService, st
     )
     for _ in range(2):
         assert memory.memorize(made).status == "ok"
+        clock.advance(seconds=1)
     [event], [stored] = store.correlations.list().items, store.graph.list().items
     assert event.correlation_id == stored.id == made.id and event.scope == stored.scope == "network"
     assert event.retention_policy == "aggregated" and event.expires_at == stored.expires_at
-    assert event.timestamp == clock.now()
+    assert event.timestamp == clock.now() - timedelta(seconds=2) and stored.revision == 1
     earlier = clock.now() - timedelta(days=400)
     old = memory.memorize(TSDBGraphNode.create_log_node("started", timestamp=earlier)).data
     assert store.correlations.get(old.id).timestamp == old.created_at == earlier
