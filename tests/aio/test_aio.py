@@ -116,6 +116,16 @@ def test_handles_have_twins(within: Callable[..., Any]) -> None:
     within(body)
 
 
+def test_services_have_twins(within: Callable[..., Any]) -> None:
+    async def body(store: AsyncStore) -> None:
+        assert (await aio.AsyncRetentionService(store, "lean").run(dry_run=True)).rows == 0
+        async with aio.AsyncDatabaseMaintenanceService(store, archive_dir=None) as maintenance:
+            assert maintenance.running and (await maintenance.run(dry_run=True)).removed == 0
+        assert not maintenance.running
+
+    within(body)
+
+
 def test_a_transaction_commits_or_rolls_back(within: Callable[..., Any]) -> None:
     async def body(store: AsyncStore) -> None:
         async with store.transaction() as tx:
