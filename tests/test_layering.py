@@ -43,7 +43,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "signing": BASE,
     "api": API,
     "services": API | {"api"},
-    "persistence": API | {"api", "services"},
+    "persistence": API | {"api", "services", "aio"},
     "aio": API | {"api", "services"},
     "importer": API | {"api", "persistence"},
     "conformance": API | {"__init__", "api", "services", "inmemory", "sql"},

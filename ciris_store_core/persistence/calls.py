@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import replace
@@ -10,10 +9,13 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from ciris_store_core.aio.workers import answer
 from ciris_store_core.api.common import Part, raise_unreadable
 from ciris_store_core.api.validate import MAX_LIMIT, moment, whole
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.paging import Page
+
+from .default_store import workers
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -98,11 +100,14 @@ def some(part: Listing[T], limit: int | None, offset: int = 0, **filters: Any) -
 
 
 def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """The same function as a coroutine function, which runs it in a worker thread."""
+    """The same function as a coroutine function, which runs it in a worker thread.
+
+    The threads are fewer than a store has connections. A call that is cancelled before its turn never runs.
+    """
 
     @functools.wraps(function)
     async def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.to_thread(function, *args, **kwargs)
+        return await answer(workers().submit(functools.partial(function, *args, **kwargs)))
 
     call.__name__ = f"async_{function.__name__}"
     call.__qualname__ = f"async_{function.__qualname__}"

@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
+from ciris_store_core.aio.workers import Workers
 from ciris_store_core.api import Store, open_store
 from ciris_store_core.url import StoreURL, resolve_url
 
 DbPath = str | os.PathLike[str] | None
 """A database URL or the path of an SQLite file; None: the store of ``use_store``, else the default URL."""
+
+_THREADS = 8
 
 _Key = tuple[StoreURL, str]
 
@@ -33,6 +36,7 @@ class _Places:
         self._lock = Lock()
         self._places: dict[_Key, _Place] = {}
         self.chosen: list[Store] = []
+        self.workers = Workers(_THREADS, "ciris-store")
 
     def get(self, target: StoreURL, url: DbPath) -> Store:
         key = (target, _folder(target))
@@ -85,6 +89,11 @@ def use_store(store: Store) -> Iterator[Store]:
         yield store
     finally:
         places.chosen.remove(store)
+
+
+def workers() -> Workers:
+    """The threads of this process that async twins run on."""
+    return _places.workers
 
 
 def close_stores() -> None:
