@@ -45,6 +45,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "services": API | {"api"},
     "persistence": API | {"api", "services", "aio"},
     "aio": API | {"api", "services"},
+    "testing": API | {"api", "persistence", "conformance"},
     "importer": API | {"api", "persistence"},
     "conformance": API | {"__init__", "api", "services", "inmemory", "sql"},
     "demo": API | {"__init__", "api", "services"},
@@ -62,7 +63,7 @@ TEST_LIBRARIES = frozenset({"pytest", "_pytest", "hypothesis"})
 TERMINAL_LIBRARIES = frozenset({"typer", "click", "rich"})
 # Beside the parts that each of these belongs to, nothing imports it.
 HOMES = {
-    **dict.fromkeys(TEST_LIBRARIES, frozenset({"conformance"})),
+    **dict.fromkeys(TEST_LIBRARIES, frozenset({"conformance", "testing"})),
     **dict.fromkeys(TERMINAL_LIBRARIES, frozenset({"cli", "demo"})),
 }
 

@@ -176,6 +176,16 @@ print(p.count_tasks(db_path=path))
     assert (done.stdout, done.stderr) == ("2\n", "")
 
 
+def test_twins_run_on_a_bounded_number_of_threads(tmp_path: Path) -> None:
+    async def many() -> int:
+        calls = (persistence.async_task_exists(f"t{n}", f"{tmp_path}/agent.db") for n in range(200))
+        return sum(await asyncio.gather(*calls))
+
+    before = threading.active_count()
+    assert asyncio.run(many()) == 0
+    assert threading.active_count() - before <= 10
+
+
 # --- the database -------------------------------------------------------------------------------
 
 
