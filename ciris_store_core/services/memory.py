@@ -25,6 +25,8 @@ from .together import as_one
 
 MOST_NODES = 10_000
 
+_METRICS = frozenset({CorrelationType.METRIC_DATAPOINT, *SUMMARIES[CorrelationType.METRIC_DATAPOINT]})
+
 AnyScope = GraphScope | str
 Points = Page[TimeSeriesDataPoint]
 Nodes = list[GraphNode]
@@ -268,14 +270,17 @@ class SyncMemoryService(Blocking):
         """
         end = self._store._env.clock.now() if end_time is None else end_time
         start = end - self._store._env.hours(hours, "hours") if start_time is None else start_time
+        types = _with_reduced(correlation_types)
         filters: dict[str, Any] = {
-            "type": _with_reduced(correlation_types),
+            "type": types,
             "scope": None if scope == "default" else scope,
             "time_from": start,
             "time_to": end,
             "metric_name": metric_name,
             "tags": tags or {},
         }
+        if _METRICS.issuperset(types):  # Read without making a record of each row.
+            return self._store.correlations.points(limit=limit, cursor=cursor, **filters)
         page = self._store.correlations.list(limit=limit, cursor=cursor, **filters)
         return Page([point_of(row) for row in page.items], page.next_cursor, page.unreadable)
 

@@ -204,12 +204,15 @@ def test_recall_timeseries_bounds_and_filters(memory: SyncMemoryService, clock: 
         values(hours=0)
 
 
-def test_recall_timeseries_pages_without_a_cut(memory: SyncMemoryService, store: Store, clock: ManualClock) -> None:
+@pytest.mark.parametrize("kinds", [None, "metric_datapoint"])
+def test_recall_timeseries_pages_without_a_cut(
+    memory: SyncMemoryService, store: Store, clock: ManualClock, kinds: str | None
+) -> None:
     for i in range(25):
         memory.memorize_metric("cpu", float(i), timestamp=clock.now() - timedelta(minutes=100 - i))
-    cursor, found, pages = None, [], 0
+    cursor, found, pages = None, list[float](), 0
     while pages == 0 or cursor is not None:
-        page = memory.recall_timeseries(limit=10, cursor=cursor)
+        page = memory.recall_timeseries(limit=10, cursor=cursor, correlation_types=kinds)
         found += [point.value for point in page]
         cursor, pages = page.next_cursor, pages + 1
         clock.advance(seconds=1)
