@@ -23,7 +23,7 @@ from typing import Any, Generic, Self, TypeVar
 from ciris_store_core.api import Store
 from ciris_store_core.api.common import SCAN_SIZE
 from ciris_store_core.api.executor import Blocking
-from ciris_store_core.errors import TransactionError
+from ciris_store_core.errors import StoreClosed, TransactionError
 
 from .workers import Caller, Conversation, Workers, answer, settled
 
@@ -153,7 +153,7 @@ async def enter(target: AbstractContextManager[T], caller: Caller) -> T:
 
 def _leave_again(target: AbstractContextManager[Any], caller: Caller, entered: Future[Any]) -> None:
     if not entered.cancelled() and entered.exception() is None:
-        with suppress(TransactionError):  # It was over before: then so is whatever it held.
+        with suppress(TransactionError, StoreClosed):  # It was over before: then so is whatever it held.
             caller.submit(lambda: target.__exit__(None, None, None))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.aio.support import within
 from tests.api.conftest import clock, url
 
-__all__ = ["clock", "url"]
+__all__ = ["clock", "url", "within"]
