@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ciris_store_core.api import ClaimedTask, OccurrenceHandle, Transaction
 from ciris_store_core.api.audit import AuditTrail
+from ciris_store_core.api.buffer import BufferedWriter
 from ciris_store_core.api.coordination import Leases, Occurrences
 from ciris_store_core.api.correlations import Correlations
 from ciris_store_core.api.graph import Graph
@@ -26,6 +27,7 @@ from .store import AsyncStore, Opening, open_store_async
 
 AsyncAdaptiveConfiguration = service(AdaptiveConfiguration)
 AsyncAuditTrail = twin_of(AuditTrail)
+AsyncBufferedWriter = twin_of(BufferedWriter)
 AsyncClaimedTask = twin_of(ClaimedTask)
 AsyncCorrelations = twin_of(Correlations)
 AsyncDatabaseMaintenanceService = service(DatabaseMaintenanceService)
@@ -43,6 +45,7 @@ MemoryService = service(SyncMemoryService)
 __all__ = [
     "AsyncAdaptiveConfiguration",
     "AsyncAuditTrail",
+    "AsyncBufferedWriter",
     "AsyncClaimedTask",
     "AsyncCorrelations",
     "AsyncDatabaseMaintenanceService",

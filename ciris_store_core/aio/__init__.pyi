@@ -15,6 +15,7 @@ from typing import Any, Concatenate, Self, Unpack
 
 from ciris_store_core.api.audit import AuditEvent
 from ciris_store_core.api.audit_verify import AuditReport
+from ciris_store_core.api.buffer import Item, Rejection
 from ciris_store_core.api.common import OnUnreadable
 from ciris_store_core.api.correlation_filters import CorrelationFilters
 from ciris_store_core.api.correlations import MetricCommon
@@ -31,6 +32,7 @@ from ciris_store_core.api.validate import BadText
 from ciris_store_core.api.walks import Relationships, Scope, Way
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock
+from ciris_store_core.errors import StoreError
 from ciris_store_core.models.audit import AuditCheckpoint, AuditEntry
 from ciris_store_core.models.coordination import Lease, Occurrence
 from ciris_store_core.models.correlations import (
@@ -812,6 +814,22 @@ class AsyncCorrelations:
             Conflict: An id exists. Nothing was written.
             InvalidArgument: Something cannot be stored. Nothing was written.
         """
+    def buffered(
+        self,
+        *,
+        batch_size: int = 1000,
+        max_delay_seconds: float = 1.0,
+        capacity: int = 50000,
+        **common: Unpack[MetricCommon],
+    ) -> AsyncBufferedWriter:
+        """A writer for high rates, which accepts at once and stores in batches; see ``BufferedWriter``.
+
+        Args:
+            batch_size: How many items are stored at once, 1 to 10,000.
+            max_delay_seconds: About how long an item waits at most for others to be stored with.
+            capacity: How many items may wait; ``add`` waits when there are more.
+            common: What measurements have in common; see ``MetricCommon``.
+        """
     async def get(self, correlation_id: str) -> Correlation | None:
         """The correlation with that id, or None."""
     async def get_many(self, correlation_ids: Iterable[str]) -> dict[str, Correlation]:
@@ -1299,6 +1317,51 @@ class AsyncTransaction:
         On a backend without the capability, raising inside it dooms the whole transaction: all later calls and the
         commit raise ``TransactionError``.
         """
+
+class AsyncBufferedWriter:
+    """Stores correlations and measurements in batches; made by ``store.correlations.buffered``.
+
+    - ``add`` **accepts**: the item was checked and is in memory, and a crash of the process may lose it.
+    - ``flush`` and ``close`` **acknowledge**: what was accepted before is stored, as durably as by any other write.
+
+    A thread stores what was accepted as soon as a batch is full or its oldest item has waited long enough. Where the
+    database is away the batch is kept and tried again, and ``add`` waits as soon as the buffer is full. What is stored
+    already is not stored twice, also where an answer was lost. An item that cannot be stored, such as one whose id
+    exists, is set apart for ``take_rejected``, and the others of its batch are stored.
+
+    Use it in a ``with`` statement, or close it, before the store is closed. May be used from many threads.
+    """
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    @property
+    def pending(self) -> int:
+        """How many items were accepted and are not stored yet."""
+    @property
+    def last_error(self) -> StoreError | None:
+        """Why the last attempt to store a batch failed; None if it did not."""
+    async def add(self, *items: Item, timeout_seconds: float = 30.0) -> None:
+        """Accept correlations and measurements, all or none; times that were not given are those of this call.
+
+        Raises:
+            InvalidArgument: One of them cannot be stored.
+            Unavailable: The buffer stayed full for ``timeout_seconds``.
+            StoreClosed: The writer was closed.
+        """
+    async def flush(self, *, timeout_seconds: float | None = None) -> None:
+        """Wait until everything that was accepted before is stored.
+
+        Raises:
+            StoreError: Why a batch could not be stored. Nothing is lost: it is tried again, by itself and by the next
+                flush; or why an item was rejected, see ``take_rejected``.
+            Unavailable: It took longer than ``timeout_seconds``; it goes on.
+        """
+    async def take_rejected(self) -> builtins.list[Rejection]:
+        """The items that could not be stored, which are forgotten here."""
+    async def close(self, *, timeout_seconds: float | None = None) -> None:
+        """Store what is left and end; raises as ``flush`` does, and is not closed where something is not stored yet."""
 
 class AsyncClaimedTask:
     """A task that this worker claimed, with the fence of that claim.

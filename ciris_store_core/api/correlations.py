@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, TypedDict, Unpack
 
+from ciris_store_core.errors import TransactionError
 from ciris_store_core.models.correlations import (
     UPDATABLE_CORRELATION_FIELDS,
     Correlation,
@@ -17,6 +18,7 @@ from ciris_store_core.models.paging import Page
 from ciris_store_core.stores.aggregation import measured
 from ciris_store_core.stores.backend import Session
 
+from .buffer import BufferedWriter, Item, Items, by_kind, id_of
 from .common import (
     SCAN_SIZE,
     OnUnreadable,
@@ -30,6 +32,7 @@ from .common import (
     refuse_repeats,
 )
 from .correlation_filters import CorrelationFilters, where
+from .executor import StoreExecutor
 from .interactions import Interactions
 from .measurements import checked_metrics
 from .sealing import Sealed
@@ -127,6 +130,57 @@ class Correlations(Series, Interactions):
             refuse_repeats([metric.metric_id for metric in ready], "metric_id")
             self._x.write(lambda session: session.correlations.add_metrics(ready, like))
         return [metric.metric_id or "" for metric in ready]
+
+    def buffered(
+        self,
+        *,
+        batch_size: int = 1000,
+        max_delay_seconds: float = 1.0,
+        capacity: int = 50_000,
+        **common: Unpack[MetricCommon],
+    ) -> BufferedWriter:
+        """A writer for high rates, which accepts at once and stores in batches; see ``BufferedWriter``.
+
+        Args:
+            batch_size: How many items are stored at once, 1 to 10,000.
+            max_delay_seconds: About how long an item waits at most for others to be stored with.
+            capacity: How many items may wait; ``add`` waits when there are more.
+            common: What measurements have in common; see ``MetricCommon``.
+        """
+        if not isinstance(self._x, StoreExecutor):
+            raise TransactionError("a buffered writer stores by itself: make it from the store, not in a transaction")
+        self.add_metrics([], **common)  # refuses what cannot be stored
+        return BufferedWriter(
+            self._checked,
+            lambda items: self._store_all(items, common),
+            self._stored_as_given,
+            batch_size=batch_size,
+            max_delay_seconds=max_delay_seconds,
+            capacity=capacity,
+        )
+
+    def _checked(self, item: Item) -> Item:
+        now = self._env.clock.now()
+        if isinstance(item, Metric):
+            return checked_metrics(self._env.check, [item], now)[0][0]
+        return prepare(self._env, item, Correlation, now, None)
+
+    def _store_all(self, items: Items, common: MetricCommon) -> None:
+        metrics, others = by_kind(items)
+        if not others:
+            self.add_metrics(metrics, **common)
+        elif not metrics:
+            self.add_many(others)
+        elif isinstance(self._x, StoreExecutor):
+            with self._x.transaction() as executor:
+                inside = Correlations(executor, self._env)
+                inside.add_metrics(metrics, **common)
+                inside.add_many(others)
+
+    def _stored_as_given(self, items: Items) -> Items:
+        found = self.get_many(id_of(item) or "" for item in items)
+        times = {key: row.timestamp for key, row in found.items()}
+        return [item for item in items if times.get(id_of(item) or "") == item.timestamp]
 
     def get(self, correlation_id: str) -> Correlation | None:
         """The correlation with that id, or None."""

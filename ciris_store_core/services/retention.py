@@ -96,19 +96,28 @@ class RetentionService(Scheduled[RetentionReport]):
     - Whole hours and days only: nothing that is younger than its rule says is touched.
     """
 
-    def __init__(self, store: Store, plan: RetentionPlan | str = "standard", *, interval_seconds: float = 3600) -> None:
+    def __init__(
+        self,
+        store: Store,
+        plan: RetentionPlan | str = "standard",
+        *,
+        interval_seconds: float = 3600,
+        lease_seconds: float = 120,
+    ) -> None:
         """Prepare it; touches nothing.
 
         Args:
             store: What to look after. Stop the service before you close it.
             plan: One of your own, or the name of one of ``PRESETS``.
             interval_seconds: Between passes of the background thread.
+            lease_seconds: How long a process that died keeps others from it.
         """
         self.plan = _plan(plan)
         """Ages, by type and name."""
         # Layers above the API that work on rows go through the same executor as its parts.
         self._x, self._env = store._x, store._env
-        super().__init__(Background(store, "retention", self._pass, interval_seconds=interval_seconds))
+        times = {"interval_seconds": interval_seconds, "ttl_seconds": lease_seconds}
+        super().__init__(Background(store, "retention", self._pass, **times))
 
     def run(self, *, dry_run: bool = False) -> RetentionReport:
         """Do one pass now, in this thread; running it again changes nothing more.

@@ -207,3 +207,13 @@ def test_percentiles_of_nonsense_are_refused(store: Store) -> None:
             store.correlations.percentiles(bad, timedelta(hours=1))
     with pytest.raises(InvalidArgument, match="bucket"):
         store.correlations.percentiles([50], timedelta(0))
+
+
+def test_logs_at_least_as_severe(store: Store) -> None:
+    for number, level in enumerate(("DEBUG", "info", "WARNING", "warn", "ERROR", "fatal", "other")):
+        store.correlations.add(row(f"l{number}", log_level=level, log_message="m", timestamp=START))
+    assert ids(store.correlations.list(min_log_level="warning")) == ["l2", "l3", "l4", "l5"]
+    assert ids(store.correlations.list(min_log_level="CRITICAL")) == ["l5"]
+    for bad in ({"min_log_level": "other"}, {"min_log_level": "INFO", "log_level": "INFO"}):
+        with pytest.raises(InvalidArgument, match="min_log_level"):
+            store.correlations.list(**bad)  # type: ignore[arg-type]

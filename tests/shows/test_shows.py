@@ -8,6 +8,8 @@ from tests.api.conftest import BACKENDS
 from tests.shows.bystander import watch
 from tests.shows.claim_race import race
 from tests.shows.clocks import race_across_midnight, race_with_wrong_clocks, take_over
+from tests.shows.consolidation import consolidate
+from tests.shows.million_points import run as many_points
 from tests.shows.processes import database, prepared
 from tests.shows.work_sharing import share
 
@@ -72,6 +74,28 @@ def test_a_bystander_who_loses_something_would_be_noticed(url: str) -> None:
     assert not result.quiet and not result.right
 
 
+@slow
+def test_two_that_consolidate_at_once_count_every_point_once(url: str) -> None:
+    outcome = consolidate(url, 400, 2)
+    assert outcome.right, outcome.totals
+
+
+@slow
+def test_a_point_that_is_lost_would_be_noticed(url: str) -> None:
+    outcome = consolidate(url, 40, 1)
+    outcome.written["m1"].append(0.0)
+    assert not outcome.right
+
+
+@slow
+def test_a_month_of_points(url: str) -> None:
+    result = many_points(url, 2000)
+    assert result.same and result.before.rows == 2000 and result.daily.rows < 1700
+    start, group, count, _ = result.daily.totals["sum"][0]
+    result.daily.totals["sum"][0] = (start, group, count, 0.0)
+    assert not result.same
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 class TestSoak:
     """Long counts, each on a database as durable as by default."""
@@ -101,3 +125,12 @@ class TestSoak:
     def test_bystander(self, kind: str) -> None:
         with database(kind) as url:
             assert watch(url, 500).right
+
+    @pytest.mark.parametrize("together", [True, False])
+    def test_consolidation(self, kind: str, together: bool) -> None:
+        with database(kind) as url:
+            assert consolidate(url, 20_000, 10, together=together).right
+
+    def test_million_points(self, kind: str) -> None:
+        with database(kind) as url:
+            assert many_points(url, 1_000_000).same
