@@ -322,7 +322,7 @@ ABOUT_OPENING = {
 }  # fmt: skip
 SOURCES = ["ciris_store_core", "backends/sqlite/ciris_store_sqlite", "backends/postgres/ciris_store_postgres"]
 #: Parts that use a store; what they refuse on their own account is not about opening one.
-PROGRAMS = {"conformance", "cli", "demo"}
+PROGRAMS = {"conformance", "cli", "demo", "transfer"}
 #: Cannot happen before there is a third major version of the contract.
 NOT_YET = ".x: pip install --upgrade"
 

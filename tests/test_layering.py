@@ -42,7 +42,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "secrets": CONTRACT,
     "signing": BASE,
     "api": API,
-    "services": API | {"api"},
+    "transfer": API | {"api"},
+    "services": API | {"api", "transfer"},
     "persistence": API | {"api", "services", "aio"},
     "aio": API | {"api", "services"},
     "testing": API | {"api", "persistence", "conformance"},
@@ -51,7 +52,19 @@ ALLOWED: dict[str, frozenset[str]] = {
     "demo": API | {"__init__", "api", "services"},
     "scaffold": BASE | {"stores"},
     "cli": API
-    | {"__init__", "api", "services", "inmemory", "persistence", "conformance", "demo", "importer", "scaffold", "aio"},
+    | {
+        "__init__",
+        "api",
+        "services",
+        "inmemory",
+        "persistence",
+        "conformance",
+        "demo",
+        "importer",
+        "scaffold",
+        "aio",
+        "transfer",
+    },
     "__init__": API | {"api", "services", "persistence", "aio"},
 }
 #: ``open_store`` puts together what stands on different layers; it loads the services only where they are asked for.

@@ -1,23 +1,21 @@
-"""The commands, and what they have in common."""
+"""The commands, and what they have in common.
+
+What a command needs is imported when it runs, so that ``--help`` and completion answer at once.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from ciris_store_core import ANY, MigrationRequired, Store, __version__, open_store
-from ciris_store_core.registry import Registry
-
+from . import databases, moves, work
 from .conformance import BackendsCommand, conformance, matrix
 from .demo import demo
-from .exits import MEANINGS, Exit
+from .exits import MEANINGS
 from .import_ciris import import_engine
+from .maintain import maintain
 from .new_backend import new_backend
-from .options import Json, Url
-from .output import console, facts, say_json
 
 app = typer.Typer(
     name="ciris-store",
@@ -29,15 +27,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     pretty_exceptions_show_locals=False,
 )
-app.command()(demo)
-app.command()(new_backend)
-app.command("import-ciris")(import_engine)
-app.command(cls=BackendsCommand)(conformance)
-app.command()(matrix)
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from ciris_store_core import __version__
+
         typer.echo(f"ciris-store {__version__}")
         raise typer.Exit()
 
@@ -51,62 +46,25 @@ def common(
     """Look after a store of CIRIS agents."""
 
 
-@app.command()
-def backends(as_json: Json = False) -> None:
-    """List the installed backends, by URL scheme. None of them is imported."""
-    plugins = Registry().installed()
-    if as_json:
-        keys = ("scheme", "distribution", "version")
-        say_json([{key: getattr(plugin, key) for key in keys} for plugin in plugins])
-        return
-    table = Table("scheme", "distribution", "version", box=SIMPLE_HEAD, show_edge=False)
-    for plugin in plugins:
-        table.add_row(f"{plugin.scheme}://", plugin.distribution, plugin.version)
-    console().print(table)
+LOOK, MOVE, INSIDE, BUILD = "Look after a database", "Move a store", "Look inside", "Try it, and write a backend"
+"""Headings of ``--help``."""
 
-
-@app.command()
-def info(url: Url = None, as_json: Json = False) -> None:
-    """Show a store's versions, settings and contents. It is neither created nor migrated."""
-    with open_store(url, migrate=False, create=False) as store:
-        found = {**store.info(), **_contents(store)}
-    _show(found, as_json)
-
-
-@app.command()
-def migrate(
-    url: Url = None,
-    status: Annotated[bool, typer.Option("--status", help="Only say whether the schema is up to date.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Bring a store's schema up to date, making the store where there is none.
-
-    With --status nothing is changed, and the exit code is 4 if there is something to do.
-    """
-    try:
-        with open_store(url, migrate=not status, create=not status) as store:
-            found = {key: value for key, value in store.info().items() if key in ("url", "schema_version")}
-    except MigrationRequired as error:
-        if not (status and as_json):
-            raise
-        say_json({"up_to_date": False, "reason": str(error)})
-        raise typer.Exit(Exit.MIGRATION_REQUIRED) from None
-    _show({**found, "up_to_date": True}, as_json)
-
-
-def _contents(store: Store) -> dict[str, Any]:
-    tasks, thoughts = store.tasks.count_by_status(occurrence_id=ANY), store.thoughts.count_by_status(occurrence_id=ANY)
-    return {
-        "nodes": store.graph.count(include_expired=True),
-        "correlations": store.correlations.count(),
-        "tasks": {status.value: number for status, number in tasks.items() if number},
-        "thoughts": {status.value: number for status, number in thoughts.items() if number},
-        "occurrences_alive": len(store.occurrences.list()),
-    }
-
-
-def _show(values: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        say_json(values)
-    else:
-        console().print(facts(values))
+app.command(rich_help_panel=LOOK)(databases.info)
+app.command(rich_help_panel=LOOK)(databases.doctor)
+app.command(rich_help_panel=LOOK)(databases.migrate)
+app.command(rich_help_panel=LOOK)(maintain)
+app.command(rich_help_panel=LOOK)(databases.backends)
+app.command(rich_help_panel=MOVE)(moves.copy)
+app.command(rich_help_panel=MOVE)(moves.backup)
+app.command(rich_help_panel=MOVE)(moves.restore)
+app.command(rich_help_panel=MOVE)(moves.export)
+app.command("import", rich_help_panel=MOVE)(moves.import_)
+app.command("import-ciris", rich_help_panel=MOVE)(import_engine)
+app.add_typer(work.tasks, name="tasks", rich_help_panel=INSIDE)
+app.add_typer(work.thoughts, name="thoughts", rich_help_panel=INSIDE)
+app.add_typer(work.occurrences, name="occurrences", rich_help_panel=INSIDE)
+app.add_typer(work.leases, name="leases", rich_help_panel=INSIDE)
+app.command(rich_help_panel=BUILD)(demo)
+app.command(cls=BackendsCommand, rich_help_panel=BUILD)(conformance)
+app.command(rich_help_panel=BUILD)(matrix)
+app.command(rich_help_panel=BUILD)(new_backend)

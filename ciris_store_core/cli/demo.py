@@ -7,19 +7,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
 
 import typer
 
-from ciris_store_core import Store
-from ciris_store_core.demo.plan import Plan
-from ciris_store_core.demo.results import Results
-from ciris_store_core.demo.run import Options, run_demo
-from ciris_store_core.demo.team import WorkerFailed
-
 from .exits import Exit
 from .output import console, say_error, say_json
+
+if TYPE_CHECKING:
+    from ciris_store_core import Store
+    from ciris_store_core.demo.plan import Plan
+    from ciris_store_core.demo.results import Results
+    from ciris_store_core.demo.run import Options
 
 FILE = "demo.db"
 
@@ -53,6 +53,9 @@ def demo(
     the killed one had begun. What the store remembers is shown at the end, with counts that prove that nothing was
     lost or done twice; if one is wrong, the exit code is 1. CIRIS_DB_URL is not used here.
     """
+    from ciris_store_core.demo.run import Options
+    from ciris_store_core.demo.team import WorkerFailed
+
     options = Options(workers=workers, force=force)
     try:
         with nullcontext(url) if url else _temporary_database(keep) as target:
@@ -64,6 +67,8 @@ def demo(
 
 
 def _run_silently(url: str, options: Options) -> Results:
+    from ciris_store_core.demo.run import run_demo
+
     results = run_demo(url, options, Silent())
     say_json(results.to_dict())
     return results
@@ -72,6 +77,7 @@ def _run_silently(url: str, options: Options) -> Results:
 def _run_visibly(url: str, options: Options) -> Results:
     # Imported here: with --json nothing is drawn.
     from ciris_store_core.demo.report import ConsoleWatcher, draw
+    from ciris_store_core.demo.run import run_demo
 
     screen = console()
     with ConsoleWatcher(screen) as watcher:

@@ -6,23 +6,24 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from ciris_store_core import InvalidArgument, open_store
-from ciris_store_core.importer import ImportReport, import_ciris, open_engine
-from ciris_store_core.importer import Progress as Told
+from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.url import resolve_url
 
 from .exits import Exit
 from .options import URL_HELP, Json
 from .output import console, errors, say_json
+
+if TYPE_CHECKING:
+    from ciris_store_core.importer import ImportReport
+    from ciris_store_core.importer import Progress as Told
 
 OLD_HELP = (
     "The engine's database: the path of an SQLite file, or a postgresql:// URL. It is only read. "
@@ -45,6 +46,9 @@ def import_engine(
     Run it again after an interruption, or when the engine has written more: what is stored already is compared and left
     as it is. The exit code is 1 if a row could not be taken.
     """
+    from ciris_store_core.api import open_store
+    from ciris_store_core.importer import ImportReport, import_ciris, open_engine
+
     source, target = resolve_url(old), resolve_url(new)
     if source == target:
         raise InvalidArgument("OLD and NEW are the same database: name another one for the store")
@@ -75,6 +79,8 @@ def _lines(path: Path | None) -> Iterator[Any]:
 @contextmanager
 def _bar() -> Iterator[Told]:
     """A progress bar for each table, gone when all is done; nothing where no terminal shows it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors(), transient=True) as bar:
         bars: dict[str, Any] = {}

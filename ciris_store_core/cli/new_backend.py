@@ -7,11 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ciris_store_core import __version__
 from ciris_store_core.errors import InvalidArgument
-from ciris_store_core.registry import Registry
-from ciris_store_core.scaffold import Names
-from ciris_store_core.scaffold import new_backend as make
 
 NEXT = """{folder} is there. Next:
   pip install ./{folder}
@@ -26,6 +22,11 @@ def new_backend(
     ] = False,
 ) -> None:
     """Begin a backend for another database: an installable plugin in ./ciris-store-NAME, ready for the suite."""
+    from ciris_store_core import __version__
+    from ciris_store_core.registry import Registry
+    from ciris_store_core.scaffold import Names
+    from ciris_store_core.scaffold import new_backend as make
+
     names = Names(name)
     if names.scheme in {plugin.scheme for plugin in Registry().installed()}:
         raise InvalidArgument(f"an installed backend serves {names.scheme}:// already: choose another name")

@@ -12,3 +12,7 @@ URL_HELP = (
 )
 Url = Annotated[str | None, typer.Argument(help=URL_HELP, show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many to show.")]
+Cursor = Annotated[
+    str | None, typer.Option("--cursor", help="Where to go on: as the page before says.", show_default=False)
+]

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
 
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+PADDING = 3
+"""Characters between the columns of a table."""
+SMALLEST = 12
+"""Characters that a column keeps in a narrow terminal."""
 
 
 def console() -> Console:
@@ -31,6 +39,43 @@ def say_error(message: str) -> None:
     """Print one line that says what is wrong."""
     line = " ".join(message.split())
     errors().print(Text.assemble(("error: ", "bold red"), (line, "red")), soft_wrap=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = ()) -> Table:
+    """Rows under their headings; those of ``numbers`` end on the right. The last column gets the room that is left."""
+    drawn = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    lines = list(rows)
+    left = console().width
+    for number, column in enumerate(columns):
+        widest = max((cell_len(line[number]) for line in lines), default=0)
+        width = max(cell_len(column), widest)
+        if number == len(columns) - 1:
+            width = max(SMALLEST, min(width, left))
+        left -= width + PADDING
+        side: Literal["right", "left"] = "right" if column in numbers else "left"
+        drawn.add_column(column, justify=side, width=width, overflow="ellipsis", no_wrap=True)
+    for line in lines:
+        drawn.add_row(*map(Text, line))
+    return drawn
+
+
+def size(count: float) -> str:
+    """Bytes, for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            break
+        count /= 1024
+    return f"{count:,.0f} {unit}" if unit == "B" or count >= 100 else f"{count:,.1f} {unit}"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """How long ago, or how long to go, for people."""
+    seconds = (now - moment).total_seconds()
+    past, seconds = seconds >= 0, abs(seconds)
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    unit, length = next((each for each in units if seconds >= 2 * each[1]), units[-1])
+    text = f"{seconds / length:.0f} {unit}"
+    return f"{text} ago" if past else f"in {text}"
 
 
 def facts(values: Mapping[str, Any]) -> Table:

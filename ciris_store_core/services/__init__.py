@@ -3,6 +3,7 @@
 from .archive import ArchiveEntry, read_archive
 from .background import Background, Keep
 from .configuration import AdaptiveConfiguration
+from .doctor import DoctorReport, Growth, examine, unstick
 from .learning import Append, Count, MovingAverage, Operation, Prefer, ReplaceTemplate
 from .maintenance import DatabaseMaintenanceService, MaintenancePolicy, MaintenanceReport
 from .memory import SyncMemoryService
@@ -19,6 +20,8 @@ __all__ = [
     "BackgroundWork",
     "Count",
     "DatabaseMaintenanceService",
+    "DoctorReport",
+    "Growth",
     "Keep",
     "MaintenancePolicy",
     "MaintenanceReport",
@@ -32,6 +35,8 @@ __all__ = [
     "RetentionRule",
     "RetentionService",
     "SyncMemoryService",
+    "examine",
     "read_archive",
     "start_retention",
+    "unstick",
 ]

@@ -163,6 +163,17 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
         now = self._env.server_now()
         return self._background.run_once() or MaintenanceReport(now, now, skipped=True)
 
+    def rescue(self) -> MaintenanceReport:
+        """Only help the work of the dead along: give back what they claimed, free the thoughts that they were at.
+
+        Needs no lease: whatever number of processes do it at once, each piece of work is given back once.
+        """
+        now = self._env.server_now()
+        sweeper = Sweeper(self._x, self._env, Archive(None, ""), _nothing, self.policy.batch_size, dry_run=False)
+        recovered, rescued = sweeper.recovered_thoughts(), sweeper.rescued_tasks()
+        finished = self._env.server_now()
+        return MaintenanceReport(now, finished, rescued_tasks=rescued, recovered_thoughts=recovered)
+
     def _pass(self, keep: Keep, dry_run: bool = False) -> MaintenanceReport:
         now = self._env.server_now()
         report = MaintenanceReport(now, now, dry_run=dry_run)

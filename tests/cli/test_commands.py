@@ -11,37 +11,12 @@ from pathlib import Path
 import pytest
 
 from ciris_store_core import Task, __version__, errors, open_store
-from ciris_store_core.cli import Exit, app, main
+from ciris_store_core.cli import Exit, app
 from ciris_store_core.cli.exits import MEANINGS, exit_code
 
+from .conftest import Command
+
 PASSWORD = "correct-horse-7"
-
-
-class Command:
-    """Runs the command line in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-        self.out = ""
-        self.err = ""
-
-    def __call__(self, *arguments: str) -> int:
-        """Its exit code; ``out`` and ``err`` are what it printed."""
-        self._monkeypatch.setattr("sys.argv", ["ciris-store", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        self.out, self.err = self._capsys.readouterr()
-        code = stopped.value.code
-        return code if isinstance(code, int) else 0
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    """In an empty folder, without settings of the caller's."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CIRIS_DB_URL", raising=False)
-    return Command(monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -165,6 +140,15 @@ def test_it_runs_as_a_module_where_the_terminal_knows_ascii_only(store_url: str,
     result = subprocess.run(program, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
     assert "pending 1" in result.stdout
+
+
+def test_the_command_line_imports_nothing_that_a_command_may_not_need() -> None:
+    program = (
+        "import sys, ciris_store_core.cli; "
+        "print({'pydantic', 'pluggy', 'ciris_store_core.api', 'rich.progress', 'gzip'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout == "set()\n"
 
 
 def test_the_core_imports_neither_typer_nor_rich() -> None:

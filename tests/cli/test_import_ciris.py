@@ -11,9 +11,9 @@ from ciris_store_core import open_store
 from ciris_store_core.cli import Exit
 from tests.importer.conftest import Engine, sqlite_engine
 
-from .test_commands import Command, command
+from .conftest import Command
 
-__all__ = ["command", "sqlite_engine"]
+__all__ = ["sqlite_engine"]
 
 
 def test_an_import_shows_counts_and_writes_a_report(command: Command, sqlite_engine: Engine, tmp_path: Path) -> None:

@@ -333,7 +333,8 @@ class SqliteBackend(Backend):
 
     def backup(self, path: Path, progress: Callable[[int, int], object]) -> None:
         """Write a database file with what is committed now."""
-        with _Use(self, self._in_memory, False) as session:
+        # Of a database in memory, the transaction of the one connection would be in the way.
+        with _Use(self, self._in_memory, self._in_memory) as session:
             upkeep.backup(session, path, progress)
 
     def close(self) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
-from ciris_store_core.errors import Corrupt, DatabaseError
+from ciris_store_core.errors import Corrupt, DatabaseError, Unavailable
 from ciris_store_core.models.operations import Diagnosis, Finding, Severity, TableSize
 from ciris_store_core.sql import load_migrations
 from ciris_store_core.sql.drift import missing
@@ -79,7 +81,7 @@ def _files(path: Path) -> Iterator[Finding]:
         yield Finding("large_wal", Severity.WARNING, summary, mend, {"bytes": size})
     if path.stat().st_mode & 0o077:
         summary = "other users of this host can open the database file"
-        yield Finding("file_permissions", Severity.WARNING, summary, f"chmod 600 {path}")
+        yield Finding("file_permissions", Severity.WARNING, summary, f"chmod 600 {shlex.quote(str(path))}")
 
 
 def _sizes(session: SqliteSession) -> list[TableSize]:
@@ -98,14 +100,18 @@ def backup(session: SqliteSession, path: Path, progress: Callable[[int, int], ob
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as target:
-            session.connection.backup(
-                target, pages=PAGES_PER_STEP, progress=lambda _, left, total: progress(total - left, total)
-            )
+            session.connection.backup(target, pages=PAGES_PER_STEP, progress=partial(_tell, progress))
             _check(target.execute("PRAGMA quick_check(1)").fetchall(), path)
             # By itself, without files beside it, until a store opens it.
             target.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
         raise translate(error, str(path)) from error
+
+
+def _tell(progress: Callable[[int, int], object], status: int, left: int, total: int) -> None:
+    if status not in (sqlite3.SQLITE_OK, sqlite3.SQLITE_DONE):  # the driver would try for ever
+        raise Unavailable("something else holds the database so that it cannot be read: try again later")
+    progress(total - left, total)
 
 
 def _check(rows: Sequence[Sequence[object]], path: Path) -> None:

@@ -1,0 +1,43 @@
+"""Progress bars, on standard error of a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .output import errors
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from ciris_store_core.transfer import Step
+    from ciris_store_core.transfer.moving import OnStep
+
+
+@contextmanager
+def showing(silent: bool) -> Iterator[OnStep]:
+    """Something to be told of each step; it draws a bar for each phase and kind, if somebody looks."""
+    screen = errors()
+    if silent or not screen.is_terminal:
+        yield lambda step: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:>22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=screen, transient=True) as bars:
+        yield _Bars(bars)
+
+
+class _Bars:
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._ids: dict[tuple[str, str], TaskID] = {}
+
+    def __call__(self, step: Step) -> None:
+        key = (step.phase, step.kind)
+        if key not in self._ids:
+            for other in self._ids.values():
+                self._bars.stop_task(other)
+            self._ids[key] = self._bars.add_task(f"{step.phase} {step.kind.replace('_', ' ')}", total=step.total)
+        self._bars.update(self._ids[key], completed=step.done, total=step.total)

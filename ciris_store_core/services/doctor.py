@@ -1,0 +1,249 @@
+"""How a store is: what is wrong with it, what to do about it, and how it grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from ciris_store_core.api import Store
+from ciris_store_core.models.correlations import CorrelationFilter
+from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
+from ciris_store_core.models.graph import NodeQuery
+from ciris_store_core.models.operations import Finding, Severity, TableSize
+from ciris_store_core.models.tasks import SHARED_OCCURRENCE, TaskQuery
+from ciris_store_core.models.thoughts import ThoughtQuery
+from ciris_store_core.stores.backend import Session
+from ciris_store_core.transfer.kinds import Selection
+from ciris_store_core.transfer.marker import read_progress
+from ciris_store_core.transfer.reading import StoreReader
+
+from .maintenance import DatabaseMaintenanceService, MaintenancePolicy
+
+SKEW = timedelta(seconds=5)
+"""How far the clocks of host and server may be apart; leases and heartbeats live for a minute or so."""
+LONG_LEASE = timedelta(days=1)
+"""A lease that goes on for longer keeps everybody out for that long if its holder is gone."""
+LOOKED_AT = 1000
+"""How many unfinished thoughts of ``__shared__`` are looked at."""
+
+_DAY, _WEEK = timedelta(days=1), timedelta(days=7)
+_UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE)
+_UNFINISHED_THOUGHTS = (ThoughtStatus.PENDING, ThoughtStatus.PROCESSING)
+_ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How many records of a kind there are, and how many came lately."""
+
+    records: int
+    last_day: int
+    last_week: int
+    """By the times in the records; of nodes, those that were written."""
+
+
+@dataclass(slots=True)
+class DoctorReport:
+    """What was found."""
+
+    url: str
+    checked_at: datetime
+    info: dict[str, Any]
+    """Versions and settings."""
+    findings: list[Finding] = field(default_factory=list)
+    """The worst first."""
+    tables: list[TableSize] = field(default_factory=list)
+    """Largest first, where the database tells."""
+    growth: dict[str, Growth] = field(default_factory=dict)
+
+    def worst(self) -> Severity | None:
+        """The severity of the worst finding; None if there is none."""
+        return self.findings[0].severity if self.findings else None
+
+
+def examine(store: Store, *, thorough: bool = False) -> DoctorReport:
+    """Look the store over; changes nothing.
+
+    Args:
+        store: The store.
+        thorough: Read everything: every row, every audit chain, and the database's own full checks.
+    """
+    doctor = _Doctor(store)
+    diagnosis = store._backend.diagnose(thorough=thorough)
+    findings = [*diagnosis.findings, *doctor.findings(thorough)]
+    findings.sort(key=lambda finding: _ORDER[finding.severity])
+    info = dict(store.info())
+    return DoctorReport(str(info["url"]), doctor.now, info, findings, diagnosis.tables, doctor.growth())
+
+
+class _Doctor:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        # Layers above the API that work on rows go through the same executor as its parts.
+        self._x = store._x
+        self.now = store.server_now()
+        self._policy = MaintenancePolicy()
+
+    def findings(self, thorough: bool) -> Iterator[Finding]:
+        """What can be told of any database."""
+        yield from self._clocks()
+        checks: tuple[Callable[[Session], Iterator[Finding]], ...] = (
+            self._copies, self._leases, self._abandoned, self._shared_thoughts, self._old, self._future,
+        )  # fmt: skip
+        for check in checks:
+            yield from self._x.read(lambda session, check=check: list(check(session)), single=False)  # type: ignore[misc]
+        yield from self._untidy()
+        if thorough:
+            yield from self._unreadable()
+            yield from self._audit()
+
+    # --- clocks -------------------------------------------------------------------------------
+
+    def _clocks(self) -> Iterator[Finding]:
+        before = self._store.clock.now()
+        server = self._store.server_now()
+        half = (self._store.clock.now() - before) / 2
+        skew = server - (before + half)
+        if abs(skew) > SKEW + half:
+            seconds = round(skew.total_seconds(), 3)
+            summary = f"this host's clock is {abs(seconds)} s {'behind' if seconds > 0 else 'ahead of'} the server's"
+            mend = "synchronise both by NTP, as with: systemctl enable --now chrony"
+            yield Finding("clock_skew", Severity.WARNING, summary, mend, {"seconds": seconds})
+
+    # --- work ---------------------------------------------------------------------------------
+
+    def _copies(self, session: Session) -> Iterator[Finding]:
+        progress = read_progress(session)
+        if progress is not None:
+            summary = f"this store is an unfinished copy of {progress.source}"
+            mend = "go on with the same copy, restore or import, or empty the store"
+            yield Finding("unfinished_copy", Severity.ERROR, summary, mend, {"source": progress.source})
+
+    def _leases(self, session: Session) -> Iterator[Finding]:
+        for lease in session.coordination.list_leases(self.now):
+            if lease.expires_at - self.now > LONG_LEASE:
+                until = f"{lease.expires_at:%Y-%m-%d %H:%M} UTC"
+                summary = f"the lease {lease.name!r} of {lease.owner!r} keeps others out until {until}"
+                mend = f"if its holder is gone: ciris-store leases release {lease.name}"
+                data = {"name": lease.name, "owner": lease.owner, "expires_at": lease.expires_at.isoformat()}
+                yield Finding("stuck_lease", Severity.WARNING, summary, mend, data)
+
+    def _abandoned(self, session: Session) -> Iterator[Finding]:
+        dead = [each for each in session.coordination.list_occurrences(None) if not each.alive(self.now)]
+        owners = {each.occurrence_id: self._active(session, each.occurrence_id) for each in dead}
+        owners = {owner: count for owner, count in owners.items() if count}
+        if owners:
+            names = ", ".join(list(owners)[:3])
+            summary = f"dead occurrences own {sum(owners.values())} active tasks: {names}"
+            mend = "ciris-store tasks rescue; for those that nobody claimed: ciris-store tasks transfer TASK"
+            data = {"tasks": sum(owners.values()), "occurrences": list(owners)[:100]}
+            yield Finding("work_of_the_dead", Severity.WARNING, summary, mend, data)
+
+    def _active(self, session: Session, owner: str) -> int:
+        return session.tasks.count(TaskQuery(occurrence_id=owner, statuses=(TaskStatus.ACTIVE,)))
+
+    def _shared_thoughts(self, session: Session) -> Iterator[Finding]:
+        stuck = stuck_thoughts(session)
+        if stuck:
+            summary = f"{sum(stuck.values())} thoughts are stuck in {SHARED_OCCURRENCE}: their tasks have other owners"
+            data = {"thoughts": sum(stuck.values()), "tasks": [task_id for task_id, _ in list(stuck)[:20]]}
+            yield Finding("stuck_thoughts", Severity.WARNING, summary, "ciris-store thoughts unstick", data)
+
+    def _old(self, session: Session) -> Iterator[Finding]:
+        assert self._policy.completed_after is not None
+        before = self.now - self._policy.completed_after
+        count = session.tasks.count(TaskQuery(statuses=(TaskStatus.COMPLETED,), updated_to=before))
+        if count:
+            summary = f"{count} tasks were completed more than {self._policy.completed_after.days} days ago"
+            yield Finding("old_tasks", Severity.INFO, summary, "ciris-store maintain", {"tasks": count})
+
+    def _future(self, session: Session) -> Iterator[Finding]:
+        later = self.now + _DAY
+        tasks = session.tasks.count(TaskQuery(created_from=later))
+        rows = session.correlations.count(CorrelationFilter(time_from=later))
+        if tasks or rows:
+            summary = f"{tasks} tasks and {rows} correlations are of the future: a host's clock was wrong"
+            mend = "find the host, and set its clock by NTP"
+            yield Finding("future_times", Severity.WARNING, summary, mend, {"tasks": tasks, "correlations": rows})
+
+    def _untidy(self) -> Iterator[Finding]:
+        policy = replace(self._policy, completed_after=None, expire=False)
+        would = DatabaseMaintenanceService(self._store, archive_dir=None, policy=policy).run(dry_run=True)
+        for code, count, what in (
+            ("stale_shared_tasks", would.stale_shared_tasks, "shared tasks were taken by nobody"),
+            (
+                "orphans",
+                would.orphaned_tasks + would.orphaned_thoughts,
+                "tasks and thoughts have lost what they hung on",
+            ),
+            ("stuck_in_processing", would.recovered_thoughts, "thoughts of dead occurrences are in processing"),
+        ):
+            if count:
+                yield Finding(code, Severity.WARNING, f"{count} {what}", "ciris-store maintain", {"count": count})
+
+    # --- everything ---------------------------------------------------------------------------
+
+    def _unreadable(self) -> Iterator[Finding]:
+        found: list[str] = []
+        with StoreReader.of(self._store, Selection(), lambda kind, row: found.append(f"{kind} {row.key}")) as reader:
+            for _ in reader.chunks(None):
+                pass
+        if found:
+            summary = f"{len(found)} rows cannot be read: {', '.join(found[:3])}"
+            mend = "restore them from a backup: ciris-store restore BACKUP URL, into another store"
+            yield Finding("unreadable_rows", Severity.ERROR, summary, mend, {"rows": found[:100]})
+
+    def _audit(self) -> Iterator[Finding]:
+        report = self._store.audit.verify()
+        if not report.ok:
+            summary = "an audit chain was changed, or entries of it are missing"
+            yield Finding("audit_chains", Severity.ERROR, summary, "ciris-store audit verify")
+
+    def growth(self) -> dict[str, Growth]:
+        """Of the kinds that grow."""
+        return self._x.read(self._growth, single=False)
+
+    def _growth(self, session: Session) -> dict[str, Growth]:
+        counts: dict[str, Callable[[datetime | None], int]] = {
+            "nodes": lambda since: session.graph.count_nodes(NodeQuery(updated_from=since)),
+            "tasks": lambda since: session.tasks.count(TaskQuery(created_from=since)),
+            "thoughts": lambda since: session.thoughts.count(ThoughtQuery(created_from=since)),
+            "correlations": lambda since: session.correlations.count(CorrelationFilter(time_from=since)),
+        }
+        day, week = self.now - _DAY, self.now - _WEEK
+        return {name: Growth(count(None), count(day), count(week)) for name, count in counts.items()}
+
+
+# --- thoughts that were left behind -----------------------------------------------------------
+
+
+def stuck_thoughts(session: Session) -> dict[tuple[str, str], int]:
+    """Unfinished thoughts of ``__shared__`` whose task has another owner by now: (task, owner) and how many."""
+    query = ThoughtQuery(LOOKED_AT, occurrence_id=SHARED_OCCURRENCE, statuses=_UNFINISHED_THOUGHTS)
+    found: dict[tuple[str, str], int] = {}
+    while True:
+        page = session.thoughts.find(query)
+        ids = list(dict.fromkeys(thought.source_task_id for thought in page.items))
+        owners = {task.task_id: task.agent_occurrence_id for task in session.tasks.get(ids, None)} if ids else {}
+        for thought in page.items:
+            owner = owners.get(thought.source_task_id, SHARED_OCCURRENCE)
+            if owner != SHARED_OCCURRENCE:
+                key = (thought.source_task_id, owner)
+                found[key] = found.get(key, 0) + 1
+        if page.next_after is None:
+            return found
+        query = replace(query, after=page.next_after)
+
+
+def unstick(store: Store) -> int:
+    """Give the thoughts that are stuck in ``__shared__`` to the owners of their tasks; returns how many.
+
+    Each transfer is audited, as every other.
+    """
+    stuck = store._x.read(stuck_thoughts, single=False)
+    return sum(
+        store.thoughts.transfer(task_id=task_id, from_occurrence=SHARED_OCCURRENCE, to_occurrence=owner)
+        for task_id, owner in stuck
+    )

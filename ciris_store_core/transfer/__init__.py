@@ -1,0 +1,28 @@
+"""Moving whole stores: copies to any other database, exports, imports and backups, all checked by digests.
+
+Everything streams: memory does not grow with the store. What goes over is exact, with revisions, fences, claims,
+encrypted secrets as they are, and audit chains with their anchors.
+"""
+
+from .backups import BackupReport, backup_store, restore_store
+from .digest import Tally, digest_store
+from .dump import DumpHeader, check_dump, export_store, import_store, read_header
+from .kinds import KINDS
+from .moving import Step, TransferReport, copy_store
+
+__all__ = [
+    "KINDS",
+    "BackupReport",
+    "DumpHeader",
+    "Step",
+    "Tally",
+    "TransferReport",
+    "backup_store",
+    "check_dump",
+    "copy_store",
+    "digest_store",
+    "export_store",
+    "import_store",
+    "read_header",
+    "restore_store",
+]

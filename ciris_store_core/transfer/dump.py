@@ -1,0 +1,356 @@
+"""The portable format: JSON Lines, with a header that says what it is and digests at the end.
+
+The first line is the header, the last one the end. Each line between holds one record::
+
+    {"kind": "tasks", "record": {"task_id": "t1", ...}}
+
+A name that ends with ``.gz`` is compressed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, cast
+
+from pydantic_core import from_json
+
+from ciris_store_core.api import Store
+from ciris_store_core.api.validate import Checker
+from ciris_store_core.errors import Corrupt, InvalidArgument, NotADatabase, NotSupported
+from ciris_store_core.hookspecs import CONTRACT_VERSION
+from ciris_store_core.models.base import Record
+from ciris_store_core.models.ids import uuid7
+
+from .digest import Tally
+from .files import new_file, open_new
+from .kinds import KINDS, Kind, Selection
+from .moving import OnStep, Step, TransferReport, move, silent
+from .reading import CHUNK_BYTES, Chunk, Reader, StoreReader
+
+FORMAT = "ciris-store"
+FORMAT_VERSION = 1
+RECORDS_PER_CHUNK = 1000
+COMPRESSION = 4
+"""Of 1 to 9: larger numbers take twice the time for a few percent."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""For times that a record lacks, of which none can be missing in a dump."""
+
+HEADER, END = "header", "end"
+
+SECRET_KINDS = ("secrets", "secret_access")
+
+
+@dataclass(frozen=True, slots=True)
+class DumpHeader:
+    """The first line."""
+
+    dump_id: str
+    """Of this file, whatever its name."""
+    source: str
+    """The URL of the store, without a password."""
+    created_at: str
+    backend: str
+    server_version: str | None = None
+    schema_version: int | None = None
+    contract_version: str = CONTRACT_VERSION
+    without: tuple[str, ...] = ()
+    """What was left out."""
+    format: str = FORMAT
+    format_version: int = FORMAT_VERSION
+    kinds: tuple[str, ...] = field(default=tuple(KINDS))
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+def export_store(
+    store: Store,
+    path: str | os.PathLike[str],
+    *,
+    secrets: bool = False,
+    without: Iterable[str] = (),
+    overwrite: bool = False,
+    verify: bool = False,
+    on_step: OnStep = silent,
+) -> TransferReport:
+    """Write everything, as it is at one moment, to a new file of JSON Lines, compressed where it ends with ``.gz``.
+
+    The file is readable by its owner alone, and is there complete or not at all.
+
+    Args:
+        store: Is not changed.
+        path: The file.
+        secrets: Export encrypted secrets and the log of their use too. Without the key they are worth nothing; with
+            it, everything.
+        without: As for ``copy_store``.
+        overwrite: Replace a file of that name.
+        verify: Read the file again before it gets its name.
+        on_step: Told of the progress.
+
+    Raises:
+        InvalidArgument: The file exists, or its folder does not.
+        StorageFull, ReadOnly: It cannot be written.
+        Corrupt: A stored row cannot be read.
+    """
+    began = time.monotonic()
+    selection = Selection.of([*without, *(() if secrets else SECRET_KINDS)])
+    target = Path(path)
+    header = _header(store, selection)
+    with StoreReader.of_source(store, selection) as reader, new_file(target, overwrite=overwrite) as part:
+        tallies = _write(part, target.suffix == ".gz", header, reader, on_step)
+        if verify:
+            checked(part, on_step)
+    seconds = time.monotonic() - began
+    return TransferReport(header.source, os.fspath(path), tallies, verified=verify, seconds=seconds)
+
+
+def _header(store: Store, selection: Selection) -> DumpHeader:
+    info = store.info()
+    return DumpHeader(
+        dump_id=uuid7(),
+        source=str(info["url"]),
+        created_at=store.server_now().isoformat(),
+        backend=str(info["backend"]),
+        server_version=info.get("server_version"),
+        schema_version=info.get("schema_version"),
+        without=selection.without,
+    )
+
+
+def _write(path: Path, compressed: bool, header: DumpHeader, reader: Reader, on_step: OnStep) -> dict[str, Tally]:
+    tallies: dict[str, Tally] = {}
+    with ExitStack() as stack:
+        file: IO[bytes] = stack.enter_context(os.fdopen(open_new(path), "wb"))
+        if compressed:
+            packer = stack.enter_context(gzip.GzipFile("", "wb", COMPRESSION, file, mtime=0))
+            file = cast(IO[bytes], packer)
+        first = json.dumps({"header": asdict(header)}).encode() + b"\n"
+        file.write(first)
+        lines = {HEADER: Tally.of([first])}
+        totals: dict[str, int | None] = {}
+        for chunk in reader.chunks(None):
+            name = chunk.kind.name
+            texts = [record.to_json().encode() for record in chunk.records]
+            file.writelines(b'{"kind": "%b", "record": %b}\n' % (name.encode(), text) for text in texts)
+            lines[name] = lines.get(name, Tally()) + Tally.of(texts)
+            tallies[name] = tallies.get(name, Tally()) + chunk.tally
+            if name not in totals:
+                totals[name] = reader.total(chunk.kind)
+            on_step(Step("copy", name, tallies[name].count, totals[name]))
+        # Of the texts, so that they are right whatever fields records have in the version that reads them.
+        end = {name: str(tally) for name, tally in lines.items()}
+        file.write(json.dumps({"end": end}).encode() + b"\n")
+    return tallies
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def read_header(path: str | os.PathLike[str]) -> DumpHeader:
+    """The header of a dump.
+
+    Raises:
+        NotADatabase: The file is something else.
+        NotSupported: It was written in a later format.
+        InvalidArgument: There is no such file, or it cannot be read.
+    """
+    with _opened(Path(path)) as file:
+        return _read_header(Path(path), _next_line(Path(path), 1, file))
+
+
+def _read_header(path: Path, line: bytes) -> DumpHeader:
+    try:
+        found = json.loads(line)["header"]
+        if found["format"] != FORMAT:
+            raise ValueError
+        if int(found["format_version"]) > FORMAT_VERSION:
+            raise _later(path, found["format_version"])
+        lists = {name: tuple(found[name]) for name in ("without", "kinds")}
+        known = {name: found[name] for name in DumpHeader.__dataclass_fields__ if name in found}
+        return DumpHeader(**{**known, **lists})
+    except (ValueError, KeyError, TypeError):
+        raise NotADatabase(f"{path} is no export of a store: its first line is no header") from None
+
+
+def _later(path: Path, version: int) -> NotSupported:
+    return NotSupported(f"{path} has format {version}, and this program reads {FORMAT_VERSION}: upgrade it")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        with path.open("rb") as raw:
+            compressed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            yield io.BufferedReader(gzip.GzipFile(fileobj=raw)) if compressed else raw
+    except FileNotFoundError:
+        raise InvalidArgument(f"there is no file {path}: check the path") from None
+    except IsADirectoryError:
+        raise InvalidArgument(f"{path} is a folder: name the file in it") from None
+    except PermissionError as error:
+        raise InvalidArgument(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _next_line(path: Path, number: int, file: IO[bytes]) -> bytes:
+    try:
+        return file.readline()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise Corrupt(
+            f"line {number} of {path} cannot be unpacked ({error}): the file is cut off or damaged"
+        ) from error
+
+
+@dataclass(slots=True)
+class DumpReader:
+    """A dump, from any line on. The lines are checked as they are read; ``check_dump`` checks the whole before."""
+
+    path: Path
+    header: DumpHeader
+    digests: dict[str, Tally] = field(default_factory=dict)
+    """Of the texts of each kind's records, as the last line says, once it was read."""
+    found: dict[str, Tally] = field(default_factory=dict)
+    """The same, of those that were read since the beginning."""
+    _check: Checker = field(default_factory=lambda: Checker("refuse"))
+
+    @property
+    def identity(self) -> str:
+        """The dump's own name for itself."""
+        return f"dump {self.header.dump_id} of {self.header.source}"
+
+    def total(self, kind: Kind) -> int | None:
+        """How many records of the kind the file holds, once it was read."""
+        return self.digests[kind.name].count if kind.name in self.digests else None
+
+    def chunks(self, position: str | None) -> Iterator[Chunk]:
+        """The records after a line, whose number is the position."""
+        start = int(position or 1)
+        kind, records, size, last = "", list[Any](), 0, start
+        for number, name, text in self._lines():
+            if number <= start:
+                continue
+            if records and (name != kind or len(records) == RECORDS_PER_CHUNK or size > CHUNK_BYTES):
+                yield self._chunk(kind, records, last)
+                records, size = [], 0
+            kind, last = name, number
+            records.append(self._record(number, name, text))
+            size += len(text)
+        if records:
+            yield self._chunk(kind, records, last)
+
+    def _chunk(self, name: str, records: list[Any], last: int) -> Chunk:
+        tally = Tally()
+        tally.add(records)
+        return Chunk(KINDS[name], records, tally, str(last))
+
+    def _record(self, number: int, name: str, text: bytes) -> Record:
+        try:
+            record = KINDS[name].model.from_json(text)
+            # A file is input from outside: what no caller may store must not come in by it either.
+            return self._check.record(record, type(record), EPOCH, None)
+        except InvalidArgument as error:
+            raise Corrupt(f"line {number} of {self.path}: {error}") from error
+
+    def _lines(self) -> Iterator[tuple[int, str, bytes]]:
+        """Number, kind and JSON of each record; Corrupt where the last line is missing."""
+        with _opened(self.path) as file:
+            number = 1
+            self.found = {HEADER: Tally.of([_next_line(self.path, number, file)])}
+            while line := _next_line(self.path, number + 1, file):
+                number += 1
+                name, text = self._split(number, line)
+                if name == END:
+                    self.digests = self._digests(number, text)
+                    return
+                self.found.setdefault(name, Tally()).add_texts([text])
+                yield number, name, text
+        raise Corrupt(f"{self.path} is cut off after line {number}: export it again")
+
+    def _split(self, number: int, line: bytes) -> tuple[str, bytes]:
+        # As it is written here; whoever writes it otherwise is understood more slowly.
+        if line.startswith(b'{"kind": "') and line.endswith(b"}\n"):
+            start, found, text = line[10:-2].partition(b'", "record": ')
+            name = start.decode("ascii", "replace")
+            if found and name in KINDS:
+                return name, text
+        return self._parsed(number, line)
+
+    def _parsed(self, number: int, line: bytes) -> tuple[str, bytes]:
+        try:
+            found = from_json(line)
+            if END in found:
+                return END, json.dumps(found[END]).encode()
+            if found["kind"] not in KINDS:
+                raise ValueError(f"there is no kind {ascii(found['kind'])[:40]}")
+            return found["kind"], json.dumps(found["record"]).encode()
+        except (ValueError, KeyError, TypeError) as error:
+            raise Corrupt(f"line {number} of {self.path} is no record of a store: {error}") from error
+
+    def _digests(self, number: int, text: bytes) -> dict[str, Tally]:
+        try:
+            return {kind: Tally.parse(each) for kind, each in json.loads(text).items()}
+        except (ValueError, AttributeError) as error:
+            raise Corrupt(f"line {number} of {self.path} holds no digests: export it again") from error
+
+
+def check_dump(path: str | os.PathLike[str], *, on_step: OnStep = silent) -> TransferReport:
+    """Read a dump as a whole and compare its records with the digests at its end; writes nothing.
+
+    Raises:
+        Corrupt: A line is damaged, which the message names, or missing, or does not fit the digests.
+    """
+    began = time.monotonic()
+    reader, tallies = checked(Path(path), on_step)
+    return TransferReport(reader.identity, os.fspath(path), tallies, verified=True, seconds=time.monotonic() - began)
+
+
+def checked(path: Path, on_step: OnStep) -> tuple[DumpReader, dict[str, Tally]]:
+    """A reader of a dump in which nothing is wrong, and what is in it."""
+    reader = DumpReader(path, read_header(path))
+    found: dict[str, Tally] = {}
+    for chunk in reader.chunks(None):
+        name = chunk.kind.name
+        found[name] = found.get(name, Tally()) + chunk.tally
+        on_step(Step("check", name, found[name].count))
+    wrong = [name for name in (HEADER, *KINDS) if reader.found.get(name) != reader.digests.get(name)]
+    if wrong:
+        raise Corrupt(f"{', '.join(wrong)} in {path} do not fit the digests at its end: export it again")
+    return reader, found
+
+
+def import_store(
+    path: str | os.PathLike[str],
+    target: Store,
+    *,
+    into_existing: bool = False,
+    verify: bool = True,
+    on_step: OnStep = silent,
+) -> TransferReport:
+    """Write the records of a dump into a store, once the whole file was found to be sound.
+
+    Stopped at any point, it goes on where it was when it is called again.
+
+    Args:
+        path: A file that ``export_store`` or ``backup_store`` wrote.
+        target: Must be empty, or the target of the same import, unfinished.
+        into_existing: Add to what the target holds; a record that is there already is a Conflict.
+        verify: Read the target at the end, and compare its digests with those of the file.
+        on_step: Told of the progress.
+
+    Raises:
+        NotADatabase, Corrupt: The file is something else, or damaged: the message names the line. Nothing was written.
+        Conflict: The target is not empty, or holds another unfinished copy.
+    """
+    reader, _ = checked(Path(path), on_step)
+    selection = Selection(reader.header.without)
+    return move(reader, target, selection, into_existing=into_existing, verify=verify, on_step=on_step)

@@ -1,0 +1,172 @@
+"""The kinds of records that a store holds: how each is read in order, and written as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ciris_store_core.errors import Conflict, InvalidArgument
+from ciris_store_core.models.audit import AuditAnchor, AuditEntry, AuditQuery
+from ciris_store_core.models.base import Record
+from ciris_store_core.models.coordination import Lease, Occurrence
+from ciris_store_core.models.correlations import Correlation, CorrelationFilter, CorrelationQuery
+from ciris_store_core.models.enums import GraphScope
+from ciris_store_core.models.graph import EdgeQuery, GraphEdge, GraphNode, NodeQuery, NodeWrite
+from ciris_store_core.models.paging import PageRequest, Slice, SortKey
+from ciris_store_core.models.secrets import SecretAccess, SecretRecord
+from ciris_store_core.models.tasks import Task, TaskQuery
+from ciris_store_core.models.thoughts import Thought, ThoughtQuery
+from ciris_store_core.stores.backend import Session
+
+MARKER_ID = "__copy__"
+"""The occurrence that stands for a copy that is not finished. It is part of no copy."""
+
+Read = Callable[[Session, SortKey | None, int], Slice[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of records."""
+
+    name: str
+    model: type[Record]
+    streams: Mapping[str, Read]
+    """Together these read all records, each in an order of its own; by name."""
+    add: Callable[[Session, Sequence[Any]], object]
+    """Writes records as they are; one that is there is a Conflict."""
+    count: Callable[[Session], int] | None = None
+    """How many there are, where that is told without reading them."""
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def _nodes(scope: GraphScope, session: Session, after: SortKey | None, limit: int) -> Slice[GraphNode]:
+    return session.graph.list_nodes(NodeQuery(limit, after, scope=scope))
+
+
+def _edges(scope: GraphScope, session: Session, after: SortKey | None, limit: int) -> Slice[GraphEdge]:
+    return session.graph.list_edges(EdgeQuery(limit, after, scope=scope))
+
+
+def _occurrences(session: Session, after: SortKey | None, limit: int) -> Slice[Occurrence]:
+    return Slice([each for each in session.coordination.list_occurrences(None) if each.occurrence_id != MARKER_ID])
+
+
+def _anchors(session: Session, after: SortKey | None, limit: int) -> Slice[AuditAnchor]:
+    found = map(session.audit.anchor, session.audit.chains())
+    return Slice([each for each in found if each is not None])
+
+
+def _by_scope(read: Callable[[GraphScope, Session, SortKey | None, int], Slice[Any]]) -> Mapping[str, Read]:
+    # By scope, since every index of nodes and edges begins with it.
+    return {scope.value: partial(read, scope) for scope in GraphScope}
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+def _add_nodes(session: Session, nodes: Sequence[GraphNode]) -> None:
+    session.graph.put_nodes([NodeWrite(node, "restore") for node in nodes], nodes[0].created_at)
+
+
+def _add_edges(session: Session, edges: Sequence[GraphEdge]) -> None:
+    _refuse([edge.key for edge in session.graph.get_edges([edge.key for edge in edges])], "edge")
+    session.graph.put_edges(edges)
+
+
+def _add_occurrences(session: Session, occurrences: Sequence[Occurrence]) -> None:
+    there = {each.occurrence_id for each in session.coordination.list_occurrences(None)}
+    _refuse(sorted(there & {each.occurrence_id for each in occurrences}), "occurrence")
+    for occurrence in occurrences:
+        session.coordination.put_occurrence(occurrence)
+
+
+def _add_anchors(session: Session, anchors: Sequence[AuditAnchor]) -> None:
+    _refuse(sorted(set(session.audit.chains()) & {anchor.chain for anchor in anchors}), "audit chain")
+    for anchor in anchors:
+        session.audit.cut(anchor)
+
+
+def _refuse(there: Sequence[object], what: str) -> None:
+    if there:
+        raise Conflict(f"{what} exists: {', '.join(map(ascii, there[:3]))}")
+
+
+# --- all of them ------------------------------------------------------------------------------
+
+_ALL: tuple[Kind, ...] = (
+    Kind("nodes", GraphNode, _by_scope(_nodes), _add_nodes, lambda s: s.graph.count_nodes(NodeQuery())),
+    Kind("edges", GraphEdge, _by_scope(_edges), _add_edges),
+    Kind(
+        "tasks", Task, {"all": lambda s, after, limit: s.tasks.find(TaskQuery(limit, after))},
+        lambda s, tasks: s.tasks.add(tasks), lambda s: s.tasks.count(TaskQuery()),
+    ),
+    Kind(
+        "thoughts", Thought, {"all": lambda s, after, limit: s.thoughts.find(ThoughtQuery(limit, after))},
+        lambda s, thoughts: s.thoughts.add(thoughts), lambda s: s.thoughts.count(ThoughtQuery()),
+    ),
+    Kind(
+        "correlations", Correlation,
+        {"all": lambda s, after, limit: s.correlations.find(CorrelationQuery(limit, after))},
+        lambda s, rows: s.correlations.add(rows), lambda s: s.correlations.count(CorrelationFilter()),
+    ),
+    Kind("occurrences", Occurrence, {"all": _occurrences}, _add_occurrences),
+    Kind(
+        "leases", Lease, {"all": lambda s, after, limit: Slice(s.coordination.list_leases(None))},
+        lambda s, leases: s.coordination.add_leases(leases),
+    ),
+    Kind(
+        "secrets", SecretRecord, {"all": lambda s, after, limit: s.secrets.find(PageRequest(limit, after), None)},
+        lambda s, secrets: s.secrets.add(secrets),
+    ),
+    Kind(
+        "secret_access", SecretAccess,
+        {"all": lambda s, after, limit: s.secrets.list_access(PageRequest(limit, after), None)},
+        lambda s, entries: s.secrets.log_access(entries),
+    ),
+    # Anchors before entries: they stand for what was cut off before those.
+    Kind("audit_anchors", AuditAnchor, {"all": _anchors}, _add_anchors),
+    Kind(
+        "audit_entries", AuditEntry, {"all": lambda s, after, limit: s.audit.find(AuditQuery(limit, after))},
+        lambda s, entries: s.audit.append(entries),
+    ),
+)  # fmt: skip
+
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
+"""By name, in the order in which they are written: nodes before their edges."""
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "graph": ("nodes", "edges"),
+    "secrets": ("secrets", "secret_access"),
+    "audit": ("audit_anchors", "audit_entries"),
+}
+"""Kinds that are left out together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What to move: all but what is named here."""
+
+    without: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, without: Iterable[str]) -> Selection:
+        """Raises ``InvalidArgument`` for a name that is none."""
+        names = tuple(dict.fromkeys(without))
+        valid = sorted({*KINDS, *GROUPS, *(scope.value for scope in GraphScope)})
+        for name in names:
+            if name not in valid:
+                raise InvalidArgument(f"there is nothing called {name!r} to leave out: use one of {', '.join(valid)}")
+        return cls(names)
+
+    def kinds(self) -> list[Kind]:
+        """The kinds that are left, in order."""
+        out = {kind for name in self.without for kind in GROUPS.get(name, (name,))}
+        return [kind for kind in KINDS.values() if kind.name not in out]
+
+    def streams(self, kind: Kind) -> dict[str, Read]:
+        """The streams of a kind that are left, in order."""
+        return {name: read for name, read in kind.streams.items() if name not in self.without}

@@ -1,0 +1,146 @@
+"""Reading a whole store in chunks, as it is at one moment, from any position on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ciris_store_core.api import Store
+from ciris_store_core.errors import Corrupt
+from ciris_store_core.models.paging import SortKey, Unreadable, decode_cursor, encode_cursor
+from ciris_store_core.stores.backend import Session
+
+from .digest import Tally
+from .kinds import Kind, Read, Selection
+from .marker import refuse_unfinished
+
+FIRST_PAGE = 200
+LARGEST_PAGE = 2000
+CHUNK_BYTES = 4 * 2**20
+"""What a chunk should hold; pages become smaller where records are large."""
+
+OnUnreadable = Callable[[str, Unreadable], object]
+"""Told of a kind and a row of it that cannot be read, which is then left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some records of one kind that follow one another."""
+
+    kind: Kind
+    records: list[Any]
+    tally: Tally
+    position: str
+    """Where the next chunk begins."""
+
+
+class Reader(Protocol):
+    """Whatever records are read from."""
+
+    @property
+    def identity(self) -> str:
+        """Stays the same from run to run, and names it for people."""
+        ...
+
+    def chunks(self, position: str | None) -> Iterator[Chunk]:
+        """Everything from a position on, by kind in the order of ``KINDS``."""
+        ...
+
+    def total(self, kind: Kind) -> int | None:
+        """How many records of a kind there are, if that is known."""
+        ...
+
+
+def refuse_unreadable(kind: str, row: Unreadable) -> None:
+    """The default ``OnUnreadable``."""
+    raise Corrupt(
+        f"a stored row of {kind}, {row.key!r}, cannot be read ({row.error}): mend or delete it, or leave it out"
+    )
+
+
+def tallied(reader: Reader, told: Callable[[Chunk], object] = lambda chunk: None) -> dict[str, Tally]:
+    """The tally of each kind that has records; ``told`` is called with every chunk."""
+    found: dict[str, Tally] = {}
+    for chunk in reader.chunks(None):
+        found[chunk.kind.name] = found.get(chunk.kind.name, Tally()) + chunk.tally
+        told(chunk)
+    return found
+
+
+@dataclass(slots=True)
+class StoreReader:
+    """A snapshot of a store."""
+
+    session: Session
+    identity: str
+    selection: Selection
+    on_unreadable: OnUnreadable = refuse_unreadable
+    _limit: int = field(default=FIRST_PAGE)
+
+    @classmethod
+    @contextmanager
+    def of(
+        cls,
+        store: Store,
+        selection: Selection,
+        on_unreadable: OnUnreadable = refuse_unreadable,
+        identity: str | None = None,
+    ) -> Iterator[StoreReader]:
+        """As the store is now, during the block; its ``identity`` is the URL unless it is given."""
+        name = identity or str(store.info()["url"])
+        # Layers above the API that work on rows go through the same backend as its parts.
+        with store._backend.snapshot() as session:
+            yield cls(session, name, selection, on_unreadable)
+
+    @classmethod
+    @contextmanager
+    def of_source(
+        cls, store: Store, selection: Selection, on_unreadable: OnUnreadable = refuse_unreadable
+    ) -> Iterator[StoreReader]:
+        """The same, of a store that is to be moved; ``Conflict`` where it is an unfinished copy itself."""
+        with cls.of(store, selection, on_unreadable) as reader:
+            refuse_unfinished(reader.session, reader.identity)
+            yield reader
+
+    def total(self, kind: Kind) -> int | None:
+        """How many there are, where counting loads no row; all scopes count."""
+        return None if kind.count is None else kind.count(self.session)
+
+    def chunks(self, position: str | None) -> Iterator[Chunk]:
+        """Page by page; ``position`` names a stream and a place in it."""
+        begin, _, cursor = (position or "").partition(" ")
+        for kind in self.selection.kinds():
+            for name, read in self.selection.streams(kind).items():
+                stream = f"{kind.name}/{name}"
+                if begin and stream != begin:
+                    continue
+                at_end = cursor == END
+                after = None if at_end else decode_cursor(stream, cursor or None)
+                begin = cursor = ""
+                if not at_end:
+                    yield from self._pages(kind, stream, read, after)
+
+    def _pages(self, kind: Kind, stream: str, read: Read, after: SortKey | None) -> Iterator[Chunk]:
+        while True:
+            page = read(self.session, after, self._limit)
+            for row in page.unreadable:
+                self.on_unreadable(kind.name, row)
+            after = page.next_after
+            tally = Tally()
+            size = tally.add(page.items)
+            if page.items:
+                where = encode_cursor(stream, after) or END
+                yield Chunk(kind, page.items, tally, f"{stream} {where}")
+                self._adapt(size, len(page.items))
+            if after is None:
+                return
+
+    def _adapt(self, size: int, records: int) -> None:
+        fitting = CHUNK_BYTES * records // max(size, 1)
+        self._limit = max(1, min(fitting, self._limit * 4, LARGEST_PAGE))
+
+
+END = "end"
+"""In place of a cursor: the stream was read to its end."""
