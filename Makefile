@@ -9,6 +9,8 @@ MARKS ?= not soak
 PYTEST_ARGS ?=
 # Two workers, each with whole files, which share their fixtures.
 WORKERS ?= -n 2 --dist loadfile
+# As in: make soak SOAK_ARGS="--fresh power-cut".
+SOAK_ARGS ?=
 # As in: make bench BENCH_ARGS="--quick --only claim". By default also stores that grow to a million rows of each kind.
 BENCH_ARGS ?= --growth
 
@@ -76,7 +78,7 @@ faults: setup ## Show that the conformance suite catches every planted fault
 	$(PY) -m tests.faults
 
 soak: setup ## Run the long tests
-	$(PY) -m pytest -m soak --timeout=0 $(PYTEST_ARGS)
+	$(PY) -m tests.under_fire $(SOAK_ARGS)
 
 docs: setup ## Check the documentation against the code
 	$(PY) -m pytest tests/test_docs.py $(PYTEST_ARGS)

@@ -292,6 +292,8 @@ class Graph(Walks):
         include_expired: bool = False,
     ) -> dict[str, Any]:
         check = self._env.check
+        if attributes is not None and not isinstance(attributes, Mapping):
+            raise InvalidArgument("attributes: expected a dict, of keys and the values that they must have")
         wanted = {self._attribute_key(key): check.scalar(value, key) for key, value in (attributes or {}).items()}
         return {
             "scope": None if scope is None else GraphScope.parse(scope),

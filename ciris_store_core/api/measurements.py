@@ -26,13 +26,16 @@ def checked_metrics(
         if not isinstance(metric, Metric):
             raise InvalidArgument(f"expected a Metric, not {type(metric).__name__}: Metric(name, value, tags)")
         name, value, tags, timestamp, unit, metric_id = metric
-        if name not in names:
-            names[name] = check.ident(name, "name")
-        series = tuple(tags.items())
-        if series not in known:
-            known[series] = check.tags(tags, "tags")
-        if unit is not None and unit not in units:
-            units[unit] = check.text(unit, "unit")
+        try:
+            if name not in names:
+                names[name] = check.ident(name, "name")
+            series = tuple(tags.items())
+            if series not in known:
+                known[series] = check.tags(tags, "tags")
+            if unit is not None and unit not in units:
+                units[unit] = check.text(unit, "unit")
+        except (AttributeError, TypeError):  # no dict, or a list or the like in it
+            raise InvalidArgument("a Metric has a text as name, and a dict of text to text as tags") from None
         ready.append(
             Metric(
                 names[name],

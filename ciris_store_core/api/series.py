@@ -23,7 +23,7 @@ from ciris_store_core.models.paging import Page
 
 from .common import Part, page_of, position
 from .correlation_filters import CorrelationFilters, where
-from .validate import limit_of
+from .validate import limit_of, whole
 
 AggregatePoints = list[AggregatePoint]
 PercentilePoints = list[PercentilePoint]
@@ -31,6 +31,7 @@ MetricNames = list[str]
 
 SHAPE = (datetime, str)
 """Of the sort key of correlations."""
+MAX_GROUP_BY = 100
 _FUNCTIONS = get_args(Aggregate)
 _REDUCED = (CorrelationType.METRIC_HOURLY_SUMMARY.value, CorrelationType.METRIC_DAILY_SUMMARY.value)
 
@@ -73,6 +74,11 @@ class Series(Part):
             metric_name=metric_name, time_from=start, time_to=end, tags=tags or {}, limit=limit, cursor=cursor
         )
 
+    def _groups(self, keys: Iterable[str]) -> tuple[str, ...]:
+        known = tuple(self._env.check.idents(keys, "group_by"))
+        whole(len(known), "the number of tags in group_by", 0, MAX_GROUP_BY)
+        return known
+
     def aggregate(
         self,
         function: Aggregate,
@@ -86,14 +92,14 @@ class Series(Part):
         Args:
             function: avg, sum, min, max, count or last.
             bucket: Length of the half-open buckets, which are aligned to the UTC epoch.
-            group_by: Tag keys; a series without the tag is in the group None.
+            group_by: Tag keys, at most 100; a series without the tag is in the group None.
             filters: See ``CorrelationFilters``.
 
         Consolidated rows count as the samples they stand for. Buckets without samples are left out.
         """
         if function not in _FUNCTIONS:
             raise InvalidArgument(f"function must be one of {', '.join(_FUNCTIONS)}, not {function!r}")
-        keys = tuple(self._env.check.idents(group_by, "group_by"))
+        keys = self._groups(group_by)
         query = AggregateQuery(_with_reduced(where(self._env, **filters)), function, _bucket(bucket), keys)
         return self._x.read(lambda session: session.correlations.aggregate(query))
 
@@ -111,7 +117,7 @@ class Series(Part):
             percents: For instance ``[50, 95, 99]``; each from 0, the least value, to 100, the greatest. Between two
                 samples they are interpolated linearly.
             bucket: Length of the half-open buckets, which are aligned to the UTC epoch.
-            group_by: Tag keys; a series without the tag is in the group None.
+            group_by: Tag keys, at most 100; a series without the tag is in the group None.
             filters: See ``CorrelationFilters``.
 
         Raises:
@@ -120,7 +126,7 @@ class Series(Part):
         fractions = tuple(_fraction(percent) for percent in percents)
         if not fractions:
             raise InvalidArgument("percents: name at least one, as in [50, 95, 99]")
-        keys = tuple(self._env.check.idents(group_by, "group_by"))
+        keys = self._groups(group_by)
         query = PercentileQuery(_with_reduced(where(self._env, **filters)), fractions, _bucket(bucket), keys)
         return self._x.read(lambda session: session.correlations.percentiles(query), single=False)
 

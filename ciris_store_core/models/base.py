@@ -21,9 +21,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+_TOO_FINE = re.compile(r"[.,]\d{6}0*[1-9]")
+
+
 def to_utc(value: Any) -> datetime:
     """An aware datetime (or its ISO 8601 text) in UTC; a naive one is refused."""
     if isinstance(value, str):
+        if _TOO_FINE.search(value):  # Python would cut off what it cannot hold
+            raise ValueError("times are kept to the microsecond: round it first")
         value = datetime.fromisoformat(value)
     if not isinstance(value, datetime):
         raise ValueError("expected a datetime or its ISO 8601 text")

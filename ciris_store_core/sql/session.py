@@ -39,7 +39,7 @@ class SqlSession(Session):
     secrets_class: type[SqlSecretStore] = SqlSecretStore
     audit_class: type[SqlAuditStore] = SqlAuditStore
 
-    driver_error: type[Exception]
+    driver_error: type[Exception] | tuple[type[Exception], ...]
     """Root of the driver's exceptions."""
 
     has_savepoints = True
@@ -97,12 +97,18 @@ class SqlSession(Session):
     def rows(self, statement: str, params: Sequence[Any] = ()) -> list[Row]:
         """All rows of a query."""
         self._execute(statement, params)
-        return self.cursor.fetchall()  # type: ignore[no-any-return]
+        try:
+            return self.cursor.fetchall()  # type: ignore[no-any-return]
+        except self.driver_error as error:  # a database may find out only now that it cannot read on
+            raise self._failed(error) from error
 
     def row(self, statement: str, params: Sequence[Any] = ()) -> Row | None:
         """The first row of a query, or None."""
         self._execute(statement, params)
-        return self.cursor.fetchone()  # type: ignore[no-any-return]
+        try:
+            return self.cursor.fetchone()  # type: ignore[no-any-return]
+        except self.driver_error as error:
+            raise self._failed(error) from error
 
     def run(self, statement: str, params: Sequence[Any] = ()) -> int:
         """How many rows a statement changed."""

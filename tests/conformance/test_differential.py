@@ -24,6 +24,7 @@ from tests.conformance.harnesses import PostgresHarness, SqliteHarness, memory_h
 from tests.faults.catalogue import FAULTS
 from tests.faults.planting import NO_FAULT, SOUND, Fault, LabHarness
 from tests.support.pgserver import ExternalServer
+from tests.under_fire.rows import ROWS, counts, record
 
 Factory = Callable[[], Harness]
 
@@ -66,18 +67,11 @@ def make(request: pytest.FixtureRequest) -> Factory:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("make", "examples"), [
-    pytest.param("sqlite", 600, id="sqlite"),
-    pytest.param("postgres", 150, id="postgres", marks=pytest.mark.postgres),
-], indirect=["make"])  # fmt: skip
-def test_random_scripts(make: Factory, examples: int) -> None:
-    check_scripts(make, examples=examples)
-
-
-@pytest.mark.soak
 @pytest.mark.parametrize("make", BACKENDS, indirect=True)
-def test_many_random_scripts(make: Factory) -> None:
-    check_scripts(make, examples=10_000, steps=80, repeatable=False)
+@pytest.mark.parametrize("examples", counts("differential"))
+def test_random_scripts(make: Factory, examples: int, request: pytest.FixtureRequest) -> None:
+    check_scripts(make, examples=examples, repeatable=examples == ROWS["differential"].quick)
+    record("differential", request.node.callspec.params["make"], examples, 0)
 
 
 @pytest.mark.slow
@@ -169,6 +163,7 @@ def test_a_difference_is_shortened_and_can_be_replayed(name: str, tmp_path: Path
     broken = fault(name)
     with pytest.raises(Disagreement) as caught:
         check_scripts(lambda: LabHarness(broken), examples=1000)
+    record("differential", "a backend with a planted fault", 1, 1, control=True, note=name)
     printed = script_of(caught.value)
     lines = printed.partition("def script(store):\n")[2].partition("\n    compare(store)")[0].splitlines()
     assert len(lines) <= SHORT[name], printed

@@ -65,18 +65,18 @@ class Team:
                 member.kill()
             member.join()
 
-    def hear(self, number: int) -> Any:
+    def hear(self, number: int, seconds: float = SECONDS) -> Any:
         """What that process says next; raises where it is gone or silent."""
-        if not self.pipes[number].poll(SECONDS):
+        if not self.pipes[number].poll(seconds):
             raise TimeoutError(f"process {number} says nothing")
         try:
             return self.pipes[number].recv()
         except EOFError:
             raise ChildProcessError(f"process {number} ended without a word") from None
 
-    def hear_all(self) -> list[Any]:
+    def hear_all(self, seconds: float = SECONDS) -> list[Any]:
         """What each says next."""
-        return [self.hear(number) for number in range(len(self.members))]
+        return [self.hear(number, seconds) for number in range(len(self.members))]
 
     def signal(self, number: int, code: signal.Signals) -> None:
         """Send a signal."""

@@ -98,7 +98,7 @@ def test_a_month_of_points(url: str) -> None:
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 class TestSoak:
-    """Long counts, each on a database as durable as by default."""
+    """Long counts, each on a database as durable as by default. More of them are in tests/under_fire."""
 
     pytestmark = soak
 
@@ -113,14 +113,6 @@ class TestSoak:
     def test_midnight(self, kind: str) -> None:
         with database(kind) as url:
             assert race_across_midnight(url, 16, 1000).fair
-
-    def test_wrong_clocks(self, kind: str) -> None:
-        with database(kind) as url:
-            assert race_with_wrong_clocks(url, 16, 200).fair
-
-    def test_take_over(self, kind: str) -> None:
-        with database(kind) as url:
-            assert take_over(url, 500).right
 
     def test_bystander(self, kind: str) -> None:
         with database(kind) as url:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
-import pytest
-
 from ciris_store_core.api.retry import RetryPolicy
 from ciris_store_core.api.store import Store, open_store
 from ciris_store_core.conformance.factories import task
@@ -26,11 +24,6 @@ KILL = (
 ONCE = RetryPolicy(attempts=1)
 #: The proxy looks into the messages, so they must not be encrypted.
 PLAIN = {"sslmode": "disable", "gssencmode": "disable"}
-
-
-def counts(quick: int, soak: int, *marks: pytest.MarkDecorator) -> list[Any]:
-    """The values of a parameter: the count for every day and the one for the long run."""
-    return [pytest.param(quick, marks=marks), pytest.param(soak, marks=pytest.mark.soak)]
 
 
 def store_at(url: str, retry: RetryPolicy | None = ONCE, **options: Any) -> Store:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from backends.postgres.tests.support import KILL, Load, add_surely, counts, store_at, task_ids, wait_for
+from backends.postgres.tests.support import KILL, Load, add_surely, store_at, task_ids, wait_for
 from ciris_store_core import RetryPolicy, Store, Transaction
 from ciris_store_core.conformance.factories import task
 from tests.support.pgserver import ExternalServer, PostgresServer, execute
+from tests.under_fire.rows import counts, record
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
 
@@ -48,7 +49,7 @@ def crash(server: PostgresServer, url: str, prefix: str) -> Crash:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rounds", counts(5, 50))
+@pytest.mark.parametrize("rounds", counts("killed-server"))
 def test_a_server_that_is_killed_loses_nothing(rounds: int) -> None:
     with PostgresServer() as server:
         url = server.create_database()
@@ -56,7 +57,8 @@ def test_a_server_that_is_killed_loses_nothing(rounds: int) -> None:
         crashes = [crash(server, url, f"r{number}") for number in range(rounds)]
     acknowledged, slowest = sum(each.acknowledged for each in crashes), max(each.seconds for each in crashes)
     lost = sum(each.lost for each in crashes)
-    print(f"{rounds} servers killed: {acknowledged} writes acknowledged, {lost} lost, back in at most {slowest:.2f} s")
+    note = f"{acknowledged:,} writes acknowledged, back in at most {slowest:.2f} s"
+    record("killed-server", "PostgreSQL", rounds, lost, note=note)
     assert lost == 0
     assert slowest < PROMPT
 
@@ -67,7 +69,7 @@ def test_the_control_a_server_that_does_not_wait_for_its_disk() -> None:
         store_at(url).close()
         execute(url, "CHECKPOINT")
         loss = crash(server, url, "c")
-    print(f"synchronous_commit = off: {loss}")
+    record("killed-server", "PostgreSQL", 1, loss.lost, control=True, note="synchronous_commit = off")
     assert loss.lost > 0
 
 
@@ -129,13 +131,11 @@ def test_200_callers_while_server_processes_are_killed_all_the_time(url: str) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", counts(20, 600))
+@pytest.mark.parametrize("seconds", counts("killed-connections"))
 def test_200_callers_while_server_processes_are_killed_every_second(url: str, seconds: int) -> None:
     result = crowd(url, RetryPolicy(), seconds, EVERY_SECOND)
-    print(
-        f"{CALLERS} callers, {seconds} s, {result.killed} server processes killed: {len(result.done)} writes, "
-        f"{len(result.wrong)} callers failed"
-    )
+    note = f"{result.killed:,} server processes killed, {len(result.done):,} writes"
+    record("killed-connections", "PostgreSQL", seconds, len(result.wrong), note=note)
     assert (result.wrong, result.in_use) == ([], 0)
     assert result.killed >= seconds
     assert sorted(result.done) == sorted(task_ids(url))
@@ -143,7 +143,7 @@ def test_200_callers_while_server_processes_are_killed_every_second(url: str, se
 
 def test_the_control_callers_without_retries(url: str) -> None:
     result = crowd(url, RetryPolicy(attempts=1), seconds=2, pause=0.05)
-    print(f"without retries {len(result.wrong)} of {CALLERS} callers failed")
+    record("killed-connections", "PostgreSQL", 2, len(result.wrong), control=True, note="callers without retries")
     assert result.wrong
     assert set(result.done) <= task_ids(url)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from backends.postgres.tests.support import KILL, Load, add_surely, counts, store_at, task_ids, wait_for
+from backends.postgres.tests.support import KILL, Load, add_surely, store_at, task_ids, wait_for
 from ciris_store_core.clock import SystemClock
 from ciris_store_core.conformance.factories import task
 from ciris_store_core.errors import TransactionError, Unavailable
@@ -23,6 +23,7 @@ from ciris_store_postgres.backend import PostgresBackend
 from ciris_store_postgres.lineage import Lineage
 from tests.support.pgserver import PostgresServer, execute, server_url
 from tests.support.tcpproxy import TcpProxy
+from tests.under_fire.rows import counts, record
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
 
@@ -107,7 +108,7 @@ def lose_primary(servers: Pair, prefix: str, *, cut_first: bool) -> Loss:
     return Loss(len(load.acknowledged), len(lost), seconds, promoted - died + seconds, load.told())
 
 
-@pytest.mark.parametrize("rounds", counts(3, 30, pytest.mark.slow))
+@pytest.mark.parametrize("rounds", counts("lost-primary", pytest.mark.slow))
 def test_loss_of_the_primary(rounds: int) -> None:
     losses = []
     with pair(synchronous=True) as servers:
@@ -118,10 +119,8 @@ def test_loss_of_the_primary(rounds: int) -> None:
             print(losses[-1])
     slowest = max(loss.seconds for loss in losses)
     acknowledged = sum(loss.acknowledged for loss in losses)
-    print(
-        f"{rounds} primaries lost: {acknowledged} writes acknowledged, {sum(loss.lost for loss in losses)} lost, "
-        f"writes went on {slowest:.2f} s after promotion at the latest"
-    )
+    note = f"{acknowledged:,} writes acknowledged, the next at most {slowest:.2f} s after promotion"
+    record("lost-primary", "PostgreSQL", rounds, sum(loss.lost for loss in losses), note=note)
     assert [loss.lost for loss in losses] == [0] * rounds
     assert slowest < PROMPT
 
@@ -130,7 +129,7 @@ def test_loss_of_the_primary(rounds: int) -> None:
 def test_the_control_a_standby_that_nobody_waits_for() -> None:
     with pair(synchronous=False) as servers:
         loss = lose_primary(servers, "c", cut_first=True)
-    print(f"asynchronous standby: {loss}")
+    record("lost-primary", "PostgreSQL", 1, loss.lost, control=True, note="an asynchronous standby")
     assert loss.lost > 0
 
 

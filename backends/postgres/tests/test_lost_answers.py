@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from backends.postgres.tests.support import COMMIT, ONCE, PLAIN, counts, store_at, wait_for
+from backends.postgres.tests.support import COMMIT, ONCE, PLAIN, store_at, wait_for
 from ciris_store_core import RetryPolicy, Store, Transaction
 from ciris_store_core.conformance.factories import correlation, task, thought
 from ciris_store_core.errors import StoreError
@@ -16,6 +16,7 @@ from ciris_store_postgres import session
 from ciris_store_postgres.errors import translate
 from tests.support.pgserver import ExternalServer, execute
 from tests.support.tcpproxy import TcpProxy
+from tests.under_fire.rows import counts, record
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
 
@@ -103,15 +104,15 @@ def _again(store: Store, write: Write, name: str) -> None:
             return
 
 
-@pytest.mark.parametrize("rounds", counts(200, 5000))
+@pytest.mark.parametrize("rounds", counts("lost-answer"))
 def test_a_lost_answer_is_unknown_and_the_retry_is_safe(url: str, rounds: int) -> None:
     told = lose_answers(url, rounds, ONCE)
-    print(f"{rounds} answers to writes lost: {dict(told)}")
     expected = ("answers lost", "OutcomeUnknown", "had been stored", "stored once after the retry")
+    record("lost-answer", "PostgreSQL", rounds, sum(rounds - told[each] for each in expected), note=f"{dict(told)}")
     assert told == dict.fromkeys(expected, rounds)
 
 
-@pytest.mark.parametrize("rounds", counts(40, 1000))
+@pytest.mark.parametrize("rounds", [40])
 def test_no_retry_of_the_store_hides_it(url: str, rounds: int) -> None:
     """The same with the retries that every store has: what may have been stored is never run again by itself."""
     told = lose_answers(url, rounds, RetryPolicy())
@@ -121,6 +122,6 @@ def test_no_retry_of_the_store_hides_it(url: str, rounds: int) -> None:
 def test_the_control_a_lost_connection_that_counts_as_nothing_done(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "translate", lambda error, committing: translate(error))
     told = lose_answers(url, 20, RetryPolicy())
-    print(f"lost answers taken for nothing done: {dict(told)}")
+    record("lost-answer", "PostgreSQL", 20, 20 - told["OutcomeUnknown"], control=True, note=f"{dict(told)}")
     assert told["OutcomeUnknown"] == 0
     assert told["Conflict"] > 0

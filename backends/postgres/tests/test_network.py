@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from backends.postgres.tests.support import PLAIN, counts, store_at, task_ids
+from backends.postgres.tests.support import PLAIN, store_at, task_ids
 from ciris_store_core import Store
 from ciris_store_core.conformance.factories import task
 from ciris_store_core.errors import OutcomeUnknown, StoreError, Unavailable
 from ciris_store_postgres.pool import ConnectionPool
 from tests.support.pgserver import ExternalServer
 from tests.support.tcpproxy import TcpProxy
+from tests.under_fire.rows import counts, record
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
 
@@ -160,26 +161,30 @@ def wrong_ones(outcomes: list[Outcome]) -> list[Outcome]:
     return [outcome for number, outcome in enumerate(outcomes) if outcome.wrong(WORK[number % len(WORK)])]
 
 
-@pytest.mark.parametrize("rounds", counts(20, 500))
+@pytest.mark.parametrize("rounds", counts("network"))
 @pytest.mark.parametrize("strike", FAULTS)
 def test_typed_errors_in_time_and_a_pool_that_heals(url: str, strike: Callable[[TcpProxy], None], rounds: int) -> None:
     outcomes = suffer(url, strike, rounds)
     told = dict(Counter(outcome.told for outcome in outcomes))
-    print(f"{strike.__name__} {rounds} times: {told}, at most {max(o.seconds for o in outcomes):.2f} s")
-    assert wrong_ones(outcomes) == []
+    wrong = wrong_ones(outcomes)
+    note = f"{strike.__name__}: told {told}, at most {max(o.seconds for o in outcomes):.2f} s"
+    record("network", "PostgreSQL", rounds, len(wrong), note=note)
+    assert wrong == []
     assert len(outcomes) == rounds
 
 
-@pytest.mark.parametrize("rounds", counts(20, 500))
+@pytest.mark.parametrize("rounds", counts("network"))
 def test_a_network_that_is_only_slow_enough(url: str, rounds: int) -> None:
     with TcpProxy(url) as proxy, store_at(proxy.url_for(url), operation_timeout=TIMEOUT * 4, **PLAIN) as store:
         proxy.delay(TIMEOUT / 20)
         for number in range(rounds):
             store.tasks.add(task(f"w{number}"))
-    assert len(task_ids(url)) == rounds
+    stored = len(task_ids(url))
+    record("network", "PostgreSQL", rounds, rounds - stored, note="a little slow")
+    assert stored == rounds
 
 
-@pytest.mark.parametrize("rounds", counts(1, 50))
+@pytest.mark.parametrize("rounds", [1, pytest.param(50, id="long", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("strike", [refuse, black_hole])
 def test_a_server_that_cannot_be_reached(url: str, strike: Callable[[TcpProxy], None], rounds: int) -> None:
     """With no connection left: each call has to open one."""
@@ -193,11 +198,13 @@ def test_a_server_that_cannot_be_reached(url: str, strike: Callable[[TcpProxy], 
             assert told == Unavailable.__name__
             proxy.heal()
             assert heals(store)
+    record("network", "PostgreSQL", rounds, 0, note=f"{strike.__name__}, with no connection left")
 
 
 @pytest.mark.parametrize("strike", [slow, black_hole])
 def test_the_control_no_watchdog(url: str, strike: Callable[[TcpProxy], None]) -> None:
     outcomes = suffer(url, strike, 2, timeout=0)
+    record("network", "PostgreSQL", 2, len(wrong_ones(outcomes)), control=True, note="no watchdog")
     assert [outcome.told for outcome in wrong_ones(outcomes)] == ["late", "late"]
 
 
@@ -207,4 +214,5 @@ def test_the_control_a_pool_that_keeps_dead_connections(
 ) -> None:
     monkeypatch.setattr(ConnectionPool, "_release_unclean", lambda pool, connection, broken: pool._return(connection))
     outcomes = suffer(url, strike, 2)
+    record("network", "PostgreSQL", 2, len(wrong_ones(outcomes)), control=True, note="a pool that keeps the dead")
     assert [outcome.healed for outcome in wrong_ones(outcomes)] == [False]

@@ -20,6 +20,7 @@ from psycopg2 import extensions
 from backends.postgres.tests.support import Load, store_at, task_ids, wait_for
 from tests.support.pgbouncer import PgBouncer
 from tests.support.pgserver import PostgresServer
+from tests.under_fire.rows import record
 
 pytestmark = [pytest.mark.postgres, pytest.mark.soak]
 
@@ -112,11 +113,12 @@ def test_the_suite_passes_and_leaves_nothing_behind(server: PostgresServer, url:
     assert done.returncode == 0, done.stderr
     clauses = json.loads(done.stdout)
     log = server.log()[before:]
-    print(
-        f"PgBouncer, transaction mode, pool of {POOL}: {len(clauses)} clauses, "
-        f"{dict(Counter(status for _, status, _ in clauses))}; {len(_STATEMENT.findall(log))} statements seen"
-    )
-    assert [clause for clause in clauses if clause[1] != "passed"] == []
+    failed = [clause for clause in clauses if clause[1] != "passed"]
+    statements, states = len(_STATEMENT.findall(log)), dict(Counter(status for _, status, _ in clauses))
+    left = len(left_behind(url)) + len(state_leaving(log))
+    note = f"{len(clauses)} clauses {states}, {statements:,} statements seen"
+    record("pgbouncer", "PostgreSQL", 1, len(failed) + left, note=note)
+    assert failed == []
     assert len(clauses) > 200
     assert left_behind(url) == []
     assert len(_STATEMENT.findall(log)) > 1000
@@ -129,7 +131,8 @@ def test_many_callers_share_two_connections(url: str) -> None:
         wait_for(lambda: len(load.acknowledged) > 2000, 60)
     for store in stores:
         store.close()
-    print(f"40 callers through {POOL} connections: {len(load.acknowledged)} writes, {len(load.errors)} errors")
+    note = f"40 callers through {POOL} connections: {len(load.acknowledged):,} writes"
+    record("pgbouncer", "PostgreSQL", 1, len(load.errors) + len(load.wrong), note=note)
     assert (load.errors, load.wrong) == ([], [])
     assert {name for _, name in load.acknowledged} == task_ids(url)
     assert left_behind(url) == []
@@ -142,5 +145,6 @@ def test_the_control_a_client_that_leaves_something_behind(server: PostgresServe
         before = len(server.log())
         connection.cursor().execute(leak)
         log = server.log()[before:]
+    record("pgbouncer", "PostgreSQL", 1, len(left_behind(url)), control=True, note=f"a client that says {leak}")
     assert left_behind(url) == [LEAKS[leak]]
     assert state_leaving(log) == [leak]

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from backends.postgres.tests.support import counts
 from ciris_store_core.sql import load_migrations
 from tests.support.pgserver import ExternalServer, execute
+from tests.under_fire.rows import counts, record
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
 
@@ -77,7 +77,7 @@ def _say(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rounds", counts(20, 200))
+@pytest.mark.parametrize("rounds", counts("first-start"))
 def test_eight_processes_start_on_an_empty_database(postgres_server: ExternalServer, rounds: int) -> None:
     clean = 0
     with starters() as processes:
@@ -89,7 +89,7 @@ def test_eight_processes_start_on_an_empty_database(postgres_server: ExternalSer
             assert execute(url, f"SELECT version FROM {schema}.schema_migrations ORDER BY 1") == VERSIONS
             clean += len(said)
             postgres_server.drop_database(url)
-    print(f"{PROCESSES} processes, {rounds} empty databases: {clean} clean starts")
+    record("first-start", "PostgreSQL", rounds, PROCESSES * rounds - clean, note=f"{clean:,} processes came up")
 
 
 def test_the_control_migrations_without_their_lock(postgres_server: ExternalServer) -> None:
@@ -97,20 +97,28 @@ def test_the_control_migrations_without_their_lock(postgres_server: ExternalServ
     with starters("unlocked") as processes:
         said = start_all(processes, url)
     postgres_server.drop_database(url)
-    print(f"without the lock: {said.count(UP)} of {PROCESSES} came up")
+    record(
+        "first-start", "PostgreSQL", 1, PROCESSES - said.count(UP), control=True, note="migrations without their lock"
+    )
     assert said != [UP] * PROCESSES
 
 
 # --- killed within a migration --------------------------------------------------------------------
 
 # Reads a number and a URL: a child of its own opens the URL and kills itself before the statement of that number.
+# With the argument "loose", each statement of a migration is run for itself: the control.
 MORTAL = """
 import os, signal, sys
+from contextlib import nullcontext
+from ciris_store_core.sql import SqlSession
 from ciris_store_core.clock import SystemClock
 from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.url import resolve_url
 from ciris_store_postgres.backend import PostgresBackend
 from ciris_store_postgres.session import PostgresSession
+
+if sys.argv[1:] == ["loose"]:
+    SqlSession.transaction = lambda self, *, write: nullcontext()
 
 def start(last, url):
     run, done = PostgresSession.run, [0]
@@ -166,11 +174,24 @@ def test_killed_before_each_statement_of_each_migration(postgres_server: Externa
             ends.add(shape(url, f"s{kills}"))
             kills += 1
     postgres_server.drop_database(url)
-    print(f"killed before each of {kills} statements: {len(shapes)} schemas seen, one for each version")
+    between = sum(map(len, shapes.values())) - len(VERSIONS)
+    record("killed-migration", "PostgreSQL", kills, between + len(ends) - 1)
     assert kills > len(DDL)
     assert sorted(shapes) == list(range(len(VERSIONS)))
     assert [len(each) for each in shapes.values()] == [1] * len(VERSIONS)
     assert [version for version, _ in ends] == [len(VERSIONS)]
+
+
+def test_the_control_migrations_that_are_no_transaction(postgres_server: ExternalServer) -> None:
+    url = postgres_server.create_database()
+    kills, failed = 6, 0
+    with starters("loose", program=MORTAL, count=1) as [process]:
+        for kill in range(kills):
+            assert _start_and_die(process, 10 + kill, f"{url}?schema=s{kill}") == -9
+            failed += _start_and_die(process, -1, f"{url}?schema=s{kill}") != 0
+    postgres_server.drop_database(url)
+    record("killed-migration", "PostgreSQL", kills, failed, control=True, note="statement by statement")
+    assert failed > 0
 
 
 def _start_and_die(process: subprocess.Popen[str], last: int, url: str) -> int:

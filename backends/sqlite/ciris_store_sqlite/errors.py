@@ -21,11 +21,13 @@ from ciris_store_core.errors import (
 )
 
 
-def translate(error: sqlite3.Error, path: str, *, committing: bool = False) -> StoreError:
-    """The store's error for one of SQLite's."""
+def translate(error: sqlite3.Error | UnicodeDecodeError, path: str, *, committing: bool = False) -> StoreError:
+    """The store's error for one of SQLite's; text that is no UTF-8 comes from a damaged file alone."""
+    if isinstance(error, UnicodeDecodeError):
+        return _corrupt(path)
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
-        return _without_code(error)
+        return _without_code(error, path)
     if code == sqlite3.SQLITE_IOERR_WRITE:  # what SQLite makes of a quota, and of a limit to the size of files
         return StorageFull(
             f"{path} cannot be written, as over a quota or on a failing disk: make room, or check the disk"
@@ -42,7 +44,7 @@ def translate(error: sqlite3.Error, path: str, *, committing: bool = False) -> S
         case sqlite3.SQLITE_NOTADB:
             return NotADatabase(f"{path} is not an SQLite database and was not touched: check the path")
         case sqlite3.SQLITE_CORRUPT:
-            return Corrupt(f"{path} is damaged: keep a copy of it and its -wal file, then restore a backup")
+            return _corrupt(path)
         case sqlite3.SQLITE_IOERR:
             return _disk_failed(
                 f"the disk under {path} failed ({error.sqlite_errorname}): check it before going on", committing
@@ -62,7 +64,13 @@ def _disk_failed(message: str, committing: bool) -> StoreError:
     return problem
 
 
-def _without_code(error: sqlite3.Error) -> StoreError:
+def _corrupt(path: str) -> Corrupt:
+    return Corrupt(f"{path} is damaged: keep a copy of it and its -wal file, then restore a backup")
+
+
+def _without_code(error: sqlite3.Error, path: str) -> StoreError:
+    if isinstance(error, sqlite3.OperationalError):  # the driver's own: a stored text is no UTF-8
+        return _corrupt(path)
     if isinstance(error, sqlite3.ProgrammingError):
         return TransactionError("the connection was closed or used in a way that it does not allow")
     return DatabaseError(f"SQLite refused ({type(error).__name__})")

@@ -98,7 +98,8 @@ class SqliteSession(SqlSession):
 
     graph_class = SqliteGraphStore
     correlations_class = SqliteCorrelationStore
-    driver_error = sqlite3.Error
+    # The latter where the file is damaged: Python cannot read SQLite's message, which quotes the file.
+    driver_error = (sqlite3.Error, UnicodeDecodeError)
 
     def __init__(self, connection: sqlite3.Connection, dialect: SqliteDialect, path: str) -> None:
         """On a connection of its own, in autocommit mode."""
@@ -120,7 +121,7 @@ class SqliteSession(SqlSession):
 
     def translate(self, error: Exception, *, committing: bool) -> StoreError:
         """By SQLite's error codes. A commit that fails has not happened, unless the disk failed in it."""
-        assert isinstance(error, sqlite3.Error)
+        assert isinstance(error, sqlite3.Error | UnicodeDecodeError)
         return translate(error, self.path, committing=committing)
 
     def pragma(self, text: str) -> Sequence[object]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from multiprocessing.connection import Connection
+from typing import Any
 
 from ciris_store_core import RetryPolicy, Store, StoreError, Task, Thought, open_store
+from ciris_store_core.sql import SqlSession
 from ciris_store_sqlite.turn import WriteTurn
 
 
@@ -34,8 +38,7 @@ def wait_for_start() -> None:
 def compete(path: str, name: str, seconds: str, fair: str) -> None:
     """Write as often as possible for some seconds; say each commit and each error."""
     if fair == "unfair":
-        WriteTurn._acquire_among_threads = WriteTurn.acquire = lambda self: None  # type: ignore[method-assign]
-        WriteTurn.release = lambda self: None  # type: ignore[method-assign]
+        write_without_turns()
     store = open_store(path, retry=RetryPolicy(attempts=1))
     wait_for_start()
     end = time.monotonic() + float(seconds)
@@ -51,29 +54,38 @@ def compete(path: str, name: str, seconds: str, fair: str) -> None:
     store.close()
 
 
-def write_until_killed(path: str, name: str) -> None:
-    """Write for ever; say each commit once it is acknowledged."""
-    store = open_store(path)
-    wait_for_start()
-    number = 0
+def start_up(pipe: Connection, barrier: Any, loose: bool) -> None:
+    """Open each store whose path is sent together with others, write once, and say how it went."""
+    if loose:
+        migrate_loosely()
+        write_without_turns()
     while True:
-        write(store, f"{name} {number}")
-        say(f"done {name} {number}")
-        number += 1
+        path = pipe.recv()
+        barrier.wait(60)
+        try:
+            with open_store(path, retry=RetryPolicy(attempts=1)) as store:
+                write(store, f"first of {os.getpid()}")
+        except StoreError as error:
+            pipe.send(type(error).__name__)
+        else:
+            pipe.send("up")
 
 
-def start_up(path: str) -> None:
-    """Open the store together with others, and write once."""
-    wait_for_start()
-    with open_store(path, retry=RetryPolicy(attempts=1)) as store:
-        write(store, f"first of {os.getpid()}")
+def write_without_turns() -> None:
+    """Leave it to SQLite who may write next."""
+    WriteTurn._acquire_among_threads = WriteTurn.acquire = lambda self: None  # type: ignore[method-assign]
+    WriteTurn.release = lambda self: None  # type: ignore[method-assign]
 
 
-def start_up_and_die(path: str, after: str) -> None:
+def migrate_loosely() -> None:
+    """Run each statement of a migration for itself, as a tool does that does not know of transactions."""
+    SqlSession.transaction = lambda self, *, write: nullcontext()  # type: ignore[assignment, method-assign]
+
+
+def start_up_and_die(pipe: Connection, path: str, left: int, loose: bool) -> None:
     """Open the store and be killed right after so many statements of the connection."""
-    import sqlite3
-
-    left = int(after)
+    if loose:
+        migrate_loosely()
 
     class DyingCursor(sqlite3.Cursor):
         def execute(self, *args: object) -> sqlite3.Cursor:
@@ -90,7 +102,7 @@ def start_up_and_die(path: str, after: str) -> None:
     connect = sqlite3.connect
     sqlite3.connect = lambda *args, **options: connect(*args, **options, factory=DyingConnection)  # type: ignore[assignment]
     open_store(path, retry=RetryPolicy(attempts=1))
-    say("open")
+    pipe.send("up")
 
 
 def hold_the_turn(path: str) -> None:
@@ -100,7 +112,7 @@ def hold_the_turn(path: str) -> None:
         wait_for_start()
 
 
-PROGRAMS = (compete, write_until_killed, start_up, start_up_and_die, hold_the_turn)
+PROGRAMS = (compete, hold_the_turn)
 
 if __name__ == "__main__":
     with suppress(BrokenPipeError):
