@@ -12,8 +12,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from ciris_store_core import ANY, ClaimedTask, ManualClock, Metric, OccurrenceHandle, Store, Transaction, open_store
+from ciris_store_core.api.audit import AuditEvent
 from ciris_store_core.conformance.factories import LOCAL, T0, at, correlation, edge, metric, node, task, thought
-from ciris_store_core.models import Lease, NodeKey, TaskContext, TaskOutcome, TraceContext
+from ciris_store_core.models import AuditCheckpoint, EdgeKey, Lease, NodeKey, TaskContext, TaskOutcome, TraceContext
 from ciris_store_core.models.correlations import UPDATABLE_CORRELATION_FIELDS
 from ciris_store_core.models.tasks import UPDATABLE_TASK_FIELDS
 from ciris_store_core.models.thoughts import UPDATABLE_THOUGHT_FIELDS
@@ -22,7 +23,7 @@ Home = Store | Transaction
 Arguments = dict[str, Any]
 
 ME = "me"
-PARTS = ("graph", "correlations", "tasks", "thoughts", "occurrences", "leases", "shared_tasks")
+PARTS = ("graph", "correlations", "audit", "tasks", "thoughts", "occurrences", "leases", "shared_tasks")
 
 CONTEXT = TaskContext(correlation_id="c", channel_id="channel", user_id="u", parent_task_id="p", metadata={"k": 1})
 OUTCOME = TaskOutcome(status="done", summary="s", actions_taken=["a"], memories_created=["m"], errors=["e"])
@@ -95,6 +96,7 @@ def fill(store: Home, clock: ManualClock) -> None:
     store.leases.acquire("job", ME, 1000)
     store.tasks.claim_next(ME, pool="pool")
     store.shared_tasks.try_claim("wakeup", "channel", "d", occurrence_id=ME)
+    store.audit.append("login", ME, {"k": 1})
     clock.advance(seconds=2)
 
 
@@ -112,14 +114,16 @@ def empty(store: Home) -> None:
 
 LEASE = Lease(name="job", owner=ME, fence=1, acquired_at=T0, expires_at=at(1000))
 KEY = NodeKey("n", LOCAL)
-ID = {"metric_id": "new"}
+EDGE_KEY = EdgeKey("n", "m", "knows", LOCAL)
+CHECKPOINT = AuditCheckpoint(heads=[], at=T0)
 _NODES: Arguments = {"scope": LOCAL, "type": "concept", "prefix": "n", "attributes": {"k": "v"}, "updated_from": T0,
                      "updated_to": at(9), "include_expired": False}  # fmt: skip
 _TASKS: Arguments = {"status": "pending", "occurrence_id": "default", "channel_id": "channel", "parent_task_id": None,
-                     "correlation_id": None, "shared_type": None, "created_from": T0, "updated_to": at(9)}  # fmt: skip
+                     "correlation_id": None, "shared_type": None, "created_from": T0, "updated_to": at(9),
+                     "needs_seed_thought": False}  # fmt: skip
 _THOUGHTS: Arguments = {
     "status": "pending", "thought_type": "standard", "occurrence_id": "default", "source_task_id": "t",
-    "parent_thought_id": None, "created_from": T0, "updated_to": at(9),
+    "parent_thought_id": None, "created_from": T0, "updated_to": at(9), "of_active_tasks": False,
 }  # fmt: skip
 _EVENTS: Arguments = {
     "type": None, "occurrence_id": "default", "scope": LOCAL, "time_from": T0, "time_to": at(9),
@@ -165,6 +169,8 @@ METHODS: dict[str, Method] = {
     "graph.get": _reads(id="n", scope=LOCAL, include_expired=False),
     "graph.get_many": _reads(keys=[KEY], include_expired=False),
     "graph.get_edge": _reads(source="n", target="m", relationship="knows", scope=LOCAL),
+    "graph.get_edges": _reads(keys=[EDGE_KEY]),
+    "graph.delete_edges": _writes(keys=[EDGE_KEY]),
     "graph.edges": _reads(scope=LOCAL, source="n", target="m", relationship="knows", **_PAGE),
     "graph.count": _reads(**_NODES),
     "graph.list": _reads(**_NODES, **_PAGE),
@@ -206,6 +212,18 @@ METHODS: dict[str, Method] = {
     "correlations.metric_series": _reads(metric_name="cpu", start=T0, end=at(9), tags={"host": "a"}, **_PAGE),
     "correlations.aggregate": _reads(function="sum", bucket=timedelta(hours=1), group_by=["host"], **_EVENTS),
     "correlations.trace": _reads(trace_id="tr"),
+    "correlations.percentiles": _reads(percents=[50.0], bucket=timedelta(hours=1), group_by=["host"], **_EVENTS),
+    "correlations.metric_names": _reads(),
+    # --- audit
+    "audit.append": _writes(event_type="login", actor=ME, payload={"k": 1}),
+    "audit.append_many": _writes(events=[AuditEvent("login", ME, {"k": 1}, "new"), AuditEvent("logout", ME)]),
+    "audit.cut": _writes(before=at(9), chain=None),
+    "audit.checkpoint": _reads(),
+    "audit.chains": _reads(),
+    "audit.list": _reads(chain="default", **_PAGE),
+    "audit.scan": _reads(chain="default"),
+    "audit.tail": _reads(chain="default", limit=10),
+    "audit.verify": _reads(chain="default", public_keys=[], checkpoint=CHECKPOINT, require_signatures=None),
     # --- tasks
     "tasks.add": _writes(task=whole_task("new"), exist_ok=False),
     "tasks.add_many": _writes(tasks=[whole_task("new"), task("t2")], exist_ok=False),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import is_dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from types import NoneType, UnionType
@@ -21,6 +22,8 @@ from .items import ITEMS, Item
 
 Path = tuple[str, ...]
 
+MANY = {"text": "texts", "number": "numbers"}
+"""What several of a kind are called."""
 NOT_DATA = {"on_unreadable"}
 """Arguments that are functions."""
 
@@ -82,13 +85,13 @@ def places(name: str, hint: Any, value: Any) -> Iterator[tuple[Path, str]]:
     for kind in sorted(kind for kind in kinds if isinstance(kind, str)):
         yield (name,), kind
     records = [kind for kind in kinds if isinstance(kind, type)]
-    inner = value[0] if isinstance(value, list) and value and isinstance(value[0], Record | tuple) else value
+    inner = value[0] if isinstance(value, list) and value and not isinstance(value[0], str) else value
     if records and isinstance(inner, Record):
         fields = get_type_hints(type(inner), include_extras=True)
         for field in type(inner).model_fields:
             for path, kind in places(field, fields[field], getattr(inner, field)):
                 yield (name, *path), kind
-    elif records and isinstance(inner, tuple) and hasattr(inner, "_fields"):
+    elif records and (is_dataclass(inner) or hasattr(inner, "_fields")):
         for field, kind_of_field in get_type_hints(type(inner), include_extras=True).items():
             for path, kind in places(field, kind_of_field, getattr(inner, field)):
                 yield (name, *path), kind
@@ -108,7 +111,7 @@ def kinds_of(hint: Any) -> Iterator[str | type]:
     elif origin is not None and issubclass(origin, Mapping):
         yield "tags" if arguments[1] is str else "json"
     elif origin is not None and issubclass(origin, Iterable):
-        yield from ("texts" if kind == "text" else kind for kind in kinds_of(arguments[0]))
+        yield from (MANY.get(kind, kind) if isinstance(kind, str) else kind for kind in kinds_of(arguments[0]))
     else:
         yield _of_class(hint)
 
@@ -143,7 +146,7 @@ def _inside(holder: Any, path: Path, value: Any) -> Any:
     inner = _inside(getattr(holder, name), tuple(rest), value) if rest else value
     if isinstance(holder, Record):
         return type(holder)(**{**_given(holder), name: inner})
-    return holder._replace(**{name: inner})
+    return replace(holder, **{name: inner}) if is_dataclass(holder) else holder._replace(**{name: inner})
 
 
 def _given(record: Record) -> dict[str, Any]:

@@ -25,7 +25,8 @@ from .cases import Case, value_at
 MakeUrl = Callable[[], str]
 """Gives the URL of an empty store, at each call."""
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NEW = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}")
+"""Ids that the store makes, and hashes over them."""
 
 
 class _Undo(Exception):
@@ -160,7 +161,7 @@ def undone(store: Store, case: Case, before: list[str]) -> Outcome:
 
 def state_of(home: Home) -> Any:
     """Every record of the store."""
-    return plain([list(read(home)) for read in (_graph, _correlations, _work, _coordination)])
+    return plain([list(read(home)) for read in (_graph, _correlations, _audit, _work, _coordination)])
 
 
 def changed_by(home: Home, part: str) -> list[Any]:
@@ -168,7 +169,8 @@ def changed_by(home: Home, part: str) -> list[Any]:
     if part == "handle":
         return [*_work(home), *_coordination(home)]
     reads: dict[str, Callable[[Home], Iterator[Any]]] = {
-        "graph": _graph, "correlations": _correlations, "occurrences": _coordination, "leases": _coordination,
+        "graph": _graph, "correlations": _correlations, "audit": _audit, "occurrences": _coordination,
+        "leases": _coordination,
     }  # fmt: skip
     return list(reads.get(part, _work)(home))
 
@@ -180,6 +182,10 @@ def _graph(home: Home) -> Iterator[Any]:
 
 def _correlations(home: Home) -> Iterator[Any]:
     yield from home.correlations.list(limit=10_000).items
+
+
+def _audit(home: Home) -> Iterator[Any]:
+    yield from home.audit.scan()
 
 
 def _work(home: Home) -> Iterator[Any]:
@@ -248,7 +254,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return str(value)
     if isinstance(value, str):
-        return "a new id" if _UUID.fullmatch(value) else value
+        return "made by the store" if _NEW.fullmatch(value) else value
     if hasattr(value, "__dataclass_fields__"):
         return [plain(getattr(value, name)) for name in value.__dataclass_fields__]
     if isinstance(value, bool | int | float | bytes | datetime | None):

@@ -109,6 +109,7 @@ ENUMS = _named(
 
 ITEMS: dict[str, list[Item]] = {
     "text": TEXTS, "number": NUMBERS, "time": TIMES, "tags": TAGS, "json": JSONS, "enum": ENUMS,
+    "numbers": [Item(f"[{number.name}]", [number.value]) for number in NUMBERS],
     "texts": [
         *(Item(f"[{text.name}]", [text.value]) for text in TEXTS),
         *_named({"no texts": [], "twice": ["a", "a"], "many": [str(number) for number in range(1000)], "one text": "ab",
