@@ -71,7 +71,8 @@ def make(request: pytest.FixtureRequest) -> Factory:
 @pytest.mark.parametrize("examples", counts("differential"))
 def test_random_scripts(make: Factory, examples: int, request: pytest.FixtureRequest) -> None:
     check_scripts(make, examples=examples, repeatable=examples == ROWS["differential"].quick)
-    record("differential", request.node.callspec.params["make"], examples, 0)
+    subject = {"sqlite": "SQLite", "postgres": "PostgreSQL"}[request.node.callspec.params["make"]]
+    record("differential", subject, examples, 0)
 
 
 @pytest.mark.slow

@@ -239,7 +239,10 @@ ROWS: dict[str, Row] = {
         "bad input", "every item of the corpus in every argument and field of every method",
         "the same on every backend: the identical value back, or the same typed error with nothing written",
         0, 0, "cases",
-        (f"{_HERE}/test_corpus.py::test_all_backends_agree_on_bad_input",),
+        (
+            f"{_HERE}/test_corpus.py::test_all_backends_agree_on_bad_input",
+            f"{_HERE}/test_large.py::test_what_is_too_large_is_refused",
+        ),
         (f"{_HERE}/test_corpus.py::test_the_control_a_backend_that_changes_what_it_is_given",),
         minutes=8,
     ),
