@@ -36,7 +36,8 @@ def info(url: Url = None, as_json: Json = False) -> None:
     from ciris_store_core.api import open_store
 
     with open_store(url, migrate=False, create=False) as store:
-        _show({**store.info(), **_contents(store)}, as_json)
+        about = store.info()
+        _show({"url": about["url"], **about, **_contents(store)}, as_json)
 
 
 def _contents(store: Store) -> dict[str, Any]:

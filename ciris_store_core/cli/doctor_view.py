@@ -14,6 +14,9 @@ from ciris_store_core.services.doctor import DoctorReport
 
 from .output import facts, size, table
 
+SHOWN = 10
+"""Tables, the largest."""
+
 _MARKS = {Severity.ERROR: ("✖", "bold red"), Severity.WARNING: ("▲", "yellow"), Severity.INFO: ("•", "blue")}
 
 
@@ -25,8 +28,7 @@ def draw(report: DoctorReport) -> RenderableType:
 
 
 def _parts(report: DoctorReport) -> Iterator[RenderableType]:
-    yield Text()
-    yield from map(_finding, report.findings)
+    yield Padding(Group(*map(_finding, report.findings)), (1, 0)) if report.findings else Text()
     yield _verdict(report.findings)
     if any(growth.records for growth in report.growth.values()):
         rows = [(name, *(f"{n:,}" for n in (g.records, g.last_day, g.last_week))) for name, g in report.growth.items()]
@@ -51,8 +53,13 @@ def _verdict(findings: list[Finding]) -> Text:
     counts = {severity: sum(f.severity == severity for f in findings) for severity in Severity}
     errors, warnings = counts[Severity.ERROR], counts[Severity.WARNING]
     if errors or warnings:
-        return Text(f"{errors} errors, {warnings} warnings", style="bold red" if errors else "bold yellow")
+        style = "bold red" if errors else "bold yellow"
+        return Text(f"{_many(errors, 'error')}, {_many(warnings, 'warning')}", style=style)
     return Text("✔ nothing is wrong", style="bold green")
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _tables(report: DoctorReport) -> Table:
@@ -62,4 +69,4 @@ def _tables(report: DoctorReport) -> Table:
         for each in report.tables
         if each.bytes
     ]
-    return table(("table", "size", "of that indexes", ""), rows[:16], numbers=("size", "of that indexes"))
+    return table(("table", "size", "of that indexes", ""), rows[:SHOWN], numbers=("size", "of that indexes"))

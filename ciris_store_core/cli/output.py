@@ -90,5 +90,7 @@ def facts(values: Mapping[str, Any]) -> Table:
 
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {number}" for name, number in value.items())
+        return ", ".join(f"{name} {_shown(number)}" for name, number in value.items()) or "none"
+    if type(value) is int:
+        return f"{value:,}"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -172,16 +172,17 @@ class _Doctor:
         policy = replace(self._policy, completed_after=None, expire=False)
         would = DatabaseMaintenanceService(self._store, archive_dir=None, policy=policy).run(dry_run=True)
         for code, count, what in (
-            ("stale_shared_tasks", would.stale_shared_tasks, "shared tasks were taken by nobody"),
+            ("stale_shared_tasks", would.stale_shared_tasks, "shared tasks that nobody took"),
             (
                 "orphans",
                 would.orphaned_tasks + would.orphaned_thoughts,
-                "tasks and thoughts have lost what they hung on",
+                "tasks or thoughts that lost what they hung on",
             ),
-            ("stuck_in_processing", would.recovered_thoughts, "thoughts of dead occurrences are in processing"),
+            ("stuck_in_processing", would.recovered_thoughts, "thoughts that dead occurrences left in processing"),
         ):
             if count:
-                yield Finding(code, Severity.WARNING, f"{count} {what}", "ciris-store maintain", {"count": count})
+                summary = f"there are {what}: {count}"
+                yield Finding(code, Severity.WARNING, summary, "ciris-store maintain", {"count": count})
 
     # --- everything ---------------------------------------------------------------------------
 

@@ -61,8 +61,9 @@ def _anchors(session: Session, after: SortKey | None, limit: int) -> Slice[Audit
 
 
 def _by_scope(read: Callable[[GraphScope, Session, SortKey | None, int], Slice[Any]]) -> Mapping[str, Read]:
-    # By scope, since every index of nodes and edges begins with it.
-    return {scope.value: partial(read, scope) for scope in GraphScope}
+    # By scope, since every index of nodes and edges begins with it; first the one that may be refused.
+    scopes = sorted(GraphScope, key=lambda scope: scope is not GraphScope.IDENTITY)
+    return {scope.value: partial(read, scope) for scope in scopes}
 
 
 # --- writing ----------------------------------------------------------------------------------
@@ -98,20 +99,11 @@ def _refuse(there: Sequence[object], what: str) -> None:
 # --- all of them ------------------------------------------------------------------------------
 
 _ALL: tuple[Kind, ...] = (
-    Kind("nodes", GraphNode, _by_scope(_nodes), _add_nodes, lambda s: s.graph.count_nodes(NodeQuery())),
-    Kind("edges", GraphEdge, _by_scope(_edges), _add_edges),
+    # First what a store that records are added to is most likely to have too, or to refuse: then nothing was written.
+    Kind("audit_anchors", AuditAnchor, {"all": _anchors}, _add_anchors),
     Kind(
-        "tasks", Task, {"all": lambda s, after, limit: s.tasks.find(TaskQuery(limit, after))},
-        lambda s, tasks: s.tasks.add(tasks), lambda s: s.tasks.count(TaskQuery()),
-    ),
-    Kind(
-        "thoughts", Thought, {"all": lambda s, after, limit: s.thoughts.find(ThoughtQuery(limit, after))},
-        lambda s, thoughts: s.thoughts.add(thoughts), lambda s: s.thoughts.count(ThoughtQuery()),
-    ),
-    Kind(
-        "correlations", Correlation,
-        {"all": lambda s, after, limit: s.correlations.find(CorrelationQuery(limit, after))},
-        lambda s, rows: s.correlations.add(rows), lambda s: s.correlations.count(CorrelationFilter()),
+        "audit_entries", AuditEntry, {"all": lambda s, after, limit: s.audit.find(AuditQuery(limit, after))},
+        lambda s, entries: s.audit.append(entries),
     ),
     Kind("occurrences", Occurrence, {"all": _occurrences}, _add_occurrences),
     Kind(
@@ -127,16 +119,25 @@ _ALL: tuple[Kind, ...] = (
         {"all": lambda s, after, limit: s.secrets.list_access(PageRequest(limit, after), None)},
         lambda s, entries: s.secrets.log_access(entries),
     ),
-    # Anchors before entries: they stand for what was cut off before those.
-    Kind("audit_anchors", AuditAnchor, {"all": _anchors}, _add_anchors),
+    Kind("nodes", GraphNode, _by_scope(_nodes), _add_nodes, lambda s: s.graph.count_nodes(NodeQuery())),
+    Kind("edges", GraphEdge, _by_scope(_edges), _add_edges),
     Kind(
-        "audit_entries", AuditEntry, {"all": lambda s, after, limit: s.audit.find(AuditQuery(limit, after))},
-        lambda s, entries: s.audit.append(entries),
+        "tasks", Task, {"all": lambda s, after, limit: s.tasks.find(TaskQuery(limit, after))},
+        lambda s, tasks: s.tasks.add(tasks), lambda s: s.tasks.count(TaskQuery()),
+    ),
+    Kind(
+        "thoughts", Thought, {"all": lambda s, after, limit: s.thoughts.find(ThoughtQuery(limit, after))},
+        lambda s, thoughts: s.thoughts.add(thoughts), lambda s: s.thoughts.count(ThoughtQuery()),
+    ),
+    Kind(
+        "correlations", Correlation,
+        {"all": lambda s, after, limit: s.correlations.find(CorrelationQuery(limit, after))},
+        lambda s, rows: s.correlations.add(rows), lambda s: s.correlations.count(CorrelationFilter()),
     ),
 )  # fmt: skip
 
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
-"""By name, in the order in which they are written: nodes before their edges."""
+"""By name, in the order in which they are written: anchors before what is left of their chains, nodes before edges."""
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "graph": ("nodes", "edges"),

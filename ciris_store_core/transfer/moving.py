@@ -160,24 +160,32 @@ class _Mover:
     def begun(self, into_existing: bool) -> tuple[Progress, bool]:
         """How far the copy is, and whether it was begun before."""
         found = self._x.read(read_progress, single=True)
-        if found is None:
+        if found is None or not (found.copied or self._goes_on(found)):
             return self._begin(into_existing), False
-        if found.source != self._reader.identity or found.without != self._selection.without:
+        if not self._goes_on(found):
             left_out = f" without {', '.join(found.without)}" if found.without else ""
             raise Conflict(
                 f"the target holds an unfinished copy of {found.source}{left_out}: continue that one, or empty it"
             )
         return found, True
 
+    def _goes_on(self, found: Progress) -> bool:
+        return (found.source, found.without) == (self._reader.identity, self._selection.without)
+
     def _begin(self, into_existing: bool) -> Progress:
         progress = Progress(self._reader.identity, self._selection.without, into_existing=into_existing)
         if into_existing:
             progress.before = self._held("check")
-        elif not self._target.is_empty():
+        elif self._has_records():
             raise Conflict("the target is not empty: name an empty one, or say that the records are to be added to it")
         now = self._target.server_now()
         self.write(lambda session: save_progress(session.inner, progress, now))
         return progress
+
+    def _has_records(self) -> bool:
+        # The mark of a copy that has not come far is none.
+        with StoreReader.of(self._target, Selection()) as target:
+            return next(target.chunks(None), None) is not None
 
     # --- the records --------------------------------------------------------------------------
 
@@ -197,7 +205,10 @@ class _Mover:
                 chunk.kind.add(self._past_guards(session, chunk, after), chunk.records)
                 save_progress(session.inner, after, now)
 
-            self.write(fn)
+            try:
+                self.write(fn)
+            except Conflict as error:
+                raise Conflict(f"{error}: leave {name} out, or copy into an empty store") from error
             progress.position, progress.copied = after.position, after.copied
             tell(chunk)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -31,6 +32,15 @@ def store_url(tmp_path: Path) -> str:
 def test_version(command: Command) -> None:
     assert command("--version") == 0
     assert command.out == f"ciris-store {__version__}\n"
+
+
+def test_shells_complete_commands() -> None:
+    asked = {"_CIRIS_STORE_COMPLETE": "complete_bash", "COMP_WORDS": "ciris-store do", "COMP_CWORD": "1"}
+    environment = {**os.environ, **asked, "PYTHONPATH": ":".join(sys.path)}
+    program = "import sys; sys.argv = ['ciris-store']; from ciris_store_core.cli import app; app()"
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.stdout.split() == ["doctor"]
 
 
 def test_without_a_command_it_lists_them(command: Command) -> None:

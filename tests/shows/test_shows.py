@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from pathlib import Path
+
 import pytest
 
 from tests.api.conftest import BACKENDS
@@ -10,6 +13,7 @@ from tests.shows.claim_race import race
 from tests.shows.clocks import race_across_midnight, race_with_wrong_clocks, take_over
 from tests.shows.consolidation import consolidate
 from tests.shows.million_points import run as many_points
+from tests.shows.moving import filled, journey, run
 from tests.shows.processes import database, prepared
 from tests.shows.work_sharing import share
 
@@ -94,6 +98,27 @@ def test_a_month_of_points(url: str) -> None:
     start, group, count, _ = result.daily.totals["sum"][0]
     result.daily.totals["sum"][0] = (start, group, count, 0.0)
     assert not result.same
+
+
+@slow
+def test_a_store_moves_there_and_back_although_it_is_killed(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    first, third = (f"sqlite:///{tmp_path}/{name}.db?synchronous=normal" for name in ("first", "third"))
+    result = journey(filled(first, 4000), BACKENDS["postgres"](request), third)
+    assert result.right, result
+    assert result.back.report is not None and result.back.report["records"] == 4000
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+def test_a_million_records_move_in_the_memory_of_a_few() -> None:
+    with ExitStack() as stack:
+        first, second, third, few, there = (
+            stack.enter_context(database(kind)) for kind in ("sqlite", "postgres", "sqlite", "sqlite", "postgres")
+        )
+        small = run(filled(few, 20_000), there)
+        result = journey(filled(first, 1_000_000), second, third)
+    assert result.right, result
+    assert max(result.resumed.peak_mib, result.back.peak_mib) < small.peak_mib + 64
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])

@@ -145,6 +145,17 @@ def test_the_target_of_another_copy_is_refused(stores: Stores) -> None:
     assert copy_store(other, target).resumed
 
 
+def test_a_copy_that_was_refused_at_once_can_be_begun_otherwise(stores: Stores, target: Store) -> None:
+    source = stores.new("memory")
+    fill(source)
+    with target._backend.session(write=True) as session:
+        session.audit.append([make.entry(1, "old")])
+    with pytest.raises(Conflict):
+        copy_store(source, target, into_existing=True)
+    report = copy_store(source, target, into_existing=True, without=["audit"])
+    assert report.verified and not report.resumed
+
+
 def test_a_store_is_not_copied_onto_itself(stores: Stores) -> None:
     url = stores.url("sqlite")
     with pytest.raises(InvalidArgument, match="the same store"):
