@@ -315,6 +315,11 @@ class AsyncDatabaseMaintenanceService:
             StorageFull, ReadOnly: The archive cannot be written; nothing of that batch was deleted.
             StaleFence: The lease was lost, as by a computer that slept; what was done stands.
         """
+    async def rescue(self) -> MaintenanceReport:
+        """Only help the work of the dead along: give back what they claimed, free the thoughts that they were at.
+
+        Needs no lease: whatever number of processes do it at once, each piece of work is given back once.
+        """
 
 class AsyncRetentionService:
     """Keeps a store's telemetry from growing without end, as a plan says.
@@ -334,6 +339,7 @@ class AsyncRetentionService:
         plan: RetentionPlan | str = "standard",
         *,
         interval_seconds: float = 3600,
+        lease_seconds: float = 120,
     ) -> None:
         """Prepare it; touches nothing.
 
@@ -341,6 +347,7 @@ class AsyncRetentionService:
             store: What to look after. Stop the service before you close it.
             plan: One of your own, or the name of one of ``PRESETS``.
             interval_seconds: Between passes of the background thread.
+            lease_seconds: How long a process that died keeps others from it.
         """
 
     async def __aenter__(self) -> Self: ...
@@ -756,7 +763,7 @@ class AsyncCorrelations:
         Args:
             function: avg, sum, min, max, count or last.
             bucket: Length of the half-open buckets, which are aligned to the UTC epoch.
-            group_by: Tag keys; a series without the tag is in the group None.
+            group_by: Tag keys, at most 100; a series without the tag is in the group None.
             filters: See ``CorrelationFilters``.
 
         Consolidated rows count as the samples they stand for. Buckets without samples are left out.
@@ -775,7 +782,7 @@ class AsyncCorrelations:
             percents: For instance ``[50, 95, 99]``; each from 0, the least value, to 100, the greatest. Between two
                 samples they are interpolated linearly.
             bucket: Length of the half-open buckets, which are aligned to the UTC epoch.
-            group_by: Tag keys; a series without the tag is in the group None.
+            group_by: Tag keys, at most 100; a series without the tag is in the group None.
             filters: See ``CorrelationFilters``.
 
         Raises:
