@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -126,7 +127,7 @@ class _Doctor:
             if lease.expires_at - self.now > LONG_LEASE:
                 until = f"{lease.expires_at:%Y-%m-%d %H:%M} UTC"
                 summary = f"the lease {lease.name!r} of {lease.owner!r} keeps others out until {until}"
-                mend = f"if its holder is gone: ciris-store leases release {lease.name}"
+                mend = f"if its holder is gone: ciris-store leases release {shlex.quote(lease.name)}"
                 data = {"name": lease.name, "owner": lease.owner, "expires_at": lease.expires_at.isoformat()}
                 yield Finding("stuck_lease", Severity.WARNING, summary, mend, data)
 
