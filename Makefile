@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 BENCH_VENV ?= .venv-bench
+SITE_VENV ?= .venv-site
 # Which tests `make test` runs, as a pytest marker expression.
 MARKS ?= not soak
 PYTEST_ARGS ?=
@@ -28,7 +29,7 @@ $(PYTHON) -m venv --clear $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format stubs bench faults soak docs build clean
+.PHONY: help setup demo test lint format stubs bench faults soak docs site build clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -83,10 +84,20 @@ soak: setup ## Run the long tests
 docs: setup ## Check the documentation against the code
 	$(PY) -m pytest tests/test_docs.py $(PYTEST_ARGS)
 
+# The packages are read, not imported, so that this environment needs none of them.
+site: $(SITE_VENV)/.stamp ## Build the documentation site in site/, with warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(SITE_VENV)/bin/mkdocs build --quiet
+
+$(SITE_VENV)/.stamp: pyproject.toml
+	$(call make_venv,$(SITE_VENV))
+	$(SITE_VENV)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(SITE_VENV)/bin/python -m pip install --quiet --group docs
+	@touch $@
+
 build: setup ## Make wheels and source distributions in dist/
 	rm -rf dist
 	for folder in $(DISTRIBUTIONS); do $(PY) -m build --outdir dist $$folder || exit 1; done
 
 clean: ## Remove the environments, caches and everything built
-	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) .venv-ci dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(SITE_VENV) .venv-ci dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find ciris_store_core backends contrib tests -name __pycache__ -prune -exec rm -rf {} +
