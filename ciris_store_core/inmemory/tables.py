@@ -54,7 +54,7 @@ class Table(Generic[K, R]):
         """Store new records; a key that exists: Conflict, and nothing is written."""
         for key in records:
             if key in self.rows:
-                raise Conflict(f"{key!r} exists already: read what is stored, or use another key")
+                raise Conflict(f"{key!r} exists: use another id, or say exist_ok=True if the same may be there already")
         for key, record in records.items():
             self.put(key, record)
 

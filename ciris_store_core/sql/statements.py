@@ -69,6 +69,11 @@ def filled(columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> tuple[tup
     return tuple(compress(columns, some)), [tuple(compress(row, some)) for row in rows]
 
 
+def _taken(what: str, ids: Sequence[str]) -> Conflict:
+    known = ", ".join(map(repr, ids))
+    return Conflict(f"{what} {known} exists: use another id, or say exist_ok=True if the same may be there already")
+
+
 def add_new(
     session: SqlSession, table: str, columns: tuple[str, ...], what: str, rows: Sequence[Sequence[Any]]
 ) -> None:
@@ -76,12 +81,12 @@ def add_new(
     key = columns[0]
     if len(rows) == 1:
         if not session.insert_new(table, key, columns, rows[0]):
-            raise Conflict(f"{what} {rows[0][0]!r} exists")
+            raise _taken(what, [rows[0][0]])
     elif rows:
         with session.atomic():
             found = session.rows(existing_of(table, key), (session.codec.texts_in([row[0] for row in rows]),))
             if found:
-                raise Conflict(f"{what} exists: " + ", ".join(repr(row[0]) for row in found))
+                raise _taken(what, [row[0] for row in found])
             columns, rows = filled(columns, rows)
             if session.insert(insert_of(table, columns, key), rows) != len(rows):
                 raise Conflict(f"another caller added one of the same {what}s just now")

@@ -83,7 +83,8 @@ def _expanded(nav: Any, files: Files) -> Any:
                     {title: expand(below) if isinstance(below, list) else below for title, below in item.items()}
                 )
             elif "*" in item:
-                made += sorted((uri for uri in pages if fnmatch(uri, item)), key=lambda uri: pages[uri].lower())
+                found = [uri for uri in pages if fnmatch(uri, item)]
+                made += sorted(found, key=lambda uri: pages.pop(uri).lower())
             else:
                 made.append(item)
         return made
