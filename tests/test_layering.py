@@ -48,6 +48,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "aio": API | {"api", "services"},
     "testing": API | {"api", "persistence", "conformance"},
     "importer": API | {"api", "persistence"},
+    "otel": API | {"api"},
     "conformance": API | {"__init__", "api", "services", "inmemory", "sql"},
     "demo": API | {"__init__", "api", "services"},
     "scaffold": BASE | {"stores"},

@@ -13,8 +13,11 @@ from . import databases, moves, work
 from .conformance import BackendsCommand, conformance, matrix
 from .demo import demo
 from .exits import MEANINGS
+from .graph import graph
 from .import_ciris import import_engine
+from .log import log
 from .maintain import maintain
+from .metrics import metrics
 from .new_backend import new_backend
 
 app = typer.Typer(
@@ -64,6 +67,9 @@ app.add_typer(work.tasks, name="tasks", rich_help_panel=INSIDE)
 app.add_typer(work.thoughts, name="thoughts", rich_help_panel=INSIDE)
 app.add_typer(work.occurrences, name="occurrences", rich_help_panel=INSIDE)
 app.add_typer(work.leases, name="leases", rich_help_panel=INSIDE)
+app.add_typer(graph, name="graph", rich_help_panel=INSIDE)
+app.add_typer(log, name="log", rich_help_panel=INSIDE)
+app.add_typer(metrics, name="metrics", rich_help_panel=INSIDE)
 app.command(rich_help_panel=BUILD)(demo)
 app.command(cls=BackendsCommand, rich_help_panel=BUILD)(conformance)
 app.command(rich_help_panel=BUILD)(matrix)

@@ -11,13 +11,12 @@ from rich.text import Text
 
 from ciris_store_core.errors import Conflict, NotFound
 
-from .options import Cursor, Json, Limit, Url
+from .options import Cursor, Json, Limit, Url, open_existing
 from .output import ago, console, facts, say_json, table
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ciris_store_core.api import Store
     from ciris_store_core.models.base import Record
     from ciris_store_core.models.paging import Page
 
@@ -29,12 +28,6 @@ leases = typer.Typer(help="Look at leases, and end one.", no_args_is_help=True)
 Owner = Annotated[str | None, typer.Option("--occurrence", help="Of this owner only; by default of all.")]
 Status = Annotated[list[str] | None, typer.Option("--status", help="Of this status only; repeatable.")]
 Batch = Annotated[int, typer.Option("--batch", min=1, max=10_000, help="How many at a time.")]
-
-
-def _open(url: str | None) -> Store:
-    from ciris_store_core.api import open_store
-
-    return open_store(url, migrate=False, create=False)
 
 
 def _owner(name: str | None) -> Any:
@@ -60,7 +53,7 @@ def list_tasks(
     """List tasks, oldest first."""
     given = {"channel_id": channel, "parent_task_id": parent, "status": status}
     filters: dict[str, Any] = {name: value for name, value in given.items() if value}
-    with _open(url) as store:
+    with open_existing(url) as store:
         page = store.tasks.list(occurrence_id=_owner(occurrence), limit=limit, cursor=cursor, **filters)
         now = store.server_now()
     columns = ("task_id", "status", "priority", "agent_occurrence_id", "claimed_by", "updated_at", "description")
@@ -70,7 +63,7 @@ def list_tasks(
 @tasks.command("show")
 def show_task(task_id: Annotated[str, typer.Argument(help="Its id.")], url: Url = None, as_json: Json = False) -> None:
     """Show a task, with its children and thoughts."""
-    with _open(url) as store:
+    with open_existing(url) as store:
         task = store.tasks.get(task_id, occurrence_id=_owner(None))
         if task is None:
             raise NotFound(f"there is no task {task_id!r}")
@@ -91,7 +84,7 @@ def rescue_tasks(url: Url = None, batch: Batch = 100, as_json: Json = False) -> 
     from ciris_store_core.services import DatabaseMaintenanceService, MaintenancePolicy
 
     policy = MaintenancePolicy(batch_size=batch)
-    with _open(url) as store:
+    with open_existing(url) as store:
         found = DatabaseMaintenanceService(store, archive_dir=None, policy=policy).rescue()
     result = {"tasks": found.rescued_tasks, "thoughts": found.recovered_thoughts}
     say_json(result) if as_json else console().print(facts(result))
@@ -106,7 +99,7 @@ def transfer_task(
     as_json: Json = False,
 ) -> None:
     """Give a task and its thoughts to another owner. The old one can write no more."""
-    with _open(url) as store, store.transaction() as tx:
+    with open_existing(url) as store, store.transaction() as tx:
         if not tx.tasks.transfer(task_id, from_occurrence=from_owner, to_occurrence=to_owner):
             raise NotFound(f"{from_owner!r} owns no task {task_id!r}: see ciris-store tasks show {task_id}")
         moved = tx.thoughts.transfer(task_id=task_id, from_occurrence=from_owner, to_occurrence=to_owner)
@@ -129,7 +122,7 @@ def list_thoughts(
 ) -> None:
     """List thoughts, oldest first."""
     filters: dict[str, Any] = {name: value for name, value in (("source_task_id", task), ("status", status)) if value}
-    with _open(url) as store:
+    with open_existing(url) as store:
         page = store.thoughts.list(occurrence_id=_owner(occurrence), limit=limit, cursor=cursor, **filters)
         now = store.server_now()
     columns = ("thought_id", "status", "source_task_id", "agent_occurrence_id", "thought_type", "updated_at", "content")
@@ -141,7 +134,7 @@ def show_thought(
     thought_id: Annotated[str, typer.Argument(help="Its id.")], url: Url = None, as_json: Json = False
 ) -> None:
     """Show a thought."""
-    with _open(url) as store:
+    with open_existing(url) as store:
         thought = store.thoughts.get(thought_id, occurrence_id=_owner(None))
         now = store.server_now()
     if thought is None:
@@ -154,7 +147,7 @@ def unstick_thoughts(url: Url = None, as_json: Json = False) -> None:
     """Give thoughts that were left in __shared__ to the owners of their tasks."""
     from ciris_store_core.services.doctor import unstick
 
-    with _open(url) as store:
+    with open_existing(url) as store:
         result = {"thoughts": unstick(store)}
     say_json(result) if as_json else console().print(facts(result))
 
@@ -169,7 +162,7 @@ def list_occurrences(
     as_json: Json = False,
 ) -> None:
     """List the instances that are alive."""
-    with _open(url) as store:
+    with open_existing(url) as store:
         found = store.occurrences.list(alive_only=not dead)
         now = store.server_now()
     if as_json:
@@ -194,7 +187,7 @@ def list_leases(
     as_json: Json = False,
 ) -> None:
     """List the leases that are held."""
-    with _open(url) as store:
+    with open_existing(url) as store:
         found = store.leases.list(held_only=not ended)
         now = store.server_now()
     if as_json:
@@ -209,7 +202,7 @@ def release_lease(
     name: Annotated[str, typer.Argument(help="Its name.")], url: Url = None, as_json: Json = False
 ) -> None:
     """End a lease whose holder is gone, so that somebody else can take it."""
-    with _open(url) as store:
+    with open_existing(url) as store:
         held = {lease.name: lease for lease in store.leases.list()}
         if name not in held:
             raise NotFound(f"nobody holds a lease {name!r}")
