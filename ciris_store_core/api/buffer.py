@@ -70,8 +70,8 @@ class BufferedWriter(Blocking):
         """Made by ``Correlations.buffered``, which passes how to check, to store, and to look up what is stored."""
         if not (type(batch_size) is int and type(capacity) is int and 1 <= batch_size <= min(capacity, 10_000)):
             raise InvalidArgument("batch_size must be from 1 to 10000, and capacity a whole number no less than it")
-        if not max_delay_seconds > 0:
-            raise InvalidArgument("max_delay_seconds must be more than 0")
+        if type(max_delay_seconds) not in (int, float) or not 0 < max_delay_seconds <= 3600:
+            raise InvalidArgument("max_delay_seconds must be more than 0 and at most an hour, in seconds")
         self._check, self._store, self._stored = check, store, stored
         self._batch_size, self._delay, self._capacity = batch_size, max_delay_seconds, capacity
         self._changed = threading.Condition()
@@ -80,6 +80,8 @@ class BufferedWriter(Blocking):
         self._oldest = 0.0
         self._error: StoreError | None = None
         self._rejected: Rejected = []
+        self._told = 0
+        """How many of these a flush has raised."""
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -129,7 +131,7 @@ class BufferedWriter(Blocking):
     def take_rejected(self) -> Rejected:
         """The items that could not be stored, which are forgotten here."""
         with self._changed:
-            taken, self._rejected = self._rejected, []
+            taken, self._rejected, self._told = self._rejected, [], 0
         return taken
 
     def close(self, *, timeout_seconds: float | None = None) -> None:
@@ -154,9 +156,9 @@ class BufferedWriter(Blocking):
         self.close()
 
     def _flushed(self, timeout_seconds: float | None) -> StoreError | None:
-        """Wait until what was accepted is settled; returns why an item was rejected meanwhile."""
+        """Wait until what was accepted is settled; returns why an item was rejected that no flush told of."""
         with self._changed:
-            goal, attempts, rejected = self._accepted, self._attempts, len(self._rejected)
+            goal, attempts = self._accepted, self._attempts
             self._wanted = goal
             self._flushes += 1
             if self._settled < goal:
@@ -165,7 +167,9 @@ class BufferedWriter(Blocking):
             self._wait(lambda: self._settled >= goal or self._failed_since(attempts), timeout_seconds)
             if self._settled < goal and self._error is not None:
                 raise self._error
-            return self._rejected[rejected][1] if len(self._rejected) > rejected else None
+            # Also one that was rejected before: nobody was told of it yet.
+            untold, self._told = self._rejected[self._told :], len(self._rejected)
+            return untold[0][1] if untold else None
 
     def _failed_since(self, attempts: int) -> bool:
         return self._error is not None and self._attempts > attempts

@@ -191,3 +191,19 @@ def test_what_was_acknowledged_survives_a_kill(url: str) -> None:
             assert len(store.correlations.get_many(wanted)) == len(wanted)
             everything = [row.correlation_id for row in store.correlations.scan()]
             store.correlations.delete(*everything)
+
+
+def test_what_was_rejected_meanwhile_is_told_at_the_end(store: Store) -> None:
+    store.correlations.add(log("taken"))
+    writer = store.correlations.buffered(max_delay_seconds=0.001)
+    writer.add(log("taken", handler_name="another"))
+    until(lambda: writer.pending == 0)
+    with pytest.raises(Conflict):
+        writer.close()
+    writer.close()  # once is enough
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 1e9, "1"])
+def test_a_delay_that_no_thread_can_wait_for_is_refused(store: Store, seconds: Any) -> None:
+    with pytest.raises(InvalidArgument):
+        store.correlations.buffered(max_delay_seconds=seconds)

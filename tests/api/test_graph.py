@@ -228,3 +228,11 @@ def test_batches_of_edges(store: Store) -> None:
     assert keys(store.graph.edges()) == [("c", "a")]
     with pytest.raises(InvalidArgument, match=r"\(source, target, relationship, scope\)"):
         store.graph.get_edges([("a", "b")])  # type: ignore[list-item]
+
+
+def test_a_filter_that_is_no_mapping_is_refused(store: Store) -> None:
+    wrong: Any = ["k"]
+    with pytest.raises(InvalidArgument):
+        store.graph.list(attributes=wrong)
+    with pytest.raises(InvalidArgument):
+        store.correlations.aggregate("sum", timedelta(hours=1), group_by=map(str, range(101)))

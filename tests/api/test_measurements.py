@@ -59,6 +59,7 @@ def test_many_are_stored_all_or_none(store: Store) -> None:
     [
         Metric("", 1.0), Metric("m", float("nan")), Metric("m", True), Metric("m", "1"), Metric("m", 1.0, {"": "x"}),
         Metric("m", 1.0, {"k": 1}), Metric("m", 1.0, unit="\0"), Metric("m", 1.0, metric_id="x" * 256), ("m", 1.0),
+        Metric(["m"], 1.0), Metric("m", 1.0, ["k"]), Metric("m", 1.0, {"k": ["v"]}),
     ],
 )  # fmt: skip
 def test_bad_measurements_are_refused(store: Store, metric: Metric) -> None:

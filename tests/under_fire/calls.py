@@ -126,7 +126,7 @@ _THOUGHTS: Arguments = {
     "parent_thought_id": None, "created_from": T0, "updated_to": at(9), "of_active_tasks": False,
 }  # fmt: skip
 _EVENTS: Arguments = {
-    "type": None, "occurrence_id": "default", "scope": LOCAL, "time_from": T0, "time_to": at(9),
+    "type": None, "min_log_level": None, "occurrence_id": "default", "scope": LOCAL, "time_from": T0, "time_to": at(9),
     "time_to_exclusive": False, "metric_name": "cpu", "log_level": None, "tags": {"host": "a"}, "task_id": None,
     "thought_id": None, "channel_id": None, "action_type": None, "service_type": None, "status": None, "trace_id": None,
     "parent_correlation_id": None, "resolution": None, "retention_policy": None,
@@ -186,6 +186,10 @@ METHODS: dict[str, Method] = {
     "correlations.add_many": _writes(correlations=[whole_correlation("new"), correlation("c2")], exist_ok=False),
     "correlations.add_metrics": _writes(
         metrics=[Metric("cpu", 1.0, {"k": "v"}, T0, "%", "new")], service_type="s", handler_name="h", action_type="a",
+        agent_occurrence_id="default", scope=LOCAL, retention_policy="raw", ttl_seconds=10**6, metadata={"k": 1},
+    ),
+    "correlations.buffered": _writes(
+        batch_size=10, max_delay_seconds=1.0, capacity=100, service_type="s", handler_name="h", action_type="a",
         agent_occurrence_id="default", scope=LOCAL, retention_policy="raw", ttl_seconds=10**6, metadata={"k": 1},
     ),
     "correlations.start_interaction": _writes(
@@ -353,6 +357,10 @@ def call(home: Home, name: str, arguments: Arguments) -> Any:
     given = dict(arguments)
     positional = [value for each in method.positional for value in given.pop(each)]
     answer = getattr(part_of(home, part), function)(*positional, **given)
+    if name == "correlations.buffered":
+        with answer as writer:
+            writer.add(Metric("cpu", 1.0, {"k": "v"}, T0, "%", "new"))
+        return None
     if name == "leases.hold":
         with answer as held:
             return held

@@ -200,7 +200,7 @@ def _coordination(home: Home) -> Iterator[Any]:
 
 # --- whether it was kept ------------------------------------------------------------------------
 
-ALONE = {"leases.hold"}
+ALONE = {"leases.hold", "correlations.buffered"}
 """Methods that no transaction may call."""
 _SET_BY_THE_STORE = {"revision", "secret_refs", "updated_at"}
 

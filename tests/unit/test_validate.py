@@ -319,3 +319,10 @@ def test_limits_are_from_1_to_10000(bad: Any) -> None:
     assert limit_of(1) == 1 and limit_of(10_000) == 10_000 and whole(0, "depth", 0, 1) == 0
     with pytest.raises(InvalidArgument, match="limit must be a whole number from 1 to 10000"):
         limit_of(bad)
+
+
+def test_a_time_finer_than_a_microsecond_is_refused() -> None:
+    given = {"task_id": "t", "channel_id": "c", "description": "d"}
+    assert Task(**given, created_at="2025-01-01T00:00:00.123456000Z").created_at.microsecond == 123456
+    with pytest.raises(InvalidArgument, match="microsecond"):
+        Task(**given, created_at="2025-01-01T00:00:00.123456789Z")

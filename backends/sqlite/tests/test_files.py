@@ -366,3 +366,16 @@ def test_synchronous_is_what_the_url_says_on_every_connection(path: Path, option
                 assert session.pragma("foreign_keys") == (1,)
                 assert session.pragma("trusted_schema") == (0,)
                 assert session.pragma("journal_mode") == ("wal",)
+
+
+def test_what_python_cannot_read_of_a_damaged_file_is_corrupt(path: Path) -> None:
+    """A text that is no UTF-8, which the driver notices only as it hands out the row."""
+    with open_once(path) as store:
+        store.tasks.add_many([task(f"t{n}") for n in range(3)])
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE tasks SET description = CAST(x'ff41' AS TEXT) WHERE task_id = 't2'")
+        with pytest.raises(Corrupt):
+            store.tasks.list()
+        with pytest.raises(Corrupt):
+            store.tasks.get("t2")
+        assert store.tasks.get("t1")
