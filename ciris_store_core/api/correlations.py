@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, TypedDict, Unpack
 
 from ciris_store_core.errors import TransactionError
@@ -121,8 +122,7 @@ class Correlations(Series, Interactions):
             InvalidArgument: Something cannot be stored. Nothing was written.
         """
         now = self._env.clock.now()
-        fields = {**_METRIC_DEFAULTS, **common, "correlation_type": CorrelationType.METRIC_DATAPOINT}
-        like = prepare(self._env, Correlation(**fields), Correlation, now, None)
+        like = prepare(self._env, _like(common), Correlation, now, None)
         ready, series = checked_metrics(self._env.check, metrics, now)
         if not self._env.check.harmless(like, series):
             return [each.correlation_id for each in self.add_many(measured(metric, like) for metric in ready)]
@@ -274,6 +274,19 @@ class Correlations(Series, Interactions):
         after = position(self._env, listing, SHAPE, cursor)
         query = CorrelationQuery(limit_of(limit), after, chosen, bool(descending))
         return page_of(self._x.read(lambda session: session.correlations.find(query)), listing)
+
+
+def _like(common: MetricCommon) -> Correlation:
+    try:
+        return _validated(**common)  # type: ignore[arg-type]
+    except TypeError:  # something in it cannot be hashed, such as metadata
+        return _validated.__wrapped__(**common)
+
+
+@lru_cache(maxsize=100, typed=True)
+def _validated(**common: Unpack[MetricCommon]) -> Correlation:
+    """A measurement's record but for its own values: validating it takes longer than all else of storing one."""
+    return Correlation(**{**_METRIC_DEFAULTS, **common, "correlation_type": CorrelationType.METRIC_DATAPOINT})
 
 
 def _stored(session: Session, ids: Ids) -> CorrelationList:

@@ -18,7 +18,7 @@ INT64 = range(-(2**63), 2**63)
 
 _SCALAR_BYTES = 40  # More than any number, or the signs around a key and a text, take.
 
-_UNUSUAL: Final = object()
+UNUSUAL: Final = object()
 _DIGITS_ALIKE = bytes.maketrans(b"123456789", b"000000000")
 _MANY_DIGITS = b"0" * 19  # Fewer always fit into 64 bits.
 
@@ -84,12 +84,12 @@ def plain_text(value: Any) -> str:
 
 def json_copy(value: Any, *, replace: bool) -> Any:
     """The copy; raises ``Refused`` where the value is no JSON, too deep or too large."""
-    copy = _usual_copy(value)
-    return _close_copy(value, replace=replace) if copy is _UNUSUAL else copy
+    copy = usual_copy(value)
+    return _close_copy(value, replace=replace) if copy is UNUSUAL else copy
 
 
-def _usual_copy(value: Any) -> Any:
-    """A copy by way of its text, at a third of what looking at each part costs; ``_UNUSUAL`` where that would not do.
+def usual_copy(value: Any) -> Any:
+    """A copy by way of its text, at a third of what looking at each part costs; ``UNUSUAL`` where that would not do.
 
     Whatever is no JSON, though it can be written as such, does not equal what is read back.
     """
@@ -97,13 +97,13 @@ def _usual_copy(value: Any) -> Any:
         encoded = to_json(value)
         text = encoded.decode()
         if len(encoded) > MAX_BYTES or "\\u0000" in text or "-0.0" in text:
-            return _UNUSUAL
+            return UNUSUAL
         if encoded.translate(_DIGITS_ALIKE).find(_MANY_DIGITS) >= 0:
-            return _UNUSUAL
+            return UNUSUAL
         copy = from_json(encoded, allow_inf_nan=False)
     except (ValueError, RecursionError):
-        return _UNUSUAL
-    return copy if copy == value and (len(text) <= 2 * MAX_DEPTH or _depth(copy) <= MAX_DEPTH) else _UNUSUAL
+        return UNUSUAL
+    return copy if copy == value and (len(text) <= 2 * MAX_DEPTH or _depth(copy) <= MAX_DEPTH) else UNUSUAL
 
 
 def _depth(value: Any) -> int:

@@ -19,7 +19,7 @@ from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.base import Id, JsonObject, Record, Text, describe, to_utc, utc_now
 from ciris_store_core.models.correlations import Tags
 
-from .json_copy import MAX_BYTES, Refused, clean_text, json_copy, plain_text
+from .json_copy import MAX_BYTES, UNUSUAL, Refused, clean_text, json_copy, plain_text, usual_copy
 from .sealing import Sealed, Sealer, owner_by_key, owner_of
 
 T = TypeVar("T")
@@ -226,6 +226,8 @@ class Checker:
     def _tags(self, value: Any) -> dict[str, str]:
         if not value:
             return {}
+        if type(value) is dict and (copy := usual_copy(value)) is not UNUSUAL and _are_short_texts(copy):
+            return copy  # type: ignore[no-any-return]
         if not isinstance(value, Mapping):
             raise Refused(f"expected a dict of text to text, not {type(value).__name__}")
         return self._mapping(value, self._text)
@@ -301,6 +303,12 @@ def _bare(hint: Any) -> Any:
 
 def _is_record(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, Record)
+
+
+def _are_short_texts(values: dict[str, Any]) -> bool:
+    """Whether all values are texts, and the keys within what an id may have, whatever their characters."""
+    lengths = [*map(len, values)]
+    return set(map(type, values.values())) == {str} and min(lengths) > 0 and max(lengths) <= MAX_ID_BYTES // 4
 
 
 def _number(value: Any) -> float:

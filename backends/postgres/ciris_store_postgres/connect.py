@@ -193,10 +193,6 @@ def _libpq_options(url: StoreURL, reader: OptionReader) -> dict[str, Any]:
 # --- values -------------------------------------------------------------------------------------
 
 
-def _json_text(value: Any, _: extensions.cursor) -> Any:
-    return value
-
-
 def _utc(value: Any, _: extensions.cursor) -> datetime | None:
     # Twice as fast as the driver's own conversion, and right whatever time zone the session is in.
     if value is None:
@@ -228,7 +224,7 @@ def _bytes(value: Any, cursor: extensions.cursor) -> bytes | None:
 
 
 _TYPES = (
-    extensions.new_type((114, 3802), "JSON_TEXT", _json_text),
+    extensions.new_type((114, 3802), "JSON_TEXT", extensions.UNICODE),
     extensions.new_type((1184,), "TIMESTAMPTZ_UTC", _utc),
     extensions.new_type((17,), "BYTES", _bytes),
 )

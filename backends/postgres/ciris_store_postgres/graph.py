@@ -14,6 +14,7 @@ from ciris_store_core.models.graph import (
     GraphEdge,
     GraphNode,
     NodeWrite,
+    NodeWriteMode,
     SearchHit,
     SearchQuery,
     Traversal,
@@ -29,33 +30,11 @@ from .copying import copy_new
 if TYPE_CHECKING:
     from .session import PostgresSession
 
-_INTO = f"INSERT INTO {{graph_nodes}} AS n ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
-_RETURNING = f"RETURNING {COLUMNS}"
-
-_REVISION = "revision = n.revision + 1"
-
 _LIVE = "n.type = excluded.type AND (n.expires_at IS NULL OR n.expires_at > ?)"
-
-REPLACE = f"""
-{_INTO}
-ON CONFLICT (id, scope) DO UPDATE
-SET attributes = excluded.attributes, secret_refs = excluded.secret_refs, updated_at = excluded.updated_at,
-    {_REVISION}
-WHERE {_LIVE}
-{_RETURNING}
-"""
 
 # The size is that of PostgreSQL's spelling, which is a little longer than ours: what this refuses, though it might fit,
 # is merged by the other way.
-MERGE = f"""
-{_INTO}
-ON CONFLICT (id, scope) DO UPDATE
-SET attributes = (n.attributes - ?::text[]) || excluded.attributes,
-    updated_at = excluded.updated_at, {_REVISION}
-WHERE {_LIVE} AND octet_length(n.attributes::text) + octet_length(excluded.attributes::text) <= {MAX_JSON_BYTES}
-{_RETURNING}
-"""
+_FITS = f"octet_length(n.attributes::text) + octet_length(excluded.attributes::text) <= {MAX_JSON_BYTES}"
 
 # Only where a write has some: planning it takes longer than all the rest.
 _MERGED_REFS = """secret_refs = (
@@ -69,9 +48,9 @@ COPY = f"COPY {{graph_nodes}} ({COLUMNS}) FROM STDIN"
 
 # For rows that the transaction has locked.
 OVERWRITE = f"""
-{_INTO}
+{insert_of("graph_nodes", ADDED, None)}
 ON CONFLICT (id, scope) DO UPDATE
-SET {", ".join(f"{column} = excluded.{column}" for column in COLUMNS.split(", ")[2:])}
+SET {", ".join(f"{column} = excluded.{column}" for column in ADDED[2:])}
 """
 
 PUT_EDGES = """
@@ -139,15 +118,14 @@ class PostgresGraphStore(SqlGraphStore):
 
     def _insert(self, writes: Sequence[NodeWrite]) -> list[GraphNode]:
         new = [_as_new(write) for write in writes]
-        values = sorted([self.node_values(node) for node in new], key=lambda row: row[:2])
-        if len(values) == 1:
-            if not self.session.insert_new("graph_nodes", KEY, ADDED, values[0]):
+        if len(new) == 1:
+            if not self.session.insert_new("graph_nodes", KEY, ADDED, self.node_values(new[0])):
                 raise _Contradicted
-        else:
-            with self.session.atomic():
-                columns, values = filled(ADDED, values)
-                if self.session.insert(insert_of("graph_nodes", columns, KEY), values) != len(values):
-                    raise _Contradicted
+            return new
+        with self.session.atomic():
+            columns, rows = self._rows_in_order(new)
+            if self.session.insert(insert_of("graph_nodes", columns, KEY), rows) != len(rows):
+                raise _Contradicted
         return new
 
     def _restored(self, writes: Sequence[NodeWrite]) -> list[GraphNode]:
@@ -157,14 +135,23 @@ class PostgresGraphStore(SqlGraphStore):
 
     def _put_alike(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
         new = [_as_new(write) for write in writes]
-        statement, params = _statement(writes, now)
-        # All callers lock in one order.
-        values = sorted([self.node_values(node) for node in new], key=lambda row: row[:2])
-        rows = self.session.insert_returning(statement, values, params)
+        columns, values = self._rows_in_order(new)
+        first, has_refs = writes[0], "secret_refs" in columns
+        removed = (list(first.remove),) if first.remove and first.mode == "merge" else ()
+        statement = _upsert(columns, first.mode, first.given, bool(removed), has_refs)
+        rows = self.session.insert_returning(statement, values, (*removed, now))
         if len(rows) != len(writes):
             raise _Contradicted
+        if len(rows) == 1:
+            return [self._as_stored(new[0], rows[0])]
         stored = {(row[0], row[1]): row for row in rows}
         return [self._as_stored(node, stored[node.id, node.scope.value]) for node in new]
+
+    def _rows_in_order(self, nodes: Sequence[GraphNode]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+        rows = [self.node_values(node) for node in nodes]
+        if len(rows) > 1:
+            rows.sort(key=lambda row: row[:2])  # all callers lock in one order
+        return filled(ADDED, rows)
 
     def _as_stored(self, node: GraphNode, row: Row) -> GraphNode:
         return node if row[5] == 1 else self._one(row)
@@ -241,20 +228,25 @@ def _alike(first: NodeWrite, write: NodeWrite) -> bool:
 
 def _as_new(write: NodeWrite) -> GraphNode:
     node = write.node
+    if not write.remove:
+        return node if node.revision == 1 else node.replaced(revision=1)
     attributes = {key: value for key, value in node.attributes.items() if key not in write.remove}
     return node.replaced(attributes=attributes, revision=1)
 
 
-def _statement(writes: Sequence[NodeWrite], now: datetime) -> tuple[str, tuple[Any, ...]]:
-    """The statement for writes that are alike, and what it binds after the rows."""
-    first = writes[0]
-    if first.mode == "replace":
-        return _with_changes(REPLACE, first.given), (now,)
-    has_refs = any(write.node.secret_refs for write in writes)
-    return _with_changes(MERGE, first.given, _MERGED_REFS if has_refs else ""), (list(first.remove), now)
-
-
 @cache
-def _with_changes(statement: str, given: frozenset[str], *more: str) -> str:
-    fields = [f"{field} = excluded.{field}" for field in KEPT_UNLESS_GIVEN if field in given]
-    return statement.replace(_REVISION, ", ".join([_REVISION, *fields, *filter(None, more)]))
+def _upsert(columns: tuple[str, ...], mode: NodeWriteMode, given: frozenset[str], removes: bool, has_refs: bool) -> str:
+    """Writes rows of these columns that are alike, merging or replacing what is stored, and returns what is then.
+
+    Binds the removed keys, if there are any, and the time, after the rows.
+    """
+    changes = ["updated_at = excluded.updated_at", "revision = n.revision + 1"]
+    changes += [f"{field} = excluded.{field}" for field in KEPT_UNLESS_GIVEN if field in given]
+    if mode == "replace":
+        changes += ["attributes = excluded.attributes", "secret_refs = excluded.secret_refs"]
+    else:
+        stored = "(n.attributes - ?::text[])" if removes else "n.attributes"
+        changes += [f"attributes = {stored} || excluded.attributes", *([_MERGED_REFS] if has_refs else [])]
+    fits = f" AND {_FITS}" if mode == "merge" else ""
+    into = insert_of("graph_nodes", columns, None).replace("{graph_nodes}", "{graph_nodes} AS n")
+    return f"{into} ON CONFLICT (id, scope) DO UPDATE SET {', '.join(changes)} WHERE {_LIVE}{fits} RETURNING {COLUMNS}"
