@@ -65,7 +65,10 @@ def filled(columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> tuple[tup
 
     Naming columns that are NULL costs a server more than anything else in the statement.
     """
-    some = [values.count(None) < len(rows) for values in zip(*rows, strict=True)]
+    if len(rows) == 1:
+        some = [value is not None for value in rows[0]]
+    else:
+        some = [values.count(None) < len(rows) for values in zip(*rows, strict=True)]
     return tuple(compress(columns, some)), [tuple(compress(row, some)) for row in rows]
 
 

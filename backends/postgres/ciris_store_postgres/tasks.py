@@ -102,7 +102,8 @@ class PostgresTaskStore(SqlTaskStore):
 
     def claim_next(self, worker: str, pool: str, limit: int, now: datetime) -> list[Task]:
         """Take pending tasks of the pool."""
-        values = (pool, limit, worker, now, pool, worker, worker, now, pool, now)
+        moment = self.codec.time_in(now)
+        values = (pool, limit, worker, moment, pool, worker, worker, moment, pool, moment)
         tasks = read_all(self.session.rows(CLAIM, values), self._read, "task")
         return sorted(tasks, key=_by_priority) if len(tasks) > 1 else tasks
 
