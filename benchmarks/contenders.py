@@ -10,7 +10,7 @@ from .fill import fill, path_of, settle
 from .places import Place
 from .raw_postgres import LeanPostgres, RawPostgres
 from .raw_sqlite import LeanSqlite, RawSqlite
-from .with_store import WithStore
+from .with_store import WithDetection, WithStore
 
 
 def raw(url: str, size: int) -> Contender:
@@ -35,6 +35,7 @@ MAKERS: dict[str, Callable[[str, int], Contender]] = {
     "store": WithStore,
     "SQLAlchemy ORM": with_orm,
     "raw driver, no search": lean,
+    "store, detecting secrets": WithDetection,
 }
 """Those that work on the store's tables, by name."""
 

@@ -29,9 +29,10 @@ class WithStore(Contender):
     """``open_store``, with a record made for each write. Serves all threads."""
 
     name = "store"
+    detects_secrets = False
 
     def __init__(self, url: str, size: int) -> None:
-        self.store = open_store(url)
+        self.store = open_store(url, detect_secrets=self.detects_secrets)
         self.size = size
 
     def close(self) -> None:
@@ -112,6 +113,14 @@ class WithStore(Contender):
             time_from=values.AGGREGATE_FROM,
             time_to=values.END,
         )
+
+
+class WithDetection(WithStore):
+    """Looking for secrets in all that is written, as a store does unless told otherwise: what that costs."""
+
+    name = "store, detecting secrets"
+    detects_secrets = True
+    only = frozenset({"task_add", "task_update", "node_insert", "node_merge", "metric_add", "metrics_bulk"})
 
 
 def _task(number: int) -> Task:

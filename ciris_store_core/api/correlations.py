@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
 from ciris_store_core.errors import TransactionError
@@ -33,7 +33,8 @@ from .common import (
     refuse_repeats,
 )
 from .correlation_filters import CorrelationFilters, where
-from .executor import StoreExecutor
+from .environment import Environment
+from .executor import Executor, StoreExecutor
 from .interactions import Interactions
 from .measurements import checked_metrics
 from .sealing import Sealed
@@ -60,6 +61,8 @@ class MetricCommon(TypedDict, total=False):
     metadata: dict[str, Any]
 
 
+_MOST_LIKES = 100
+
 _METRIC_DEFAULTS: dict[str, Any] = {
     "service_type": "metrics",
     "handler_name": "add_metrics",
@@ -74,7 +77,13 @@ class Correlations(Series, Interactions):
     Unlike tasks, they are listed for all occurrences unless ``occurrence_id`` is given.
     """
 
-    __slots__ = ()
+    __slots__ = ("_likes",)
+
+    def __init__(self, executor: Executor, env: Environment) -> None:
+        """Made by the store."""
+        super().__init__(executor, env)
+        self._likes: dict[Any, Correlation] = {}
+        """What measurements had in common so far: checking it takes longer than all else of storing one."""
 
     def add(self, correlation: Correlation, *, exist_ok: bool = False) -> Correlation:
         """Store a new correlation and return it as stored.
@@ -122,7 +131,7 @@ class Correlations(Series, Interactions):
             InvalidArgument: Something cannot be stored. Nothing was written.
         """
         now = self._env.clock.now()
-        like = prepare(self._env, _like(common), Correlation, now, None)
+        like = self._like(common, now)
         ready, series = checked_metrics(self._env.check, metrics, now)
         if not self._env.check.harmless(like, series):
             return [each.correlation_id for each in self.add_many(measured(metric, like) for metric in ready)]
@@ -269,24 +278,25 @@ class Correlations(Series, Interactions):
 
     # --- inside -----------------------------------------------------------------------------------
 
+    def _like(self, common: MetricCommon, now: datetime) -> Correlation:
+        """The record of a measurement but for its own values."""
+        key: tuple[Any, ...] | None = (*common.items(), *map(type, common.values()))  # 1 is not True
+        try:
+            known = self._likes.get(key)
+        except TypeError:  # metadata, which may change
+            key, known = None, None
+        if known is None:
+            fields = {**_METRIC_DEFAULTS, **common, "correlation_type": CorrelationType.METRIC_DATAPOINT}
+            known = prepare(self._env, Correlation(**fields), Correlation, now, None)
+            if key is not None and len(self._likes) < _MOST_LIKES:
+                self._likes[key] = known
+        return known.replaced(created_at=now, updated_at=now, timestamp=now)
+
     def _page(self, chosen: CorrelationFilter, limit: int, cursor: str | None, descending: bool) -> Page[Correlation]:
         listing = listing_of("correlations", descending)
         after = position(self._env, listing, SHAPE, cursor)
         query = CorrelationQuery(limit_of(limit), after, chosen, bool(descending))
         return page_of(self._x.read(lambda session: session.correlations.find(query)), listing)
-
-
-def _like(common: MetricCommon) -> Correlation:
-    try:
-        return _validated(**common)  # type: ignore[arg-type]
-    except TypeError:  # something in it cannot be hashed, such as metadata
-        return _validated.__wrapped__(**common)
-
-
-@lru_cache(maxsize=100, typed=True)
-def _validated(**common: Unpack[MetricCommon]) -> Correlation:
-    """A measurement's record but for its own values: validating it takes longer than all else of storing one."""
-    return Correlation(**{**_METRIC_DEFAULTS, **common, "correlation_type": CorrelationType.METRIC_DATAPOINT})
 
 
 def _stored(session: Session, ids: Ids) -> CorrelationList:

@@ -50,6 +50,8 @@ def checked_metrics(
 
 
 def _value(value: object) -> float:
+    if type(value) is float and isfinite(value):
+        return value + 0.0  # -0.0 becomes 0.0
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         raise InvalidArgument(f"value: expected a finite number, not {ascii(value)[:80]}: leave the measurement out")
-    return value + 0.0  # -0.0 becomes 0.0, and an integer a float
+    return value + 0.0  # an integer becomes a float

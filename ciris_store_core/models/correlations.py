@@ -220,7 +220,7 @@ UPDATABLE_CORRELATION_FIELDS = frozenset(Correlation.model_fields) - {
 CorrelationChanges = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # never changed, but a frozen one of so many fields takes long to make
 class CorrelationFilter:
     """Which correlations are meant. All conditions must hold."""
 
@@ -270,7 +270,7 @@ class AggregateQuery:
     """Tag keys; a series without the tag is in the group None."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AggregatePoint:
     """One bucket of one group."""
 

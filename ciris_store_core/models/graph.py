@@ -94,7 +94,7 @@ class EdgeKey(NamedTuple):
 NodeWriteMode = Literal["merge", "replace", "insert", "restore"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # never changed, but a frozen one takes as long to make as its node to validate
 class NodeWrite:
     """One write of a node: what is given and what is to become of what is stored."""
 

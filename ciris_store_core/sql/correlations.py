@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic_core import from_json
@@ -99,7 +100,7 @@ PLAIN_AGGREGATES: Mapping[str, str] = {
 }
 
 # How many rows are not: consolidated ones, and whatever says how many samples it stands for.
-NOT_PLAIN = "count(coalesce(sample_count, sample_sum, CASE resolution WHEN 'raw' THEN NULL ELSE 1 END))"
+NOT_PLAIN = "count(*) FILTER (WHERE resolution <> 'raw' OR sample_count IS NOT NULL OR sample_sum IS NOT NULL)"
 
 PLAIN_MAGNITUDE = "sum(abs(metric_value))"
 
@@ -368,13 +369,16 @@ class SqlCorrelationStore(CorrelationStore):
         """Values per bucket and group, computed by the database."""
         # Most rows are single samples, for which the question is cheaper; where some are not, it is asked once more.
         rows = self._aggregated(query, PLAIN_AGGREGATES, NOT_PLAIN, PLAIN_MAGNITUDE)
-        if any(row[-3] for row in rows):
+        if any(map(itemgetter(-3), rows)):
             rows = self._aggregated(query, AGGREGATES, COARSENESS, MAGNITUDE)
-        if query.function in ("sum", "avg") and any(_may_be_off(row, query.function) for row in rows):
+        if query.function in ("sum", "avg") and _may_be_off(rows, query.function):
             if self.exact_aggregates is None:
                 return super().aggregate(query)
             rows = self._aggregated(query, {**AGGREGATES, **self.exact_aggregates}, COARSENESS, MAGNITUDE)
-        return [self._point(row) for row in rows]
+        time = self.codec.time_out
+        return [
+            AggregatePoint(time(row[0]), row[1:-5], float(row[-5]), int(row[-4]), _RESOLUTIONS[row[-3]]) for row in rows
+        ]
 
     def percentiles(self, query: PercentileQuery) -> list[PercentilePoint]:
         """Percentiles per bucket and group, of samples that the database picks."""
@@ -413,11 +417,6 @@ class SqlCorrelationStore(CorrelationStore):
         )
         return self.session.rows(statement, params)
 
-    def _point(self, row: Row) -> AggregatePoint:
-        start, *group, value, count, coarseness, _, _ = row
-        resolution = _RESOLUTIONS[coarseness]
-        return AggregatePoint(self.codec.time_out(start), tuple(group), float(value), int(count), resolution)
-
 
 def is_plain(like: Correlation) -> bool:
     """Whether all that ``METRIC_COLUMNS`` leaves out is NULL."""
@@ -425,11 +424,13 @@ def is_plain(like: Correlation) -> bool:
     return not any(parts) and not like.child_correlation_ids
 
 
-def _may_be_off(row: Row, function: str) -> bool:
-    """Whether the additions of a sum or average may have lost more than it is allowed to be wrong by."""
-    value, count, _coarseness, magnitude, terms = row[-5:]
-    total = value * float(count) if function == "avg" else value
-    return bool(terms * FLOAT_ERROR * magnitude > WANTED_ERROR * abs(total))
+def _may_be_off(rows: Sequence[Row], function: str) -> bool:
+    """Whether the additions of some sum or average may have lost more than it is allowed to be wrong by."""
+    for *_, value, count, _coarseness, magnitude, terms in rows:
+        total = value * float(count) if function == "avg" else value
+        if terms * FLOAT_ERROR * magnitude > WANTED_ERROR * abs(total):
+            return True
+    return False
 
 
 _AGGREGATED = (

@@ -150,8 +150,8 @@ class ConnectionPool:
         raw = connection.raw
         if broken or connection.was_cut or raw.closed or raw.get_transaction_status() != TRANSACTION_STATUS_IDLE:
             self._release_unclean(connection, broken)
-            return
-        self._return(connection)
+        else:
+            self._return(connection)
 
     def stats(self) -> dict[str, int]:
         """Counts of this moment: size, in_use, idle, waiting; and since the start: opened_total, discarded_total.
