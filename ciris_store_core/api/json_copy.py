@@ -85,7 +85,7 @@ def plain_text(value: Any) -> str:
 def json_copy(value: Any, *, replace: bool) -> Any:
     """The copy; raises ``Refused`` where the value is no JSON, too deep or too large."""
     copy = usual_copy(value)
-    return _close_copy(value, replace=replace) if copy is UNUSUAL else copy
+    return close_copy(value, replace=replace) if copy is UNUSUAL else copy
 
 
 def usual_copy(value: Any) -> Any:
@@ -114,7 +114,8 @@ def _depth(value: Any) -> int:
     return 1 + max([_depth(part) for part in inner if type(part) is dict or type(part) is list], default=0)
 
 
-def _close_copy(value: Any, *, replace: bool) -> Any:
+def close_copy(value: Any, *, replace: bool) -> Any:
+    """The copy, by looking at each part."""
     copier = _Copier(replace)
     copy = copier.copy(value, 0)
     # Only a payload that may be too large is measured exactly.

@@ -74,6 +74,27 @@ def test_a_single_call_is_one_message(backend: PostgresBackend) -> None:
             session.cursor = session.cursor.__getattr__("connection").cursor()
 
 
+def test_alone_a_row_is_inserted_plainly_and_in_a_transaction_so_that_it_may_fail(backend: PostgresBackend) -> None:
+    with backend.session(write=True, single=True) as session:
+        texts = sent(session)
+        session.tasks.add([task("t")])
+        assert "ON CONFLICT" not in texts[0]
+        assert "outcome" not in texts[0]  # it is NULL
+        session.cursor = session.cursor.__getattr__("connection").cursor()
+    for again in (lambda s: s.tasks.add([task("t")]), lambda s: s.tasks.add([task("u"), task("t")])):
+        with pytest.raises(Conflict, match="exist"), backend.session(write=True, single=True) as session:
+            again(session)
+    with backend.session(write=True) as session:
+        texts = sent(session)
+        with pytest.raises(Conflict, match="'t'"):
+            session.tasks.add([task("t")])
+        session.tasks.add([task("u")])
+        assert all("ON CONFLICT" in text for text in texts)
+        session.cursor = session.cursor.__getattr__("connection").cursor()
+    with backend.session(write=False) as session:
+        assert [each.task_id for each in session.tasks.get(["t", "u"], None)] == ["t", "u"]
+
+
 def test_begin_and_savepoints_travel_with_statements(backend: PostgresBackend) -> None:
     with backend.session(write=True) as session:
         texts = sent(session)
