@@ -92,6 +92,8 @@ class Upgraders:
 
     def concern(self, writes: Iterable[NodeWrite]) -> bool:
         """Whether one of the writes may merge into an older node."""
+        if not self._steps:
+            return False
         kinds = {kind for kind, _ in self._steps}
         return any(write.mode == "merge" and str(write.node.type) in kinds for write in writes)
 

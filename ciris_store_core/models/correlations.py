@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
@@ -220,7 +220,7 @@ UPDATABLE_CORRELATION_FIELDS = frozenset(Correlation.model_fields) - {
 CorrelationChanges = dict[str, Any]
 
 
-@dataclass(slots=True, unsafe_hash=True)  # never changed, but a frozen one of so many fields takes long to make
+@dataclass(slots=True)  # never changed, but a frozen one of so many fields takes long to make
 class CorrelationFilter:
     """Which correlations are meant. All conditions must hold."""
 
@@ -251,7 +251,7 @@ class CorrelationFilter:
 class CorrelationQuery(PageRequest):
     """Which correlations to list: by timestamp, then correlation_id, both ascending or both descending."""
 
-    where: CorrelationFilter = CorrelationFilter()
+    where: CorrelationFilter = field(default_factory=CorrelationFilter)
     descending: bool = False
 
 

@@ -101,12 +101,13 @@ class PostgresGraphStore(SqlGraphStore):
         """Write nodes: in one statement where they are alike and nothing contradicts them."""
         if not writes:
             return []
-        if all(write.mode == "restore" for write in writes):
+        mode = writes[0].mode
+        if mode == "restore" and all(write.mode == mode for write in writes):
             return self._restored(writes)
-        if not all(_alike(writes[0], write) for write in writes):
+        if not _alike(writes):
             return self._put_locked(writes, now)
         try:
-            if writes[0].mode == "insert":
+            if mode == "insert":
                 return self._insert(writes)
             if len(writes) == 1:
                 return self._put_alike(writes, now)
@@ -216,13 +217,18 @@ class PostgresGraphStore(SqlGraphStore):
         return [SearchHit(node, row[-1]) for node, row in zip(nodes, rows, strict=True)]
 
 
-def _alike(first: NodeWrite, write: NodeWrite) -> bool:
-    """Whether one statement can do both writes."""
-    return (
-        write.expected_revision is None
-        and write.mode == first.mode
-        and write.given == first.given
-        and write.remove == first.remove
+def _alike(writes: Sequence[NodeWrite]) -> bool:
+    """Whether one statement can do all of them."""
+    first = writes[0]
+    return first.expected_revision is None and (
+        len(writes) == 1
+        or all(
+            write.expected_revision is None
+            and write.mode == first.mode
+            and write.given == first.given
+            and write.remove == first.remove
+            for write in writes
+        )
     )
 
 
