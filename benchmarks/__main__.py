@@ -54,7 +54,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure what the arguments ask for; 0 if every goal is met, else 1."""
     options = _arguments(argv)
-    logging.disable(logging.WARNING)
     results, facts = report.read_json(options.show) if options.show else _measure_all(options)
     _show(results, facts, options)
     line, met = report.summary(results)
@@ -63,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure_all(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
+    logging.disable(logging.WARNING)
     facts: dict[str, Any] = _facts()
     results: list[Result] = []
     for name in options.database or list(PLACES):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks import startup, values
+from benchmarks.__main__ import main
 from benchmarks.contender import Contender, can
 from benchmarks.contenders import raw
 from benchmarks.fill import fill
@@ -115,6 +116,16 @@ def test_the_last_line_counts_goals_and_results_survive_json(tmp_path: Path) -> 
     path.write_text(as_json(results, {"machine": "this"}))
     assert read_json(path) == (results, {"machine": "this"})
     assert [row["met"] for row in json.loads(path.read_text())["results"]] == [True, False, None]
+
+
+@pytest.mark.parametrize(("ratio", "code", "last"), [(1.4, 0, "1 of 1"), (1.6, 1, "0 of 1")])
+def test_the_program_ends_with_the_count_and_fails_where_a_goal_is_missed(
+    ratio: float, code: int, last: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(as_json([_result(ratio, 1.5)], {"machine": "this"}))
+    assert main(["--show", str(path)]) == code
+    assert capsys.readouterr().out.splitlines()[-1] == f"{last} ratios meet their goals"
 
 
 def test_markdown_replaces_the_figures_of_a_page_and_nothing_else(tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ class Graph(Walks):
         given = node.__pydantic_fields_set__
         if "updated_at" not in given or ready.updated_at is None:
             ready.__dict__["updated_at"] = now
+        ready.__dict__["revision"] = 1  # that of a new node
         _check_configuration(ready)
         return NodeWrite(ready, mode, remove, expected, _KEPT & given)
 

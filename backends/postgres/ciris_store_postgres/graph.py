@@ -32,9 +32,12 @@ if TYPE_CHECKING:
 
 _LIVE = "n.type = excluded.type AND (n.expires_at IS NULL OR n.expires_at > ?)"
 
-# The size is that of PostgreSQL's spelling, which is a little longer than ours: what this refuses, though it might fit,
-# is merged by the other way.
-_FITS = f"octet_length(n.attributes::text) + octet_length(excluded.attributes::text) <= {MAX_JSON_BYTES}"
+_ROOM = 2**20
+"""Bytes that one merge may add here. What adds more, or finds less room than that, is merged by the other way."""
+
+# The size is that of PostgreSQL's spelling, which is a little longer than ours. Measuring here what is added as well
+# would cost as much again.
+_FITS = f"octet_length(n.attributes::text) <= {MAX_JSON_BYTES - _ROOM}"
 
 # Only where a write has some: planning it takes longer than all the rest.
 _MERGED_REFS = """secret_refs = (
@@ -87,7 +90,10 @@ FROM {{graph_nodes}} n, plainto_tsquery('pg_catalog.simple', {{separated_words}}
 
 
 class _Contradicted(Exception):
-    """Some of the stored nodes are not what a plain write expects."""
+    """Some of the nodes are not what a plain write expects."""
+
+
+_ATTRIBUTES = ADDED.index("attributes")
 
 
 class PostgresGraphStore(SqlGraphStore):
@@ -138,9 +144,11 @@ class PostgresGraphStore(SqlGraphStore):
         new = [_as_new(write) for write in writes]
         columns, values = self._rows_in_order(new)
         first, has_refs = writes[0], "secret_refs" in columns
+        if first.mode == "merge" and max([len(row[_ATTRIBUTES]) for row in values]) > _ROOM // 4:
+            raise _Contradicted
         removed = (list(first.remove),) if first.remove and first.mode == "merge" else ()
         statement = _upsert(columns, first.mode, first.given, bool(removed), has_refs)
-        rows = self.session.insert_returning(statement, values, (*removed, now))
+        rows = self.session.insert_returning(statement, values, (*removed, self.codec.time_in(now)))
         if len(rows) != len(writes):
             raise _Contradicted
         if len(rows) == 1:
