@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from threading import get_ident
 from typing import Protocol, TypeVar
@@ -17,6 +17,15 @@ from .guard import Guard, NeedsTransaction
 from .retry import RetryPolicy
 
 T = TypeVar("T")
+
+
+Observe = Callable[[str, bool], AbstractContextManager[object]]
+"""Called with the name of what is run, and whether it writes; runs around it."""
+
+
+def operation_of(fn: Callable[..., object]) -> str:
+    """What a function of the API does, by where it was written: ``tasks.add``."""
+    return getattr(fn, "__qualname__", "call").partition(".<locals>")[0].lower()
 
 
 class Blocking:
@@ -58,6 +67,8 @@ class StoreExecutor:
         self.backend = backend
         self.retry = retry
         self.guard = guard
+        self.observe: Observe | None = None
+        """Told of every transaction, where somebody asked for it."""
         # Threads that have a transaction open. Adding and removing one's own id needs no lock.
         self._inside: set[int] = set()
 
@@ -71,14 +82,17 @@ class StoreExecutor:
             return self._run(_keeping(sealed, fn), True, False)
         return self._run(fn, True, single)
 
-    def _run(self, fn: Callable[[Session], T], write: bool, single: bool) -> T:
+    def _run(self, fn: Callable[[Session], T], write: bool, single: bool, observed: bool = False) -> T:
         if self._inside:
             self.refuse_inside()
+        if self.observe is not None and not observed:
+            with self.observe(operation_of(fn), write):
+                return self._run(fn, write, single, True)
         try:
             with self.backend.session(write=write, single=single) as session:
                 return fn(self.guard(session, single) if write else session)
         except NeedsTransaction:
-            return self._run(fn, write, False)
+            return self._run(fn, write, False, True)
         except StoreError as error:
             if not error.retryable:
                 raise
@@ -115,7 +129,10 @@ class StoreExecutor:
         thread = get_ident()
         self._inside.add(thread)
         try:
-            with self.backend.session(write=True) as session:
+            with (
+                self.observe("transaction", True) if self.observe else nullcontext(),
+                self.backend.session(write=True) as session,
+            ):
                 executor = TransactionExecutor(self.guard(session, False))
                 try:
                     yield executor
