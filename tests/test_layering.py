@@ -49,6 +49,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "testing": API | {"api", "persistence", "conformance"},
     "importer": API | {"api", "persistence"},
     "otel": API | {"api"},
+    "logs": BASE | {"models", "secrets"},
     "conformance": API | {"__init__", "api", "services", "inmemory", "sql"},
     "demo": API | {"__init__", "api", "services"},
     "scaffold": BASE | {"stores"},

@@ -25,7 +25,8 @@ Observe = Callable[[str, bool], AbstractContextManager[object]]
 
 def operation_of(fn: Callable[..., object]) -> str:
     """What a function of the API does, by where it was written: ``tasks.add``."""
-    return getattr(fn, "__qualname__", "call").partition(".<locals>")[0].lower()
+    function = getattr(fn, "func", fn)  # of a partial
+    return getattr(function, "__qualname__", "call").partition(".<locals>")[0].lower()
 
 
 class Blocking:
@@ -56,6 +57,7 @@ def _keeping(sealed: Sequence[SecretRecord], fn: Callable[[Session], T]) -> Call
             keep(session, sealed)
         return result
 
+    both.__qualname__ = getattr(fn, "__qualname__", both.__qualname__)
     return both
 
 

@@ -1,0 +1,59 @@
+"""Logging for programs to read: one JSON object a line, without secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from ciris_store_core.secrets.detector import Detector
+from ciris_store_core.secrets.patterns import SecretPattern
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats log records as JSON: timestamp, level, logger, message, what ``extra`` gave, and the traceback.
+
+    What the store's detector takes for a secret becomes ``[REDACTED:kind]``, in every text and under every key::
+
+        handler = logging.StreamHandler()
+        handler.setFormatter(JsonFormatter())
+        logging.getLogger("ciris_store_core").addHandler(handler)
+    """
+
+    def __init__(self, patterns: Iterable[SecretPattern] = ()) -> None:
+        """``patterns``: further kinds of secrets, beside those built in."""
+        super().__init__()
+        self._detector = Detector(patterns)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line of JSON."""
+        fields: dict[str, Any] = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        fields |= {key: value for key, value in vars(record).items() if key not in _STANDARD and key not in fields}
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(self._clean(fields), ensure_ascii=False, default=lambda value: self._text(str(value)))
+
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(key): self._under(str(key), item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._clean(item) for item in value]
+        return self._text(value) if isinstance(value, str) else value
+
+    def _under(self, key: str, value: Any) -> Any:
+        pattern = self._detector.key(key) if isinstance(value, str) else None
+        return f"[REDACTED:{pattern.name}]" if pattern else self._clean(value)
+
+    def _text(self, text: str) -> str:
+        for match in reversed(self._detector.find(text)):
+            text = f"{text[: match.start]}[REDACTED:{match.pattern.name}]{text[match.end :]}"
+        return text
