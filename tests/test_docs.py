@@ -166,7 +166,7 @@ def _commands(command: object, name: str) -> Iterator[str]:
 
 
 def test_every_method_of_the_store_is_in_the_guide() -> None:
-    parts = ("graph", "correlations", "tasks", "thoughts", "occurrences", "leases", "shared_tasks", "audit")
+    parts = ("graph", "correlations", "tasks", "thoughts", "occurrences", "leases", "shared_tasks", "audit", "secrets")
     classes: dict[str, type] = {"transaction": Transaction, "handle": OccurrenceHandle, "claimed": ClaimedTask}
     with open_store("memory://") as store:
         classes |= {"store": Store, **{f"store.{part}": type(getattr(store, part)) for part in parts}}

@@ -13,6 +13,7 @@ from ciris_store_core.api.buffer import BufferedWriter
 from ciris_store_core.api.coordination import Leases, Occurrences
 from ciris_store_core.api.correlations import Correlations
 from ciris_store_core.api.graph import Graph
+from ciris_store_core.api.secrets import Secrets
 from ciris_store_core.api.shared_tasks import SharedTasks
 from ciris_store_core.api.tasks import Tasks
 from ciris_store_core.api.thoughts import Thoughts
@@ -36,6 +37,7 @@ AsyncLeases = twin_of(Leases)
 AsyncOccurrenceHandle = twin_of(OccurrenceHandle)
 AsyncOccurrences = twin_of(Occurrences)
 AsyncRetentionService = service(RetentionService)
+AsyncSecrets = twin_of(Secrets)
 AsyncSharedTasks = twin_of(SharedTasks)
 AsyncTasks = twin_of(Tasks)
 AsyncThoughts = twin_of(Thoughts)
@@ -54,6 +56,7 @@ __all__ = [
     "AsyncOccurrenceHandle",
     "AsyncOccurrences",
     "AsyncRetentionService",
+    "AsyncSecrets",
     "AsyncSharedTasks",
     "AsyncStore",
     "AsyncTasks",

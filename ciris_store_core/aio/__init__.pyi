@@ -23,6 +23,7 @@ from ciris_store_core.api.environment import Owner
 from ciris_store_core.api.graph import AnyEdgeKey, AnyNodeKey, NodeFilters
 from ciris_store_core.api.interactions import InteractionContext, InteractionResult
 from ciris_store_core.api.retry import RetryPolicy
+from ciris_store_core.api.secrets import Action, R
 from ciris_store_core.api.store import P, Store, T, Transaction
 from ciris_store_core.api.tasks import TaskFilters
 from ciris_store_core.api.thoughts import ThoughtFilters
@@ -56,10 +57,12 @@ from ciris_store_core.models.graph import (
 )
 from ciris_store_core.models.memory import MemoryOpResult, MemoryQuery, Recall
 from ciris_store_core.models.paging import Page
+from ciris_store_core.models.secrets import SecretAccess, SecretInfo
 from ciris_store_core.models.tasks import Task, TaskOrder, TaskOutcome
 from ciris_store_core.models.thoughts import Thought, ThoughtOrder
 from ciris_store_core.registry import Registry
 from ciris_store_core.secrets.keys import SecretsConfig
+from ciris_store_core.secrets.rotation import Progress, SecretsReport
 from ciris_store_core.services.configuration import C
 from ciris_store_core.services.learning import Operation
 from ciris_store_core.services.maintenance import MaintenancePolicy, MaintenanceReport
@@ -162,6 +165,9 @@ class AsyncStore:
     @property
     def leases(self) -> AsyncLeases:
         """Named locks with owner and expiry."""
+    @property
+    def secrets(self) -> AsyncSecrets:
+        """What was found in records and encrypted."""
     @property
     def shared_tasks(self) -> AsyncSharedTasks:
         """What exactly one occurrence does on a day."""
@@ -1119,6 +1125,75 @@ class AsyncLeases:
     async def list(self, *, held_only: bool = True) -> builtins.list[Lease]:
         """The leases that are held now, or all that ever were, by name."""
 
+class AsyncSecrets:
+    """What was found in records and encrypted: references stand for it in their texts.
+
+    Nothing decrypts it but ``reveal``, for an action, and ``disclose``, for somebody who gives a reason. Both are
+    logged, granted or not, before anything is returned.
+    """
+    async def reveal(self, record: R, *, action: Action, accessor: str) -> R:
+        """A copy of a stored record with the secrets in place of their references, as far as the action may have them.
+
+        References that it may not have, or that are none of this record's, stay as they are; a node resolves only
+        what its ``secret_refs`` list. Do not store the copy's texts elsewhere: they would be sealed anew.
+
+        Args:
+            record: A node, edge, task, thought, correlation or occurrence, as it was read.
+            action: What it is for. ``speak``: sensitivity low and medium; ``tool``: also high; ``memorize``: low only.
+                A critical secret is not revealed for any of them: see ``disclose``.
+            accessor: Who asks, for the log.
+
+        Raises:
+            SecretKeyError: The store has no key, or another than a secret's.
+            Corrupt: A secret that the action may have was damaged or tampered with. Nothing is revealed.
+            TransactionError: In a transaction, where the log could be rolled back.
+        """
+    async def disclose(self, secret_id: str, *, accessor: str, reason: str) -> Any:
+        """The value of one secret of whatever sensitivity, because a person decided so; None if there is none.
+
+        No code that runs by itself should call this. ``reason`` goes to the log.
+
+        Raises:
+            SecretKeyError, Corrupt, TransactionError: As ``reveal``.
+        """
+    async def forget(self, *secret_ids: str, accessor: str | None = None) -> int:
+        """Delete secrets for good; returns how many went. Their references stay in the texts, and reveal nothing.
+
+        ``accessor``: who, for the log, which stays; by default the store's own occurrence.
+        """
+    async def get(self, secret_id: str) -> SecretInfo | None:
+        """What is known of a secret, without its value; None if there is none with that id."""
+    async def list(self, *, limit: int = 100, cursor: str | None = None) -> Page[SecretInfo]:
+        """One page of what is known of the secrets, without their values, oldest first."""
+    async def accesses(
+        self, secret_id: str | None = None, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[SecretAccess]:
+        """One page of the access log, oldest first, of all secrets or of one, also of one that is gone."""
+    async def check(self) -> SecretsReport:
+        """Decrypt every secret, one after the other, and count them by key; shows nobody their values."""
+    async def rotate(self, progress: Progress = ...) -> SecretsReport:
+        """Encrypt all secrets anew under the active key, and prove it: ``report.rotated``.
+
+        It may be killed and called again, and readers and writers may go on. Before it, give every process that
+        writes the new key, first in its ring, and keep the old one behind it; from now on, writers that only have the
+        old one are refused secrets. Keep old keys for as long as you keep backups from before.
+
+        Args:
+            progress: Called with how many were moved so far, some hundred at a time.
+
+        Raises:
+            SecretKeyError: The store was opened without a key.
+        """
+    async def sweep(self, older_than: timedelta = ...) -> int:
+        """Delete secrets that nothing refers to any more; returns how many went.
+
+        They are left behind when a value is overwritten, or when a record goes with another, expires or is
+        consolidated. The maintenance service calls this.
+
+        Args:
+            older_than: Secrets sealed since are left alone, in case somebody is about to write a text that was read.
+        """
+
 class AsyncSharedTasks:
     """Tasks that belong to all occurrences until one of them takes each. Dates and ages are by ``server_now()``."""
     async def try_claim(
@@ -1307,6 +1382,9 @@ class AsyncTransaction:
     @property
     def leases(self) -> AsyncLeases:
         """Named locks with owner and expiry."""
+    @property
+    def secrets(self) -> AsyncSecrets:
+        """What was found in records and encrypted."""
     @property
     def shared_tasks(self) -> AsyncSharedTasks:
         """What exactly one occurrence does on a day."""

@@ -38,6 +38,7 @@ from .executor import Executor, StoreExecutor
 from .interactions import Interactions
 from .measurements import checked_metrics
 from .sealing import Sealed
+from .secret_refs import delete_with_secrets
 from .series import SHAPE, Series, listing_of
 from .traces import TraceNode, tree_of
 from .validate import limit_of
@@ -255,7 +256,14 @@ class Correlations(Series, Interactions):
     def delete(self, *correlation_ids: str) -> int:
         """Delete correlations; returns how many went. Ids that do not exist are passed over."""
         ids = self._env.check.idents(correlation_ids, "correlation_ids")
-        return self._x.write(lambda session: session.correlations.delete(ids)) if ids else 0
+        if not ids:
+            return 0
+        return delete_with_secrets(
+            self._x,
+            self._env,
+            lambda session: session.correlations.get(ids),
+            lambda session: session.correlations.delete(ids),
+        )
 
     # --- the questions that agents ask ------------------------------------------------------------
 

@@ -22,8 +22,8 @@ from ciris_store_core.models.graph import (
 from ciris_store_core.models.paging import Page
 
 from .common import SCAN_SIZE, OnUnreadable, all_pages, page_of, position, refuse_repeats
-from .node_secrets import as_read, put_sealed, refs_of
 from .sealing import Sealed
+from .secret_refs import as_read, delete_with_secrets, put_sealed, refs_of
 from .upgrades import put_upgraded, upgraded_page
 from .validate import limit_of, moment, whole
 from .walks import Scope, Walks
@@ -183,13 +183,20 @@ class Graph(Walks):
 
     def delete(self, id: str, scope: Scope) -> int:
         """Delete a node and every edge that touches it, in one transaction; returns how many nodes went (0 or 1)."""
-        keys = [self._node_key(id, scope)]
-        return self._x.write(lambda session: session.graph.delete_nodes(keys))
+        return self._delete([self._node_key(id, scope)])
 
     def delete_many(self, keys: Iterable[AnyNodeKey]) -> int:
         """Delete the nodes of these (id, scope) with their edges; returns how many nodes went."""
         gone = self._node_keys(keys)
-        return self._x.write(lambda session: session.graph.delete_nodes(gone)) if gone else 0
+        return self._delete(gone) if gone else 0
+
+    def _delete(self, keys: NodeKeys) -> int:
+        return delete_with_secrets(
+            self._x,
+            self._env,
+            lambda session: session.graph.get_nodes(keys, None),
+            lambda session: session.graph.delete_nodes(keys),
+        )
 
     # --- edges ------------------------------------------------------------------------------------
 
@@ -228,13 +235,19 @@ class Graph(Walks):
 
     def delete_edge(self, source: str, target: str, relationship: str, scope: Scope) -> int:
         """Delete an edge; returns how many went (0 or 1)."""
-        keys = [self._edge_key(source, target, relationship, scope)]
-        return self._x.write(lambda session: session.graph.delete_edges(keys))
+        return self.delete_edges([(source, target, relationship, scope)])
 
     def delete_edges(self, keys: Iterable[AnyEdgeKey]) -> int:
         """Delete the edges of these (source, target, relationship, scope); returns how many went."""
         gone = self._edge_keys(keys)
-        return self._x.write(lambda session: session.graph.delete_edges(gone)) if gone else 0
+        if not gone:
+            return 0
+        return delete_with_secrets(
+            self._x,
+            self._env,
+            lambda session: session.graph.get_edges(gone),
+            lambda session: session.graph.delete_edges(gone),
+        )
 
     def edges(
         self,

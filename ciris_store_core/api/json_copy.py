@@ -49,7 +49,14 @@ class Refused(Exception):
 
     def as_error(self, root: str) -> InvalidArgument:
         """The error for callers: where, then why."""
-        return InvalidArgument(f"{'.'.join([root, *reversed(self.path)])}: {self}")
+        return InvalidArgument(f"{'.'.join([root, *map(_fit_to_show, reversed(self.path))])}: {self}")
+
+
+def _fit_to_show(step: str) -> str:
+    """A key, unless it holds a secret itself."""
+    from ciris_store_core.secrets.detector import Detector  # Only where something is wrong.
+
+    return "(a secret)" if Detector().find(step) else step
 
 
 def clean_text(text: str, *, replace: bool) -> str:

@@ -11,7 +11,7 @@ from ciris_store_core.models.base import Record
 from ciris_store_core.models.coordination import Occurrence
 from ciris_store_core.models.correlations import Correlation
 from ciris_store_core.models.graph import GraphEdge, GraphNode
-from ciris_store_core.models.secrets import SecretRecord
+from ciris_store_core.models.secrets import SecretAccess, SecretRecord
 from ciris_store_core.models.tasks import Task
 from ciris_store_core.models.thoughts import Thought
 from ciris_store_core.secrets.keys import DETECT_VARIABLE, HOW_TO_GET_A_KEY, SecretsConfig
@@ -28,14 +28,16 @@ class Sealed(list[SecretRecord]):
     """Secrets that were found in records on their way to the database: it goes to the write of these records."""
 
 
-_KEYS: dict[type[Record], tuple[str, tuple[str, ...]]] = {
+KINDS: dict[type[Record], tuple[str, tuple[str, ...]]] = {
     GraphNode: ("node", ("scope", "id")),
     GraphEdge: ("edge", ("scope", "source", "target", "relationship")),
     Task: ("task", ("task_id",)),
     Thought: ("thought", ("thought_id",)),
     Correlation: ("correlation", ("correlation_id",)),
     Occurrence: ("occurrence", ("occurrence_id",)),
+    SecretAccess: ("access", ("access_id",)),
 }
+"""Of each kind of records that hold texts, its name and the fields of its key."""
 
 # Their secrets may be numbers.
 _NUMERIC = (PASSWORD, PIN, SSN, CARD_NUMBER)
@@ -66,13 +68,13 @@ PlanOf = Callable[[type[Record]], Plan]
 
 def owner_of(record: Record) -> Owner:
     """What the secrets of a record are bound to: its kind and key."""
-    kind, fields = _KEYS[type(record)]
+    kind, fields = KINDS[type(record)]
     return [kind, *(str(record.__dict__[field]) for field in fields)]
 
 
 def owner_by_key(model: type[Record], key: str) -> Owner:
     """``owner_of`` the record with that id."""
-    return [_KEYS[model][0], key]
+    return [KINDS[model][0], key]
 
 
 def sealer_for(config: SecretsConfig, vault: Vault) -> Sealer:
@@ -91,9 +93,15 @@ class Sealer:
         self.vault = vault
 
     def seal(
-        self, model: type[Record], plan_of: PlanOf, fields: dict[str, Any], owner: Callable[[], Owner], now: datetime
-    ) -> Sealed:
-        """Replace the secrets in these fields, and in the records that they hold; returns them, sealed.
+        self,
+        model: type[Record],
+        plan_of: PlanOf,
+        fields: dict[str, Any],
+        owner: Callable[[], Owner],
+        now: datetime,
+        sealed: Sealed,
+    ) -> None:
+        """Replace the secrets in these fields, and in the records that they hold; appends them to ``sealed``.
 
         Raises:
             SecretDetected: There is a secret, and no key. It names the place, but not the secret.
@@ -102,10 +110,8 @@ class Sealer:
         keys: set[str] = set()
         _gather(model, plan_of, fields, None, texts, keys)
         if self.detector.harmless(texts, keys):
-            return Sealed()
-        work = _Sealing(self.detector, self.vault, owner(), now, [model.__name__])
-        work.fields(model, plan_of, fields)
-        return work.sealed
+            return
+        _Sealing(self.detector, self.vault, owner(), now, sealed, model.__name__).fields(model, plan_of, fields)
 
     def harmless(self, record: Record, plan_of: PlanOf, more: Sequence[Mapping[str, str]]) -> bool:
         """Whether nothing in a record, or in further tags, looks like a secret."""
@@ -155,13 +161,15 @@ def _collect(value: Any, texts: list[str], keys: set[str]) -> None:
 class _Sealing:
     """The work on one record in which something looked like a secret."""
 
-    def __init__(self, detector: Detector, vault: Vault, owner: Owner, now: datetime, path: list[str]) -> None:
-        self.sealed = Sealed()
+    def __init__(
+        self, detector: Detector, vault: Vault, owner: Owner, now: datetime, sealed: Sealed, root: str
+    ) -> None:
+        self._sealed = sealed
         self._detector = detector
         self._vault = vault
         self._owner = owner
         self._now = now
-        self._path = path
+        self._path = [root]
         self._known: dict[Any, str] = {}
         self._in_private_key = False
 
@@ -192,12 +200,24 @@ class _Sealing:
         if type(value) is dict:
             return self._object(value, named)
         if type(value) is list:
-            found = [self._at(f"[{i}]", item, named) for i, item in enumerate(value)]
-            self._in_private_key = False
-            return found
+            return self._list(value, named)
         if named in _NUMERIC and type(value) in (int, float) and is_secret_value(str(value), named):
             return self._reference(value, named)
         return value
+
+    def _list(self, values: list[Any], named: SecretPattern | None) -> list[Any]:
+        copy = []
+        self._in_private_key = False
+        for i, item in enumerate(values):
+            begun = self._in_private_key and type(item) is str
+            copy.append(self._private_line(item) if begun else self._at(f"[{i}]", item, named))
+        self._in_private_key = False
+        return copy
+
+    def _private_line(self, line: str) -> str:
+        """A line of a private key that began in an earlier one."""
+        self._in_private_key = _ENDS not in line
+        return self._reference(line, PRIVATE_KEY)
 
     def _object(self, value: dict[str, Any], around: SecretPattern | None) -> dict[str, Any]:
         inside = around if self._path[-1].strip("'").lower() in _CONTAINERS else None
@@ -212,9 +232,7 @@ class _Sealing:
         return copy
 
     def _text(self, text: str, named: SecretPattern | None) -> str:
-        if self._in_private_key:  # A key that was split into lines.
-            self._in_private_key = _ENDS not in text
-            return self._reference(text, PRIVATE_KEY)
+        self._in_private_key = False
         if named is not None and is_secret_value(text, named):
             return self._reference(text, named)
         matches = self._detector.find(text)
@@ -230,7 +248,9 @@ class _Sealing:
         if known is None:
             self._refuse_without_key(pattern)
             secret = self._vault.seal(self._owner, pattern, value, self._now)
-            self.sealed.append(secret)
+            if not self._sealed:
+                self._sealed.append(self._vault.check(self._now))
+            self._sealed.append(secret)
             known = self._known[type(value), value] = reference(secret.secret_id, secret.description)
         return known
 

@@ -32,6 +32,7 @@ from .guard import Guard
 from .occurrence import OccurrenceHandle
 from .retry import RetryPolicy
 from .sealing import sealer_for
+from .secrets import Secrets
 from .shared_tasks import SharedTasks
 from .tasks import Tasks
 from .thoughts import Thoughts
@@ -81,6 +82,11 @@ class _Aggregates(Blocking):
     def leases(self) -> Leases:
         """Named locks with owner and expiry."""
         return Leases(self._x, self._env)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """What was found in records and encrypted."""
+        return Secrets(self._x, self._env)
 
     @cached_property
     def shared_tasks(self) -> SharedTasks:

@@ -38,6 +38,7 @@ from .common import (
 from .environment import Owner
 from .ownership import queue_up, record_transfer
 from .sealing import Sealed
+from .secret_refs import delete_with_secrets, drop_of
 from .validate import limit_of, moment
 
 # Inside the class, ``list`` is a method.
@@ -211,12 +212,18 @@ class Tasks(Part):
             return 0
         if self._env.bound:
             return self._x.write(lambda session: self._delete_own(session, ids), single=False)
-        return self._x.write(lambda session: session.tasks.delete(ids))
+        return delete_with_secrets(
+            self._x,
+            self._env,
+            lambda session: session.tasks.get(ids, None),
+            lambda session: session.tasks.delete(ids),
+        )
 
     def _delete_own(self, session: Session, ids: TaskIds) -> int:
         own = session.tasks.get(ids, self._env.occurrence_id)
         for task in own:
             session.tasks.hold(task.task_id, task.fence)  # Nobody may take it over between this look and the delete.
+        drop_of(session, own)
         return session.tasks.delete([task.task_id for task in own]) if own else 0
 
     # --- the questions that agents ask ----------------------------------------------------------

@@ -30,6 +30,7 @@ from .common import (
 from .environment import Owner
 from .ownership import Transfer, record_transfer
 from .sealing import Sealed
+from .secret_refs import delete_with_secrets, drop_of
 from .validate import limit_of, moment, whole
 
 # Inside the class, ``list`` is a method.
@@ -176,11 +177,17 @@ class Thoughts(Part):
             return 0
         if self._env.bound:
             return self._x.write(lambda session: self._delete_own(session, ids), single=False)
-        return self._x.write(lambda session: session.thoughts.delete(ids))
+        return delete_with_secrets(
+            self._x,
+            self._env,
+            lambda session: session.thoughts.get(ids, None),
+            lambda session: session.thoughts.delete(ids),
+        )
 
     def _delete_own(self, session: Session, ids: Ids) -> int:
-        own = [thought.thought_id for thought in session.thoughts.get(ids, self._env.occurrence_id)]
-        return session.thoughts.delete(own) if own else 0
+        own = session.thoughts.get(ids, self._env.occurrence_id)
+        drop_of(session, own)
+        return session.thoughts.delete([thought.thought_id for thought in own]) if own else 0
 
     def pending_of_active_tasks(self, limit: int = 100, *, occurrence_id: Owner = None) -> Page[Thought]:
         """Pending thoughts whose task is active and has the same owner, oldest first; one query."""

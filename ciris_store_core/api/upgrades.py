@@ -15,8 +15,8 @@ from ciris_store_core.secrets.vault import keep
 from ciris_store_core.stores.backend import Session
 
 from .executor import Executor
-from .node_secrets import put_sealed, refs_of
 from .sealing import Sealed
+from .secret_refs import put_sealed, refs_of
 from .validate import Checker, whole
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]

@@ -74,7 +74,7 @@ class Checker:
         except Refused as refused:
             raise refused.as_error(model.__name__) from None
         if self._sealer is not None and sealed is not None:
-            sealed += self._sealer.seal(model, self._plan, ready.__dict__, lambda: owner_of(ready), now)
+            self._sealer.seal(model, self._plan, ready.__dict__, lambda: owner_of(ready), now, sealed)
         return ready
 
     def changes(
@@ -105,7 +105,7 @@ class Checker:
         except Refused as refused:
             raise refused.as_error(model.__name__) from None
         if self._sealer is not None:
-            sealed += self._sealer.seal(model, self._plan, fields, lambda: owner_by_key(model, key), now)
+            self._sealer.seal(model, self._plan, fields, lambda: owner_by_key(model, key), now, sealed)
         return fields
 
     def harmless(self, record: Record, tags: Sequence[Mapping[str, str]]) -> bool:

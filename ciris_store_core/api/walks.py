@@ -22,7 +22,7 @@ from ciris_store_core.models.graph import (
 from ciris_store_core.stores.backend import Session
 
 from .common import Part, several_ids
-from .node_secrets import as_read
+from .secret_refs import as_read
 from .validate import limit_of, whole
 
 Scope = GraphScope | str

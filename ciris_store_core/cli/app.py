@@ -15,6 +15,7 @@ from .demo import demo
 from .exits import MEANINGS
 from .graph import graph
 from .import_ciris import import_engine
+from .key import app as key
 from .log import log
 from .maintain import maintain
 from .metrics import metrics
@@ -56,6 +57,7 @@ app.command(rich_help_panel=LOOK)(databases.info)
 app.command(rich_help_panel=LOOK)(databases.doctor)
 app.command(rich_help_panel=LOOK)(databases.migrate)
 app.command(rich_help_panel=LOOK)(maintain)
+app.add_typer(key, rich_help_panel=LOOK)
 app.command(rich_help_panel=LOOK)(databases.backends)
 app.command(rich_help_panel=MOVE)(moves.copy)
 app.command(rich_help_panel=MOVE)(moves.backup)

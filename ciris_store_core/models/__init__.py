@@ -41,7 +41,7 @@ from .graph import Degree, EdgeAttributes, EdgeKey, GraphEdge, GraphNode, NodeKe
 from .ids import uuid7
 from .memory import MemoryOpResult, MemoryQuery, Recall
 from .paging import Page, Unreadable
-from .secrets import SecretAccess, SecretRecord, Sensitivity
+from .secrets import SecretAccess, SecretInfo, SecretRecord, Sensitivity
 from .tasks import DEFAULT_OCCURRENCE, SHARED_OCCURRENCE, Task, TaskContext, TaskOutcome
 from .thoughts import FinalAction, Thought
 from .tsdb import TSDBGraphNode
@@ -87,6 +87,7 @@ __all__ = [
     "RetentionPolicy",
     "SearchHit",
     "SecretAccess",
+    "SecretInfo",
     "SecretRecord",
     "Sensitivity",
     "ServiceCorrelation",

@@ -162,7 +162,13 @@ def _shown(value: Any) -> str:
 class Record(BaseModel):
     """Base of all records: unknown fields are refused, assignments are validated, errors are ``InvalidArgument``."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, strict=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(
+        extra="forbid",
+        validate_assignment=True,
+        strict=True,
+        ser_json_inf_nan="constants",
+        hide_input_in_errors=True,  # A traceback shows causes, too, and the input may be a secret.
+    )
 
     def __init__(self, **data: Any) -> None:
         """Validate the given fields; raises ``InvalidArgument`` naming each bad one."""

@@ -46,6 +46,19 @@ class SecretRecord(Record):
     metadata: JsonObject = Field(default_factory=dict)
 
 
+class SecretInfo(Record):
+    """What may be known of a secret without its key."""
+
+    secret_id: Id
+    description: Text
+    sensitivity: Sensitivity
+    key_id: Id
+    detected_by: Text | None = None
+    created_at: UtcDateTime = Field(default_factory=utc_now)
+    owner: list[Text] = Field(default_factory=list)
+    """The record that refers to it: its kind, then its key, such as ``["node", "local", "ada"]``."""
+
+
 class SecretAccess(Record):
     """One entry of the access log, which outlives the secret."""
 

@@ -43,6 +43,9 @@ _ENDS: tuple[tuple[SecretPattern, str], ...] = (
     (SSN, "ssn social_security social_security_number social_security_no us_ssn"),
 )
 _BY_END = {name: pattern for pattern, names in _ENDS for name in names.split()}
+NAMED = frozenset(pattern.name for pattern, _ in _ENDS)
+"""The kinds that a name can say."""
+
 _LONGEST = max(name.count("_") + 1 for name in _BY_END)
 
 # Words before ``token`` that make it a piece of text or a place in a listing.
@@ -55,12 +58,13 @@ _NO_TOKENS = frozenset(_NO_TOKEN.split())
 
 def pattern_of(name: str) -> SecretPattern | None:
     """The kind of secret that a key of that name holds; None for an ordinary name."""
-    words = _OTHER.sub("_", _CAMEL.sub("_", name[:200]).lower()).strip("_")
+    words = _OTHER.sub("_", _CAMEL.sub("_", name[-200:]).lower()).strip("_")
     parts = _NUMBERED.sub("", words).split("_")
-    for count in range(min(_LONGEST, len(parts)), 0, -1):
-        found = _BY_END.get("_".join(parts[-count:]))
-        if found is not None:
-            return None if _is_ordinary(found, parts) else found
+    for last in dict.fromkeys((parts[-1], parts[-1].removesuffix("s"))):
+        for count in range(min(_LONGEST, len(parts)), 0, -1):
+            found = _BY_END.get("_".join([*parts[len(parts) - count : -1], last]))
+            if found is not None:
+                return None if _is_ordinary(found, parts) else found
     return None
 
 

@@ -44,7 +44,7 @@ def texts_of(value: Any) -> Iterator[str]:
 
 def replaced(value: Any, whole: Callable[[str], Any]) -> Any:
     """A copy of a record or a JSON value with ``whole(text)`` in place of every text; keys become text again."""
-    if isinstance(value, str):
+    if type(value) is str:  # A member of an enum is none.
         return whole(value)
     if isinstance(value, dict):
         return {str(whole(key)): replaced(item, whole) for key, item in value.items()}

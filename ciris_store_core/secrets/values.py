@@ -38,7 +38,7 @@ def is_placeholder(value: str) -> bool:
 
 def looks_random(run: str) -> bool:
     """Whether a run of characters is hardly a word or an identifier: digits among letters, or cases that jump about."""
-    return any(_is_random(piece) for piece in re.split(r"[^A-Za-z0-9]", run) if len(piece) >= 12)
+    return any(_is_random(piece) for piece in re.split(r"[^A-Za-z0-9]", run) if len(piece) >= 14)
 
 
 def _is_random(piece: str) -> bool:

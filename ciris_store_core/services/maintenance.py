@@ -81,6 +81,8 @@ class MaintenanceReport:
     expired_nodes: int = 0
     expired_correlations: int = 0
     """Removed; a dry run counts up to 10,000 of each."""
+    unused_secrets: int = 0
+    """Removed, as no record refers to them any more; a dry run does not look for them."""
     kept: int = 0
     """Tasks that matched a rule and stayed, as something that hangs on them is at work or unfinished."""
     unreadable: int = 0
@@ -112,6 +114,7 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
     - Of occurrences whose heartbeat ran out: thoughts left in processing become pending, and claimed work goes back to
       its pool. An occurrence that never registered is left alone in this.
     - Nodes and correlations past their expiry.
+    - Secrets that no record refers to any more; see ``store.secrets.sweep``.
 
     A task goes with its descendants and thoughts, or not at all: it stays where any of these belongs to a living
     occurrence, was updated lately, or (completed tasks) is unfinished. What is removed is archived first, except for
@@ -186,6 +189,9 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
                 report.rescued_tasks = sweeper.rescued_tasks()
             if self.policy.expire:
                 self._expire(report, keep)
+            if not dry_run:
+                keep()
+                report.unused_secrets = self._store.secrets.sweep()
             report.archive = archive.path
         report.finished_at = self._env.server_now()
         logger.info("maintenance: %s", report)

@@ -10,6 +10,7 @@ from typing import Any, Self
 from ciris_store_core.api import Store, Transaction
 from ciris_store_core.api.common import several
 from ciris_store_core.api.executor import Blocking
+from ciris_store_core.api.secrets import Action
 from ciris_store_core.errors import AccessDenied, InvalidArgument
 from ciris_store_core.models.correlations import TimeSeriesDataPoint
 from ciris_store_core.models.enums import CorrelationType, GraphScope, NodeType, OpStatus, RetentionPolicy
@@ -90,7 +91,15 @@ class SyncMemoryService(Blocking):
             return _outcome(lambda: as_one(self._store, lambda tx: _put_event_once(tx, node)))
         return _outcome(lambda: self._store.graph.put(node))
 
-    def recall(self, query: MemoryQuery, *, limit: int = 1000, cursor: str | None = None) -> Recall:
+    def recall(
+        self,
+        query: MemoryQuery,
+        *,
+        limit: int = 1000,
+        cursor: str | None = None,
+        action: Action | None = None,
+        accessor: str = "memory_service",
+    ) -> Recall:
         """The nodes that the query names: one id, ``prefix*``, or ``*`` for all of the scope.
 
         Args:
@@ -98,11 +107,21 @@ class SyncMemoryService(Blocking):
                 first, and the edges among them; the nodes of a pattern come with the edges that touch them.
             limit: At most so many of a pattern, newest first.
             cursor: The ``next_cursor`` of the page before; only patterns have more than one page.
+            action: What it is for: secrets that the action may have stand in place of their references; see
+                ``store.secrets.reveal``. None: none do.
+            accessor: Who asks, for the log of the secrets' use.
 
         Returns:
             A page of nodes, empty where there are none, and its edges. ``truncated`` says that more than 10,000 nodes
             are within reach, and the nearest of them were taken.
         """
+        found = self._recall(query, limit, cursor)
+        if action is not None:
+            found.items = [self._store.secrets.reveal(each, action=action, accessor=accessor) for each in found.items]
+            found.edges = [self._store.secrets.reveal(each, action=action, accessor=accessor) for each in found.edges]
+        return found
+
+    def _recall(self, query: MemoryQuery, limit: int, cursor: str | None) -> Recall:
         if not query.node_id.endswith("*"):
             return self._recall_one(query)
         prefix = query.node_id[:-1] or None
@@ -136,6 +155,10 @@ class SyncMemoryService(Blocking):
         if gone.data == 0:
             gone.reason = "there is no such node"
         return gone
+
+    def forget_secret(self, *secret_ids: str, accessor: str = "memory_service") -> MemoryOpResult:
+        """Delete secrets for good; ``data`` is how many went. The log of their use stays, and gets an entry."""
+        return _outcome(lambda: self._store.secrets.forget(*secret_ids, accessor=accessor))
 
     def search(
         self, text: str, *, scope: AnyScope | None = None, type: NodeType | str | None = None, limit: int = 20

@@ -1,18 +1,24 @@
-"""What a node's ``secret_refs`` list, and what becomes of the secrets of values that a write replaces."""
+"""What a node's ``secret_refs`` list, and what becomes of the secrets of records that change or go."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from ciris_store_core.errors import Conflict, Unavailable
+from ciris_store_core.models.base import Record
 from ciris_store_core.models.graph import KEPT_UNLESS_GIVEN, GraphNode, NodeWrite
 from ciris_store_core.secrets.references import references_in
 from ciris_store_core.secrets.vault import Owner
 from ciris_store_core.stores.backend import Session
 from ciris_store_core.stores.merging import written
 
+from .executor import Executor
 from .sealing import Sealed, owner_of
+
+if TYPE_CHECKING:
+    from .environment import Environment
 
 
 def as_read(nodes: list[GraphNode]) -> list[GraphNode]:
@@ -56,9 +62,34 @@ def put_sealed(session: Session, writes: Sequence[NodeWrite], now: datetime) -> 
 def drop(session: Session, refs: Iterable[tuple[Owner, Sequence[str]]]) -> None:
     """Delete the secrets that these records refer to, as far as they are their own."""
     owners = {ref: owner for owner, ids in refs for ref in ids}
-    own = [s.secret_id for s in session.secrets.get([*owners]) if s.metadata.get("owner") == owners[s.secret_id]]
+    found = session.secrets.get([*owners]) if owners else []
+    own = [secret.secret_id for secret in found if secret.metadata.get("owner") == owners[secret.secret_id]]
     if own:
         session.secrets.delete(own)
+
+
+def drop_of(session: Session, records: Iterable[Record]) -> None:
+    """Delete the secrets of records that go."""
+    drop(session, [(owner_of(record), [*references_in(record)]) for record in records])
+
+
+def delete_with_secrets(
+    executor: Executor,
+    env: Environment,
+    get: Callable[[Session], Sequence[Record]],
+    delete: Callable[[Session], int],
+) -> int:
+    """Delete the records that ``get`` finds, with their secrets; returns what ``delete`` does."""
+    if not env.vault.has_keys:
+        return executor.write(delete)
+
+    def fn(session: Session) -> int:
+        going = get(session)
+        count = delete(session)
+        drop_of(session, going)
+        return count
+
+    return executor.write(fn, single=False)
 
 
 def _settled(write: NodeWrite, stored: GraphNode | None, now: datetime) -> NodeWrite:

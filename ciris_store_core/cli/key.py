@@ -1,0 +1,105 @@
+"""``ciris-store key``: the keys that secrets are encrypted with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .exits import Exit
+from .options import Json, Url
+from .output import console, errors, facts, say_error, say_json
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from ciris_store_core import Store
+    from ciris_store_core.secrets.rotation import SecretsReport
+
+app = typer.Typer(
+    name="key", help="Make, change and check the keys that secrets are encrypted with.", no_args_is_help=True
+)
+
+
+@app.command()
+def new(
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            help="Put the key at the head of this file, readable by its owner alone, in place of printing it.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key.
+
+    It is printed, to be kept in a safe place and given in CIRIS_SECRETS_KEY; or put into a file, which
+    CIRIS_SECRETS_KEY_FILE names. In a file that has keys already it becomes the first, the one for new secrets, and
+    the others stay to decrypt with; `ciris-store key rotate` is next, then.
+    """
+    from ciris_store_core.secrets.keys import FILE_VARIABLE, KEY_VARIABLE, KeyRing, add_to_key_file, new_key
+
+    key = new_key()
+    made: dict[str, Any] = {"key_id": KeyRing(key).active}
+    if file is None:
+        made["key"] = key
+    else:
+        add_to_key_file(file, key)
+        made["file"] = str(file)
+    if as_json:
+        say_json(made)
+        return
+    if file is None:
+        typer.echo(key)
+    what = f"in {file}: give it in {FILE_VARIABLE}" if file else f"on standard output: give it in {KEY_VARIABLE}"
+    errors().print(f"key {made['key_id']} is {what}. Keep a copy: without it the secrets are lost.", soft_wrap=True)
+
+
+@app.command()
+def rotate(url: Url = None, as_json: Json = False) -> None:
+    """Encrypt all secrets anew under the first of the keys given, and prove that none is left under another.
+
+    The others decrypt: give them behind it. It may be interrupted and run again, while the store is in use. Give the
+    new key to all running programs first; those that only have an older one can store no secrets from then on. Keep
+    old keys for as long as you keep backups that were made under them.
+    """
+    with _opened(url) as store, _progress() as progress:
+        task = progress.add_task("moved", total=None, count=0)
+        report = store.secrets.rotate(lambda moved: progress.update(task, count=moved))
+    _say(report, as_json, {"moved": report.moved, "rotated": report.rotated}, report.rotated)
+
+
+@app.command()
+def check(url: Url = None, as_json: Json = False) -> None:
+    """Decrypt every secret with the keys given, without showing any, and count them by key."""
+    with _opened(url) as store:
+        report = store.secrets.check()
+    _say(report, as_json, {}, not report.unreadable)
+
+
+def _opened(url: str | None) -> Store:
+    from ciris_store_core import open_store
+
+    return open_store(url, migrate=False, create=False)
+
+
+def _progress() -> Progress:
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.fields[count]:,} secrets moved"), TimeElapsedColumn())
+    return Progress(*columns, console=errors(), transient=True)
+
+
+def _say(report: SecretsReport, as_json: bool, more: dict[str, Any], well: bool) -> None:
+    found = {"active_key": report.active_key, "secrets": report.total, "by_key": dict(report.by_key), **more}
+    if as_json:
+        say_json({**found, "unreadable": report.unreadable})
+    else:
+        console().print(facts({**found, "unreadable": len(report.unreadable)}))
+    if not well:
+        if report.unreadable and not as_json:
+            say_error(f"cannot be decrypted: {', '.join(report.unreadable[:5])}: restore these from a backup")
+        raise typer.Exit(Exit.FAILED)

@@ -1,0 +1,57 @@
+"""Whether texts can hold a secret at all: nearly none does, so this is what detection costs."""
+
+from __future__ import annotations
+
+import re
+
+
+def _table(kept: str, become: str) -> bytes:
+    """For ``bytes.translate``: the kept characters become that one; all others a space."""
+    return bytes(ord(become if chr(i) in kept else " ") for i in range(256))
+
+
+_LETTERS_AND_DIGITS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_RUNS = _table(_LETTERS_AND_DIGITS + "_-", "x")
+_RUN = b"x" * 18
+_PURE_RUNS = _table(_LETTERS_AND_DIGITS, "x")
+_PURE_RUN = b"x" * 16
+_PURE = re.compile(r"[A-Za-z0-9]{16,}+", re.ASCII)
+_GITLAB = re.compile(r"\bgl[a-z]{2,5}-", re.ASCII)
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_CARD = b"0" * 13
+_SSN = b"000-00-0000"
+
+
+def suspicious(texts: str) -> bool:
+    """Whether there may be a secret of a built-in kind; texts may be joined by line breaks.
+
+    It looks for traces: words, runs of characters that no language has, groups of digits. Everything in here is a call
+    or two of C code over the whole, written out, since a Python loop would take longer than the search itself.
+    """
+    low = texts.lower()
+    if "pass" in low or "secret" in low or "pwd" in low or "bearer" in low or "-----b" in low or "ssn" in low:
+        return True
+    if "_key" in low or "_token" in low:
+        return True
+    if (":" in low or "=" in low) and (
+        "key" in low or "token" in low or "cred" in low or "auth" in low or "pin" in low or "cv" in low
+        or "card" in low or "phrase" in low or "mnemonic" in low or ("@" in low and "://" in low)
+    ):  # fmt: skip
+        return True
+    if " is " in low and ("pin" in low or "key" in low or "token" in low):
+        return True
+    raw = texts.encode("ascii", "replace")
+    digits = raw.translate(_DIGITS)
+    if _SSN in digits or _CARD in digits.translate(None, b" -") or "social s" in low:
+        return True
+    return _RUN in raw.translate(_RUNS) and _like_a_token(texts, low, raw)
+
+
+def _like_a_token(texts: str, low: str, raw: bytes) -> bool:
+    """Whether a long run may be a token: it has no dashes for long, or begins like one that may have some."""
+    if "sk-" in low or "aiza" in low or "xox" in low or "hv" in low or ":aa" in low or "eyj" in low:
+        return True
+    if "gl" in low and _GITLAB.search(low):
+        return True
+    # Numbers, such as ids of chat platforms, are none.
+    return _PURE_RUN in raw.translate(_PURE_RUNS) and any(not run.isdigit() for run in _PURE.findall(texts))

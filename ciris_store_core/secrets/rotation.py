@@ -1,0 +1,131 @@
+"""Moving all secrets of a store under the active key, and proving that they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from ciris_store_core.errors import Corrupt, StoreError
+from ciris_store_core.models.paging import PageRequest
+from ciris_store_core.models.secrets import SecretRecord
+from ciris_store_core.stores.backend import Session
+
+from .cipher import seal, unseal
+from .vault import CHECK_PREFIX, Vault, checks, is_check
+
+T = TypeVar("T")
+Run = Callable[[Callable[[Session], T]], T]
+Progress = Callable[[int], object]
+"""Called with the number of secrets that were moved so far."""
+
+_BATCH = 200
+
+
+@dataclass(slots=True)
+class SecretsReport:
+    """What a walk over all secrets of a store found."""
+
+    active_key: str
+    """Id of the key for new secrets."""
+    by_key: Counter[str] = field(default_factory=Counter)
+    """How many secrets are encrypted under which key, by the key's id; each of them was decrypted."""
+    unreadable: list[str] = field(default_factory=list)
+    """Ids of secrets that cannot be decrypted: damaged, or under a key that was not given."""
+    moved: int = 0
+    """How many a rotation moved to the active key."""
+
+    @property
+    def total(self) -> int:
+        """How many can be decrypted."""
+        return self.by_key.total()
+
+    @property
+    def rotated(self) -> bool:
+        """Whether every secret can be decrypted, and by the active key alone."""
+        return not self.unreadable and not set(self.by_key) - {self.active_key}
+
+
+def rotate(
+    read: Run[list[SecretRecord]], write: Run[int], vault: Vault, now: datetime, progress: Progress
+) -> SecretsReport:
+    """Encrypt all secrets anew under the active key, in small transactions, then look at every one.
+
+    What was done stays done, and what was not is found again: it may be killed and started again at any point, and
+    may run beside readers and writers. A writer that still seals under an older key is refused from the beginning.
+    """
+    write(lambda session: _retire(session, vault, now))
+    moved = 0
+    # A writer that was past its look at the keys when they were retired may add a secret under an older one.
+    while count := _pass(read, write, vault, lambda done, before=moved: progress(before + done)):  # type: ignore[misc]
+        moved += count
+    report = survey(read, vault)
+    report.moved = moved
+    return report
+
+
+def survey(read: Run[list[SecretRecord]], vault: Vault) -> SecretsReport:
+    """Decrypt every secret, one after the other."""
+    report = SecretsReport(vault.keys.active)
+    for batch in _batches(read, None):
+        for secret in batch:
+            if is_check(secret):
+                continue
+            try:
+                unseal(vault.keys, secret)
+            except StoreError:
+                report.unreadable.append(secret.secret_id)
+            else:
+                report.by_key[secret.key_id] += 1
+    return report
+
+
+def _retire(session: Session, vault: Vault, now: datetime) -> int:
+    """Put the checks of all other keys under the active one, which tells writers that those are not to be used."""
+    active, known = vault.keys.active, checks(session)
+    if known and CHECK_PREFIX + active not in {check.secret_id for check in known}:
+        session.secrets.add([vault.check(now)])
+    return sum(_reseal(session, vault, check) for check in known if check.key_id != active)
+
+
+def _pass(read: Run[list[SecretRecord]], write: Run[int], vault: Vault, progress: Progress) -> int:
+    moved = 0
+    for key_id in sorted({*_keys_in_use(read), *vault.keys.ids} - {vault.keys.active}):
+        for batch in _batches(read, key_id):
+            moved += write(lambda session, batch=batch: _move(session, vault, batch))  # type: ignore[misc]
+            progress(moved)
+    return moved
+
+
+def _keys_in_use(read: Run[list[SecretRecord]]) -> Iterator[str]:
+    return (check.secret_id.removeprefix(CHECK_PREFIX) for check in read(checks))
+
+
+def _move(session: Session, vault: Vault, batch: list[SecretRecord]) -> int:
+    count = 0
+    for secret in batch:
+        try:
+            count += _reseal(session, vault, secret)
+        except Corrupt:
+            continue  # It stays as it is, and the report names it.
+    return count
+
+
+def _reseal(session: Session, vault: Vault, secret: SecretRecord) -> bool:
+    """Encrypt it anew, unless somebody else did meanwhile."""
+    new = seal(vault.keys, secret, unseal(vault.keys, secret))
+    return session.secrets.reseal(secret.secret_id, secret.ciphertext, new.key_id, new.ciphertext)
+
+
+def _batches(read: Run[list[SecretRecord]], key_id: str | None) -> Iterator[list[SecretRecord]]:
+    after: tuple[str] | None = None
+    while True:
+        page = PageRequest(_BATCH, after)
+        found = read(lambda session, page=page: list(session.secrets.find(page, key_id).items))  # type: ignore[misc]
+        if found:
+            yield found
+        if len(found) < _BATCH:
+            return
+        after = (found[-1].secret_id,)
