@@ -267,6 +267,7 @@ class AsyncDatabaseMaintenanceService:
     - Of occurrences whose heartbeat ran out: thoughts left in processing become pending, and claimed work goes back to
       its pool. An occurrence that never registered is left alone in this.
     - Nodes and correlations past their expiry.
+    - Secrets that no record refers to any more; see ``store.secrets.sweep``.
 
     A task goes with its descendants and thoughts, or not at all: it stays where any of these belongs to a living
     occurrence, was updated lately, or (completed tasks) is unfinished. What is removed is archived first, except for
@@ -418,7 +419,15 @@ class MemoryService:
 
         An event that ``TSDBGraphNode`` made gets its correlation too; memorizing it again adds nothing.
         """
-    async def recall(self, query: MemoryQuery, *, limit: int = 1000, cursor: str | None = None) -> Recall:
+    async def recall(
+        self,
+        query: MemoryQuery,
+        *,
+        limit: int = 1000,
+        cursor: str | None = None,
+        action: Action | None = None,
+        accessor: str = "memory_service",
+    ) -> Recall:
         """The nodes that the query names: one id, ``prefix*``, or ``*`` for all of the scope.
 
         Args:
@@ -426,6 +435,9 @@ class MemoryService:
                 first, and the edges among them; the nodes of a pattern come with the edges that touch them.
             limit: At most so many of a pattern, newest first.
             cursor: The ``next_cursor`` of the page before; only patterns have more than one page.
+            action: What it is for: secrets that the action may have stand in place of their references; see
+                ``store.secrets.reveal``. None: none do.
+            accessor: Who asks, for the log of the secrets' use.
 
         Returns:
             A page of nodes, empty where there are none, and its edges. ``truncated`` says that more than 10,000 nodes
@@ -436,6 +448,8 @@ class MemoryService:
 
         The correlation of a metric or log message goes with it. That of an audit event stays.
         """
+    async def forget_secret(self, *secret_ids: str, accessor: str = "memory_service") -> MemoryOpResult:
+        """Delete secrets for good; ``data`` is how many went. The log of their use stays, and gets an entry."""
     async def search(
         self, text: str, *, scope: AnyScope | None = None, type: NodeType | str | None = None, limit: int = 20
     ) -> builtins.list[GraphNode]:

@@ -171,6 +171,14 @@ def _claimed_update_thought(store: Store, plant: Planted) -> None:
     assert work.update_thought(plant.id("th"), content=plant.text())
 
 
+def _buffered(store: Store, plant: Planted) -> None:
+    with store.correlations.buffered() as writer:
+        writer.add(made(plant, Correlation), Metric("m", 1.0, {"url": plant.text()}))
+        writer.flush()
+        for rejection in writer.take_rejected():
+            raise rejection.error
+
+
 def _run(store: Store, plant: Planted) -> None:
     task = made(plant, Task)
     store.run(lambda tx: tx.tasks.add(task))
@@ -197,6 +205,7 @@ WRITES: dict[str, Write] = {
     "correlations.add_metrics": lambda s, p: s.correlations.add_metrics(
         [Metric("m", 1.0, {"url": p.text()}, unit=p.text()), Metric("m", 2.0, {"url": p.text()})], metadata=p.json()
     ),
+    "correlations.buffered": _buffered,
     "correlations.update": _update_correlation,
     "correlations.start_interaction": lambda s, p: s.correlations.start_interaction(
         "s", "a", handler_name="h", parameters={"token": p.secret(), "q": p.text()}, tags={"t": p.text()}
