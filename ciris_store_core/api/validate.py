@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
+from functools import cache
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -254,7 +255,7 @@ class Checker:
         """Derived from the types of the fields, once, so that a new field cannot be forgotten."""
         if model in self._plans:
             return self._plans[model]
-        hints = {name: _bare(get_type_hints(model, include_extras=True)[name]) for name in model.model_fields}
+        hints = _hints(model)
         nested = tuple(name for name, hint in hints.items() if _is_record(hint))
         found = {name: self._check_for(hint) for name, hint in hints.items() if name not in nested}
         self._plans[model] = plan = _Plan(
@@ -291,6 +292,13 @@ def _check_for_plain(hint: Any, origin: Any) -> Check | None:
     if origin in (Union, UnionType) or (isinstance(hint, type) and issubclass(hint, Enum | int | datetime | bytes)):
         return None
     raise TypeError(f"no rule for fields of type {hint}")
+
+
+@cache
+def _hints(model: type[Record]) -> dict[str, Any]:
+    """The types of the fields, found once in a process: that takes milliseconds, and every store needs them."""
+    found = get_type_hints(model, include_extras=True)
+    return {name: _bare(found[name]) for name in model.model_fields}
 
 
 def _bare(hint: Any) -> Any:

@@ -14,7 +14,16 @@ from typing import Any, NamedTuple
 from ciris_store_core import ANY, ClaimedTask, ManualClock, Metric, OccurrenceHandle, Store, Transaction, open_store
 from ciris_store_core.api.audit import AuditEvent
 from ciris_store_core.conformance.factories import LOCAL, T0, at, correlation, edge, metric, node, task, thought
-from ciris_store_core.models import AuditCheckpoint, EdgeKey, Lease, NodeKey, TaskContext, TaskOutcome, TraceContext
+from ciris_store_core.models import (
+    AuditCheckpoint,
+    CorrelationType,
+    EdgeKey,
+    Lease,
+    NodeKey,
+    TaskContext,
+    TaskOutcome,
+    TraceContext,
+)
 from ciris_store_core.models.correlations import UPDATABLE_CORRELATION_FIELDS
 from ciris_store_core.models.tasks import UPDATABLE_TASK_FIELDS
 from ciris_store_core.models.thoughts import UPDATABLE_THOUGHT_FIELDS
@@ -101,9 +110,10 @@ def fill(store: Home, clock: ManualClock) -> None:
 
 
 def empty(store: Home) -> None:
-    """Take everything away but the leases, which stay for their fences."""
+    """Take everything away but the leases, which stay for their fences, and the audit trail."""
     store.graph.delete_many([each.key for each in store.graph.scan(include_expired=True)])
-    store.correlations.delete(*(each.correlation_id for each in store.correlations.scan()))
+    events = [each for each in store.correlations.scan() if each.correlation_type != CorrelationType.AUDIT_EVENT]
+    store.correlations.delete(*(each.correlation_id for each in events))
     store.tasks.delete(*(each.task_id for each in store.tasks.scan(occurrence_id=ANY)))
     store.thoughts.delete(*(each.thought_id for each in store.thoughts.scan(occurrence_id=ANY)))
     for each in store.occurrences.list(alive_only=False):

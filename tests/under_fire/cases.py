@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import is_dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -58,10 +59,15 @@ def cases(method: str) -> Iterator[Case]:
                 yield Case(method, path, item)
 
 
+@cache
+def _types_of(annotated: Any) -> dict[str, Any]:
+    return get_type_hints(annotated, include_extras=True)
+
+
 def hints_of(method: str) -> dict[str, Any]:
     """The type of each argument; of ``**changes`` and the like each by its name."""
     function, known = method_of(method), METHODS[method]
-    hints = get_type_hints(function, include_extras=True)
+    hints = _types_of(function)
     found: dict[str, Any] = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if name == "self" or name in NOT_DATA:
@@ -71,11 +77,11 @@ def hints_of(method: str) -> dict[str, Any]:
         elif parameter.kind is not parameter.VAR_KEYWORD:
             found[name] = hints[name]
         elif known.changes is not None:
-            fields = get_type_hints(known.changes[0], include_extras=True)
+            fields = _types_of(known.changes[0])
             found |= {each: fields[each] for each in known.changes[1]}
         else:
             [filters] = get_args(hints[name])  # Unpack[SomeTypedDict]
-            found |= get_type_hints(filters, include_extras=True)
+            found |= _types_of(filters)
     return {name: hint for name, hint in found.items() if name not in NOT_DATA}
 
 
@@ -87,12 +93,12 @@ def places(name: str, hint: Any, value: Any) -> Iterator[tuple[Path, str]]:
     records = [kind for kind in kinds if isinstance(kind, type)]
     inner = value[0] if isinstance(value, list) and value and not isinstance(value[0], str) else value
     if records and isinstance(inner, Record):
-        fields = get_type_hints(type(inner), include_extras=True)
+        fields = _types_of(type(inner))
         for field in type(inner).model_fields:
             for path, kind in places(field, fields[field], getattr(inner, field)):
                 yield (name, *path), kind
     elif records and (is_dataclass(inner) or hasattr(inner, "_fields")):
-        for field, kind_of_field in get_type_hints(type(inner), include_extras=True).items():
+        for field, kind_of_field in _types_of(type(inner)).items():
             for path, kind in places(field, kind_of_field, getattr(inner, field)):
                 yield (name, *path), kind
 
