@@ -7,6 +7,8 @@ once, in one place per backend, by code and never by message text; the original 
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class StoreError(Exception):
     """Root of all errors of this library. Catch it to handle any failure of the store."""
@@ -53,6 +55,9 @@ class StaleFence(Conflict):
 
 class AccessDenied(StoreError, PermissionError):
     """A policy, or the database's own permissions, refused. Get the approval or the grant; do not retry."""
+
+    #: The ``ApprovalRequest`` for what was refused, where an approval would allow it.
+    request: Any = None
 
 
 class SecretKeyError(StoreError):

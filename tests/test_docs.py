@@ -41,7 +41,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 URLS = DOCS / "urls.md"
 PAGES = [
-    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")),
+    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")),
     # tests/test_specification.py runs the programs of the specification.
     *sorted(page for page in DOCS.rglob("*.md") if page.name != "specification.md"),
     *sorted(ROOT.glob("backends/*/README.md")),
@@ -166,7 +166,18 @@ def _commands(command: object, name: str) -> Iterator[str]:
 
 
 def test_every_method_of_the_store_is_in_the_guide() -> None:
-    parts = ("graph", "correlations", "tasks", "thoughts", "occurrences", "leases", "shared_tasks", "audit", "secrets")
+    parts = (
+        "graph",
+        "correlations",
+        "tasks",
+        "thoughts",
+        "occurrences",
+        "leases",
+        "shared_tasks",
+        "audit",
+        "secrets",
+        "authorities",
+    )
     classes: dict[str, type] = {"transaction": Transaction, "handle": OccurrenceHandle, "claimed": ClaimedTask}
     with open_store("memory://") as store:
         classes |= {"store": Store, **{f"store.{part}": type(getattr(store, part)) for part in parts}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ciris_store_core.api import ClaimedTask, OccurrenceHandle, Transaction
 from ciris_store_core.api.audit import AuditTrail
+from ciris_store_core.api.authorities import Authorities
 from ciris_store_core.api.buffer import BufferedWriter
 from ciris_store_core.api.coordination import Leases, Occurrences
 from ciris_store_core.api.correlations import Correlations
@@ -28,6 +29,7 @@ from .store import AsyncStore, Opening, open_store_async
 
 AsyncAdaptiveConfiguration = service(AdaptiveConfiguration)
 AsyncAuditTrail = twin_of(AuditTrail)
+AsyncAuthorities = twin_of(Authorities)
 AsyncBufferedWriter = twin_of(BufferedWriter)
 AsyncClaimedTask = twin_of(ClaimedTask)
 AsyncCorrelations = twin_of(Correlations)
@@ -47,6 +49,7 @@ MemoryService = service(SyncMemoryService)
 __all__ = [
     "AsyncAdaptiveConfiguration",
     "AsyncAuditTrail",
+    "AsyncAuthorities",
     "AsyncBufferedWriter",
     "AsyncClaimedTask",
     "AsyncCorrelations",

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Concatenate, Self, Unpack
 
-from ciris_store_core.api.audit import AuditEvent
+from ciris_store_core.api.audit_events import AuditEvent
 from ciris_store_core.api.audit_verify import AuditReport
 from ciris_store_core.api.buffer import Item, Rejection
 from ciris_store_core.api.common import OnUnreadable
@@ -22,6 +22,7 @@ from ciris_store_core.api.correlations import MetricCommon
 from ciris_store_core.api.environment import Owner
 from ciris_store_core.api.graph import AnyEdgeKey, AnyNodeKey, NodeFilters
 from ciris_store_core.api.interactions import InteractionContext, InteractionResult
+from ciris_store_core.api.policy import ScopePolicy
 from ciris_store_core.api.retry import RetryPolicy
 from ciris_store_core.api.secrets import Action, R
 from ciris_store_core.api.store import P, Store, T, Transaction
@@ -31,6 +32,7 @@ from ciris_store_core.api.traces import TraceNode
 from ciris_store_core.api.upgrades import Upgraders
 from ciris_store_core.api.validate import BadText
 from ciris_store_core.api.walks import Relationships, Scope, Way
+from ciris_store_core.api.wise import Authority
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock
 from ciris_store_core.errors import StoreError
@@ -93,6 +95,7 @@ def open_store_async(
     on_bad_text: BadText = "refuse",
     registry: Registry | None = None,
     retry: RetryPolicy | None = None,
+    policy: ScopePolicy | None = None,
     audit_key: SigningKey | str | os.PathLike[str] | None = None,
     detect_secrets: bool | None = None,
     secrets: SecretsConfig | None = None,
@@ -113,6 +116,7 @@ def open_store_async(
         on_bad_text: NUL and lone surrogates in texts are refused, or, with ``"replace"``, become U+FFFD.
         registry: Where to look for backends; by default the installed ones.
         retry: How often to run a transaction again; by default five times in all within ten seconds.
+        policy: Who may read and write which scope; by default writes to IDENTITY need an approval.
         audit_key: Signs audit entries: a key, or the path of its file; by default the file that the environment
             variable ``CIRIS_AUDIT_KEY_FILE`` names, else they are not signed.
         detect_secrets: Look for secrets in all that is written and encrypt them. By default as the environment
@@ -174,6 +178,9 @@ class AsyncStore:
     @property
     def audit(self) -> AsyncAuditTrail:
         """What happened, in chains that show every later change."""
+    @property
+    def authorities(self) -> AsyncAuthorities:
+        """Whose approval writes to protected scopes need."""
     def for_occurrence(self, occurrence_id: str, ttl_seconds: float = 60) -> AsyncOccurrenceHandle:
         """Tasks and thoughts of one occurrence, which cannot be forgotten; ``__shared__`` is refused.
 
@@ -1308,6 +1315,44 @@ class AsyncAuditTrail:
                 it is lost: see ``verify``.
         """
 
+class AsyncAuthorities:
+    """Whose signatures approve of writes to protected scopes, known by their public Ed25519 keys.
+
+    The first is registered by ``bootstrap``. From then on each change needs the approval of one of them, like any
+    other write to IDENTITY.
+    """
+    async def list(self) -> builtins.list[Authority]:
+        """All that ever were registered, revoked ones too, by id."""
+    async def bootstrap(self, public_key: str, name: str, *, identity: Iterable[GraphNode] = ...) -> bool:
+        """Register the first authority and store the first identity; the one time that it needs no approval.
+
+        Exactly one of all racers, in any number of threads, processes and hosts, gets True. Others get False, and
+        nothing of theirs is stored.
+
+        Args:
+            public_key: The authority's, as ``SigningKey.public_key`` gives it.
+            name: Who it is.
+            identity: Nodes to be stored with it, none of which may exist.
+
+        Raises:
+            Conflict: A node of ``identity`` exists. Nothing was stored.
+        """
+    async def register(self, public_key: str, name: str) -> Authority:
+        """Register another authority. Needs an approval.
+
+        Raises:
+            AccessDenied: Without one; ``error.request`` is what to have approved.
+            Conflict: That key was registered before.
+        """
+    async def revoke(self, key_id: str) -> Authority:
+        """Let an authority's approvals count no more, from now on and for good. Needs an approval.
+
+        Raises:
+            AccessDenied: Without one; ``error.request`` is what to have approved.
+            NotFound: It is not registered.
+            Conflict: Nobody else is left: register another one first.
+        """
+
 class AsyncOccurrenceHandle:
     """Tasks and thoughts of one occurrence, and what it does to stay alive and get work.
 
@@ -1405,6 +1450,9 @@ class AsyncTransaction:
     @property
     def audit(self) -> AsyncAuditTrail:
         """What happened, in chains that show every later change."""
+    @property
+    def authorities(self) -> AsyncAuthorities:
+        """Whose approval writes to protected scopes need."""
     def for_occurrence(self, occurrence_id: str, ttl_seconds: float = 60) -> AsyncOccurrenceHandle:
         """Tasks and thoughts of one occurrence, which cannot be forgotten; ``__shared__`` is refused.
 

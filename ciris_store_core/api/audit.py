@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from ciris_store_core.errors import Corrupt, InvalidArgument
 from ciris_store_core.models.audit import AuditAnchor, AuditCheckpoint, AuditEntry, AuditQuery, ChainHead
-from ciris_store_core.models.correlations import Correlation
-from ciris_store_core.models.enums import CorrelationStatus, CorrelationType
-from ciris_store_core.models.ids import uuid7
 from ciris_store_core.models.paging import Page
-from ciris_store_core.secrets.vault import keep
 from ciris_store_core.stores.backend import Session
 
 from .audit_chain import anchor_statement, checkpoint_statement
+from .audit_events import AuditEvent, append_events
 from .audit_verify import AuditReport, ChainCheck, Signatures, Verifier
 from .common import SCAN_SIZE, Part, all_pages, page_of, position, refuse_repeats
-from .environment import Environment
 from .guard import guarded
-from .sealing import Sealed
 from .validate import limit_of, moment
 
 # Inside the class, ``list`` is a method.
@@ -29,45 +24,6 @@ AuditEntries = list[AuditEntry]
 Names = list[str]
 
 _BATCH = 500
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEvent:
-    """Something that is to be remembered as it was: who did what, and all that was known of it."""
-
-    event_type: str
-    actor: str
-    payload: Mapping[str, Any] = field(default_factory=dict)
-    event_id: str = field(default_factory=uuid7)
-
-
-def append_events(session: Session, env: Environment, events: Iterable[AuditEvent]) -> list[Correlation]:
-    """Store audit events in the open transaction of a writer, in the chain of ``env``'s occurrence.
-
-    Whoever appends waits until the chain's last writer has committed: call it last in your transaction. Returns the
-    correlations that were stored; their ids are the events' and the entries' too.
-    """
-    now, sealed = env.clock.now(), Sealed()
-    stored = [_correlation(env, event, now, sealed) for event in events]
-    if stored:
-        session.correlations.add(stored)
-    if sealed:
-        keep(session, sealed)
-    return stored
-
-
-def _correlation(env: Environment, event: AuditEvent, now: datetime, sealed: Sealed) -> Correlation:
-    made = Correlation(
-        correlation_id=event.event_id,
-        correlation_type=CorrelationType.AUDIT_EVENT,
-        service_type="audit",
-        handler_name=event.actor,
-        action_type=event.event_type,
-        status=CorrelationStatus.COMPLETED,
-        agent_occurrence_id=env.occurrence_id,
-        metadata=event.payload,
-    )
-    return env.check.record(made, Correlation, now, sealed)
 
 
 class AuditTrail(Part):

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
 from ciris_store_core.models.audit import AuditAnchor, AuditCheckpoint, AuditEntry
@@ -20,11 +18,15 @@ from ciris_store_core.models.enums import CorrelationType
 from ciris_store_core.signing import SigningKey
 from ciris_store_core.stores.backend import Session
 
+from .canonical import canonical, fields_of, hash_of
+
 GENESIS = "0" * 64
 """What the first entry of a chain names as the hash before its own."""
 
 CORRELATION_HASH = "correlation_sha256"
 """In an entry's metadata: the hash of the correlation."""
+
+_AUDIT_EVENT = CorrelationType.AUDIT_EVENT
 
 _CONTEXT = (
     "request_data", "response_data", "log_data", "metric_data", "trace_context", "tags", "parent_correlation_id",
@@ -34,41 +36,10 @@ _CONTEXT = (
 
 def is_audit(correlation: Correlation) -> bool:
     """Whether it is an audit event."""
-    return correlation.correlation_type == CorrelationType.AUDIT_EVENT
+    return correlation.correlation_type == _AUDIT_EVENT
 
 
-# --- one form -----------------------------------------------------------------------------------
-
-
-def canonical(value: Any) -> bytes:
-    """The one form of a value: JSON in UTF-8, keys by code point, no spaces, times in UTC with microseconds."""
-    text = json.dumps(
-        value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_time_text
-    )
-    return text.encode()
-
-
-def _time_text(value: Any) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="microseconds")
-    raise TypeError(f"{type(value).__name__} is no part of a record")
-
-
-def fields_of(record: Record) -> dict[str, Any]:
-    """A record's fields that hold something; so a field that a later version adds changes no older record's form."""
-    found = {**record.__dict__, **(record.__pydantic_extra__ or {})}
-    return {name: _plain(value) for name, value in found.items() if value is not None and value != {} and value != []}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Record):
-        return fields_of(value)
-    return [_plain(each) for each in value] if isinstance(value, list) else value
-
-
-def hash_of(kind: str, value: Any) -> str:
-    """SHA-256 of a value's one form, which no value of another kind shares."""
-    return sha256(kind.encode() + b"\n" + canonical(value)).hexdigest()
+# --- hashes -------------------------------------------------------------------------------------
 
 
 def correlation_hash(correlation: Correlation) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
@@ -13,10 +14,12 @@ from ciris_store_core.models.secrets import SecretRecord
 from ciris_store_core.secrets.vault import keep
 from ciris_store_core.stores.backend import Backend, Session
 
-from .guard import Guard, NeedsTransaction
+from .guard import Guard, NeedsTransaction, guarded
 from .retry import RetryPolicy
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 Observe = Callable[[str, bool], AbstractContextManager[object]]
@@ -92,18 +95,21 @@ class StoreExecutor:
                 return self._run(fn, write, single, True)
         try:
             with self.backend.session(write=write, single=single) as session:
-                return fn(self.guard(session, single) if write else session)
+                return fn(self.guard(session, single) if write or self.guard.watches else session)
         except NeedsTransaction:
             return self._run(fn, write, False, True)
         except StoreError as error:
             if not error.retryable:
                 raise
             return self.retry.again(lambda: self._once(fn, write, single), error)
+        finally:
+            if self.guard.denied:
+                self._record_denials()
 
     def _once(self, fn: Callable[[Session], T], write: bool, single: bool) -> T:
         try:
             with self.backend.session(write=write, single=single) as session:
-                return fn(self.guard(session, single) if write else session)
+                return fn(self.guard(session, single) if write or self.guard.watches else session)
         except NeedsTransaction:
             return self._once(fn, write, False)
 
@@ -142,6 +148,18 @@ class StoreExecutor:
                     executor.end()
         finally:
             self._inside.discard(thread)
+            if self.guard.denied:
+                self._record_denials()
+
+    def _record_denials(self) -> None:
+        """Store what was refused to this thread, in a transaction of its own: the caller's may have been undone."""
+        events = self.guard.denied.pop(get_ident(), [])
+        try:
+            if events:
+                self._run(lambda session: guarded(session).record(events), True, False)
+        except StoreError:
+            # The refusal itself, or whatever else the caller is about to hear, matters more.
+            logger.exception("refused, and could not be recorded: %s", events)
 
 
 class TransactionExecutor:

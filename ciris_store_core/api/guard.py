@@ -1,4 +1,4 @@
-"""What stands between every write and the backend: audit events are chained and kept.
+"""What stands between every caller and the backend: scopes are protected, audit events are chained and kept.
 
 Executors hand out sessions with these stores in place of the backend's own, so that nobody who writes through a store,
 services and transactions included, can go round them.
@@ -6,25 +6,32 @@ services and transactions included, can go round them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from ciris_store_core.errors import AccessDenied, InvalidArgument
-from ciris_store_core.models.correlations import Correlation, CorrelationChanges, CorrelationQuery
+from ciris_store_core.models.correlations import Correlation, CorrelationChanges, CorrelationQuery, Metric
+from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.models.paging import Slice
-from ciris_store_core.signing import SigningKey
 from ciris_store_core.stores.backend import Session
-from ciris_store_core.stores.correlations import CorrelationStore
 
+from .approvals import ApprovalRequest, given
 from .audit_chain import chain_up, is_audit
+from .audit_events import AuditEvent, append_events
+from .canonical import canonical
+from .guarded_graph import GuardedGraph
+from .policy import Access, ScopePolicy
+from .watch import CORRELATIONS, GRAPH, Kind, Records, Watched
+from .wise import KnownAuthorities
 
 if TYPE_CHECKING:
-    from ciris_store_core.stores.audit import AuditStore
-    from ciris_store_core.stores.coordination import CoordinationStore
-    from ciris_store_core.stores.graph import GraphStore
-    from ciris_store_core.stores.secrets import SecretStore
-    from ciris_store_core.stores.tasks import TaskStore
-    from ciris_store_core.stores.thoughts import ThoughtStore
+    from .environment import Environment
+
+_NAMED = 20
+"""How many keys an audit event of a denial or approval names."""
 
 
 class NeedsTransaction(Exception):
@@ -34,79 +41,139 @@ class NeedsTransaction(Exception):
 class Guard:
     """What a store protects; makes the sessions that its executors hand out."""
 
-    __slots__ = ("signer",)
+    __slots__ = ("denied", "env", "policy", "watches")
 
-    def __init__(self, signer: SigningKey | None) -> None:
-        """``signer`` signs audit entries."""
-        self.signer = signer
+    env: Environment
+    """Set once the store's environment is there."""
+
+    def __init__(self, policy: ScopePolicy) -> None:
+        """By that policy."""
+        self.policy = policy
+        self.watches = getattr(type(policy), "allow", None) is not ScopePolicy.allow
+        """Whether the policy wants to see every call, reads included."""
+        self.denied: dict[int, list[AuditEvent]] = {}
+        """By thread, what was refused and is to be recorded once its transaction is over, however that ends."""
 
     def __call__(self, session: Session, single: bool) -> Session:
-        """The session as writers get it. ``single``: its one call must be one of the backend's."""
-        return cast(Session, GuardedSession(session, self, single))
+        """The session as callers get it. ``single``: its one call must be one of the backend's."""
+        # Made once for a session that a backend uses again, so that an unprotected write pays next to nothing.
+        found = session.guarded
+        if found is None or found.guard is not self:
+            found = session.guarded = GuardedSession(session, self, watched=self.watches)
+        found.single = single
+        if found.ordinary:
+            found.ordinary = set()
+        return found  # type: ignore[no-any-return]
 
 
 class GuardedSession:
-    """A writing transaction. It has the parts of a ``Session``; those that need no protection are the backend's own."""
+    """A transaction. It has the parts of a ``Session``; those that need no protection are the backend's own."""
 
-    __slots__ = ("_correlations", "guard", "inner", "single")
+    single = False
+    """Whether it may make one call only."""
 
-    def __init__(self, inner: Session, guard: Guard, single: bool) -> None:
-        """Around a backend's session."""
+    def __init__(self, inner: Session, guard: Guard, *, watched: bool) -> None:
+        """Around a backend's session; ``watched``: the policy sees every call."""
         self.inner = inner
         self.guard = guard
-        self.single = single
-        self._correlations: GuardedCorrelations | None = None
+        self.ordinary: set[str] = set()
+        """Ids of correlations that this transaction saw to be no audit events, which never changes."""
+        self._bootstrapping = False
+        self.savepoint = inner.savepoint
+        self.tasks, self.thoughts, self.coordination = inner.tasks, inner.thoughts, inner.coordination
+        self.secrets, self.audit = inner.secrets, inner.audit
+        self.graph: Any = GuardedGraph(self)
+        self.correlations: Any = GuardedCorrelations(self)
+        if watched:
+            self.graph = Watched(self.graph, GRAPH, "nodes", self._ask)
+            self.correlations = Watched(self.correlations, CORRELATIONS, "correlations", self._ask)
 
-    @property
-    def graph(self) -> GraphStore:
-        """Nodes and edges."""
-        return self.inner.graph
-
-    @property
-    def correlations(self) -> CorrelationStore:
-        """Correlations, of which audit events are protected."""
-        if self._correlations is None:
-            self._correlations = GuardedCorrelations(self)
-        return cast(CorrelationStore, self._correlations)
-
-    @property
-    def tasks(self) -> TaskStore:
-        """The backend's own."""
-        return self.inner.tasks
-
-    @property
-    def thoughts(self) -> ThoughtStore:
-        """The backend's own."""
-        return self.inner.thoughts
-
-    @property
-    def coordination(self) -> CoordinationStore:
-        """The backend's own."""
-        return self.inner.coordination
-
-    @property
-    def secrets(self) -> SecretStore:
-        """The backend's own."""
-        return self.inner.secrets
-
-    @property
-    def audit(self) -> AuditStore:
-        """The backend's own."""
-        return self.inner.audit
-
-    def savepoint(self) -> Any:
-        """The backend's own."""
-        return self.inner.savepoint()
+    # --- protection -------------------------------------------------------------------------------
 
     def need_transaction(self) -> None:
         """Raise ``NeedsTransaction`` where this session may make one call only. Comes before any write."""
         if self.single:
             raise NeedsTransaction
 
+    @contextmanager
+    def without_approval(self) -> Iterator[None]:
+        """Writes to protected scopes need none within the block, as there was nobody yet to give one."""
+        self._bootstrapping = True
+        try:
+            yield
+        finally:
+            self._bootstrapping = False
+
+    def record(self, events: Iterable[AuditEvent]) -> None:
+        """Store audit events of the store's own, of which no policy is asked."""
+        unwatched = GuardedSession(self.inner, self.guard, watched=False)
+        append_events(cast(Session, unwatched), self.guard.env, events)
+
+    def need_approval(self, operation: str, scope: GraphScope, content: Sequence[dict[str, Any]]) -> None:
+        """Go on if this is approved of; otherwise raise ``AccessDenied``, having written nothing."""
+        if self._bootstrapping:
+            return
+        self.need_transaction()
+        known = KnownAuthorities(self.inner, self.guard.env.server_now())
+        store = known.store_id()
+        request = ApprovalRequest(
+            operation=operation, scope=scope, store=store or "", content=json.loads(canonical(content))
+        )
+        approver = self.guard.policy.approve(request) or self._signed(request, known, store)
+        facts = {**_facts(request), "approved_by": approver}
+        self.record([AuditEvent("write_approved", approver, facts)])
+
+    def _signed(self, request: ApprovalRequest, known: KnownAuthorities, store: str | None) -> str:
+        """The authority whose approval allows it."""
+        matching = [approval for approval in given() if approval.request == request.digest]
+        faults = [f"a write to scope {request.scope} needs the approval of a Wise Authority"]
+        if store is None:
+            faults.append("none is registered yet: see store.authorities.bootstrap")
+        elif not matching:
+            faults.append("none of those given is for exactly this" if given() else "have error.request approved")
+        for approval in matching if store else ():
+            fault = known.fault(approval)
+            if fault is None:
+                return approval.authority
+            faults.append(fault)
+        self._deny("; ".join(faults), _facts(request), request)
+
+    def refuse(self, operation: str, scope: GraphScope, reason: str) -> NoReturn:
+        """Raise ``AccessDenied`` for what no approval allows."""
+        self._deny(reason, {"operation": operation, "scope": str(scope)}, None)
+
+    def _ask(self, kind: Kind, records: Records, operation: str, scopes: frozenset[GraphScope]) -> None:
+        caller = self.guard.env.occurrence_id
+        if not self.guard.policy.allow(Access(kind, records, operation, scopes, caller)):
+            names = ", ".join(sorted(scopes))
+            facts = {"operation": operation, "scopes": sorted(map(str, scopes))}
+            self._deny(f"the store's policy refuses {caller!a} to {kind} {records} of scope {names}", facts, None)
+
+    def _deny(self, reason: str, facts: dict[str, Any], request: ApprovalRequest | None) -> NoReturn:
+        event = AuditEvent("access_denied", self.guard.env.occurrence_id, {**facts, "reason": reason})
+        self.guard.denied.setdefault(get_ident(), []).append(event)
+        error = AccessDenied(reason)
+        error.request = request
+        raise error
+
 
 def guarded(session: Session) -> GuardedSession:
-    """The protected session that a writer of this package was handed."""
+    """The guarded session that a writer of this package was handed."""
     return cast(GuardedSession, session)
+
+
+def _facts(request: ApprovalRequest) -> dict[str, Any]:
+    keys = [{name: each[name] for name in _KEYS if name in each} for each in request.content[:_NAMED]]
+    return {
+        "operation": request.operation,
+        "scope": str(request.scope),
+        "request": request.digest,
+        "keys": keys,
+        "count": len(request.content),
+    }
+
+
+_KEYS = ("id", "source", "target", "relationship", "key_id")
 
 
 class GuardedCorrelations:
@@ -115,14 +182,12 @@ class GuardedCorrelations:
     Audit events are chained as they are stored, and from then on neither change nor go.
     """
 
-    __slots__ = ("_inner", "_ordinary", "_session")
+    __slots__ = ("_inner", "_session")
 
     def __init__(self, session: GuardedSession) -> None:
         """Of that session."""
         self._session = session
         self._inner = session.inner.correlations
-        self._ordinary: set[str] = set()
-        """Ids that were seen to be of no audit event, which never changes."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -137,24 +202,30 @@ class GuardedCorrelations:
             raise InvalidArgument("an audit event has no ttl_seconds: it stays until store.audit.cut removes it")
         self._session.need_transaction()
         self._inner.add(correlations)
-        chain_up(self._session.inner, self._session.guard.signer, events)
+        chain_up(self._session.inner, self._session.guard.env.signer, events)
+
+    def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
+        """Store measurements, which are no audit events."""
+        if is_audit(like):
+            raise InvalidArgument("a measurement is no audit event: store audit events with add")
+        self._inner.add_metrics(metrics, like)
 
     def get(self, correlation_ids: Sequence[str]) -> list[Correlation]:
         """Look them up, and remember what they are."""
-        return self._seen(self._inner.get(correlation_ids))
+        return self._remembered(self._inner.get(correlation_ids))
 
     def lock(self, correlation_ids: Sequence[str]) -> list[Correlation]:
         """Lock them, and remember what they are."""
-        return self._seen(self._inner.lock(correlation_ids))
+        return self._remembered(self._inner.lock(correlation_ids))
 
     def find_locked(self, query: CorrelationQuery) -> Slice[Correlation]:
-        """Lock a page, and remember what they are."""
+        """Find and lock them, and remember what they are."""
         page = self._inner.find_locked(query)
-        self._seen(page.items)
+        self._remembered(page.items)
         return page
 
-    def _seen(self, found: list[Correlation]) -> list[Correlation]:
-        self._ordinary.update(each.correlation_id for each in found if not is_audit(each))
+    def _remembered(self, found: list[Correlation]) -> list[Correlation]:
+        self._session.ordinary.update(each.correlation_id for each in found if not is_audit(each))
         return found
 
     def update(self, correlation_id: str, changes: CorrelationChanges) -> bool:
@@ -168,7 +239,7 @@ class GuardedCorrelations:
         return self._inner.delete(correlation_ids)
 
     def _refuse_audit(self, ids: Sequence[str], done: str) -> None:
-        unknown = [each for each in ids if each not in self._ordinary]
+        unknown = [each for each in ids if each not in self._session.ordinary]
         if not unknown:
             return
         self._session.need_transaction()

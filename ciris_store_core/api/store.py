@@ -23,6 +23,7 @@ from ciris_store_core.stores.backend import Backend
 from ciris_store_core.url import resolve_url
 
 from .audit import AuditTrail
+from .authorities import Authorities
 from .coordination import Leases, Occurrences
 from .correlations import Correlations
 from .environment import Environment, ServerTime
@@ -30,6 +31,7 @@ from .executor import Blocking, Executor, StoreExecutor, TransactionExecutor
 from .graph import Graph
 from .guard import Guard
 from .occurrence import OccurrenceHandle
+from .policy import ScopePolicy
 from .retry import RetryPolicy
 from .sealing import sealer_for
 from .secrets import Secrets
@@ -97,6 +99,11 @@ class _Aggregates(Blocking):
     def audit(self) -> AuditTrail:
         """What happened, in chains that show every later change."""
         return AuditTrail(self._x, self._env)
+
+    @cached_property
+    def authorities(self) -> Authorities:
+        """Whose approval writes to protected scopes need."""
+        return Authorities(self._x, self._env)
 
     def for_occurrence(self, occurrence_id: str, ttl_seconds: float = 60) -> OccurrenceHandle:
         """Tasks and thoughts of one occurrence, which cannot be forgotten; ``__shared__`` is refused.
@@ -260,6 +267,7 @@ def open_store(
     on_bad_text: BadText = "refuse",
     registry: Registry | None = None,
     retry: RetryPolicy | None = None,
+    policy: ScopePolicy | None = None,
     audit_key: SigningKey | str | os.PathLike[str] | None = None,
     detect_secrets: bool | None = None,
     secrets: SecretsConfig | None = None,
@@ -279,6 +287,7 @@ def open_store(
         on_bad_text: NUL and lone surrogates in texts are refused, or, with ``"replace"``, become U+FFFD.
         registry: Where to look for backends; by default the installed ones.
         retry: How often to run a transaction again; by default five times in all within ten seconds.
+        policy: Who may read and write which scope; by default writes to IDENTITY need an approval.
         audit_key: Signs audit entries: a key, or the path of its file; by default the file that the environment
             variable ``CIRIS_AUDIT_KEY_FILE`` names, else they are not signed.
         detect_secrets: Look for secrets in all that is written and encrypt them. By default as the environment
@@ -307,12 +316,14 @@ def open_store(
     check = Checker(on_bad_text, sealer_for(config, vault) if wanted else None)
     spec = (registry or Registry()).spec_for(target.scheme)
     backend = spec.factory(target, BackendContext(server_clock or own_clock, migrate, create))
-    executor = StoreExecutor(backend, retry or RetryPolicy(), Guard(signer))
+    guard = Guard(policy or ScopePolicy())
+    executor = StoreExecutor(backend, retry or RetryPolicy(), guard)
     server = ServerTime(server_clock.now if server_clock else executor.server_now, server_clock or own_clock)
     known = Upgraders() if upgraders is None else upgraders
     env = Environment(
         own_clock, server.now, check, vault, backend.capabilities, occurrence_id, signer=signer, upgraders=known
     )
+    guard.env = env
     try:
         env.identity(occurrence_id, "occurrence_id")
         backend.prepare(migrate=migrate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ciris_store_core.errors import Conflict, InvalidArgument, UpgradeFailed
 from ciris_store_core.models.enums import NodeType
@@ -14,10 +14,12 @@ from ciris_store_core.models.paging import Slice, Unreadable
 from ciris_store_core.secrets.vault import keep
 from ciris_store_core.stores.backend import Session
 
-from .executor import Executor
 from .sealing import Sealed
 from .secret_refs import put_sealed, refs_of
 from .validate import Checker, whole
+
+if TYPE_CHECKING:
+    from .executor import Executor
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 U = TypeVar("U", bound=Upgrade)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -256,9 +257,10 @@ def test_keys_of_others(opened: Callable[..., Store]) -> None:
 @contextmanager
 def signing_with(store: Store, key: SigningKey) -> Iterator[None]:
     """As another occurrence would, whose key differs."""
-    store._executor.guard.signer = key
+    guard = store._executor.guard
+    before, guard.env = guard.env, replace(guard.env, signer=key)
     yield
-    store._executor.guard.signer = None
+    guard.env = before
 
 
 def test_a_checkpoint_is_signed(opened: Callable[..., Store]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from ciris_store_core import (
     NodeKey,
     NotFound,
     NotSupported,
+    ScopePolicy,
     Store,
 )
 
@@ -121,7 +123,8 @@ def test_expired_nodes_count_as_absent(store: Store, clock: ManualClock) -> None
     [("filter_config", "local", True), ("filter_config", "identity", False), ("TRUST_PARAMETERS", "identity", True),
      ("trust_parameters", "local", False), ("my_own", "community", True)],
 )  # fmt: skip
-def test_a_configuration_needs_its_scope(store: Store, kind: str, scope: str, fits: bool) -> None:
+def test_a_configuration_needs_its_scope(opened: Callable[..., Store], kind: str, scope: str, fits: bool) -> None:
+    store = opened(policy=ScopePolicy(protected=[]))
     config = node(type="config", scope=scope, attributes={"config_type": kind})
     if fits:
         assert store.graph.put(config).revision == 1

@@ -231,6 +231,9 @@ WRITES: dict[str, Write] = {
     "secrets.disclose": lambda s, p: s.secrets.disclose("none", accessor="me", reason=p.text()),
     "audit.append": lambda s, p: s.audit.append("e", "me", p.json()),
     "audit.append_many": lambda s, p: s.audit.append("e", "me", p.json()),
+    "authorities.bootstrap": lambda s, p: s.authorities.bootstrap(
+        "0" * 64, "w", identity=[made(p, GraphNode, scope="identity")]
+    ),
     "store.transaction": _transaction,
     "store.run": _run,
 }
@@ -252,6 +255,7 @@ TAKES_NO_TEXT = {
     "transaction": "for_occurrence savepoint",
     "claimed": "",
     "audit": "chains list scan tail verify checkpoint cut",
+    "authorities": "list register revoke",
 }
 
 
