@@ -36,7 +36,7 @@ from ciris_store_core.api.wise import Authority
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock
 from ciris_store_core.errors import StoreError
-from ciris_store_core.models.audit import AuditCheckpoint, AuditEntry
+from ciris_store_core.models.audit import AuditAnchor, AuditCheckpoint, AuditEntry
 from ciris_store_core.models.coordination import Lease, Occurrence
 from ciris_store_core.models.correlations import (
     Aggregate,
@@ -1299,6 +1299,8 @@ class AsyncAuditTrail:
 
         ``verify(checkpoint=...)`` finds a chain that was cut off or made anew since.
         """
+    def export(self, chain: str | None = None) -> AsyncIterator[AuditAnchor | AuditEntry | AuditCheckpoint]:
+        """The whole trail for keeping elsewhere: of each chain its anchor and entries, and last a checkpoint of all."""
     async def cut(self, before: datetime, *, chain: str | None = None) -> int:
         """Remove the entries of a chain that are older, with their correlations; returns how many went.
 

@@ -119,6 +119,18 @@ class AuditTrail(Part):
             made.signature = signer.sign(checkpoint_statement(made))
         return made
 
+    def export(self, chain: str | None = None) -> Iterator[AuditAnchor | AuditEntry | AuditCheckpoint]:
+        """The whole trail for keeping elsewhere: of each chain its anchor and entries, and last a checkpoint of all."""
+        for name in self.chains() if chain is None else [self._chain(chain)]:
+            anchor = self._anchor_of(name)
+            if anchor is not None:
+                yield anchor
+            yield from self.scan(name)
+        yield self.checkpoint()
+
+    def _anchor_of(self, chain: str) -> AuditAnchor | None:
+        return self._x.read(lambda session: session.audit.anchor(chain))
+
     # --- retention --------------------------------------------------------------------------------
 
     def cut(self, before: datetime, *, chain: str | None = None) -> int:

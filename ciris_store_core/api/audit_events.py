@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ciris_store_core.models.correlations import Correlation
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType
@@ -13,8 +13,10 @@ from ciris_store_core.models.ids import uuid7
 from ciris_store_core.secrets.vault import keep
 from ciris_store_core.stores.backend import Session
 
-from .environment import Environment
 from .sealing import Sealed
+
+if TYPE_CHECKING:
+    from .environment import Environment
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ciris_store_core.models.correlations import Correlation, ServiceRequest
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, ThoughtStatus
@@ -12,7 +12,8 @@ from ciris_store_core.models.thoughts import Thought
 from ciris_store_core.stores.backend import Session
 from ciris_store_core.stores.thoughts import ThoughtSelector
 
-from .environment import Environment
+if TYPE_CHECKING:
+    from .environment import Environment
 
 Transfer = Literal["task_ownership_transfer", "thought_ownership_transfer"]
 

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from . import databases, moves, work
+from .audit import audit
+from .authority import authority
 from .conformance import BackendsCommand, conformance, matrix
 from .demo import demo
 from .exits import MEANINGS
@@ -72,6 +74,8 @@ app.add_typer(work.leases, name="leases", rich_help_panel=INSIDE)
 app.add_typer(graph, name="graph", rich_help_panel=INSIDE)
 app.add_typer(log, name="log", rich_help_panel=INSIDE)
 app.add_typer(metrics, name="metrics", rich_help_panel=INSIDE)
+app.add_typer(audit, name="audit", rich_help_panel=INSIDE)
+app.add_typer(authority, name="authority", rich_help_panel=INSIDE)
 app.command(rich_help_panel=BUILD)(demo)
 app.command(cls=BackendsCommand, rich_help_panel=BUILD)(conformance)
 app.command(rich_help_panel=BUILD)(matrix)

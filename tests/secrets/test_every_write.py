@@ -254,7 +254,7 @@ TAKES_NO_TEXT = {
     "store": "for_occurrence clock capabilities server_now info stats is_empty close",
     "transaction": "for_occurrence savepoint",
     "claimed": "",
-    "audit": "chains list scan tail verify checkpoint cut",
+    "audit": "chains list scan tail verify checkpoint export cut",
     "authorities": "list register revoke",
 }
 

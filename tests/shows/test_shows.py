@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.conftest import BACKENDS
+from tests.shows.audit_trail import tamper_with, write_and_cut
 from tests.shows.bystander import watch
 from tests.shows.claim_race import race
 from tests.shows.clocks import race_across_midnight, race_with_wrong_clocks, take_over
@@ -121,6 +122,23 @@ def test_a_million_records_move_in_the_memory_of_a_few() -> None:
     assert max(result.resumed.peak_mib, result.back.peak_mib) < small.peak_mib + 64
 
 
+@slow
+def test_chains_verify_while_many_write_and_retention_cuts(url: str) -> None:
+    result = write_and_cut(url, 4, 400)
+    assert result.right and result.appended == 400, result
+
+
+@slow
+def test_a_trail_that_lost_an_entry_would_be_noticed(url: str) -> None:
+    result = write_and_cut(url, 2, 20, spoil=True)
+    assert result.lost == 1 and result.problems and not result.right
+
+
+@slow
+def test_tampering_is_found(url: str) -> None:
+    assert tamper_with(url, 30).missed == []
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 class TestSoak:
     """Long counts, each on a database as durable as by default. More of them are in tests/under_fire."""
@@ -151,3 +169,11 @@ class TestSoak:
     def test_million_points(self, kind: str) -> None:
         with database(kind) as url:
             assert many_points(url, 1_000_000).same
+
+    def test_audit_trail(self, kind: str) -> None:
+        with database(kind) as url:
+            assert write_and_cut(url, 8, 20_000).right
+
+    def test_tampering(self, kind: str) -> None:
+        with database(kind) as url:
+            assert tamper_with(url, 200).missed == []

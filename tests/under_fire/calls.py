@@ -18,6 +18,7 @@ from ciris_store_core.models import (
     AuditCheckpoint,
     CorrelationType,
     EdgeKey,
+    GraphScope,
     Lease,
     NodeKey,
     TaskContext,
@@ -32,7 +33,7 @@ Home = Store | Transaction
 Arguments = dict[str, Any]
 
 ME = "me"
-PARTS = ("graph", "correlations", "audit", "tasks", "thoughts", "occurrences", "leases", "shared_tasks")
+PARTS = ("graph", "correlations", "audit", "authorities", "tasks", "thoughts", "occurrences", "leases", "shared_tasks")
 
 CONTEXT = TaskContext(correlation_id="c", channel_id="channel", user_id="u", parent_task_id="p", metadata={"k": 1})
 OUTCOME = TaskOutcome(status="done", summary="s", actions_taken=["a"], memories_created=["m"], errors=["e"])
@@ -234,10 +235,16 @@ METHODS: dict[str, Method] = {
     "audit.cut": _writes(before=at(9), chain=None),
     "audit.checkpoint": _reads(),
     "audit.chains": _reads(),
+    "audit.export": _reads(chain="default"),
     "audit.list": _reads(chain="default", **_PAGE),
     "audit.scan": _reads(chain="default"),
     "audit.tail": _reads(chain="default", limit=10),
     "audit.verify": _reads(chain="default", public_keys=[], checkpoint=CHECKPOINT, require_signatures=None),
+    # --- authorities
+    "authorities.list": _reads(),
+    "authorities.bootstrap": _writes(public_key="0" * 64, name="w", identity=[node("self", scope=GraphScope.IDENTITY)]),
+    "authorities.register": _writes(public_key="0" * 64, name="w"),
+    "authorities.revoke": _writes(key_id="ed25519-0"),
     # --- tasks
     "tasks.add": _writes(task=whole_task("new"), exist_ok=False),
     "tasks.add_many": _writes(tasks=[whole_task("new"), task("t2")], exist_ok=False),

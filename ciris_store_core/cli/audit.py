@@ -1,0 +1,156 @@
+"""``ciris-store audit``: looking at the audit trail, and proving it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from ciris_store_core.errors import Conflict, NotFound
+
+from .exits import Exit
+from .options import Json, Url
+from .output import console, facts, say_json
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ciris_store_core.api import AuditReport, Store
+    from ciris_store_core.models import AuditCheckpoint
+
+_LAST = '{"checkpoint": '
+"""How the last line of an export begins."""
+
+audit = typer.Typer(help="Look at the audit trail, and prove it.", no_args_is_help=True)
+
+Chain = Annotated[str | None, typer.Option(help="Only the chain of this occurrence.", show_default=False)]
+
+
+@audit.command()
+def verify(
+    url: Url = None,
+    chain: Chain = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A checkpoint, or an export that ends with one.", show_default=False)
+    ] = None,
+    public_key: Annotated[
+        list[str] | None, typer.Option(help="A key whose signatures count; can be repeated.", show_default=False)
+    ] = None,
+    unsigned: Annotated[bool, typer.Option("--unsigned", help="Accept entries without a signature.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look for audit events that were changed, removed, moved or cut off. The exit code is 1 if there are any."""
+    with _opened(url) as store:
+        report = store.audit.verify(
+            chain,
+            public_keys=public_key or (),
+            checkpoint=_checkpoint_of(checkpoint) if checkpoint else None,
+            require_signatures=False if unsigned else None,
+        )
+    _show(report, as_json)
+    if not report.ok:
+        raise typer.Exit(Exit.FAILED)
+
+
+@audit.command()
+def tail(
+    url: Url = None,
+    chain: Chain = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Show the newest audit events of a chain: by default that of occurrence ``default``."""
+    with _opened(url) as store:
+        entries = store.audit.tail(chain, lines)
+    if as_json:
+        say_json([entry.model_dump(mode="json") for entry in entries])
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table("at", "sequence", "event", "actor", "payload", box=SIMPLE_HEAD, show_edge=False)
+    for entry in entries:
+        at = entry.at.isoformat(sep=" ", timespec="milliseconds")
+        table.add_row(at, str(entry.sequence), entry.event_type, entry.actor, ascii(dict(entry.payload)))
+    console().print(table)
+
+
+@audit.command()
+def export(
+    url: Url = None,
+    chain: Chain = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this new file.")] = None,
+) -> None:
+    """Write the trail as JSON Lines: of each chain its anchor and entries, and last a checkpoint of all chains.
+
+    Kept on another host, it is what ``audit verify --checkpoint`` needs.
+    """
+    with _opened(url) as store, _new_file(output) if output else nullcontext(sys.stdout) as out:
+        for record in store.audit.export(chain):
+            kind = type(record).__name__.removeprefix("Audit").lower()
+            out.write(f'{{"{kind}": {record.to_json()}}}\n')
+
+
+@audit.command()
+def cut(
+    before: Annotated[str, typer.Option(help="A time with its zone, as in 2025-01-31T00:00:00Z.")],
+    url: Url = None,
+    chain: Chain = None,
+    as_json: Json = False,
+) -> None:
+    """Remove a chain's audit events before some time, leaving an anchor so that the rest still verifies.
+
+    Export first what is to be kept.
+    """
+    with _opened(url) as store:
+        found = {"removed": store.audit.cut(_time(before), chain=chain)}
+    say_json(found) if as_json else console().print(facts(found))
+
+
+def _opened(url: str | None) -> Store:
+    from ciris_store_core.api import open_store
+
+    return open_store(url, migrate=False, create=False)
+
+
+def _new_file(path: Path) -> TextIO:
+    try:
+        return path.open("x")
+    except OSError as error:
+        raise Conflict(f"{path} cannot be made ({error.strerror}): choose another name") from None
+
+
+def _time(text: str) -> datetime:
+    from ciris_store_core.models.base import to_utc
+
+    try:
+        return to_utc(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--before") from None
+
+
+def _checkpoint_of(path: Path) -> AuditCheckpoint:
+    """The checkpoint in a file: the whole of it, or what stands in its last line."""
+    from ciris_store_core.models import AuditCheckpoint
+
+    try:
+        last = path.read_text().strip().rpartition("\n")[2]
+    except OSError as error:
+        raise NotFound(f"{path} cannot be read ({error.strerror}): make one with ciris-store audit export") from None
+    if last.startswith(_LAST):
+        last = last[len(_LAST) : -1]
+    return AuditCheckpoint.from_json(last)
+
+
+def _show(report: AuditReport, as_json: bool) -> None:
+    if as_json:
+        say_json({"ok": report.ok, **asdict(report)})
+        return
+    counted = {key: value for key, value in asdict(report).items() if key != "problems"}
+    console().print(facts({**counted, "verdict": "as it was written" if report.ok else "NOT as it was written"}))
+    for problem in report.problems:
+        console().print(f"{problem.kind}: {problem.message}", soft_wrap=True)

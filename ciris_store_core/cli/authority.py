@@ -1,0 +1,136 @@
+"""``ciris-store authority``: Wise Authorities, their keys and their approvals."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ciris_store_core.errors import AccessDenied, NotFound
+from ciris_store_core.signing import SigningKey
+
+from .options import Json, Url
+from .output import console, errors, facts, say_json
+
+if TYPE_CHECKING:
+    from ciris_store_core.api import Authority, Store
+
+authority = typer.Typer(help="Wise Authorities, whose approval writes to identity need.", no_args_is_help=True)
+
+PublicKey = Annotated[str, typer.Argument(help="64 hexadecimal digits, as 'authority new' prints them.")]
+Name = Annotated[str, typer.Option(help="Who it is.")]
+Key = Annotated[Path, typer.Option("--key", help="Key file of the authority that approves.")]
+
+
+@authority.command()
+def new(
+    file: Annotated[Path, typer.Argument(help="Where the key is to be kept; must not exist.")], as_json: Json = False
+) -> None:
+    """Make a key, in a file that only its owner can read, and show its public half."""
+    key = SigningKey.generate()
+    key.save(file)
+    _say({"file": str(file), "key_id": key.key_id, "public_key": key.public_key}, as_json)
+
+
+@authority.command("list")
+def list_them(url: Url = None, as_json: Json = False) -> None:
+    """Show all authorities that a store knows, revoked ones too."""
+    with _opened(url) as store:
+        found = store.authorities.list()
+    if as_json:
+        say_json([each.model_dump() for each in found])
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table("name", "key id", "state", box=SIMPLE_HEAD, show_edge=False)
+    for each in found:
+        table.add_row(each.name, each.key_id, "revoked" if each.revoked else "active")
+    console().print(table)
+
+
+@authority.command()
+def bootstrap(public_key: PublicKey, name: Name, url: Url = None, as_json: Json = False) -> None:
+    """Register the first authority of a store; the one time that nobody has to approve."""
+    with _opened(url) as store:
+        if not store.authorities.bootstrap(public_key, name):
+            raise AccessDenied(
+                "the store has authorities already: register another one with the approval of one of them"
+            )
+        _show(store.authorities.list()[0], as_json)
+
+
+@authority.command()
+def register(public_key: PublicKey, name: Name, key: Key, url: Url = None, as_json: Json = False) -> None:
+    """Register another authority, approved with the key of one that the store knows."""
+    with _opened(url) as store:
+        _show(_done(lambda: store.authorities.register(public_key, name), store, key), as_json)
+
+
+@authority.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="Whose approvals are to count no more: see 'authority list'.")],
+    key: Key,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Revoke an authority for good, approved with the key of one that the store knows."""
+    with _opened(url) as store:
+        _show(_done(lambda: store.authorities.revoke(key_id), store, key), as_json)
+
+
+@authority.command()
+def approve(
+    request: Annotated[Path, typer.Argument(help="File with the request, as JSON; - for standard input.")],
+    key: Key,
+    valid_seconds: Annotated[float, typer.Option(help="How long the approval can be used.")] = 3600,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Sign without asking.")] = False,
+) -> None:
+    """Show what a program wants to write, sign it, and print the approval for it as JSON. Needs no store."""
+    from ciris_store_core.api import ApprovalRequest
+
+    wish = ApprovalRequest.from_json(sys.stdin.read() if str(request) == "-" else _read(request))
+    signer = SigningKey.load(key)
+    errors().print_json(wish.to_json())
+    if not yes:
+        typer.confirm("Sign this?", abort=True, err=True)
+    typer.echo(wish.approve(signer, valid_seconds=valid_seconds).to_json())
+
+
+def _opened(url: str | None) -> Store:
+    from ciris_store_core.api import open_store
+
+    return open_store(url, migrate=False, create=False)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise NotFound(f"{path} cannot be read ({error.strerror}): it holds error.request.to_json()") from None
+
+
+def _done(write: Callable[[], Authority], store: Store, key: Path) -> Authority:
+    """Ask, sign, do."""
+    from ciris_store_core.api import approved
+
+    signer = SigningKey.load(key)
+    try:
+        return write()
+    except AccessDenied as error:
+        if error.request is None:
+            raise
+        approval = error.request.approve(signer, now=store.server_now())
+    with approved(approval):
+        return write()
+
+
+def _show(found: Authority, as_json: bool) -> None:
+    _say(found.model_dump(), as_json)
+
+
+def _say(values: dict[str, object], as_json: bool) -> None:
+    say_json(values) if as_json else console().print(facts(values))
