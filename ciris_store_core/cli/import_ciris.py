@@ -46,14 +46,16 @@ def import_engine(
     Run it again after an interruption, or when the engine has written more: what is stored already is compared and left
     as it is. The exit code is 1 if a row could not be taken.
     """
-    from ciris_store_core.api import open_store
+    from ciris_store_core.api import ScopePolicy, open_store
     from ciris_store_core.importer import ImportReport, import_ciris, open_engine
 
     source, target = resolve_url(old), resolve_url(new)
     if source == target:
         raise InvalidArgument("OLD and NEW are the same database: name another one for the store")
     done = ImportReport(str(source), str(target))
-    with open_engine(old) as engine, open_store(new) as store, _lines(report) as say, _bar() as progress:
+    # Before it has an authority of its own, a store takes over the identity that the engine's agent had.
+    policy = ScopePolicy(approve=lambda request: None if request.store else "import-ciris")
+    with open_engine(old) as engine, open_store(new, policy=policy) as store, _lines(report) as say, _bar() as progress:
         import_ciris(engine, store, done, say=say, progress=progress)
     if as_json:
         say_json(done.to_dict())

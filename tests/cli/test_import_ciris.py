@@ -39,6 +39,17 @@ def test_an_import_prints_json_and_fails_where_a_row_was_refused(command: Comman
     assert said["target"] == "sqlite:///new.db"
 
 
+def test_a_store_without_an_authority_takes_over_the_engines_identity(command: Command, sqlite_engine: Engine) -> None:
+    sqlite_engine.add("graph_nodes", {"node_id": "self", "scope": "identity"})
+    with open_store("founded.db") as store:
+        store.authorities.bootstrap("0" * 64, "Wanda")
+    assert command("import-ciris", sqlite_engine.url, "founded.db") != Exit.OK
+    assert command("import-ciris", sqlite_engine.url, "new.db") == Exit.OK
+    with open_store("new.db") as store, open_store("founded.db") as founded:
+        assert store.graph.get("self", "identity") is not None and founded.graph.get("self", "identity") is None
+        assert [entry.actor for entry in store.audit.scan() if entry.event_type == "write_approved"] == ["import-ciris"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "code", "message"),
     [

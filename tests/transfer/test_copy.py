@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import ANY, Conflict, Corrupt, GraphNode, InvalidArgument, Store, Task
+from ciris_store_core import ANY, AccessDenied, Conflict, Corrupt, GraphNode, InvalidArgument, ScopePolicy, Store, Task
 from ciris_store_core.conformance import factories as make
 from ciris_store_core.conformance.support import exact
 from ciris_store_core.conformance.wiping import damage
@@ -112,7 +112,16 @@ def test_a_target_with_something_in_it_is_refused(full: Store, stores: Stores) -
     assert everything(target) == before
 
 
+def test_what_is_there_gets_no_identity_without_approval(full: Store, target: Store) -> None:
+    target.graph.put(GraphNode(id="x", type="concept", scope="local", attributes={}))
+    with pytest.raises(AccessDenied, match="Wise Authority"):
+        copy_store(full, target, into_existing=True)
+    assert target.graph.count(scope="identity") == 0
+    assert [entry.event_type for entry in target.audit.scan()] == ["access_denied"]
+
+
 def test_records_can_be_added_to_what_is_there(full: Store, target: Store) -> None:
+    target._executor.guard.policy = ScopePolicy(protected=[])
     target.graph.put(GraphNode(id="x", type="concept", scope="local", attributes={}))
     report = copy_store(full, target, into_existing=True)
     assert report.verified
