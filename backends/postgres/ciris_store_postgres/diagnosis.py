@@ -152,7 +152,7 @@ def _long_transactions(session: PostgresSession, schema: str, now: datetime) -> 
 
 def _server(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
     for name, _ in session.rows(SETTINGS):
-        mend = f"ALTER SYSTEM RESET {name}; SELECT pg_reload_conf();"
+        mend = f"turn it on in the server's configuration, as with ALTER SYSTEM SET {name} = on, and reload that"
         yield Finding(
             "unsafe_setting", Severity.WARNING, f"{name} is off: a power cut loses data", mend, {"name": name}
         )
