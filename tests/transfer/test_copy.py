@@ -86,8 +86,13 @@ def test_whatever_is_written_meanwhile_is_no_part_of_it(stores: Stores, kind: st
 def test_a_source_that_changed_between_two_runs_is_noticed(stores: Stores) -> None:
     source, target = stores.new("sqlite"), stores.new("memory")
     fill(source)
+
+    def stop_behind_the_tasks(step: Any) -> None:
+        if step.kind == "correlations":
+            raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt):
-        copy_store(source, target, on_step=stop_at(12))
+        copy_store(source, target, on_step=stop_behind_the_tasks)
     source.tasks.update("t1", occurrence_id=ANY, description="changed after it was copied")
     with pytest.raises(Conflict, match="the source changed between the runs"):
         copy_store(source, target)
@@ -117,7 +122,7 @@ def test_what_is_there_gets_no_identity_without_approval(full: Store, target: St
     with pytest.raises(AccessDenied, match="Wise Authority"):
         copy_store(full, target, into_existing=True)
     assert target.graph.count(scope="identity") == 0
-    assert [entry.event_type for entry in target.audit.scan()] == ["access_denied"]
+    assert [entry.event_type for entry in target.audit.scan("default")].count("access_denied") == 1
 
 
 def test_records_can_be_added_to_what_is_there(full: Store, target: Store) -> None:
@@ -161,7 +166,7 @@ def test_a_copy_that_was_refused_at_once_can_be_begun_otherwise(stores: Stores, 
         session.audit.append([make.entry(1, "old")])
     with pytest.raises(Conflict):
         copy_store(source, target, into_existing=True)
-    report = copy_store(source, target, into_existing=True, without=["audit"])
+    report = copy_store(source, target, into_existing=True, without=["audit", "identity"])
     assert report.verified and not report.resumed
 
 
