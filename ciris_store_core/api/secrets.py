@@ -38,6 +38,7 @@ ALLOWED: dict[str, frozenset[Sensitivity]] = {
 """Which secrets an action has decrypted by itself."""
 
 _SWEEP = 200
+_OLDEST = timedelta(days=36525)
 
 
 class Secrets(Part):
@@ -182,6 +183,8 @@ class Secrets(Part):
         Args:
             older_than: Secrets sealed since are left alone, in case somebody is about to write a text that was read.
         """
+        if type(older_than) is not timedelta or not timedelta(0) <= older_than <= _OLDEST:
+            raise InvalidArgument("older_than must be a timedelta of 0 to 100 years")
         before, total = self._env.clock.now() - older_than, 0
         page = PageRequest(_SWEEP)
         while True:

@@ -33,7 +33,10 @@ Home = Store | Transaction
 Arguments = dict[str, Any]
 
 ME = "me"
-PARTS = ("graph", "correlations", "audit", "authorities", "tasks", "thoughts", "occurrences", "leases", "shared_tasks")
+PARTS = (
+    "graph", "correlations", "audit", "authorities", "secrets", "tasks", "thoughts", "occurrences", "leases",
+    "shared_tasks",
+)  # fmt: skip
 
 CONTEXT = TaskContext(correlation_id="c", channel_id="channel", user_id="u", parent_task_id="p", metadata={"k": 1})
 OUTCOME = TaskOutcome(status="done", summary="s", actions_taken=["a"], memories_created=["m"], errors=["e"])
@@ -245,6 +248,15 @@ METHODS: dict[str, Method] = {
     "authorities.bootstrap": _writes(public_key="0" * 64, name="w", identity=[node("self", scope=GraphScope.IDENTITY)]),
     "authorities.register": _writes(public_key="0" * 64, name="w"),
     "authorities.revoke": _writes(key_id="ed25519-0"),
+    # --- secrets
+    "secrets.reveal": _reads(record=node("n"), action="tool", accessor=ME),
+    "secrets.disclose": _reads(secret_id="s", accessor=ME, reason="r"),
+    "secrets.forget": Method({"secret_ids": ["s"], "accessor": ME}, True, ("secret_ids",)),
+    "secrets.sweep": _writes(older_than=timedelta(minutes=10)),
+    "secrets.get": _reads(secret_id="s"),
+    "secrets.list": _reads(**_PAGE),
+    "secrets.accesses": _reads(secret_id="s", **_PAGE),
+    "secrets.check": _reads(),
     # --- tasks
     "tasks.add": _writes(task=whole_task("new"), exist_ok=False),
     "tasks.add_many": _writes(tasks=[whole_task("new"), task("t2")], exist_ok=False),
@@ -318,11 +330,18 @@ METHODS: dict[str, Method] = {
 }  # fmt: skip
 """Every public method that takes something from its caller or changes anything, with arguments that it accepts."""
 
-WITHOUT_INPUT = {
-    f"store.{name}"
-    for name in ("capabilities", "clock", "close", "info", "is_empty", "run", "server_now", "stats", "transaction")
-} | {f"store.{part}" for part in PARTS}
-"""What takes no value and stores none."""
+PLAIN_WRITES = [name for name, method in METHODS.items() if method.writes and not name.startswith("authorities.")]
+"""Writes that can be done again and again; a store is founded once, and its authorities approve what follows."""
+
+WITHOUT_INPUT = (
+    {
+        f"store.{name}"
+        for name in ("capabilities", "clock", "close", "info", "is_empty", "run", "server_now", "stats", "transaction")
+    }
+    | {"secrets.rotate"}
+    | {f"store.{part}" for part in PARTS}
+)
+"""What takes no value and stores none; rotation stores what it found, under another key."""
 
 
 def part_of(home: Home, part: str) -> Any:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ciris_store_core.api.environment import AnyOwner
 from ciris_store_core.models.base import Record
@@ -112,7 +112,7 @@ def kinds_of(hint: Any) -> Iterator[str | type]:
         yield from _of_union(arguments)
     elif origin is Literal or hint in (bool, NoneType, AnyOwner):
         yield from ["enum"] if origin is Literal and isinstance(arguments[0], str) else []
-    elif origin is tuple:  # a node's key, as (id, scope)
+    elif origin is tuple or isinstance(hint, TypeVar):  # a node's key, as (id, scope); any record
         return
     elif origin is not None and issubclass(origin, Mapping):
         yield "tags" if arguments[1] is str else "json"

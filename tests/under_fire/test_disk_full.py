@@ -18,7 +18,7 @@ import pytest
 from ciris_store_core import ManualClock, RetryPolicy, Store, StoreError, open_store
 from ciris_store_core.conformance.factories import T0, task
 from tests.support.pgserver import PostgresServer
-from tests.under_fire.calls import METHODS, call, fill, plain_arguments
+from tests.under_fire.calls import PLAIN_WRITES, call, fill, plain_arguments
 from tests.under_fire.corpus import ALONE, state_of
 from tests.under_fire.rows import counts, record
 
@@ -26,7 +26,6 @@ pytestmark = pytest.mark.fault
 
 SIZE = 60_000
 """Bytes that no database can make smaller."""
-WRITES = [name for name, method in METHODS.items() if method.writes]
 
 
 def opened(url: str) -> Store:
@@ -62,7 +61,7 @@ def refuse(path: Path, rounds: int, *, together: bool = True) -> int:
     with opened(f"sqlite:///{path}?synchronous=normal") as store:
         before = state_of(store)
         for number in range(rounds):
-            name = WRITES[number % len(WRITES)]
+            name = PLAIN_WRITES[number % len(PLAIN_WRITES)]
             with room(store, random.randrange(14)):
                 try:
                     write_much(store, name, together=together)
@@ -111,7 +110,7 @@ with t.opened(f"sqlite:///{path}?synchronous=normal") as store:
         size = max(path.stat().st_size, Path(f"{path}-wal").stat().st_size)
         resource.setrlimit(resource.RLIMIT_FSIZE, (max(4096, size + random.randrange(-20_000, 20_000)), -1))
         try:
-            t.write_much(store, t.WRITES[number % len(t.WRITES)])
+            t.write_much(store, t.PLAIN_WRITES[number % len(t.PLAIN_WRITES)])
             outcome = "written"
         except StoreError as error:
             outcome = type(error).__name__
@@ -179,7 +178,7 @@ def test_a_server_without_room_keeps_what_it_has(count: int) -> None:
         before, told, wrong = state_of(store), Counter[str](), 0
         for number in range(count):
             try:
-                write_much(store, WRITES[number % len(WRITES)])
+                write_much(store, PLAIN_WRITES[number % len(PLAIN_WRITES)])
                 told["written"] += 1
             except StoreError as error:
                 told[type(error).__name__] += 1
