@@ -1,0 +1,178 @@
+"""The SQL of what is computed over the time series of correlations: aggregates, percentiles, names of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ciris_store_core.models.correlations import (
+    AggregatePoint,
+    AggregateQuery,
+    CorrelationFilter,
+    PercentilePoint,
+    PercentileQuery,
+)
+from ciris_store_core.models.enums import CorrelationType, Resolution
+from ciris_store_core.stores.correlations import CorrelationStore
+
+from . import percentiles
+from .rows import Row
+from .statements import all_of, given, one_of
+
+if TYPE_CHECKING:
+    from .session import SqlSession
+
+METRIC_NAMES = """
+WITH RECURSIVE names (name) AS (
+    SELECT min(metric_name) FROM {correlations} WHERE metric_name IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(metric_name) FROM {correlations} WHERE metric_name > names.name)
+    FROM names WHERE names.name IS NOT NULL
+)
+SELECT name FROM names WHERE name IS NOT NULL
+"""
+
+# Over rows that are single samples.
+PLAIN_AGGREGATES: Mapping[str, str] = {
+    "count": "count(*)",
+    "sum": "sum(metric_value)",
+    "avg": "sum(metric_value) / count(*)",
+    "min": "min(metric_value)",
+    "max": "max(metric_value)",
+    "last": "max(CASE WHEN newest = 1 THEN metric_value END)",
+}
+
+# How many rows are not: consolidated ones, and whatever says how many samples it stands for.
+NOT_PLAIN = "count(*) FILTER (WHERE resolution <> 'raw' OR sample_count IS NOT NULL OR sample_sum IS NOT NULL)"
+
+PLAIN_MAGNITUDE = "sum(abs(metric_value))"
+
+# Over any rows: what each column of a consolidated row stands for is what its samples would have given.
+AGGREGATES: Mapping[str, str] = {
+    "count": "sum(coalesce(sample_count, 1))",
+    "sum": "sum(coalesce(sample_sum, metric_value))",
+    "avg": "sum(coalesce(sample_sum, metric_value)) / sum(coalesce(sample_count, 1))",
+    "min": "min(CASE WHEN resolution = 'raw' THEN metric_value ELSE coalesce(min_value, metric_value) END)",
+    "max": "max(CASE WHEN resolution = 'raw' THEN metric_value ELSE coalesce(max_value, metric_value) END)",
+    "last": "max(CASE WHEN newest = 1 THEN metric_value END)",
+}
+
+COARSENESS = "max(CASE resolution WHEN 'raw' THEN 0 WHEN 'hourly' THEN 1 ELSE 2 END)"
+
+# How much the terms of a plain sum of floats could have lost: what decides whether to add them up exactly.
+MAGNITUDE = "sum(abs(coalesce(sample_sum, metric_value)))"
+
+FLOAT_ERROR = 2.0**-53
+"""The most that one addition of floats is wrong by, relative to its result."""
+
+WANTED_ERROR = 1e-12
+"""The most that a sum may be wrong by, relative to itself."""
+
+NEWEST_FIRST = "ORDER BY coalesce(last_timestamp, timestamp) DESC, correlation_id DESC"
+
+_AGGREGATED = (
+    "metric_value, sample_count, sample_sum, min_value, max_value, resolution, last_timestamp, timestamp, "
+    "correlation_id"
+)
+
+_RESOLUTIONS = (Resolution.RAW, Resolution.HOURLY, Resolution.DAILY)
+
+
+class SqlSeries(CorrelationStore):
+    """Time series, and the conditions that they share with listings."""
+
+    exact_aggregates: ClassVar[Mapping[str, str] | None] = None
+    """``sum`` and ``avg`` as the database adds floats exactly, if it can; without, they are added up here."""
+
+    def __init__(self, session: SqlSession) -> None:
+        """Part of that session."""
+        self.session = session
+        self.codec = session.codec
+
+    def _conditions(self, f: CorrelationFilter) -> tuple[list[str], list[Any]]:
+        time = self.codec.maybe_time_in
+        before = "timestamp < ?" if f.time_to_exclusive else "timestamp <= ?"
+        conditions, params = given((
+            ("agent_occurrence_id = ?", f.occurrence_id), ("scope = ?", f.scope and f.scope.value),
+            ("timestamp >= ?", time(f.time_from)), (before, time(f.time_to)), ("task_id = ?", f.task_id),
+            ("thought_id = ?", f.thought_id), ("action_type = ?", f.action_type),
+            ("service_type = ?", f.service_type), ("status = ?", f.status and f.status.value),
+            ("channel_id = ?", f.channel_id), ("trace_id = ?", f.trace_id),
+            ("parent_correlation_id = ?", f.parent_correlation_id),
+        ))  # fmt: skip
+        names = (("correlation_type", f.types), ("metric_name", f.metric_names), ("log_level", f.log_levels))
+        for column, texts in names:
+            if len(texts) == 1 and isinstance(texts[0], CorrelationType):
+                conditions.append(one_of(column, texts))  # spelled out, so that partial indexes apply
+            elif texts:
+                conditions.append(f"{column} = ?" if len(texts) == 1 else f"{column} {{in_texts}}")
+                params.append(str(texts[0]) if len(texts) == 1 else self.codec.texts_in([str(text) for text in texts]))
+        for key, value in f.tags:
+            conditions.append("{has_tag}")
+            params += self.session.dialect.tag_params(key, value)
+        for column, members in (("resolution", f.resolutions), ("retention_policy", f.retention_policies)):
+            if members:
+                conditions.append(one_of(column, members))
+        return conditions, params
+
+    def aggregate(self, query: AggregateQuery) -> list[AggregatePoint]:
+        """Values per bucket and group, computed by the database."""
+        # Most rows are single samples, for which the question is cheaper; where some are not, it is asked once more.
+        rows = self._aggregated(query, PLAIN_AGGREGATES, NOT_PLAIN, PLAIN_MAGNITUDE)
+        if any(map(itemgetter(-3), rows)):
+            rows = self._aggregated(query, AGGREGATES, COARSENESS, MAGNITUDE)
+        if query.function in ("sum", "avg") and _may_be_off(rows, query.function):
+            if self.exact_aggregates is None:
+                return super().aggregate(query)
+            rows = self._aggregated(query, {**AGGREGATES, **self.exact_aggregates}, COARSENESS, MAGNITUDE)
+        time = self.codec.time_out
+        return [
+            AggregatePoint(time(row[0]), row[1:-5], float(row[-5]), int(row[-4]), _RESOLUTIONS[row[-3]]) for row in rows
+        ]
+
+    def percentiles(self, query: PercentileQuery) -> list[PercentilePoint]:
+        """Percentiles per bucket and group, of samples that the database picks."""
+        self._refuse_consolidated(query.where)
+        source, groups, params = self._samples(query, "metric_value")
+        statement = percentiles.statement_of(source, groups, query.fractions)
+        rows = self.session.rows(statement, (*params, *(each for each in query.fractions for _ in "><")))
+        return percentiles.points_of(rows, query, self.codec.time_out)
+
+    def metric_names(self) -> list[str]:
+        """The names of all metrics."""
+        return sorted(row[0] for row in self.session.rows(METRIC_NAMES))
+
+    def _samples(self, query: AggregateQuery | PercentileQuery, columns: str) -> tuple[str, list[str], list[Any]]:
+        """A source of the metrics that match, with bucket ``b`` and groups; the groups' names, and what it binds."""
+        conditions, params = self._conditions(query.where)
+        conditions.append("metric_name IS NOT NULL")
+        groups = [f"g{i}" for i in range(len(query.group_by))]
+        selected = ", ".join(["{bucket} AS b", *(f"{{tag}} AS {group}" for group in groups), columns])
+        dialect = self.session.dialect
+        tags = [param for key in query.group_by for param in dialect.tag_key_params(key)]
+        source = f"SELECT {selected} FROM {{correlations}} c{all_of(conditions)}"
+        return source, groups, [*dialect.bucket_params(query.bucket), *tags, *params]
+
+    def _aggregated(
+        self, query: AggregateQuery, aggregates: Mapping[str, str], coarseness: str, magnitude: str
+    ) -> list[Row]:
+        source, groups, params = self._samples(query, _AGGREGATED)
+        keys = ", ".join(["b", *groups])
+        if query.function == "last":
+            place = f"row_number() OVER (PARTITION BY {keys} {NEWEST_FIRST}) AS newest"
+            source = f"SELECT {keys}, {_AGGREGATED}, {place} FROM ({source}) r"
+        statement = (
+            f"SELECT {keys}, {aggregates[query.function]}, {aggregates['count']}, {coarseness}, {magnitude}, count(*) "
+            f"FROM ({source}) s GROUP BY {keys} ORDER BY {percentiles.ordered(groups)}"
+        )
+        return self.session.rows(statement, params)
+
+
+def _may_be_off(rows: Sequence[Row], function: str) -> bool:
+    """Whether the additions of some sum or average may have lost more than it is allowed to be wrong by."""
+    for *_, value, count, _coarseness, magnitude, terms in rows:
+        total = value * float(count) if function == "avg" else value
+        if terms * FLOAT_ERROR * magnitude > WANTED_ERROR * abs(total):
+            return True
+    return False
