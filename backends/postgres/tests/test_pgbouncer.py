@@ -145,6 +145,7 @@ def test_the_control_a_client_that_leaves_something_behind(server: PostgresServe
         before = len(server.log())
         connection.cursor().execute(leak)
         log = server.log()[before:]
-    record("pgbouncer", "PostgreSQL", 1, len(left_behind(url)), control=True, note=f"a client that says {leak}")
-    assert left_behind(url) == [LEAKS[leak]]
+    left = left_behind(url)
+    record("pgbouncer", "PostgreSQL", 1, len(left), control=True, note=f"a client that says {leak}")
+    assert left == [LEAKS[leak]]
     assert state_leaving(log) == [leak]
