@@ -20,6 +20,8 @@ OWNERS = ["a", "b", "c"]
 TASKS = [f"t{number}" for number in range(12)]
 THOUGHTS = [f"h{number}" for number in range(12)]
 WRITERS, READERS = 2, 3
+PAUSE = 0.001
+"""Seconds between two steps of a thread, so that ten minutes of it leave the machine to others."""
 
 Transfer = Callable[[Store, str, str, str], bool]
 
@@ -60,6 +62,7 @@ def pass_on(url: str, seconds: float, how: Transfer = transfer) -> Seen:
         while time.monotonic() < over:
             source, target = random.sample(OWNERS, 2)
             done += how(store, random.choice(TASKS + THOUGHTS), source, target)
+            time.sleep(PAUSE)
         with lock:
             seen.transfers += done
 
@@ -73,6 +76,7 @@ def pass_on(url: str, seconds: float, how: Transfer = transfer) -> Seen:
             wrong += sorted(tasks) != sorted(TASKS) or sorted(thoughts) != sorted(THOUGHTS) or one is None
             wrong += counted != len(TASKS)
             reads += 4
+            time.sleep(PAUSE)
         with lock:
             seen.reads += reads
             seen.wrong += wrong
