@@ -31,7 +31,7 @@ from .factories import T0
 from .harness import Harness, UrlHarness
 from .support import everything, exact, pages
 
-UNORDERED = frozenset({"get", "get_nodes", "get_edges", "neighbours"})
+UNORDERED = frozenset({"get", "lock", "get_nodes", "get_edges", "neighbours"})
 """Methods whose answer has no order."""
 WHOLE = frozenset({"points"})
 """Listings that may be cut into pages anywhere, so that only the whole can be compared."""

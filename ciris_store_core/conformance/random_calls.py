@@ -209,11 +209,13 @@ CORRELATION_QUERY = made(
 )
 # Sums of these are exact, in whatever order they are added.
 VALUE = one_of("1.0", "2.5", "-0.25", "1024.0", "0.0")
+BUCKET = call("timedelta", one_of("hours=1", "days=7", "microseconds=7", "minutes=1"))
+GROUPS = one_of("()", "('h',)", "('h', 'z.1')", '("a\'b",)')
 AGGREGATE = call(
-    "AggregateQuery", FILTER, named("count", "sum", "avg", "min", "max", "last"),
-    call("timedelta", one_of("hours=1", "days=7", "microseconds=7", "minutes=1")),
-    one_of("()", "('h',)", "('h', 'z.1')", "(\"a'b\",)"),
+    "AggregateQuery", FILTER, named("count", "sum", "avg", "min", "max", "last"), BUCKET, GROUPS
 )  # fmt: skip
+# Between two samples, these are exact as well.
+PERCENTILES = call("PercentileQuery", FILTER, one_of("(0.5,)", "(0.0, 0.25, 1.0)", "(0.5, 0.5)"), BUCKET, GROUPS)
 
 
 def _event(random: Random, id: str) -> str:
@@ -288,6 +290,7 @@ THOUGHTS_IN_ORDER = _ordered(THOUGHT_QUERY, ["created", "updated_desc"])
 # --- the rest ---------------------------------------------------------------------------------
 
 LEASE = named("job", "Job")
+LEASES = batch(record("lease", owner=OWNER, fence=one_of("3"), expires_at=FUTURE), LEASE, 2)
 ENTRY = call("entry", one_of("1", "2", "3"), OWNER)
 PAGE = made("PageRequest", limit=LIMIT)
 
@@ -319,6 +322,8 @@ WRITES: tuple[Text, ...] = (
     session("graph.delete_expired_nodes", FUTURE, one_of("1000")),
     session("graph.delete_edges", listed(EDGE_KEY)),
     session("correlations.update", ID, changes(**CORRELATION_CHANGES)),
+    session("correlations.lock", listed(ID)),
+    session("correlations.find_locked", CORRELATION_QUERY),
     session("correlations.add_metrics", batch(_measurement, ID), made("correlation", scope=SCOPE, metadata=OBJECT)),
     session("correlations.delete", listed(ID, 2)),
     session("correlations.delete_expired", FUTURE, one_of("1000")),
@@ -328,6 +333,7 @@ WRITES: tuple[Text, ...] = (
     session("coordination.heartbeat", OWNER, TIME, FUTURE),
     session("coordination.remove_occurrence", OWNER),
     session("coordination.acquire_lease", LEASE, OWNER, TIME, FUTURE),
+    session("coordination.add_leases", LEASES),
     session("coordination.renew_lease", LEASE, OWNER, FENCE, TIME, FUTURE),
     session("coordination.release_lease", LEASE, OWNER, FENCE, TIME),
     session("secrets.add", batch(record("secret", key_id=named("k1", "k2"), metadata=OBJECT), ID)),
@@ -359,6 +365,8 @@ READS: tuple[Text, ...] = (
     session("correlations.count", FILTER),
     session("correlations.points", CORRELATION_QUERY),
     session("correlations.aggregate", AGGREGATE),
+    session("correlations.percentiles", PERCENTILES),
+    session("correlations.metric_names"),
     session("tasks.get", listed(ID), MAYBE_OWNER),
     session("tasks.count", TASK_QUERY),
     session("tasks.count_by_status", MAYBE_OWNER),

@@ -16,7 +16,13 @@ from ciris_store_core.models import (
     ThoughtType,
 )
 from ciris_store_core.models.audit import AuditQuery
-from ciris_store_core.models.correlations import AggregateQuery, CorrelationFilter, CorrelationQuery, Metric
+from ciris_store_core.models.correlations import (
+    AggregateQuery,
+    CorrelationFilter,
+    CorrelationQuery,
+    Metric,
+    PercentileQuery,
+)
 from ciris_store_core.models.graph import EdgeKey, EdgeQuery, NodeKey, NodeQuery, SearchQuery, Traversal
 from ciris_store_core.models.paging import PageRequest
 from ciris_store_core.models.tasks import TaskQuery
@@ -31,6 +37,7 @@ from .factories import (
     correlation,
     edge,
     entry,
+    lease,
     metric,
     node,
     occurrence,
@@ -58,6 +65,7 @@ __all__ = [
     "NodeQuery",
     "PageRequest",
     "Pair",
+    "PercentileQuery",
     "Resolution",
     "RetentionPolicy",
     "SearchQuery",
@@ -77,6 +85,7 @@ __all__ = [
     "correlation",
     "edge",
     "entry",
+    "lease",
     "metric",
     "node",
     "occurrence",

@@ -91,6 +91,7 @@ def test_a_long_script_calls_every_method_and_opens_every_kind_of_block() -> Non
     methods = [
         f"{store}.{method}"
         for store, contract in Session.__annotations__.items()
+        if contract.endswith("Store")
         for method in vars(_class_of(contract))
         if not method.startswith("_") and f"{store}.{method}" != "graph.search"
     ]

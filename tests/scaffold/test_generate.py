@@ -83,7 +83,7 @@ def test_what_is_written_is_clean(folder: Path) -> None:
 
 def test_every_required_method_is_there_with_its_clauses(tmp_path: Path) -> None:
     package = new_backend("acme", tmp_path) / "ciris_store_acme"
-    assert set(aggregates()) == set(Session.__annotations__)
+    assert set(aggregates()) == {name for name, kind in Session.__annotations__.items() if kind.endswith("Store")}
     for aggregate, store in aggregates().items():
         tree = ast.parse((package / f"{aggregate}.py").read_text())
         written = {node.name: ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}

@@ -84,9 +84,9 @@ def _retain(pipe: Connection, url: str, chains: Sequence[str], done: Any) -> Non
     with open_store(url, occurrence_id="retention") as store:
         over = False
         while not over:
-            over = done.is_set()  # One more time after the last event, so that there is something to cut.
+            over = done.is_set()  # One more time after the last event: then there surely is something to cut.
             for chain in chains:
-                removed = store.audit.cut(store.clock.now() - KEPT, chain=chain)
+                removed = store.audit.cut(store.clock.now() - (timedelta(0) if over else KEPT), chain=chain)
                 cut, own = cut + removed, own + -(-removed // 500)
             problems += [problem.message for problem in store.audit.verify().problems]
             looks += 1
