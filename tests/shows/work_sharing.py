@@ -24,7 +24,7 @@ from ciris_store_core import (
     open_store,
 )
 from tests.shows import queue_of_procrastinate
-from tests.shows.processes import Team, arguments_of, database, processes, wait_until
+from tests.shows.processes import SECONDS, Team, arguments_of, database, processes, wait_until
 
 BATCH = 10
 TTL_SECONDS = 3.0
@@ -74,9 +74,11 @@ def share(url: str, tasks: int, workers: int, kills: int, *, careless: bool = Fa
     ``careless``: the paused one goes on without its fences, to see that this would be noticed.
     """
     fill(url, tasks)
-    done = processes.RawArray("l", workers + 1)
+    # The one that is to be paused claims first, however fast the others are.
+    done, begin = processes.RawArray("l", workers + 1), processes.Event()
     began = time.monotonic()
-    with Team(_work, [(url, number, done, number == workers, careless) for number in range(workers + 1)]) as team:
+    arguments = [(url, number, done, begin, number == workers, careless) for number in range(workers + 1)]
+    with Team(_work, arguments) as team:
         held = team.hear(workers)
         team.signal(workers, signal.SIGSTOP)
         for number in range(kills):
@@ -107,12 +109,15 @@ def _evidence(store: Store) -> tuple[int, dict[int, int], int]:
 # --- a worker ---------------------------------------------------------------------------------------
 
 
-def _work(pipe: Connection, url: str, number: int, done: Any, to_be_paused: bool, careless: bool) -> None:
+def _work(pipe: Connection, url: str, number: int, done: Any, begin: Any, to_be_paused: bool, careless: bool) -> None:
     with open_store(url) as store:
+        if not to_be_paused:
+            begin.wait(SECONDS)
         me = store.for_occurrence(f"w{number}", TTL_SECONDS)
         me.register()
         if to_be_paused:
             batch = me.claim_next(BATCH)
+            begin.set()
             pipe.send(len(batch))
             pipe.recv()
             pipe.send((0, _finish_all(store, batch, done, number, _finish_unfenced if careless else _finish)))
