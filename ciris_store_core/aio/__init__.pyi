@@ -304,6 +304,10 @@ class AsyncDatabaseMaintenanceService:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
+    async def start(self) -> None:
+        """Do a pass now and then regularly, in the background; does nothing if it is running."""
+    async def stop(self, timeout_seconds: float | None = None) -> bool:
+        """End the background thread after the batch that it is at; returns whether it has ended."""
     @property
     def running(self) -> bool:
         """Whether the background thread runs."""
@@ -313,10 +317,6 @@ class AsyncDatabaseMaintenanceService:
     @property
     def last_error(self) -> Exception | None:
         """Why the last pass of the background thread failed; None if it did not."""
-    async def start(self) -> None:
-        """Do a pass now and then regularly, in the background; does nothing if it is running."""
-    async def stop(self, timeout_seconds: float | None = None) -> bool:
-        """End the background thread after the batch that it is at; returns whether it has ended."""
     async def close(self, timeout_seconds: float | None = None) -> bool:
         """End the background thread after the batch that it is at; returns whether it has ended."""
     async def run(self, *, dry_run: bool = False) -> MaintenanceReport:
@@ -368,6 +368,10 @@ class AsyncRetentionService:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
+    async def start(self) -> None:
+        """Do a pass now and then regularly, in the background; does nothing if it is running."""
+    async def stop(self, timeout_seconds: float | None = None) -> bool:
+        """End the background thread after the batch that it is at; returns whether it has ended."""
     @property
     def running(self) -> bool:
         """Whether the background thread runs."""
@@ -377,10 +381,6 @@ class AsyncRetentionService:
     @property
     def last_error(self) -> Exception | None:
         """Why the last pass of the background thread failed; None if it did not."""
-    async def start(self) -> None:
-        """Do a pass now and then regularly, in the background; does nothing if it is running."""
-    async def stop(self, timeout_seconds: float | None = None) -> bool:
-        """End the background thread after the batch that it is at; returns whether it has ended."""
     async def close(self, timeout_seconds: float | None = None) -> bool:
         """End the background thread after the batch that it is at; returns whether it has ended."""
     async def run(self, *, dry_run: bool = False) -> RetentionReport:

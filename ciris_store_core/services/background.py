@@ -7,6 +7,7 @@ import os
 import platform
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -25,7 +26,30 @@ Keep = Callable[[], None]
 logger = logging.getLogger(__name__)
 
 
-class Background(Generic[T]):
+class Startable(ABC):
+    """Something that runs from ``start`` to ``stop``; as a context manager it does both."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Begin; does nothing if it is running."""
+
+    @abstractmethod
+    def stop(self) -> object:
+        """End; does nothing if it is not running."""
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+
+class Background(Startable, Generic[T]):
     """Runs ``job`` under a lease, so that one process at a time does, on one database.
 
     ``start`` begins a daemon thread, which runs the job at once and then every ``interval_seconds``; ``stop`` ends it.
@@ -90,17 +114,6 @@ class Background(Generic[T]):
 
     close = stop
 
-    def __enter__(self) -> Self:
-        """Start."""
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self.stop()
-
     def run_once(self) -> T | None:
         """Run the job now, in this thread; None if another process or thread holds the lease.
 
@@ -142,7 +155,7 @@ class Background(Generic[T]):
             self.last_result = self.last_result if result is None else result
 
 
-class Scheduled(Blocking, Generic[T]):
+class Scheduled(Startable, Blocking, Generic[T]):
     """The life of a service that runs in the background."""
 
     def __init__(self, background: Background[T]) -> None:
@@ -173,17 +186,6 @@ class Scheduled(Blocking, Generic[T]):
         return self._background.stop(timeout_seconds)
 
     close = stop
-
-    def __enter__(self) -> Self:
-        """Start."""
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self.stop()
 
 
 class _Keeper:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ciris_store_core.api import Store, Transaction
 from ciris_store_core.api.common import several
@@ -19,6 +18,7 @@ from ciris_store_core.models.memory import MemoryOpResult, MemoryQuery, Recall
 from ciris_store_core.models.paging import Page
 from ciris_store_core.models.tsdb import TSDBGraphNode
 
+from .background import Startable
 from .events import TIME_SERIES_TYPES, correlation_of, point_of
 from .plans import SUMMARIES
 from .running import BackgroundWork
@@ -33,7 +33,7 @@ Points = Page[TimeSeriesDataPoint]
 Nodes = list[GraphNode]
 
 
-class SyncMemoryService(Blocking):
+class SyncMemoryService(Startable, Blocking):
     """Remembers nodes, edges and events, and recalls them. ``MemoryService`` is the same for asyncio.
 
     Operations that change something return a ``MemoryOpResult``: ``ok`` with what was stored in ``data``, or ``denied``
@@ -68,17 +68,6 @@ class SyncMemoryService(Blocking):
         """End the background work, after the batches that it is at; does nothing if it is not running."""
         if self._background is not None:
             self._background.stop()
-
-    def __enter__(self) -> Self:
-        """Start."""
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self.stop()
 
     # --- nodes and edges ----------------------------------------------------------------------------
 

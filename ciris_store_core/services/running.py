@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ciris_store_core.api import Store
 
-from .background import Scheduled
+from .background import Scheduled, Startable
 from .maintenance import DEFAULT_ARCHIVE, DatabaseMaintenanceService
 from .plans import RetentionPlan
 from .retention import RetentionService
 
 
-class BackgroundWork:
+class BackgroundWork(Startable):
     """All services that keep a store tidy by themselves: maintenance and retention, each under a lease of its own.
 
     ``open_store(background=True)`` and a started memory service run it. ``start`` begins a daemon thread for each,
@@ -58,14 +57,3 @@ class BackgroundWork:
             service.stop(0)  # Told, and not waited for: the others need not go on meanwhile.
         for service in self.services:
             service.stop()
-
-    def __enter__(self) -> Self:
-        """Start."""
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self.stop()
