@@ -135,7 +135,7 @@ def test_the_control_a_standby_that_nobody_waits_for() -> None:
 
 @pytest.mark.slow
 def test_an_old_primary_that_comes_back_is_refused() -> None:
-    with pair(synchronous=False) as servers, store_at(servers.url(), None) as store:
+    with pair(synchronous=True) as servers, store_at(servers.url(), None) as store:
         store.tasks.add(task("before"))
         servers.primary.kill()
         servers.standby.promote()
