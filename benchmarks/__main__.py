@@ -100,7 +100,7 @@ def _single(place: Place, size: int, options: argparse.Namespace) -> list[Result
     if not wanted:
         return []
     results: list[Result] = []
-    with all_contenders(place, size) as contenders:
+    with place.apart(), all_contenders(place, size) as contenders:
         gc.freeze()
         for workload in wanted:
             _say(f"{place.name}: {workload.title}")

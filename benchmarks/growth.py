@@ -38,6 +38,7 @@ SMALL = (Size("2 thousand", 2000, 10**4), Size("20 thousand", 20_000, 20_000))
 def growth(place: Place, sizes: Sequence[Size], only: Sequence[str], rounds: int) -> list[Result]:
     """Every operation on every size, in turns; ratios are those to the smallest."""
     with ExitStack() as stack:
+        stack.enter_context(place.apart())
         stores: list[Contender] = []
         for size in sizes:
             print(f"filling {place.name} with {size.label} of each kind ...", file=sys.stderr)
