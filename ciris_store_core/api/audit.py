@@ -101,8 +101,12 @@ class AuditTrail(Part):
             require_signatures: Every entry and anchor must be signed by one of the keys. So it is by default where a
                 key is known; False is for chains that began before there was one.
         """
+        check = self._env.check
+        if checkpoint is not None:
+            checkpoint = check.record(checkpoint, AuditCheckpoint, self._env.clock.now(), None)
         own = [self._env.signer.public_key] if self._env.signer else []
-        verifier = Verifier(self._x, [*own, *public_keys], checkpoint, require_signatures)
+        keys = [*own, *check.idents(public_keys, "public_keys")]
+        verifier = Verifier(self._x, keys, checkpoint, require_signatures)
         return verifier.run(None if chain is None else self._chain(chain))
 
     def checkpoint(self) -> AuditCheckpoint:

@@ -275,6 +275,8 @@ class Checker:
         origin, arguments = get_origin(hint), get_args(hint)
         if origin is Annotated:
             return self._check_for(arguments[0])
+        if _is_record(hint):  # in a list
+            return lambda value: self._record(_as_model(value, hint), utc_now())
         if origin is list:
             return _list_of(self._check_for(arguments[0]) or _as_it_is)
         if origin is dict and self._check_for(arguments[1]) is _number:

@@ -272,6 +272,19 @@ def test_a_checkpoint_is_signed(opened: Callable[..., Store]) -> None:
     assert ("checkpoint", None) in found(store, checkpoint=forged)
 
 
+def test_what_is_handed_to_verification_is_checked(store: Store) -> None:
+    append(store)
+    made = store.audit.checkpoint()
+    for bad in (made.replaced(signing_key_id="\ud800"), made.replaced(heads=[made.heads[0].replaced(chain="\ud800")])):
+        with pytest.raises(InvalidArgument, match="AuditCheckpoint"):
+            store.audit.verify(checkpoint=bad)
+    with pytest.raises(InvalidArgument, match="ChainHead"):
+        store.audit.verify(checkpoint=made.replaced(heads=[made]))
+    for keys in ([5], KEY.public_key):
+        with pytest.raises(InvalidArgument, match="public_keys"):
+            store.audit.verify(public_keys=keys)
+
+
 # --- retention --------------------------------------------------------------------------------------
 
 
