@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 from ciris_store_core.errors import IncompatibleSchema, MigrationRequired
 from ciris_store_core.models.operations import PendingMigration
 
+from .rows import Row, read_all
+
 if TYPE_CHECKING:
     from .session import SqlSession
 
@@ -100,8 +102,10 @@ class Migrator(ABC):
             )
         if not self.table_exists("schema_migrations"):
             return []
-        time = self.session.codec.time_out
-        return [Applied(row[0], row[1], time(row[2]), row[3]) for row in self.session.rows(APPLIED)]
+        return read_all(self.session.rows(APPLIED), self._read, "record of a migration")
+
+    def _read(self, row: Row) -> Applied:
+        return Applied(int(row[0]), row[1], self.session.codec.time_out(row[2]), int(row[3]))
 
     def pending(self) -> list[Migration]:
         """The migrations that are still to be applied; raises IncompatibleSchema if this program is too old."""

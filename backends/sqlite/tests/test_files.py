@@ -314,6 +314,18 @@ def test_a_truncated_file_is_damaged(path: Path, part: float) -> None:
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("column", ["applied_at", "oldest_program", "version"])
+def test_a_record_of_a_migration_that_cannot_be_read_is_damage(path: Path, column: str) -> None:
+    filled(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE schema_migrations RENAME TO old")
+        connection.execute("CREATE TABLE schema_migrations AS SELECT * FROM old")
+        connection.execute(f"UPDATE schema_migrations SET {column} = NULL WHERE version = 2")
+        connection.commit()
+    with pytest.raises(Corrupt, match="record of a migration"):
+        open_once(path)
+
+
 @pytest.mark.parametrize("kept", [99, 100, 600, 4095, 4096])
 def test_what_is_left_of_a_file_is_never_taken_for_a_database(path: Path, kept: int) -> None:
     content = filled(path)[:kept]
