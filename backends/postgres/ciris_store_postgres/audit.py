@@ -14,10 +14,10 @@ HEAD = f"""
 {MAKE_CHAIN};
 {LOCK_CHAIN};
 SELECT sequence, entry_hash FROM (
-    (SELECT sequence, entry_hash FROM {{audit_entries}} WHERE chain = ? ORDER BY sequence DESC LIMIT 1)
+    (SELECT 1 AS place, sequence, entry_hash FROM {{audit_entries}} WHERE chain = ? ORDER BY sequence DESC LIMIT 1)
     UNION ALL
-    SELECT sequence, entry_hash FROM {{audit_anchors}} WHERE chain = ?
-) ends ORDER BY sequence DESC LIMIT 1
+    SELECT 2, sequence, entry_hash FROM {{audit_anchors}} WHERE chain = ?
+) ends ORDER BY place LIMIT 1
 """
 
 MAKE_CHAINS = "INSERT INTO {audit_chains} (chain) SELECT unnest(?::text[]) ON CONFLICT (chain) DO NOTHING"
