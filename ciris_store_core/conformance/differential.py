@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from . import replay as names
 from .harness import Harness
-from .pair import Disagreement, Pair, replay
+from .pair import Disagreement, Pair, Unusable, replay
 from .random_scripts import Step, random_script, source
 from .shortening import shortest
 
@@ -84,6 +84,8 @@ def _fails(make: Factory, steps: Sequence[Step]) -> bool:
         run_script(make(), steps)
     except Disagreement:
         return True
+    except Unusable:  # what a call cannot do without was left out
+        return False
     return False
 
 
@@ -106,6 +108,8 @@ def run_script(harness: Harness, steps: Sequence[Step]) -> None:
         replay(compiled(body), harness)
     except Disagreement as error:
         raise Disagreement(f"{error}\nin the script\n\n{HEADER}{body}{FOOTER}") from None
+    except Unusable:
+        raise
     except Exception as error:
         raise Disagreement(f"{error!r} ended the script\n\n{HEADER}{body}{FOOTER}") from error
 

@@ -43,6 +43,10 @@ class Disagreement(AssertionError):
     """The backend under test gave another answer than the reference. The message holds both."""
 
 
+class Unusable(Exception):
+    """A script makes a call that the contract does not know: the reference raised what is no error of a store."""
+
+
 class Stop(Exception):
     """What a script raises to leave a block early."""
 
@@ -142,13 +146,13 @@ class PairSession:
     def call(self, store: str, method: str, *arguments: Any) -> Any:
         """Make a call to both and compare; raises ``Disagreement``."""
         expected = _Outcome(partial(_answer, self._reference, store, method, *arguments))
+        if expected.error is not None and not isinstance(expected.error, StoreError):
+            raise Unusable(f"{store}.{method}: {expected.error!r}") from expected.error
         got = _Outcome(partial(self._in_thread, partial(_answer, self._tested, store, method, *arguments)))
         if expected.form(method, arguments) != got.form(method, arguments):
             raise Disagreement(f"{store}.{method}: the reference {expected}\nand the backend under test {got}")
         if expected.error is None:
             return expected.answer
-        if not isinstance(expected.error, StoreError):
-            raise expected.error
         if not self._goes_on:
             raise _Refused
         return expected.error

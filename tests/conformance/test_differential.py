@@ -15,10 +15,11 @@ import pytest
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.conformance import Harness
-from ciris_store_core.conformance.differential import check_long_script, check_scripts
-from ciris_store_core.conformance.pair import Disagreement, replay
+from ciris_store_core.conformance.differential import check_long_script, check_scripts, run_script
+from ciris_store_core.conformance.pair import Disagreement, Unusable, replay
 from ciris_store_core.conformance.random_calls import READS, WRITES
 from ciris_store_core.conformance.random_scripts import Step, random_step, source
+from ciris_store_core.errors import NotSupported
 from ciris_store_core.stores import Session
 from tests.conformance.harnesses import PostgresHarness, SqliteHarness, memory_harness, prepare
 from tests.faults.catalogue import FAULTS
@@ -198,3 +199,23 @@ def test_an_unexpected_error_is_a_difference() -> None:
 
     with pytest.raises(Disagreement, match="ZeroDivisionError"):
         check_scripts(lambda: LabHarness(Fault("f", (), (("tasks.find", fails),))), examples=200)
+
+
+@pytest.mark.fault
+def test_a_call_is_not_shortened_to_one_that_the_contract_does_not_know() -> None:
+    def fails(self: Any, sound: Any, query: Any) -> Any:
+        if sound(query):  # with rows, a bucket of no length is a division by zero
+            raise NotSupported("oh")
+        return []
+
+    with pytest.raises(Disagreement, match="backend under test raised NotSupported") as caught:
+        check_scripts(lambda: LabHarness(Fault("f", (), (("correlations.percentiles", fails),))), examples=200)
+    assert "timedelta()" not in script_of(caught.value)
+
+
+def test_a_script_that_the_reference_cannot_run_is_no_difference() -> None:
+    query = "PercentileQuery(CorrelationFilter(), (0.5,), timedelta(), ())"
+    read = Step("call", f"session.correlations.percentiles({query})")
+    add = Step("call", "session.correlations.add([metric('m', 1.0, 0)])", reads=False)
+    with pytest.raises(Unusable, match="ZeroDivisionError"):
+        run_script(LabHarness(NO_FAULT), [add, read])
