@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from .soak import ROOT, Result
 
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- counts: written by make soak -->", "<!-- end of counts -->"
+
+_COUNTED = re.compile(r"\{('[^{}]*)\}")
+"""Counts by name, as Python prints them."""
 
 
 def write(results: Mapping[str, Result], page: Path = PAGE) -> None:
@@ -52,11 +56,13 @@ def _did(result: Result) -> str:
 
 
 def _found(record: Mapping[str, Any]) -> str:
-    return f"{record['wrong']:,} of {record['done']:,}{_note(record)}"
+    cases = "case" if record["done"] == 1 else "cases"
+    return f"{record['wrong']:,} in {record['done']:,} {cases}{_note(record)}"
 
 
 def _note(record: Mapping[str, Any]) -> str:
-    return f" ({record['note']})" if record["note"] else ""
+    note = _COUNTED.sub(lambda found: found[1].replace("'", ""), record["note"])
+    return f" ({note})" if note else ""
 
 
 def _listed(lines: Iterable[str]) -> str:

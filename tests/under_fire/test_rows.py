@@ -32,7 +32,7 @@ def test_results_are_kept_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(soak, "FOLDER", tmp_path / "soak")
     records = [
         {"row": "clocks", "subject": "SQLite", "done": 200, "wrong": 0, "control": False, "note": "a | b"},
-        {"row": "clocks", "subject": "SQLite", "done": 5, "wrong": 3, "control": True, "note": ""},
+        {"row": "clocks", "subject": "SQLite", "done": 5, "wrong": 3, "control": True, "note": "told {'x': 3}"},
     ]
     soak.Result("clocks", True, 61.0, "2025-01-01", records).save()
     soak.Result("writers", False, 2.0, "2025-01-01").save()
@@ -41,7 +41,7 @@ def test_results_are_kept_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     page.write(soak.saved(), text)
     written = text.read_text()
     assert "out of date" not in written and written.startswith("before") and written.endswith("after\n")
-    assert "SQLite: 200, 0 wrong (a \\| b)<br>2025-01-01, 61 s | SQLite: 3 of 5 |" in written
+    assert "SQLite: 200, 0 wrong (a \\| b)<br>2025-01-01, 61 s | SQLite: 3 in 5 cases (told x: 3) |" in written
     assert "**failed**" in written and "failed: 1 (writers)" in written
     soak.forget()
     assert soak.saved() == {}
