@@ -55,13 +55,13 @@ def tail(
 
 def _follow(store: Store, shown: list[Correlation], filters: dict[str, Any], as_json: bool) -> None:
     since = shown[-1].timestamp if shown else store.server_now()
-    seen = {row.correlation_id for row in shown if row.timestamp == since}
     while True:
+        seen = {row.correlation_id for row in shown}
         new = [row for row in store.correlations.scan(time_from=since, **filters) if row.correlation_id not in seen]
         if new:
             _print(new, as_json)
             since = new[-1].timestamp
-            seen |= {row.correlation_id for row in new}
+            shown = [row for row in (*shown, *new) if row.timestamp == since]
         time.sleep(1)
 
 

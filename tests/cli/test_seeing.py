@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +32,14 @@ def url(tmp_path: Path) -> str:
     return url
 
 
+def entry(level: str, message: str, at: datetime | None = None, tags: dict[str, str] | None = None) -> Correlation:
+    return Correlation(
+        correlation_type="log_entry", service_type="s", handler_name="h", action_type="log", tags=tags or {},
+        timestamp=at or datetime.now(UTC),
+        log_data={"log_level": level, "log_message": message, "logger_name": "agent"},
+    )  # fmt: skip
+
+
 def fill(store: Store) -> None:
     now = store.server_now()
     waves = [
@@ -38,13 +49,8 @@ def fill(store: Store) -> None:
     ]
     store.correlations.add_metrics([*waves, Metric("old", 7.0, {}, now - timedelta(days=40))])
     for number, level in enumerate(("INFO", "ERROR", "DEBUG", "WARNING")):
-        data = {"log_level": level, "log_message": f"[red]message {number}[/red]", "logger_name": "agent"}
-        store.correlations.add(
-            Correlation(
-                correlation_type="log_entry", service_type="s", handler_name="h", action_type="log", log_data=data,
-                timestamp=now - timedelta(seconds=60 - number), tags={"n": str(number)},
-            )
-        )  # fmt: skip
+        tags = {"n": str(number)}
+        store.correlations.add(entry(level, f"[red]message {number}[/red]", now - timedelta(seconds=60 - number), tags))
     for name, kind in (("ada", "user"), ("trains", "concept"), ("maps", "concept"), ("<far>", "concept")):
         store.graph.put(GraphNode(id=name, type=kind, scope="local", attributes={"of": name}))
     for source, target in (("ada", "trains"), ("maps", "ada"), ("trains", "maps"), ("maps", "<far>"), ("ada", "ada")):
@@ -106,6 +112,19 @@ def test_the_log_is_shown(run: Run) -> None:
     found = [json.loads(line) for line in told(run("log", "tail", "URL", "--level", "warning", "--json")).splitlines()]
     assert [each["level"] for each in found] == ["ERROR", "WARNING"]
     assert "message 2" in told(run("log", "tail", "URL", "--tag", "n=2"))
+
+
+def test_the_log_is_followed(url: str) -> None:
+    command = [Path(sys.executable).with_name("ciris-store"), "log", "tail", url, "-n", "1", "--json", "--follow"]
+    with open_store(url) as store, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "message 3" in process.stdout.readline()
+        store.correlations.add_many([entry("INFO", "first"), entry("INFO", "second")])
+        assert [json.loads(process.stdout.readline())["message"] for _ in range(2)] == ["first", "second"]
+        store.correlations.add(entry("INFO", "third"))
+        assert json.loads(process.stdout.readline())["message"] == "third"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
 
 
 def test_a_node_is_drawn_with_what_is_around_it(run: Run) -> None:

@@ -76,7 +76,7 @@ class PostgresBackend(Backend):
             migrator = self._migrator(session)
             if not self._may_create and not migrator.table_exists("schema_migrations"):
                 raise InvalidURL(
-                    f"there is no store in schema {self.options.schema!r}, and create=false forbids making one: "
+                    f"there is no store in schema {self.options.schema!r}, and none is made here (create=false): "
                     "check the URL"
                 )
             if migrate and self._may_migrate:

@@ -40,7 +40,9 @@ def _make_missing(settings: Settings) -> None:
         raise cannot_open(settings.path)
     size = path.stat().st_size if path.exists() else 0
     if size == 0 and not settings.create:
-        raise InvalidURL(f"there is no database {path}, and create=false forbids making one: check the path")
+        raise InvalidURL(
+            f"there is no database {path}, and none is made here (create=false): check the path and CIRIS_DB_URL"
+        )
     if 0 < size < SMALLEST_PAGE:
         # SQLite takes a file of one byte for an empty one, and would overwrite it.
         raise NotADatabase(f"{path} is too small to be an SQLite database and was not touched: check the path")

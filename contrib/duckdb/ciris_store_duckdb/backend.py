@@ -114,7 +114,7 @@ class DuckBackend(Backend):
 
     def _check_may_create(self, migrate: bool) -> None:
         if not self._create:
-            raise InvalidURL(f"there is no database {self.path}, and create=false forbids making one: check the path")
+            raise InvalidURL(f"there is no database {self.path}, and none is made here (create=false): check the path")
         if not migrate:
             raise MigrationRequired(f"there is no database {self.path} yet: run 'ciris-store migrate' to make it")
 
