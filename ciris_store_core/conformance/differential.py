@@ -73,10 +73,10 @@ def _run_and_shorten(run: Callable[[], None], make: Factory, steps: Sequence[Ste
     try:
         run()
         return
-    except Disagreement:
-        short = shortest(steps, partial(_fails, make))
-    run_script(make(), short)
-    raise Disagreement("the answers differed once, and then no more: the backend does not always answer the same")
+    except Disagreement as error:
+        first = error
+    run_script(make(), shortest(steps, partial(_fails, make)))
+    raise Disagreement(f"the backend does not always answer the same; this happened once, and then no more:\n{first}")
 
 
 def _fails(make: Factory, steps: Sequence[Step]) -> bool:

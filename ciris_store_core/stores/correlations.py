@@ -133,12 +133,17 @@ class CorrelationStore(ABC):
     def _refuse_consolidated(self, where: CorrelationFilter) -> None:
         """``NotSupported`` if a consolidated row matches."""
         coarse = tuple(each for each in where.resolutions or tuple(Resolution) if each != Resolution.RAW)
-        first = CorrelationQuery(limit=1, where=replace(where, resolutions=coarse))
-        if coarse and self.points(first).items:
-            raise NotSupported(
-                "percentiles need every sample, and some of this time were consolidated: "
-                "ask for a later time, or leave the consolidated ones out with resolution='raw'"
-            )
+        query = CorrelationQuery(limit=100, where=replace(where, resolutions=coarse))
+        while coarse:
+            page = self.points(query)
+            if page.items:
+                raise NotSupported(
+                    "percentiles need every sample, and some of this time were consolidated: "
+                    "ask for a later time, or leave the consolidated ones out with resolution='raw'"
+                )
+            if page.next_after is None:  # a page may hold no point at all, and yet have a next one
+                return
+            query = replace(query, after=page.next_after)
 
     def _scan(self, where: CorrelationFilter) -> Iterator[Correlation]:
         query = CorrelationQuery(limit=1000, where=where)

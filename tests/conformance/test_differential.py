@@ -198,7 +198,8 @@ def test_an_unexpected_error_is_a_difference() -> None:
         raise ZeroDivisionError("oh")
 
     with pytest.raises(Disagreement, match="ZeroDivisionError"):
-        check_scripts(lambda: LabHarness(Fault("f", (), (("tasks.find", fails),))), examples=200)
+        for seed in range(100):
+            check_long_script([lambda: LabHarness(Fault("f", (), (("tasks.find", fails),)))], steps=50, seed=seed)
 
 
 @pytest.mark.fault
@@ -219,3 +220,19 @@ def test_a_script_that_the_reference_cannot_run_is_no_difference() -> None:
     add = Step("call", "session.correlations.add([metric('m', 1.0, 0)])", reads=False)
     with pytest.raises(Unusable, match="ZeroDivisionError"):
         run_script(LabHarness(NO_FAULT), [add, read])
+
+
+@pytest.mark.fault
+def test_what_happens_only_once_is_told() -> None:
+    once = iter([NotSupported("only now")])
+
+    def fails(self: Any, sound: Any, query: Any) -> Any:
+        for error in once:
+            raise error
+        return sound(query)
+
+    with pytest.raises(
+        Disagreement, match=r"(?s)does not always answer the same.*tasks\.find.*only now.*in the script"
+    ):
+        for seed in range(100):
+            check_long_script([lambda: LabHarness(Fault("f", (), (("tasks.find", fails),)))], steps=50, seed=seed)

@@ -261,6 +261,16 @@ class TestPercentiles:
         with pytest.raises(NotSupported):
             percentiles(backend, 0.5, resolutions=(Resolution.HOURLY,))
 
+    @clause("correlations.percentiles.consolidated")
+    def test_consolidated_rows_behind_others(self, backend: Backend) -> None:
+        """Otherwise a log that was summed up hides that measurements were, too."""
+        logs = (correlation(f"log{i}", resolution=Resolution.HOURLY, timestamp=at(-200 + i)) for i in range(150))
+        add(backend, *logs, metric("a", 1.0))
+        assert percentiles(backend, 0.5)[0].values == (1.0,)
+        add(backend, summary("s", 0, [1.0, 9.0], last=10))
+        with pytest.raises(NotSupported):
+            percentiles(backend, 0.5)
+
 
 class TestMetricNames:
     """``CorrelationStore.metric_names``."""
