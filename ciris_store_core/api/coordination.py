@@ -28,9 +28,10 @@ class Occurrences(Part):
         """Say that an occurrence starts now, replacing what is stored of that id; ``__shared__`` is refused."""
         env = self._env
         key, span = env.identity(occurrence_id, "occurrence_id"), env.span(ttl_seconds)
+        about = env.check.json_object({} if metadata is None else metadata, "metadata")
         now, sealed = env.server_now(), Sealed()
         occurrence = Occurrence(
-            occurrence_id=key, started_at=now, heartbeat_at=now, expires_at=now + span, metadata=dict(metadata or {})
+            occurrence_id=key, started_at=now, heartbeat_at=now, expires_at=now + span, metadata=about
         )
         ready = env.check.record(occurrence, Occurrence, now, sealed)
         self._x.write(lambda session: session.coordination.put_occurrence(ready), sealed=sealed)

@@ -178,6 +178,8 @@ class Checker:
 
     def json_object(self, value: Mapping[str, Any], name: str) -> dict[str, Any]:
         """A JSON object, copied."""
+        if not isinstance(value, Mapping):
+            raise InvalidArgument(f"{name}: expected a JSON object, which is a dict, not a {type(value).__name__}")
         copy: dict[str, Any] = self._named(self._object, dict(value), name)
         return copy
 

@@ -55,6 +55,13 @@ def test_a_time_to_live_is_a_positive_number(store: Store, bad: float) -> None:
     assert store.occurrences.list(alive_only=False) == []
 
 
+@pytest.mark.parametrize("bad", ["host", 5, [["host", "h"]]])
+def test_metadata_is_an_object(store: Store, bad: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"metadata: expected a JSON object"):
+        store.occurrences.register("o", metadata=bad)
+    assert store.occurrences.list() == []
+
+
 def test_nobody_runs_as_shared(store: Store) -> None:
     for call in (store.occurrences.register, store.occurrences.heartbeat, store.for_occurrence):
         with pytest.raises(InvalidArgument, match="namespace of shared tasks"):
