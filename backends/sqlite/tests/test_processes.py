@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -96,7 +97,8 @@ def competition(start: Start, path: Path, seconds: float, fair: str = "fair") ->
     open_once(path).close()
     processes = [start(writers.compete, path, f"p{n}", seconds, fair) for n in range(16)]
     go(*processes)
-    said = [finish(process, seconds + 60) for process in processes]
+    with ThreadPoolExecutor(len(processes)) as listeners:  # whoever is not listened to stops, once its pipe is full
+        said = list(listeners.map(lambda process: finish(process, seconds + 60), processes))
     commits = [len(acknowledged(lines)) for lines in said]
     errors = Counter(line for lines in said for line in lines if line.startswith("error"))
     total = check(path, set().union(*map(acknowledged, said)))
