@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.support.pgserver import ExternalServer, shared_server
 
 pytest_plugins = ["pytester"]
+
+# A shell that runs tests in the background has them ignore it, and so would every process that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ def test_ctrl_c_ends_a_copy_that_then_goes_on(command: Command, stores: Stores, 
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
     process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path)
     with open_store(target) as watched:
-        while watched.tasks.count(occurrence_id="default") == 0 and process.poll() is None:
+        while watched.graph.count() == 0 and process.poll() is None:
             pass
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)

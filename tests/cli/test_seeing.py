@@ -117,14 +117,17 @@ def test_the_log_is_shown(run: Run) -> None:
 def test_the_log_is_followed(url: str) -> None:
     command = [Path(sys.executable).with_name("ciris-store"), "log", "tail", url, "-n", "1", "--json", "--follow"]
     with open_store(url) as store, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert "message 3" in process.stdout.readline()
-        store.correlations.add_many([entry("INFO", "first"), entry("INFO", "second")])
-        assert [json.loads(process.stdout.readline())["message"] for _ in range(2)] == ["first", "second"]
-        store.correlations.add(entry("INFO", "third"))
-        assert json.loads(process.stdout.readline())["message"] == "third"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        try:
+            assert process.stdout is not None
+            assert "message 3" in process.stdout.readline()
+            store.correlations.add_many([entry("INFO", "first"), entry("INFO", "second")])
+            assert [json.loads(process.stdout.readline())["message"] for _ in range(2)] == ["first", "second"]
+            store.correlations.add(entry("INFO", "third"))
+            assert json.loads(process.stdout.readline())["message"] == "third"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
+        finally:
+            process.kill()
 
 
 def test_a_node_is_drawn_with_what_is_around_it(run: Run) -> None:
