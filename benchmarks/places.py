@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -97,7 +97,8 @@ class PostgresPlace:
     def _keep_server_on(self, cores: set[int]) -> None:
         main = psutil.Process(self.server.pid)
         for process in (main, *main.children()):  # what starts later inherits it
-            os.sched_setaffinity(process.pid, cores)
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(process.pid, cores)
 
     def remove(self) -> None:
         """Stop the server."""
