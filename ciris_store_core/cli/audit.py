@@ -13,13 +13,13 @@ import typer
 from ciris_store_core.errors import Conflict, NotFound
 
 from .exits import Exit
-from .options import Json, Url
+from .options import Json, Url, open_existing
 from .output import console, facts, say_json
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ciris_store_core.api import AuditReport, Store
+    from ciris_store_core.api import AuditReport
     from ciris_store_core.models import AuditCheckpoint
 
 _LAST = '{"checkpoint": '
@@ -44,7 +44,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Look for audit events that were changed, removed, moved or cut off. The exit code is 1 if there are any."""
-    with _opened(url) as store:
+    with open_existing(url) as store:
         report = store.audit.verify(
             chain,
             public_keys=public_key or (),
@@ -64,7 +64,7 @@ def tail(
     as_json: Json = False,
 ) -> None:
     """Show the newest audit events of a chain: by default that of occurrence ``default``."""
-    with _opened(url) as store:
+    with open_existing(url) as store:
         entries = store.audit.tail(chain, lines)
     if as_json:
         say_json([entry.model_dump(mode="json") for entry in entries])
@@ -89,7 +89,7 @@ def export(
 
     Kept on another host, it is what ``audit verify --checkpoint`` needs.
     """
-    with _opened(url) as store, _new_file(output) if output else nullcontext(sys.stdout) as out:
+    with open_existing(url) as store, _new_file(output) if output else nullcontext(sys.stdout) as out:
         for record in store.audit.export(chain):
             kind = type(record).__name__.removeprefix("Audit").lower()
             out.write(f'{{"{kind}": {record.to_json()}}}\n')
@@ -106,15 +106,9 @@ def cut(
 
     Export first what is to be kept.
     """
-    with _opened(url) as store:
+    with open_existing(url) as store:
         found = {"removed": store.audit.cut(_time(before), chain=chain)}
     say_json(found) if as_json else console().print(facts(found))
-
-
-def _opened(url: str | None) -> Store:
-    from ciris_store_core.api import open_store
-
-    return open_store(url, migrate=False, create=False)
 
 
 def _new_file(path: Path) -> TextIO:

@@ -12,7 +12,7 @@ import typer
 from ciris_store_core.errors import AccessDenied, NotFound
 from ciris_store_core.signing import SigningKey
 
-from .options import Json, Url
+from .options import Json, Url, open_existing
 from .output import console, errors, facts, say_json
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def new(
 @authority.command("list")
 def list_them(url: Url = None, as_json: Json = False) -> None:
     """Show all authorities that a store knows, revoked ones too."""
-    with _opened(url) as store:
+    with open_existing(url) as store:
         found = store.authorities.list()
     if as_json:
         say_json([each.model_dump() for each in found])
@@ -55,7 +55,7 @@ def list_them(url: Url = None, as_json: Json = False) -> None:
 @authority.command()
 def bootstrap(public_key: PublicKey, name: Name, url: Url = None, as_json: Json = False) -> None:
     """Register the first authority of a store; the one time that nobody has to approve."""
-    with _opened(url) as store:
+    with open_existing(url) as store:
         if not store.authorities.bootstrap(public_key, name):
             raise AccessDenied(
                 "the store has authorities already: register another one with the approval of one of them"
@@ -66,7 +66,7 @@ def bootstrap(public_key: PublicKey, name: Name, url: Url = None, as_json: Json 
 @authority.command()
 def register(public_key: PublicKey, name: Name, key: Key, url: Url = None, as_json: Json = False) -> None:
     """Register another authority, approved with the key of one that the store knows."""
-    with _opened(url) as store:
+    with open_existing(url) as store:
         _show(_done(lambda: store.authorities.register(public_key, name), store, key), as_json)
 
 
@@ -78,7 +78,7 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """Revoke an authority for good, approved with the key of one that the store knows."""
-    with _opened(url) as store:
+    with open_existing(url) as store:
         _show(_done(lambda: store.authorities.revoke(key_id), store, key), as_json)
 
 
@@ -98,12 +98,6 @@ def approve(
     if not yes:
         typer.confirm("Sign this?", abort=True, err=True)
     typer.echo(wish.approve(signer, valid_seconds=valid_seconds).to_json())
-
-
-def _opened(url: str | None) -> Store:
-    from ciris_store_core.api import open_store
-
-    return open_store(url, migrate=False, create=False)
 
 
 def _read(path: Path) -> str:

@@ -9,7 +9,7 @@ import typer
 from ciris_store_core.errors import MigrationRequired
 
 from .exits import Exit
-from .options import Json, Url
+from .options import Json, Url, open_existing
 from .output import console, facts, say_json, table
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ def backends(as_json: Json = False) -> None:
 
 def info(url: Url = None, as_json: Json = False) -> None:
     """Show a store's versions, settings and contents. It is neither created nor migrated."""
-    from ciris_store_core.api import open_store
-
-    with open_store(url, migrate=False, create=False) as store:
+    with open_existing(url) as store:
         about = store.info()
         _show({"url": about["url"], **about, **_contents(store)}, as_json)
 
@@ -143,11 +141,10 @@ def doctor(
 
     Nothing is changed. The exit code is 1 if something is wrong.
     """
-    from ciris_store_core.api import open_store
     from ciris_store_core.models.operations import Severity
     from ciris_store_core.services.doctor import examine
 
-    with open_store(url, migrate=False, create=False) as store:
+    with open_existing(url) as store:
         report = examine(store, thorough=thorough)
     _show_report(report, as_json)
     bad = (Severity.ERROR, Severity.WARNING) if strict else (Severity.ERROR,)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .exits import Exit
-from .options import Json, Url
+from .options import Json, Url, open_existing
 from .output import console, errors, facts, say_error, say_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ciris_store_core import Store
     from ciris_store_core.secrets.rotation import SecretsReport
 
 app = typer.Typer(
@@ -66,7 +65,7 @@ def rotate(url: Url = None, as_json: Json = False) -> None:
     new key to all running programs first; those that only have an older one can store no secrets from then on. Keep
     old keys for as long as you keep backups that were made under them.
     """
-    with _opened(url) as store, _progress() as progress:
+    with open_existing(url) as store, _progress() as progress:
         task = progress.add_task("moved", total=None, count=0)
         report = store.secrets.rotate(lambda moved: progress.update(task, count=moved))
     _say(report, as_json, {"moved": report.moved, "rotated": report.rotated}, report.rotated)
@@ -75,15 +74,9 @@ def rotate(url: Url = None, as_json: Json = False) -> None:
 @app.command()
 def check(url: Url = None, as_json: Json = False) -> None:
     """Decrypt every secret with the keys given, without showing any, and count them by key."""
-    with _opened(url) as store:
+    with open_existing(url) as store:
         report = store.secrets.check()
     _say(report, as_json, {}, not report.unreadable)
-
-
-def _opened(url: str | None) -> Store:
-    from ciris_store_core import open_store
-
-    return open_store(url, migrate=False, create=False)
 
 
 def _progress() -> Progress:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import URL_HELP, Json, Url
+from .options import URL_HELP, Json, Url, open_existing
 from .output import console, facts, say_json, size, table
 from .progress import showing
 
@@ -57,7 +57,7 @@ def copy(
     """
     from ciris_store_core.transfer import copy_store
 
-    with _existing(source) as origin, _new(target) as store, showing(as_json) as on_step:
+    with open_existing(source) as origin, _new(target) as store, showing(as_json) as on_step:
         report = copy_store(
             origin,
             store,
@@ -83,7 +83,7 @@ def export(
     """Write a store to a file of JSON Lines, with digests at its end. Secrets are left out unless asked for."""
     from ciris_store_core.transfer import export_store
 
-    with _existing(url) as store, showing(as_json) as on_step:
+    with open_existing(url) as store, showing(as_json) as on_step:
         report = export_store(store, file, secrets=secrets, without=without or (), overwrite=overwrite, on_step=on_step)
     _show(report, as_json)
 
@@ -121,7 +121,7 @@ def backup(
     """
     from ciris_store_core.transfer import backup_store
 
-    with _existing(url) as store, showing(as_json) as on_step:
+    with open_existing(url) as store, showing(as_json) as on_step:
         report = backup_store(store, file, portable=portable, overwrite=overwrite, on_step=on_step)
     found: dict[str, Any] = {
         "file": report.path,
@@ -147,14 +147,6 @@ def restore(
     with _new(url) as store, showing(as_json) as on_step:
         report = restore_store(file, store, verify=not no_verify, on_step=on_step)
     _show(report, as_json)
-
-
-@contextmanager
-def _existing(url: str | None) -> Iterator[Store]:
-    from ciris_store_core.api import open_store
-
-    with open_store(url, migrate=False, create=False) as store:
-        yield store
 
 
 @contextmanager
