@@ -17,6 +17,7 @@ D = TypeVar("D")
 N = TypeVar("N", int, float)
 
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|credential", re.IGNORECASE)
+_SECRET_INSIDE = re.compile(rf"(?:{_SECRET_NAME.pattern})[^=]{{0,20}}=|:[^/]*@", re.IGNORECASE)
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
@@ -25,8 +26,8 @@ _SHOWN_CHARACTERS = 40
 
 
 def is_secret_option(name: str, value: str) -> bool:
-    """Whether an option must not be shown: it is named like a secret, or its value holds another URL."""
-    return bool(_SECRET_NAME.search(name)) or "://" in value
+    """Whether an option must not be shown: it is named like a secret, or its value holds such an option or a URL."""
+    return bool(_SECRET_NAME.search(name) or _SECRET_INSIDE.search(value)) or "://" in value
 
 
 class OptionReader:

@@ -23,8 +23,16 @@ POSTGRES_SCHEMES = ("postgresql", "postgres")
 SCHEME_PATTERN = r"[a-z][a-z0-9+.-]*"
 
 _URL = re.compile(rf"({SCHEME_PATTERN})://(.*)", re.IGNORECASE | re.DOTALL | re.ASCII)
-# A colon before any slash: a URL with a slip in it, unless it is a Windows drive.
-_LIKE_A_URL = re.compile(r"[^/\\:]{2,}:|.*://", re.DOTALL)
+# A colon before any slash, or a user's ':' and '@': a URL with a slip in it, unless it is a Windows drive.
+_LIKE_A_URL = re.compile(r"[^/\\:]{2,}:|.*://|[^/\\:]:[^/\\].*@|.*//[^/]*:.*@", re.DOTALL)
+# What libpq, ODBC and ADO.NET take in place of a URL.
+_KEYWORDS = re.compile(
+    r"(?:.*[\s;])?(?:host|hostaddr|port|dbname|database|user|username|user ?id|uid|password|pwd|passfile|service"
+    r"|sslmode|server|data source|driver)\s*=",
+    re.IGNORECASE | re.DOTALL,
+)
+_USER_IN_PATH = re.compile(r"[^/\\:]*:(?![/\\]).*@", re.DOTALL)
+_OPTION_IN_PATH = re.compile(r"[?&][A-Za-z_][A-Za-z0-9_.-]*=")
 _UNSAFE_TEXT = re.compile("[\x00\r\n\u0085\u2028\u2029\ud800-\udfff]")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _OPTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
@@ -155,7 +163,7 @@ def _parse(text: str) -> StoreURL:
     if scheme == "sqlite":
         return _sqlite(place, _options(query), is_default=text == DEFAULT_URL)
     if scheme == "memory":
-        return StoreURL(scheme, database=_decode(place, "name"), options=_frozen(_options(query)))
+        return StoreURL(scheme, database=_file(place, "name"), options=_frozen(_options(query)))
     return _network(scheme, place, query)
 
 
@@ -180,6 +188,16 @@ def _bare_path(text: str) -> StoreURL:
             "write for instance postgresql://user@host/name, "
             "or for a file with ':' in its name sqlite:///name with the ':' as %3A"
         )
+    if _KEYWORDS.match(text):
+        raise InvalidURL(
+            "these are connection keywords (host=... dbname=...), not a database URL: "
+            "write postgresql://user:password@host:5432/dbname, or for a file with '=' in its name sqlite:///name"
+        )
+    if _OPTION_IN_PATH.search(text) or is_secret_option("", text):
+        raise InvalidURL(
+            "a bare path takes no options: write sqlite:///path?name=value, "
+            "or for a file with '?', '&' or '=' in its name sqlite:///name with them as %3F, %26 and %3D"
+        )
     return StoreURL("sqlite", database=text)
 
 
@@ -191,7 +209,7 @@ def _sqlite(place: str, options: dict[str, str], *, is_default: bool) -> StoreUR
             "an SQLite URL has no host: write three slashes before a relative path (sqlite:///data/x.db), "
             "four before an absolute one (sqlite:////srv/x.db), and sqlite:///:memory: for one in memory"
         )
-    path = _decode(place[1:], "path") or ":memory:"
+    path = _file(place[1:], "path") or ":memory:"
     return StoreURL("sqlite", database=path, options=_frozen(options), is_default=is_default)
 
 
@@ -206,7 +224,7 @@ def _network(scheme: str, place: str, query: str) -> StoreURL:
     if scheme in POSTGRES_SCHEMES:
         hosts = _with_host_options(hosts, options)
         _refuse_slash(path)
-    return StoreURL(scheme, username, password, hosts, _decode(path, "database name"), _frozen(options))
+    return StoreURL(scheme, username, password, hosts, _path(path, "database name"), _frozen(options))
 
 
 def _user(text: str) -> tuple[str | None, str | None]:
@@ -224,6 +242,24 @@ def _password(text: str) -> str:
 def _refuse_slash(database: str) -> None:
     if "/" in database:
         raise InvalidURL("a second '/' after the host: a database name has none; write one that does with %2F")
+
+
+def _file(text: str, part: str) -> str:
+    if _USER_IN_PATH.match(text):
+        raise InvalidURL(
+            "an SQLite or memory URL has no user and no password: "
+            "write postgresql://user:password@host/dbname for a server, or ':' and '@' in a name as %3A and %40"
+        )
+    return _path(text, part)
+
+
+def _path(text: str, part: str) -> str:
+    if _OPTION_IN_PATH.search(text) or is_secret_option("", text):
+        # Else an option, which may be a password, would become part of a name that errors show.
+        raise InvalidURL(
+            f"an option in the {part}: begin the options with '?', or write '&', ':' and '=' as %26, %3A and %3D"
+        )
+    return _decode(text, part)
 
 
 def _decode(text: str, part: str) -> str:

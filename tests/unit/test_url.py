@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path, PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciris_store_core.errors import InvalidArgument, InvalidURL
@@ -255,12 +255,60 @@ SECRET = "hunter2"
         ("u_1:hunter2@h/db", "looks like a database URL"),
         ("://u:hunter2@h/db", "looks like a database URL"),
         ("sqlite://u:hunter2@h/db", "has no host"),
+        ("sqlite:///u:hunter2@h/db", "no user and no password"),
+        ("memory://u:hunter2@h/db", "no user and no password"),
+        ("//u:hunter2@h/db", "looks like a database URL"),
+        ("postgresql//u:hunter2@h/db", "looks like a database URL"),
+        ("u:hunter2@h/db", "looks like a database URL"),
+        ("host=db dbname=x user=u password=hunter2", "write postgresql://user:password@host:5432/dbname"),
+        ("dbname = x password = 'hunter2'", "connection keywords"),
+        ("x=1 password=hunter2", "connection keywords"),
+        ("Server=db;Database=x;User Id=u;Password=hunter2", "connection keywords"),
+        ("agent.db?password=hunter2", "a bare path takes no options"),
+        ("agent.db&password=hunter2", "a bare path takes no options"),
+        ("postgresql://u@h/db&password=hunter2", "begin the options with"),
+        ("postgresql://u@h&password=hunter2", "neither a name"),
+        ("postgresql://u@h:5432&password=hunter2", "port is not a number"),
+        ("sqlite:///x.db&encryption_key=hunter2", "begin the options with"),
+        ("memory://x&token=hunter2", "begin the options with"),
+        ("mydb://h/x&token=hunter2", "begin the options with"),
     ],
 )
 def test_mistakes_get_advice_and_never_show_the_password(text: str, advice: str) -> None:
     with pytest.raises(InvalidURL, match=advice) as caught:
         resolve_url(text)
     _assert_hidden(caught.value)
+
+
+_WITH_A_PASSWORD = [
+    "postgresql://u:hunter2@h:5432/db?connect_timeout=1",
+    "postgresql://u:hunter2@[::1],h2/db",
+    "postgresql://h/db?sslmode=require&password=hunter2",
+    "sqlite:///x.db?create=true&encryption_key=hunter2",
+    "memory://name?token=hunter2",
+    "host=h dbname=db user=u password=hunter2",
+]
+_SLIP = st.sampled_from(
+    ["", "/", "//", "?", "&", "#", "%", "%zz", "@", ":", "[", "]", ",", " ", "=", "\\", "\ud800", "é"]
+)
+
+
+@settings(max_examples=500)
+@given(url=st.sampled_from(_WITH_A_PASSWORD), slips=st.lists(st.tuples(st.integers(0, 60), _SLIP), max_size=3))
+def test_no_slip_beside_a_password_shows_it(url: str, slips: list[tuple[int, str]]) -> None:
+    # Whatever stands before the password's ':' or name stays: without them nobody knows that it is one.
+    kept = {place for sign in (":hunter2", "password=hunter2", "encryption_key=hunter2", "token=hunter2")
+            if (begin := url.find(sign)) >= 0 for place in range(begin, begin + len(sign))}  # fmt: skip
+    pieces = list(url)
+    for place, slip in slips:
+        if place < len(url) and place not in kept:
+            pieces[place] = slip
+    try:
+        read = resolve_url("".join(pieces))
+    except InvalidURL as error:
+        _assert_hidden(error)
+    else:
+        assert SECRET not in f"{read} {read!r} {read.username} {read.hosts} {read.database}"
 
 
 def _assert_hidden(error: BaseException) -> None:

@@ -51,6 +51,10 @@ _LIBPQ_CHOICES = {
 }
 
 
+# Schemas that PostgreSQL, CockroachDB and Citus keep for themselves.
+_SERVERS_OWN = ("information_schema", "crdb_internal", "citus", "citus_internal")
+
+
 class _Keywords(dict[str, Any]):
     """Keyword arguments of the driver, which hold the password, so they are never shown."""
 
@@ -104,7 +108,7 @@ class ConnectOptions:
             max_lifetime=reader.number("max_lifetime", 3600.0, min=0),
             operation_timeout=reader.number("operation_timeout", 60.0, min=0),
             migration_timeout=reader.number("migration_timeout", 60.0, min=0),
-            schema=reader.identifier("schema", "public"),
+            schema=_schema(reader),
             migrate=reader.boolean("migrate", True),
             create=reader.boolean("create", True),
         )
@@ -161,6 +165,16 @@ def _keywords(url: StoreURL, reader: OptionReader) -> _Keywords:
         if value is not None:
             keywords[name] = value
     return keywords
+
+
+def _schema(reader: OptionReader) -> str:
+    schema = reader.identifier("schema", "public")
+    if schema.startswith("pg_") or schema in _SERVERS_OWN:
+        raise InvalidURL(
+            f"the schema {schema!r} belongs to the server: "
+            f"choose another name, which does not begin with pg_ and is none of {', '.join(_SERVERS_OWN)}"
+        )
+    return schema
 
 
 def _hosts(url: StoreURL) -> dict[str, str | None]:
