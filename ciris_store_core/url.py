@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from ciris_store_core.errors import InvalidURL
@@ -59,10 +60,19 @@ class StoreURL:
     that starts with ``/`` is the directory of a Unix socket; empty text is the driver's default host."""
     database: str = ""
     """The database's name, or the path of its file (``:memory:`` for none), or the name of a ``memory://`` store."""
-    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
-    """What stood after the ``?``. Read it with an ``OptionReader``."""
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What stood after the ``?``, read-only. Read it with an ``OptionReader``."""
     is_default: bool = False
     """True for ``sqlite:///data/ciris.db``, whose directory is created; other paths need theirs to exist."""
+
+    def __post_init__(self) -> None:
+        """Keep the options from being changed."""
+        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickling and copying, which a read-only mapping refuses. The password is in the pickle in full."""
+        parts = (self.scheme, self.username, self.password, self.hosts, self.database)
+        return StoreURL, (*parts, dict(self.options), self.is_default)
 
     def __str__(self) -> str:
         """The URL, fit to be shown and logged."""
@@ -163,7 +173,7 @@ def _parse(text: str) -> StoreURL:
     if scheme == "sqlite":
         return _sqlite(place, _options(query), is_default=text == DEFAULT_URL)
     if scheme == "memory":
-        return StoreURL(scheme, database=_file(place, "name"), options=_frozen(_options(query)))
+        return StoreURL(scheme, database=_file(place, "name"), options=_options(query))
     return _network(scheme, place, query)
 
 
@@ -210,7 +220,7 @@ def _sqlite(place: str, options: dict[str, str], *, is_default: bool) -> StoreUR
             "four before an absolute one (sqlite:////srv/x.db), and sqlite:///:memory: for one in memory"
         )
     path = _file(place[1:], "path") or ":memory:"
-    return StoreURL("sqlite", database=path, options=_frozen(options), is_default=is_default)
+    return StoreURL("sqlite", database=path, options=options, is_default=is_default)
 
 
 def _network(scheme: str, place: str, query: str) -> StoreURL:
@@ -224,7 +234,7 @@ def _network(scheme: str, place: str, query: str) -> StoreURL:
     if scheme in POSTGRES_SCHEMES:
         hosts = _with_host_options(hosts, options)
         _refuse_slash(path)
-    return StoreURL(scheme, username, password, hosts, _path(path, "database name"), _frozen(options))
+    return StoreURL(scheme, username, password, hosts, _path(path, "database name"), options)
 
 
 def _user(text: str) -> tuple[str | None, str | None]:
@@ -362,7 +372,3 @@ def _options(query: str) -> dict[str, str]:
             raise InvalidURL(f"the option {name!r} is given twice: keep one of them")
         options[name] = _decode(value, f"option {name!r}")
     return options
-
-
-def _frozen(options: dict[str, str]) -> Mapping[str, str]:
-    return MappingProxyType(options)

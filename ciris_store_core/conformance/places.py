@@ -20,7 +20,6 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from types import MappingProxyType
 from typing import Self
 
 from ciris_store_core.clock import SystemClock
@@ -250,7 +249,7 @@ class SinglePlace(Place):
 
     def _sibling(self, number: int) -> StoreURL:
         schema = f"{self.url.options.get('schema', 'ciris')}_conformance_{os.getpid()}_{number}"
-        return replace(self.url, options=MappingProxyType({**self.url.options, "schema": schema}))
+        return replace(self.url, options={**self.url.options, "schema": schema})
 
     def _accepts(self, url: StoreURL) -> bool:
         try:

@@ -192,6 +192,10 @@ class Metric(NamedTuple):
     metric_id: str | None = None
     """Becomes the correlation_id; by default a new UUID version 7."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickling and copying, which read-only tags refuse."""
+        return type(self), (self.name, self.value, dict(self.tags), *self[3:])
+
 
 def _nest(data: dict[str, Any], group: str, names: tuple[str, ...]) -> None:
     flat = {name: data.pop(name) for name in names if name in data}
