@@ -46,6 +46,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "services": API | {"api", "transfer"},
     "persistence": API | {"api", "services", "aio"},
     "aio": API | {"api", "services"},
+    "integrations": {"errors", "aio"},
     "testing": API | {"api", "persistence", "conformance"},
     "importer": API | {"api", "persistence"},
     "otel": API | {"api"},

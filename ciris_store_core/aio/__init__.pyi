@@ -7,11 +7,11 @@ Every class whose methods wait for the database has a twin here, made from the c
 
 import builtins
 import os
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Concatenate, Self, Unpack
+from typing import Any, Concatenate, Self, Unpack, overload
 
 from ciris_store_core.api.audit_events import AuditEvent
 from ciris_store_core.api.audit_verify import AuditReport
@@ -210,12 +210,21 @@ class AsyncStore:
         store's own methods are refused in this thread meanwhile (``TransactionError``). Nothing is run again here:
         for that, give the whole to ``run``.
         """
-    async def run(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``fn(tx, *args, **kwargs)`` as one transaction, again as a whole after a retryable error.
+    @overload
+    async def run(
+        self, fn: Callable[Concatenate[AsyncTransaction, P], Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run ``fn(tx, ...)`` as one transaction, again as a whole after a retryable error; see ``Store.run``.
 
-        ``fn`` may run several times: it should do nothing outside the transaction. Returns what it returned in the
-        run that was committed.
+        An async function runs in the event loop and gets an ``AsyncTransaction``; an ordinary one runs on a thread and
+        gets a ``Transaction``.
+
+        Raises:
+            InvalidArgument: An ordinary function, such as a lambda, returned a coroutine, which would run after the
+                transaction; nothing was written.
         """
+    @overload
+    async def run(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T: ...
     async def close(self) -> None:
         """Let go of the database; calling it again does nothing. Later calls raise ``StoreClosed``.
 

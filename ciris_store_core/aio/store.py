@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from ciris_store_core.api import Store, open_store
-from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.api import RetryPolicy, Store, Transaction, open_store
+from ciris_store_core.errors import InvalidArgument, StoreError
 
 from .facade import Begun, twin_of
 from .workers import Workers, answer, in_thread, settled
@@ -49,14 +50,37 @@ class AsyncStore(twin_of(Store)):  # type: ignore[misc]  # its methods are made 
         """
         return Begun(self._target, self._caller)
 
-    async def run(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Run ``fn(tx, ...)`` on a thread as one transaction, again as a whole after a retryable error.
+    async def run(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run ``fn(tx, ...)`` as one transaction, again as a whole after a retryable error; see ``Store.run``.
 
-        ``fn`` is an ordinary function and gets an ordinary ``Transaction``; see ``Store.run``.
+        An async function runs in the event loop and gets an ``AsyncTransaction``; an ordinary one runs on a thread and
+        gets a ``Transaction``.
+
+        Raises:
+            InvalidArgument: An ordinary function, such as a lambda, returned a coroutine, which would run after the
+                transaction; nothing was written.
         """
-        if inspect.iscoroutinefunction(fn):
-            raise InvalidArgument("run takes an ordinary function: in a coroutine use 'async with store.transaction()'")
-        return await answer(self._caller.submit(lambda: self._target.run(fn, *args, **kwargs)))
+        if inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__):
+            return await self._run_async(lambda tx: fn(tx, *args, **kwargs))
+
+        def checked(tx: Transaction) -> Any:
+            return refuse_awaitable(fn(tx, *args, **kwargs))
+
+        return await answer(self._caller.submit(lambda: self._target.run(checked)))
+
+    async def _run_async(self, fn: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        policy: RetryPolicy = self._target._executor.retry
+        failures, started = 0, 0.0
+        while True:
+            try:
+                async with self.transaction() as tx:
+                    return await fn(tx)
+            except StoreError as error:
+                failures += 1
+                started = started or policy.monotonic()
+                delay = policy.pause(error, failures, started)
+            # Not by the policy's own sleep, which would block the event loop.
+            await asyncio.sleep(delay)
 
     async def close(self) -> None:
         """Roll open transactions back, wait for all other calls that were made, and close the store beneath."""
@@ -75,6 +99,18 @@ class AsyncStore(twin_of(Store)):  # type: ignore[misc]  # its methods are made 
     ) -> None:
         """Close it."""
         await self.close()
+
+
+def refuse_awaitable(result: T) -> T:
+    """Raise ``InvalidArgument`` if a function's result is to be awaited; else return it."""
+    if not inspect.isawaitable(result):
+        return result
+    if inspect.iscoroutine(result):
+        result.close()
+    raise InvalidArgument(
+        "the function returned a coroutine, which would run after its transaction: pass the async function itself, "
+        "as in 'await store.run(fn, arg)'"
+    )
 
 
 class Opening:

@@ -47,12 +47,19 @@ class RetryPolicy:
         """Go on after the first run failed with ``error``: run ``call`` until it succeeds, or raise its last error."""
         started = self.monotonic()
         for failures in range(1, self.attempts):
-            delay = self.delay(failures)
-            if not error.retryable or self.monotonic() - started + delay > self.budget:
-                break
-            self.sleep(delay)
+            self.sleep(self.pause(error, failures, started))
             try:
                 return call()
             except StoreError as next_error:
                 error = next_error
         raise error
+
+    def pause(self, error: StoreError, failures: int, started: float) -> float:
+        """Return the seconds to wait before the next run; raise ``error`` if there is to be none.
+
+        ``started``: when the first run failed, by ``monotonic``.
+        """
+        delay = self.delay(failures)
+        if not error.retryable or failures >= self.attempts or self.monotonic() - started + delay > self.budget:
+            raise error
+        return delay

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from ciris_store_core import (
     InvalidArgument,
     ManualClock,
     NotFound,
+    RetryPolicy,
     Store,
+    StoreError,
     TransactionError,
     Unavailable,
     aio,
@@ -129,7 +132,7 @@ def test_the_stores_own_calls_are_refused_inside_a_transaction(within: Callable[
     within(body)
 
 
-def test_run_takes_an_ordinary_function_and_retries(within: Callable[..., Any]) -> None:
+def test_run_retries_an_ordinary_function(within: Callable[..., Any]) -> None:
     runs = []
 
     def fn(tx: Any, id: str) -> int:
@@ -139,13 +142,60 @@ def test_run_takes_an_ordinary_function_and_retries(within: Callable[..., Any]) 
             raise Unavailable("once")
         return tx.tasks.count()
 
-    async def unfit(tx: Any) -> None:
-        raise AssertionError
-
     async def body(store: AsyncStore) -> None:
         assert await store.run(fn, "x") == 1 and runs == ["x", "x"]
-        with pytest.raises(InvalidArgument, match="ordinary function"):
-            await store.run(unfit)
+
+    within(body)
+
+
+def test_run_retries_the_whole_transaction_of_an_async_function(within: Callable[..., Any]) -> None:
+    runs: list[str] = []
+
+    async def fn(tx: aio.AsyncTransaction, id: str) -> int:
+        runs.append(id)
+        await tx.tasks.add(task(f"{id}{len(runs)}"))
+        if len(runs) < 3:
+            raise Unavailable("twice")
+        return await tx.tasks.count()
+
+    async def body(store: AsyncStore) -> None:
+        assert await store.run(fn, "x") == 1 and runs == ["x", "x", "x"]
+        assert await store.run(partial(fn, id="y")) == 2
+        assert {each.task_id for each in await store.tasks.list()} == {"x3", "y4"}
+
+    within(body)
+
+
+def test_run_retries_an_async_function_as_often_as_the_policy_says(within: Callable[..., Any]) -> None:
+    runs: list[int] = []
+
+    async def fn(tx: aio.AsyncTransaction, error: type[StoreError]) -> None:
+        runs.append(len(runs))
+        await tx.tasks.add(task())
+        raise error("again and again")
+
+    async def body(store: AsyncStore) -> None:
+        for error, expected in ((Unavailable, 3), (Conflict, 1)):
+            runs.clear()
+            with pytest.raises(error):
+                await store.run(fn, error)
+            assert len(runs) == expected and await store.tasks.count() == 0
+
+    within(body, retry=RetryPolicy(attempts=3, first_delay=0.001))
+
+
+def test_run_refuses_a_coroutine_that_would_run_after_its_transaction(within: Callable[..., Any]) -> None:
+    async def work(tx: Any) -> None:
+        raise AssertionError
+
+    def fn(tx: Any) -> Any:
+        tx.tasks.add(task())
+        return work(tx)
+
+    async def body(store: AsyncStore) -> None:
+        with pytest.raises(InvalidArgument, match="pass the async function itself"):
+            await store.run(fn)
+        assert await store.tasks.count() == 0
 
     within(body)
 

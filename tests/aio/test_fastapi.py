@@ -1,52 +1,45 @@
-"""The async store in an application: FastAPI, with requests that come all at once or are given up."""
+"""The async store in an application: FastAPI behind uvicorn, with requests that come all at once or are given up."""
 
-from __future__ import annotations
+# FastAPI looks the names in annotations up, which it cannot where they are texts and the names are those of a function:
+# no ``from __future__ import annotations`` here.
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Annotated, Any
 
+import fastapi
 import httpx
 import pytest
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException
+from fastapi.responses import StreamingResponse
 
-from ciris_store_core import AsyncStore, GraphNode, open_store_async
+from ciris_store_core import AsyncStore, GraphNode, NotSupported, StoreClosed, Unavailable, open_store
 from ciris_store_core.aio import AsyncTransaction
+from ciris_store_core.integrations.fastapi import FastAPIStore
+from tests.aio.serving import served
 
 REQUESTS = 200
+ROUNDS = 25
 
 
-def application(url: str) -> FastAPI:
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_store_async(url, workers=10) as store:
-            app.state.store = store
-            yield
-
-    return FastAPI(lifespan=lifespan)
+def node(id: str, **attributes: Any) -> GraphNode:
+    return GraphNode(id=id, type="note", scope="local", attributes=attributes)
 
 
-def the_store(request: Request) -> AsyncStore:
-    store: AsyncStore = request.app.state.store
-    return store
+def application(database: FastAPIStore) -> FastAPI:
+    app = FastAPI(lifespan=database.lifespan)
 
-
-async def a_transaction(store: Annotated[AsyncStore, Depends(the_store)]) -> AsyncIterator[AsyncTransaction]:
-    async with store.transaction() as tx:
-        yield tx
-
-
-def with_routes(app: FastAPI) -> FastAPI:
     @app.put("/notes/{id}")
-    async def put(id: str, text: str, store: Annotated[AsyncStore, Depends(the_store)]) -> int:
-        node = GraphNode(id=id, type="note", scope="local", attributes={text: True})
-        return (await store.graph.put(node)).revision
+    async def put(id: str, text: str, store: Annotated[AsyncStore, database.store]) -> int:
+        return (await store.graph.put(node(id, **{text: True}))).revision
 
     @app.post("/pairs/{id}")
-    async def pair(id: str, fail: bool, tx: Annotated[Any, Depends(a_transaction)]) -> str:
+    async def pair(id: str, fail: bool, tx: Annotated[AsyncTransaction, database.transaction]) -> str:
         for half in ("a", "b"):
-            await tx.graph.put(GraphNode(id=f"{id}-{half}", type="half", scope="local", attributes={}))
+            await tx.graph.put(node(f"{id}-{half}"))
             if fail:
                 raise HTTPException(400)
         return id
@@ -54,45 +47,137 @@ def with_routes(app: FastAPI) -> FastAPI:
     return app
 
 
-@pytest.fixture
-def serving(url: str) -> Callable[..., Any]:
-    def run(body: Callable[[httpx.AsyncClient, AsyncStore], Any]) -> Any:
-        async def whole() -> Any:
-            app = with_routes(application(url))
-            async with app.router.lifespan_context(app):
-                transport = httpx.ASGITransport(app)
-                async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                    return await body(client, app.state.store)
-
-        return asyncio.run(asyncio.wait_for(whole(), 90))
-
-    return run
-
-
-def test_two_hundred_requests_at_once(serving: Callable[..., Any]) -> None:
-    async def body(client: httpx.AsyncClient, store: AsyncStore) -> None:
-        calls = [client.put("/notes/all", params={"text": str(i)}) for i in range(REQUESTS)]
-        answers = await asyncio.gather(*calls)
+def test_two_hundred_requests_at_once(url: str) -> None:
+    database = FastAPIStore(url, workers=10)
+    with served(application(database)) as client, ThreadPoolExecutor(40) as threads:
+        answers = list(threads.map(lambda i: client.put("/notes/all", params={"text": str(i)}), range(REQUESTS)))
         assert {answer.status_code for answer in answers} == {200}
         assert sorted(answer.json() for answer in answers) == list(range(1, REQUESTS + 1))
-        node = await store.graph.get("all", "local")
-        assert node is not None and len(node.attributes) == REQUESTS
-
-    serving(body)
+        found = database.current.sync.graph.get("all", "local")
+        assert found is not None and len(found.attributes) == REQUESTS
 
 
-def test_a_transaction_for_each_request(serving: Callable[..., Any]) -> None:
-    async def body(client: httpx.AsyncClient, store: AsyncStore) -> None:
-        calls = [client.post(f"/pairs/{i}", params={"fail": i % 2 == 0}) for i in range(40)]
-        answers = await asyncio.gather(*calls)
+def test_a_transaction_for_each_request(url: str) -> None:
+    database = FastAPIStore(url, workers=10)
+    with served(application(database)) as client, ThreadPoolExecutor(20) as threads:
+        answers = threads.map(lambda i: client.post(f"/pairs/{i}", params={"fail": i % 2 == 0}), range(40))
         assert [answer.status_code for answer in answers] == [400, 200] * 20
-        assert await store.graph.count(type="half") == 40
-        given_up = [asyncio.create_task(client.post(f"/pairs/late-{i}", params={"fail": False})) for i in range(20)]
-        for call in given_up:
-            await asyncio.sleep(0.001)
-            call.cancel()
-        await asyncio.gather(*given_up, return_exceptions=True)
-        late = [node.id async for node in store.graph.scan(prefix="late-")]
-        assert len(late) % 2 == 0 and store.sync.stats().get("in_use", 0) == 0
+        store = database.current.sync
+        assert store.graph.count(type="note") == 40
 
-    serving(body)
+        def given_up(i: int) -> None:
+            with suppress(httpx.TimeoutException):
+                client.post(f"/pairs/late-{i}", params={"fail": False}, timeout=0.001 * (i + 1))
+
+        list(threads.map(given_up, range(20)))
+    with open_store(url) as later:
+        assert url == "memory://" or len(list(later.graph.scan(prefix="late-"))) % 2 == 0
+
+
+class Late(FastAPIStore):
+    """Commits later than a quick client asks again; and, if told so, fails to commit."""
+
+    fail = False
+
+    async def _transaction(self) -> AsyncIterator[AsyncTransaction]:
+        async for tx in super()._transaction():
+            yield tx
+            await asyncio.sleep(0.05)
+            if self.fail:
+                raise Unavailable("the commit failed")
+
+
+def test_the_answer_comes_after_the_commit(url: str) -> None:
+    database = Late(url)
+    with served(application(database)) as client:
+        for i in range(ROUNDS):
+            assert client.post(f"/pairs/{i}", params={"fail": False}).status_code == 200
+            assert database.current.sync.graph.get(f"{i}-b", "local") is not None
+
+
+def test_a_commit_that_fails_is_no_success(url: str) -> None:
+    database = Late(url)
+    with served(application(database)) as client:
+        database.fail = True
+        assert client.post("/pairs/x", params={"fail": False}).status_code == 500
+        assert database.current.sync.graph.count() == 0
+
+
+def test_the_recipe_that_forgets_the_scope_answers_first(url: str) -> None:
+    """The control: with FastAPI's default scope the client has its answer before the commit."""
+    database = Late(url)
+    app = FastAPI(lifespan=database.lifespan)
+
+    @app.post("/notes/{id}")
+    async def put(id: str, tx: Annotated[AsyncTransaction, Depends(database._transaction)]) -> None:
+        await tx.graph.put(node(id))
+
+    with served(app) as client:
+        client.post("/notes/x")
+        assert database.current.sync.graph.get("x", "local") is None
+
+
+def test_the_dependencies_cannot_be_given_another_scope(url: str) -> None:
+    database = FastAPIStore(url)
+    for wrong in (Depends(database.transaction), Depends(database.transaction, scope="request")):
+        app = FastAPI()
+        with pytest.raises(TypeError):
+
+            @app.get("/")
+            async def route(tx: Annotated[Any, wrong]) -> None: ...
+
+
+def test_parts_of_a_request_share_its_transaction(url: str) -> None:
+    database = FastAPIStore(url)
+    app = FastAPI(lifespan=database.lifespan)
+
+    async def user(tx: Annotated[AsyncTransaction, database.transaction]) -> str:
+        return (await tx.graph.put(node("user"))).id
+
+    async def later(store: AsyncStore) -> None:
+        await store.graph.put(node("from-the-background"))
+
+    @app.post("/")
+    async def route(
+        user: Annotated[str, Depends(user, scope="function")],
+        tx: Annotated[AsyncTransaction, database.transaction],
+        store: Annotated[AsyncStore, database.store],
+        background: BackgroundTasks,
+    ) -> StreamingResponse:
+        assert await tx.graph.get(user, "local") is not None
+
+        async def body() -> AsyncIterator[str]:
+            async for each in store.graph.scan():
+                yield each.id
+
+        background.add_task(later, store)
+        return StreamingResponse(body())
+
+    with served(app) as client:
+        answer = client.post("/")
+        assert (answer.status_code, answer.text) == (200, "user")
+        for _ in range(200):
+            if database.current.sync.graph.get("from-the-background", "local"):
+                break
+            threading.Event().wait(0.01)
+        else:
+            raise AssertionError("the background task did not write")
+
+
+def test_without_its_lifespan_a_route_says_what_to_do(url: str) -> None:
+    database = FastAPIStore(url)
+    app = application(database)
+    app.router.lifespan_context = FastAPI().router.lifespan_context
+    with served(app) as client:
+        assert client.put("/notes/x", params={"text": "a"}).status_code == 500
+    with pytest.raises(StoreClosed, match=r"lifespan=database\.lifespan"):
+        _ = database.current
+
+
+def test_an_old_fastapi_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def old(dependency: Any = None, *, use_cache: bool = True) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(fastapi, "Depends", old)
+    with pytest.raises(NotSupported, match=r"0\.121"):
+        _ = FastAPIStore("memory://").transaction

@@ -10,6 +10,10 @@ from ciris_store_core.models import TimeSeriesDataPoint
 from ciris_store_core.services import Count
 
 
+async def both(tx: AsyncTransaction, n: int) -> int:
+    return await tx.tasks.count() + n
+
+
 async def right() -> None:
     async with open_store_async("url", workers=3, occurrence_id="a") as store:
         assert_type(store, AsyncStore)
@@ -24,6 +28,7 @@ async def right() -> None:
         async with store.leases.hold("a", "b") as lease:
             assert_type(lease, Lease)
         assert_type(await store.run(lambda tx, n: tx.tasks.count() + n, 3), int)
+        assert_type(await store.run(both, 3), int)
         assert_type(await MemoryService(store).recall_timeseries(hours=3), Page[TimeSeriesDataPoint])
         configuration = AsyncAdaptiveConfiguration(store)
         assert_type(await configuration.learn(UserTracking, "a", Count("x")), UserTracking)

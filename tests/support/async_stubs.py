@@ -34,7 +34,7 @@ import builtins
 from collections.abc import AsyncIterator, Generator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 {imports}
 
 class Opening:
@@ -54,6 +54,17 @@ STORE = '''
     def sync(self) -> Store:
         """The store beneath, for code that runs in threads."""
 '''
+
+# Either kind of function; the async one first, as a coroutine is also a result.
+RUN = """
+    @overload
+    async def run(
+        self, fn: Callable[Concatenate[AsyncTransaction, P], Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+{doc}
+    @overload
+    async def run(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T: ...
+"""
 
 ENTERED = """
     async def __aenter__(self) -> Self: ...
@@ -113,6 +124,10 @@ class Stub:
         return f"    @property\n    def {name}(self) -> {ast.unparse(self._returned(annotation, module))}: ..."
 
     def _member(self, name: str, member: Any) -> str:
+        if member is Store.run:
+            self._function(name, member, "call")  # for the names that it imports
+            self.imports["Coroutine"] = "collections.abc"
+            return RUN.format(doc=_docstring(inspect.getdoc(aio.AsyncStore.run), 8)).strip("\n")
         if facade.is_property(member):
             function = member.func if isinstance(member, cached_property) else member.fget
             return self._function(name, function, "property")
