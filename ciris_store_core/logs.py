@@ -54,6 +54,8 @@ class JsonFormatter(logging.Formatter):
         return f"[REDACTED:{pattern.name}]" if pattern else self._clean(value)
 
     def _text(self, text: str) -> str:
-        for match in reversed(self._detector.find(text)):
-            text = f"{text[: match.start]}[REDACTED:{match.pattern.name}]{text[match.end :]}"
-        return text
+        pieces, at = [], 0
+        for match in self._detector.find(text):
+            pieces += [text[at : match.start], f"[REDACTED:{match.pattern.name}]"]
+            at = match.end
+        return "".join([*pieces, text[at:]])

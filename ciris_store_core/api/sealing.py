@@ -14,9 +14,11 @@ from ciris_store_core.models.graph import GraphEdge, GraphNode
 from ciris_store_core.models.secrets import SecretAccess, SecretRecord
 from ciris_store_core.models.tasks import Task
 from ciris_store_core.models.thoughts import Thought
-from ciris_store_core.secrets.keys import DETECT_VARIABLE, HOW_TO_GET_A_KEY, SecretsConfig
+from ciris_store_core.secrets.key_files import HOW_TO_GET_A_KEY
+from ciris_store_core.secrets.keys import DETECT_VARIABLE, SecretsConfig
 from ciris_store_core.secrets.patterns import CARD_NUMBER, PASSWORD, PIN, PRIVATE_KEY, SSN, SecretPattern
 from ciris_store_core.secrets.references import reference
+from ciris_store_core.secrets.spans import Collapsed, Match, outside, reference_spans
 from ciris_store_core.secrets.values import is_secret_value
 from ciris_store_core.secrets.vault import Owner, Vault
 
@@ -216,8 +218,9 @@ class _Sealing:
 
     def _private_line(self, line: str) -> str:
         """A line of a private key that began in an earlier one."""
+        written = self._replace(line, outside([Match(0, len(line), PRIVATE_KEY)], reference_spans(line), line))
         self._in_private_key = _ENDS not in line
-        return self._reference(line, PRIVATE_KEY)
+        return written
 
     def _object(self, value: dict[str, Any], around: SecretPattern | None) -> dict[str, Any]:
         inside = around if self._path[-1].strip("'").lower() in _CONTAINERS else None
@@ -233,9 +236,13 @@ class _Sealing:
 
     def _text(self, text: str, named: SecretPattern | None) -> str:
         self._in_private_key = False
-        if named is not None and is_secret_value(text, named):
-            return self._reference(text, named)
-        matches = self._detector.find(text)
+        spans = reference_spans(text)
+        if named is not None and is_secret_value(Collapsed(text, spans).text, named):
+            return self._replace(text, outside([Match(0, len(text), named)], spans, text))
+        return self._replace(text, self._detector.find(text))
+
+    def _replace(self, text: str, matches: list[Match]) -> str:
+        """The text with references in place of these matches."""
         pieces, at = [], 0
         for start, end, pattern in matches:
             pieces += [text[at:start], self._reference(text[start:end], pattern)]

@@ -39,7 +39,8 @@ def new(
     CIRIS_SECRETS_KEY_FILE names. In a file that has keys already it becomes the first, the one for new secrets, and
     the others stay to decrypt with; `ciris-store key rotate` is next, then.
     """
-    from ciris_store_core.secrets.keys import FILE_VARIABLE, KEY_VARIABLE, KeyRing, add_to_key_file, new_key
+    from ciris_store_core.secrets.key_files import FILE_VARIABLE, KEY_VARIABLE, add_to_key_file
+    from ciris_store_core.secrets.keys import KeyRing, new_key
 
     key = new_key()
     made: dict[str, Any] = {"key_id": KeyRing(key).active}

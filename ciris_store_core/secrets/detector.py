@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from ciris_store_core.errors import InvalidArgument
 
 from .first_look import suspicious
 from .names import pattern_of
 from .patterns import BUILT_IN, SecretPattern
-from .references import REFERENCE
-from .searches import SEARCHES, Match
+from .searches import BY_NAME, SEARCHES
+from .spans import Collapsed, Match, fill, outside, reference_spans
 
 _MOST_KEYS = 10_000
 
@@ -58,14 +58,31 @@ class Detector:
         return None
 
     def find(self, text: str) -> list[Match]:
-        """The secrets in a text, in order, without overlaps; references to secrets are left alone."""
-        found = [match for search in self._searches for match in search(text)] if suspicious(text) else []
-        found += self._find_own(text)
+        """The secrets in a text, in order, without overlaps; of one with references inside, what lies around them."""
+        found = self._find_built_in(text) + self._find_own(text)
         found = [match for match in found if match.pattern.name not in self._without and match.start < match.end]
         if not found:
             return []
-        taken = [match.span() for match in REFERENCE.finditer(text)]
-        return _apart(sorted(found, key=lambda match: (match.start, -match.end)), taken)
+        kept = _merge(sorted(found, key=lambda match: (match.start, -match.end)))
+        return outside(kept, reference_spans(text), text)
+
+    def _find_built_in(self, text: str) -> list[Match]:
+        if not suspicious(text):
+            return []
+        spans = reference_spans(text)
+        if not spans:
+            return [match for search in self._searches for match in search(text)]
+        # A reference is searched as if it were part of a value, and once more as if it was not there: a secret may
+        # begin, end or be cut by one.
+        filled = fill(text, spans)
+        found = [match for search in self._searches for match in search(filled)]
+        return found + list(self._find_collapsed(Collapsed(text, spans)))
+
+    def _find_collapsed(self, collapsed: Collapsed) -> Iterator[Match]:
+        for search in self._searches:
+            for match in search(collapsed.text):
+                if search not in BY_NAME or not collapsed.is_beside(match.start):
+                    yield Match(*collapsed.original(match.start, match.end), match.pattern)
 
     def _find_own(self, text: str) -> list[Match]:
         return [
@@ -75,13 +92,13 @@ class Detector:
         ]
 
 
-def _apart(found: list[Match], taken: list[tuple[int, int]]) -> list[Match]:
-    """The first and longest of those that overlap, and none that overlaps what is taken."""
+def _merge(found: list[Match]) -> list[Match]:
+    """Those that overlap as one, of the kind of the first and longest."""
     kept: list[Match] = []
     for match in found:
         if kept and match.start < kept[-1].end:
             if match.end > kept[-1].end:  # No part of a secret may be left over.
                 kept[-1] = kept[-1]._replace(end=match.end)
-        elif not any(match.start < end and start < match.end for start, end in taken):
+        else:
             kept.append(match)
     return kept

@@ -8,7 +8,6 @@ import hashlib
 import hmac
 import os
 import re
-import stat
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +16,13 @@ from typing import TYPE_CHECKING, Any
 from ciris_store_core.errors import InvalidArgument, SecretKeyError
 
 from .cipher import ID_BYTES, aes_gcm
+from .key_files import FILE_VARIABLE, HOW_TO_GET_A_KEY, KEY_VARIABLE, read_key_file
 from .patterns import SecretPattern
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-KEY_VARIABLE = "CIRIS_SECRETS_KEY"
-FILE_VARIABLE = "CIRIS_SECRETS_KEY_FILE"
 DETECT_VARIABLE = "CIRIS_DETECT_SECRETS"
-
-HOW_TO_GET_A_KEY = (
-    f"make a key with 'ciris-store key new' and give it in {KEY_VARIABLE}, {FILE_VARIABLE} or "
-    "open_store(secrets=SecretsConfig(keys=...))"
-)
 
 _KEY_BYTES = 32
 _ON_OFF = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
@@ -114,46 +107,6 @@ def _key_of(key: str | bytes) -> bytes:
 
 
 _TO_PLAIN = str.maketrans("-_", "+/")
-
-
-# --- files --------------------------------------------------------------------------------------
-
-
-def read_key_file(path: Path) -> str:
-    """The text of a key file, refused where others may read it."""
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            raw = file.read(65_536)
-    except OSError as error:
-        raise SecretKeyError(f"the key file {path} cannot be read ({error.strerror}): {HOW_TO_GET_A_KEY}") from None
-    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-        raise SecretKeyError(f"others may read the key file {path}: chmod 600 it, and think about a new key")
-    try:
-        return raw.decode("ascii")
-    except UnicodeDecodeError:
-        raise SecretKeyError(f"the key file {path} holds something else than keys") from None
-
-
-def add_to_key_file(path: Path, key: str) -> None:
-    """Put a key at the head of a key file, which is made where it is missing; all of it is written, or nothing."""
-    older = read_key_file(path) if path.exists() else ""
-    beside = path.with_name(f"{path.name}.new-{os.getpid()}")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(f"{key}\n{older}")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 # --- configuration ------------------------------------------------------------------------------

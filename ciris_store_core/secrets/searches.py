@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from .names import NAMED, pattern_of
 from .patterns import (
@@ -23,16 +22,8 @@ from .patterns import (
     URL_CREDENTIALS,
     SecretPattern,
 )
+from .spans import Match
 from .values import is_card_number, is_placeholder, is_secret_value, looks_random
-
-
-class Match(NamedTuple):
-    """A secret in a text: ``text[start:end]``."""
-
-    start: int
-    end: int
-    pattern: SecretPattern
-
 
 Matches = Iterator[Match]
 
@@ -234,3 +225,6 @@ SEARCHES: dict[tuple[str, ...], Callable[[str], Matches]] = {
     tuple(NAMED): _settings,
 }
 """By the kinds that it finds, each search."""
+
+BY_NAME = frozenset({_bearers, _told, _settings})
+"""The searches that go by what stands before a secret."""

@@ -6,7 +6,6 @@ import re
 from itertools import pairwise
 
 from .patterns import PASSWORD, PIN, TOKEN, SecretPattern
-from .references import REFERENCE
 
 _WORDS = """
     none null nil undefined true false yes no on off empty unset unknown na tbd todo redacted masked hidden removed
@@ -67,7 +66,7 @@ def is_secret_value(value: str, pattern: SecretPattern, *, told: bool = False) -
 
     ``told``: it stood in a text without quotes, where more is needed to believe it.
     """
-    if is_placeholder(value) or REFERENCE.fullmatch(value):
+    if is_placeholder(value):
         return False
     if pattern is PIN:
         return value.isdecimal() and 3 <= len(value) <= 12

@@ -14,7 +14,8 @@ from ciris_store_core.models.secrets import SecretRecord, Sensitivity
 from ciris_store_core.stores.backend import Session
 
 from .cipher import seal, unseal
-from .keys import HOW_TO_GET_A_KEY, KeyRing
+from .key_files import HOW_TO_GET_A_KEY
+from .keys import KeyRing
 from .patterns import SecretPattern
 from .references import REFERENCE, replaced
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -29,7 +28,8 @@ from ciris_store_core import (
 from ciris_store_core.models.ids import uuid7
 from ciris_store_core.models.secrets import SecretRecord
 from ciris_store_core.secrets.cipher import seal, unseal
-from ciris_store_core.secrets.keys import add_to_key_file, new_key, read_key_file
+from ciris_store_core.secrets.key_files import add_to_key_file
+from ciris_store_core.secrets.keys import new_key
 from ciris_store_core.stores.backend import Session
 
 SECRET = "Tr0ub4dor&3"
@@ -84,40 +84,6 @@ def test_text_with_several_keys() -> None:
     assert ring.ids == (*KeyRing(first).ids, *KeyRing(second).ids, *KeyRing(third).ids)
     with pytest.raises(SecretKeyError, match="no key"):
         KeyRing.from_text("# none\n")
-
-
-def test_key_files(tmp_path: Path) -> None:
-    file = tmp_path / "keys"
-    first, second = new_key(), new_key()
-    add_to_key_file(file, first)
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    add_to_key_file(file, second)
-    assert KeyRing.from_file(file).ids == KeyRing([second, first]).ids
-    assert [each.name for each in tmp_path.iterdir()] == ["keys"]
-    for mode in (0o640, 0o604, 0o660, 0o644):
-        file.chmod(mode)
-        with pytest.raises(SecretKeyError, match="others may read"):
-            KeyRing.from_file(file)
-        with pytest.raises(SecretKeyError, match="others may read"):
-            add_to_key_file(file, first)
-    with pytest.raises(SecretKeyError, match="cannot be read"):
-        read_key_file(tmp_path / "none")
-    with pytest.raises(SecretKeyError, match="cannot be read"):
-        read_key_file(tmp_path)
-
-
-def test_a_key_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "keys"
-    add_to_key_file(file, new_key())
-    before = file.read_text()
-
-    def fail(handle: int) -> None:
-        raise OSError(28, "no space")
-
-    monkeypatch.setattr("ciris_store_core.secrets.keys.os.fsync", fail)
-    with pytest.raises(OSError, match="no space"):
-        add_to_key_file(file, new_key())
-    assert file.read_text() == before and [each.name for each in tmp_path.iterdir()] == ["keys"]
 
 
 def test_where_keys_come_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
