@@ -118,8 +118,8 @@ class StoreExecutor:
         try:
             return self.backend.server_now()
         except StoreError as error:
-            if not error.retryable:
-                raise
+            if not error.retryable or get_ident() in self._inside:
+                raise  # inside a transaction, that one is over: only the whole of it can be run again
             return self.retry.again(self.backend.server_now, error)
 
     def refuse_inside(self) -> None:

@@ -206,8 +206,6 @@ class Store(_Aggregates):
         store's own methods are refused in this thread meanwhile (``TransactionError``). Nothing is run again here:
         for that, give the whole to ``run``.
         """
-        # Asked before, so that no call inside needs a second connection for it.
-        self._env.server_now()
         with self._executor.transaction() as executor:
             yield Transaction(executor, self._env)
 

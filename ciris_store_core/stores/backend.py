@@ -109,7 +109,10 @@ class Backend(ABC):
 
     @abstractmethod
     def server_now(self) -> datetime:
-        """The database server's time where there is one, the host's otherwise; aware, in UTC."""
+        """The database server's time where there is one, the host's otherwise; aware, in UTC.
+
+        - A thread with an open session needs no second connection for it, as all may be held by such threads.
+        """
 
     @abstractmethod
     def is_empty(self) -> bool:

@@ -225,6 +225,14 @@ ROWS: dict[str, Row] = {
         (f"{_HERE}/test_isolation.py::test_the_control_appends_without_a_revision",),
         cores=2, minutes=14,
     ),
+    "pool-of-one": Row(
+        "a pool of one connection", "every public method in a transaction that holds the only connection, after the "
+        "server's time that the store keeps has run out",
+        "no call waits for another connection",
+        0, 0, "methods",
+        (f"{_HERE}/test_pool_of_one.py::test_no_method_needs_another_connection",),
+        (f"{_HERE}/test_pool_of_one.py::test_the_control_a_server_asked_on_a_connection_of_its_own",),
+    ),
     "differential": Row(
         "differential", "random scripts of calls, shrunk where they differ",
         "each backend answers as the reference does",

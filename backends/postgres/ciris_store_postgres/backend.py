@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from threading import get_ident
 from types import TracebackType
 from typing import Any
 
@@ -102,8 +103,16 @@ class PostgresBackend(Backend):
         """A reading transaction at the isolation level that keeps to one moment."""
         return _Use(self, False, False, SNAPSHOT)
 
-    def _single(self, *, write: bool = False) -> _Use:
-        return _Use(self, write, True)
+    def _single(self, *, write: bool = False) -> AbstractContextManager[PostgresSession]:
+        """The session that this thread has, else one for single statements."""
+        # A thread that waited for a second connection would wait for itself where all are in use by such threads.
+        own = self._own_session()
+        return nullcontext(own) if own else _Use(self, write, True)
+
+    def _own_session(self) -> PostgresSession | None:
+        thread = get_ident()
+        sessions = (connection.session for connection in self.pool.connections())
+        return next((session for session in sessions if session and session.thread == thread), None)
 
     def session_of(self, connection: PooledConnection) -> PostgresSession:
         """The new session of a new connection."""
@@ -121,7 +130,10 @@ class PostgresBackend(Backend):
     # --- the rest -----------------------------------------------------------------------------
 
     def server_now(self) -> datetime:
-        """The server's time, asked now: one round trip. The store asks once in a while and goes on by its own clock."""
+        """The server's time, asked now: one round trip. The store asks once in a while and goes on by its own clock.
+
+        Asked on the connection of the calling thread's transaction, if it has one open.
+        """
         with self._single() as session:
             now: datetime = session.rows(NOW)[0][0]
             return now

@@ -153,6 +153,11 @@ class ConnectionPool:
         else:
             self._return(connection)
 
+    def connections(self) -> list[PooledConnection]:
+        """All connections of this moment, in use or idle."""
+        with self._lock:
+            return list(self._connections)
+
     def stats(self) -> dict[str, int]:
         """Counts of this moment: size, in_use, idle, waiting; and since the start: opened_total, discarded_total.
 
@@ -371,7 +376,5 @@ class ConnectionPool:
             return idle
 
     def _cut_all(self) -> None:
-        with self._lock:
-            still_out = list(self._connections)
-        for connection in still_out:
+        for connection in self.connections():
             connection.cut()

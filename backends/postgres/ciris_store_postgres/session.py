@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from threading import get_ident
 from time import monotonic
 from typing import Any
 
@@ -58,6 +59,8 @@ class PostgresSession(SqlSession):
         self._unsent = ""
         self._write = True
         self._connection: PooledConnection | None = None
+        self.thread: int | None = None
+        """Who uses it."""
 
     # The connection holds its session. The session holds the connection only while it is in use, so that a connection
     # that its user lost is garbage at once.
@@ -65,10 +68,12 @@ class PostgresSession(SqlSession):
     def attach(self, connection: PooledConnection, write: bool) -> None:
         """The connection was taken out of the pool for a call or a transaction, which may write or not."""
         self._connection = connection
+        self.thread = get_ident()
         self._write = write
 
     def detach(self) -> None:
         """The connection goes back to the pool."""
+        self.thread = None
         self._connection = None
 
     @property
