@@ -111,7 +111,7 @@ class PoolTimeout(Unavailable):
 class OutcomeUnknown(StoreError):
     """The connection was lost after COMMIT was sent: the write may or may not be stored.
 
-    Read it back, or call again with ``exist_ok=True``, which is safe either way.
+    Read it back. ``add`` of tasks, thoughts and correlations may be called again with ``exist_ok=True``.
     """
 
 

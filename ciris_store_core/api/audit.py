@@ -15,7 +15,7 @@ from ciris_store_core.stores.backend import Session
 from .audit_chain import anchor_statement, checkpoint_statement
 from .audit_events import AuditEvent, append_events
 from .audit_verify import AuditReport, ChainCheck, Signatures, Verifier
-from .common import SCAN_SIZE, Part, all_pages, page_of, position, refuse_repeats
+from .common import SCAN_SIZE, Part, all_pages, page_of, position, raise_unreadable, refuse_repeats
 from .guard import guarded
 from .validate import limit_of, moment
 
@@ -67,7 +67,7 @@ class AuditTrail(Part):
 
     def scan(self, chain: str | None = None) -> Iterator[AuditEntry]:
         """All entries, read page by page; see ``list``."""
-        return all_pages(lambda cursor: self.list(chain, limit=SCAN_SIZE, cursor=cursor), None)
+        return all_pages(lambda cursor: self.list(chain, limit=SCAN_SIZE, cursor=cursor), raise_unreadable)
 
     def tail(self, chain: str | None = None, limit: int = 20) -> AuditEntries:
         """The newest entries of a chain, by default of the store's own occurrence, oldest of them first."""

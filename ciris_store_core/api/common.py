@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from ciris_store_core.errors import Conflict, Corrupt, InvalidArgument
 from ciris_store_core.models.base import NamedEnum, Record
@@ -69,18 +69,18 @@ def all_pages(next_page: Callable[[str | None], Page[T]], on_unreadable: OnUnrea
     while True:
         page = next_page(cursor)
         for row in page.unreadable:
-            (on_unreadable or raise_unreadable)(row)
+            if on_unreadable is None:
+                raise_unreadable(row, "repair it, or pass on_unreadable= to go on")
+            on_unreadable(row)
         yield from page.items
         cursor = page.next_cursor
         if cursor is None:
             return
 
 
-def raise_unreadable(row: Unreadable) -> None:
-    """``Corrupt``, for a row that its listing could not read."""
-    raise Corrupt(
-        f"the stored row {row.key!r} cannot be read ({row.error}): repair it, or pass on_unreadable= to go on"
-    )
+def raise_unreadable(row: Unreadable, advice: str = "repair it") -> NoReturn:
+    """Raise ``Corrupt``, for a row that its listing could not read."""
+    raise Corrupt(f"the stored row {row.key!r} cannot be read ({row.error}): {advice}")
 
 
 # --- filters ----------------------------------------------------------------------------------

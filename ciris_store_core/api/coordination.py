@@ -8,8 +8,10 @@ from typing import Any
 
 from ciris_store_core.errors import Conflict, InvalidArgument, StaleFence
 from ciris_store_core.models.coordination import Lease, Occurrence
+from ciris_store_core.stores.backend import Session
 
 from .common import Part
+from .ownership import release_claims
 from .sealing import Sealed
 
 # Inside the classes, ``list`` is a method.
@@ -25,7 +27,12 @@ class Occurrences(Part):
     def register(
         self, occurrence_id: str, ttl_seconds: float = 60, *, metadata: Mapping[str, Any] | None = None
     ) -> Occurrence:
-        """Say that an occurrence starts now, replacing what is stored of that id; ``__shared__`` is refused."""
+        """Say that an occurrence starts now, replacing what is stored of that id; ``__shared__`` is refused.
+
+        Unfinished tasks that an earlier run of that id claimed go back to the pools that they came from, in the same
+        transaction. Their fences move: should the earlier run still go on, its handles raise ``StaleFence``. So
+        register once, before claiming, and then send heartbeats.
+        """
         env = self._env
         key, span = env.identity(occurrence_id, "occurrence_id"), env.span(ttl_seconds)
         about = env.check.json_object({} if metadata is None else metadata, "metadata")
@@ -34,7 +41,13 @@ class Occurrences(Part):
             occurrence_id=key, started_at=now, heartbeat_at=now, expires_at=now + span, metadata=about
         )
         ready = env.check.record(occurrence, Occurrence, now, sealed)
-        self._x.write(lambda session: session.coordination.put_occurrence(ready), sealed=sealed)
+
+        def fn(session: Session) -> None:
+            # First the occurrence: its row is what two that start under one id at the same time wait for.
+            session.coordination.put_occurrence(ready)
+            release_claims(session, key, now)
+
+        self._x.write(fn, single=False, sealed=sealed)
         return ready
 
     def heartbeat(self, occurrence_id: str, ttl_seconds: float = 60) -> bool:

@@ -64,7 +64,10 @@ class OccurrenceHandle(Blocking):
         return f"OccurrenceHandle({self.occurrence_id!r})"
 
     def register(self, ttl_seconds: float | None = None, *, metadata: Mapping[str, Any] | None = None) -> Occurrence:
-        """Say that this occurrence starts now and is alive for so many seconds; the handle's own number by default."""
+        """Say that this occurrence starts now and is alive for so many seconds; the handle's own number by default.
+
+        What an earlier run of it claimed goes back to its pools; see ``Occurrences.register``.
+        """
         return self._occurrences.register(self.occurrence_id, ttl_seconds or self._ttl, metadata=metadata)
 
     def heartbeat(self, ttl_seconds: float | None = None) -> bool:
@@ -107,6 +110,9 @@ class OccurrenceHandle(Blocking):
     def take_over(self, occurrence_id: str, limit: int = 100) -> list[ClaimedTask]:
         """Make up to ``limit`` unfinished tasks of an occurrence that died this one's own, with their thoughts.
 
+        With its own id: what an earlier run of this occurrence left. For that ``register`` first, then take over, then
+        begin to work, in the one process that runs it.
+
         For work that belonged to it without having come from a pool, such as a shared task; ``rescue`` returns the
         other to its pool. Oldest first. Thoughts that it left in processing become pending. The fences move, so that
         handles of the dead occurrence raise ``StaleFence`` should it wake up. Audit events are stored as by a
@@ -115,15 +121,16 @@ class OccurrenceHandle(Blocking):
         Raises:
             Conflict: That occurrence is alive.
             NotFound: It never registered, so nobody can tell: ``tasks.transfer`` moves what you know to be left.
-            InvalidArgument: It is this occurrence itself, or ``__shared__``.
+            InvalidArgument: It is ``__shared__``.
         """
         dead = self._env.check.ident(occurrence_id, "occurrence_id")
-        if dead in (self.occurrence_id, SHARED_OCCURRENCE):
+        if dead == SHARED_OCCURRENCE:
             raise InvalidArgument(f"occurrence_id: nothing can be taken over from {dead!r}")
         count, now = limit_of(limit), self._env.server_now()
 
         def fn(session: Session) -> list[Task]:
-            _refuse_unless_dead(session, dead, now)
+            if dead != self.occurrence_id:
+                _refuse_unless_dead(session, dead, now)
             found = session.tasks.find(TaskQuery(occurrence_id=dead, statuses=_UNFINISHED, limit=count)).items
             return [taken for task in found if (taken := self._take_over(session, task, now)) is not None]
 
@@ -133,11 +140,12 @@ class OccurrenceHandle(Blocking):
         key, dead, me = task.task_id, task.agent_occurrence_id, self.occurrence_id
         if not session.tasks.transfer([key], dead, me, now):
             return None  # Somebody else was faster.
-        record_transfer(session, self._env, "task_ownership_transfer", dead, me, task_id=key)
+        if dead != me:
+            record_transfer(session, self._env, "task_ownership_transfer", dead, me, task_id=key)
         left = ThoughtQuery(occurrence_id=dead, source_task_id=key, statuses=(ThoughtStatus.PROCESSING,), limit=_MOST)
         processing = session.thoughts.find(left).items
         moved = session.thoughts.transfer(ThoughtSelector(task_id=key), dead, me, now)
-        if moved:
+        if moved and dead != me:
             record_transfer(session, self._env, "thought_ownership_transfer", dead, me, task_id=key, count=moved)
         recover_thoughts(session, [thought.replaced(agent_occurrence_id=me) for thought in processing], now)
         taken = session.tasks.get([key], me)[0]

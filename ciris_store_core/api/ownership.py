@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
+from ciris_store_core.errors import StaleFence
 from ciris_store_core.models.correlations import Correlation, ServiceRequest
-from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, ThoughtStatus
+from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, TaskStatus, ThoughtStatus
+from ciris_store_core.models.tasks import Task, TaskQuery
 from ciris_store_core.models.thoughts import Thought
 from ciris_store_core.stores.backend import Session
 from ciris_store_core.stores.thoughts import ThoughtSelector
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
 
 Transfer = Literal["task_ownership_transfer", "thought_ownership_transfer"]
 
+_BATCH = 100
+_CLAIMED = (TaskStatus.PENDING, TaskStatus.ACTIVE)
 _ALWAYS_EXPIRED = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -95,3 +102,28 @@ def recover_thoughts(session: Session, thoughts: Iterable[Thought], now: datetim
         changes = {"status": ThoughtStatus.PENDING, "updated_at": now}
         session.thoughts.update(thought.thought_id, changes, thought.agent_occurrence_id)
     return len(left)
+
+
+def release_claims(session: Session, owner: str, now: datetime) -> int:
+    """Return all claimed, unfinished tasks of an owner to the pools that they came from; returns how many."""
+    count = 0
+    while True:
+        while released := len(session.tasks.give_back(owner, now, _BATCH)):
+            count += released
+        # give_back passes over rows that others have locked: here, those of an earlier run that is still writing.
+        query = TaskQuery(occurrence_id=owner, statuses=_CLAIMED, limit=_BATCH)
+        left = [task for task in _all(session, query) if task.claimed_from is not None]
+        if not left:
+            return count
+        for task in sorted(left, key=attrgetter("task_id")):
+            with suppress(StaleFence):
+                # A write waits for the lock, and keeps it until the next round.
+                session.tasks.update(task.task_id, {"updated_at": now}, owner, task.fence)
+
+
+def _all(session: Session, query: TaskQuery) -> Iterator[Task]:
+    page: TaskQuery | None = query
+    while page is not None:
+        found = session.tasks.find(page)
+        yield from found.items
+        page = None if found.next_after is None else replace(page, after=found.next_after)

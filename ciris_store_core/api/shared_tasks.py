@@ -12,7 +12,7 @@ from ciris_store_core.secrets.vault import keep
 from ciris_store_core.stores.backend import Session
 from ciris_store_core.stores.thoughts import ThoughtSelector
 
-from .common import SCAN_SIZE, Part, all_pages, page_of, position
+from .common import SCAN_SIZE, Part, all_pages, page_of, position, raise_unreadable
 from .environment import Environment
 from .ownership import queue_up, record_transfer
 from .sealing import Sealed
@@ -74,7 +74,7 @@ class SharedTasks(Part):
         """The newest shared task of exactly that type created within so many hours, whoever owns it now, or None."""
         kind, since = self._type(task_type), self._env.server_now() - self._env.hours(within_hours, "within_hours")
         # They come oldest first, at most one a day.
-        newest = deque(all_pages(lambda cursor: self._page(kind, since, cursor), None), maxlen=1)
+        newest = deque(all_pages(lambda cursor: self._page(kind, since, cursor), raise_unreadable), maxlen=1)
         return newest[0] if newest else None
 
     def status(self, task_type: str, within_hours: float = 24) -> TaskStatus | None:

@@ -54,7 +54,9 @@ class Table(Generic[K, R]):
         """Store new records; a key that exists: Conflict, and nothing is written."""
         for key in records:
             if key in self.rows:
-                raise Conflict(f"{key!r} exists: use another id, or say exist_ok=True if the same may be there already")
+                raise Conflict(
+                    f"{key!r} exists: use another id, or, as in tasks.add(..., exist_ok=True), accept the same"
+                )
         for key, record in records.items():
             self.put(key, record)
 

@@ -72,9 +72,14 @@ def filled(columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> tuple[tup
     return tuple(compress(columns, some)), [tuple(compress(row, some)) for row in rows]
 
 
+# What may be added again with ``exist_ok``; the others have no such parameter.
+_REPEATABLE = frozenset({"task", "thought", "correlation"})
+
+
 def _taken(what: str, ids: Sequence[str]) -> Conflict:
     known = ", ".join(map(repr, ids))
-    return Conflict(f"{what} {known} exists: use another id, or say exist_ok=True if the same may be there already")
+    again = f", or call {what}s.add(..., exist_ok=True) if the same may be there already" if what in _REPEATABLE else ""
+    return Conflict(f"{what} {known} exists: use another id{again}")
 
 
 def add_new(

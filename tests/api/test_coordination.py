@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
@@ -172,6 +172,68 @@ def test_work_of_the_dead_is_rescued_and_the_zombie_fenced_off(store: Store, clo
     [again] = living.claim_next()
     again.complete()
     assert again.task.task_id == "a" and again.fence > work.fence
+
+
+def test_a_restart_under_the_same_id_takes_back_what_it_had(store: Store) -> None:
+    store.tasks.add_many([task(f"t{n:03}") for n in range(250)])
+    before, after = store.for_occurrence("o"), store.for_occurrence("o")
+    before.register()
+    other = store.for_occurrence("other").claim_next()[0]
+    claimed = before.claim_next(240)
+    claimed[0].complete()
+    claimed[1].add_thought(Thought(thought_id="h", source_task_id="t002", content="x", status="processing"))
+    after.register()
+    assert store.tasks.count(status="pending") == 248 and store.tasks.count(status="active", occurrence_id=ANY) == 1
+    assert store.thoughts.get("h").status == "pending"  # type: ignore[union-attr]
+    for zombie in claimed[1:]:
+        with pytest.raises(StaleFence):
+            zombie.complete()
+    other.complete()
+    again = after.claim_next(300)
+    assert [work.task.task_id for work in again][:2] == ["t002", "t003"] and len(again) == 248
+    assert all(new.fence > old.fence for new, old in zip(again, claimed[1:], strict=False))
+
+
+def test_a_restart_takes_back_shared_work_with_the_fence_moved(store: Store) -> None:
+    before, after = store.for_occurrence("o"), store.for_occurrence("o")
+    before.register()
+    mine, _ = before.try_claim_shared("wakeup", "c", "d")
+    zombie = before.tasks.claimed(mine)
+    zombie.add_thought(Thought(thought_id="h", source_task_id=mine.task_id, content="x", status="processing"))
+    after.register()
+    [work] = after.take_over("o")
+    assert work.task.task_id == mine.task_id and work.fence > zombie.fence
+    assert after.thoughts.get("h").status == "pending"  # type: ignore[union-attr]
+    with pytest.raises(StaleFence):
+        zombie.complete()
+    work.complete()
+    assert after.take_over("o") == []
+
+
+def test_a_restart_waits_for_a_zombie_that_is_writing(store: Store) -> None:
+    store.tasks.add(task())
+    me = store.for_occurrence("o")
+    me.register()
+    [work] = me.claim_next()
+    writing, go_on = Event(), Event()
+
+    def zombie() -> None:
+        with store.transaction() as tx:
+            tx.tasks.claimed(work.task).update(priority=7)
+            writing.set()
+            assert go_on.wait(30)
+
+    with ThreadPoolExecutor(2) as threads:
+        old = threads.submit(zombie)
+        assert writing.wait(30)
+        new = threads.submit(store.for_occurrence("o").register)
+        with pytest.raises(TimeoutError):
+            new.result(timeout=0.3)
+        go_on.set()
+        old.result(30)
+        new.result(30)
+    found = store.tasks.get("t")
+    assert found is not None and (found.status, found.priority) == ("pending", 7) and found.fence > work.fence
 
 
 # --- shared tasks -------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ _OTHER = _Meaning(DatabaseError, "the database refused for an unexpected reason:
 _CLOSED = "the connection to the database was lost, and nothing was done: run the call again"
 _UNKNOWN = (
     "the connection was lost after the write was sent, so it may or may not be stored: "
-    "read it back, or call again with exist_ok=True"
+    "read it back, or repeat an add as in tasks.add(..., exist_ok=True)"
 )
 
 # The server itself says that it does not know (08007, 40003).
