@@ -21,6 +21,7 @@ from ciris_store_core.errors import (
 )
 from ciris_store_core.models.correlations import Correlation, Metric
 
+from .common import end_after
 from .executor import Blocking
 
 Item = Correlation | Metric
@@ -152,8 +153,8 @@ class BufferedWriter(Blocking):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close it."""
-        self.close()
+        """Close it. If the block raised, that error is the one that goes on, with a note if closing failed as well."""
+        end_after(error, self.close, "storing what was buffered")
 
     def _flushed(self, timeout_seconds: float | None) -> StoreError | None:
         """Wait until what was accepted is settled; returns why an item was rejected that no flush told of."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
-from ciris_store_core.errors import Conflict, Corrupt, InvalidArgument
+from ciris_store_core.errors import Conflict, Corrupt, InvalidArgument, StoreError
 from ciris_store_core.models.base import NamedEnum, Record
 from ciris_store_core.models.paging import Page, Slice, SortKey, Unreadable, decode_cursor, encode_cursor
 from ciris_store_core.secrets.references import references_in
@@ -55,6 +55,16 @@ def position(env: Environment, listing: str, shape: Sequence[type], cursor: str 
     if len(after) != len(shape) or any(type(value) is not kind for value, kind in zip(after, shape, strict=True)):
         raise InvalidArgument("the cursor is not one of this store's: pass on page.next_cursor as it is")
     return tuple(_checked(env, value) for value in after)
+
+
+def end_after(error: BaseException | None, end: Callable[[], object], name: str) -> None:
+    """End what a block held. The block's own error is kept: one of ``end`` becomes a note on it, and raises alone."""
+    try:
+        end()
+    except StoreError as problem:
+        if error is None:
+            raise
+        error.add_note(f"{name} failed as well: {problem}")
 
 
 def _checked(env: Environment, value: Any) -> Any:

@@ -10,7 +10,7 @@ from ciris_store_core.errors import Conflict, InvalidArgument, StaleFence
 from ciris_store_core.models.coordination import Lease, Occurrence
 from ciris_store_core.stores.backend import Session
 
-from .common import Part
+from .common import Part, end_after
 from .ownership import release_claims
 from .sealing import Sealed
 
@@ -109,8 +109,8 @@ class Leases(Part):
             raise Conflict(f"the lease {name!r} is held by another owner: try again once it is free")
         try:
             yield lease
-        except BaseException:
-            self.release(lease)
+        except BaseException as error:
+            end_after(error, lambda: self.release(lease), "releasing the lease")
             raise
         if not self.release(lease):
             raise StaleFence(f"the lease {name!r} ran out during the work: renew it in time, or take it for longer")

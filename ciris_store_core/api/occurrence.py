@@ -16,6 +16,7 @@ from ciris_store_core.stores.backend import Session
 from ciris_store_core.stores.thoughts import ThoughtSelector
 
 from .claimed import ClaimedTask
+from .common import end_after
 from .coordination import Occurrences
 from .environment import Environment
 from .executor import Blocking, Executor
@@ -181,8 +182,8 @@ class OccurrenceHandle(Blocking):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Shut down."""
-        self.shutdown()
+        """Shut down. If the block raised, that error is the one that goes on."""
+        end_after(error, self.shutdown, "shutting the occurrence down")
 
 
 def _refuse_unless_dead(session: Session, occurrence_id: str, now: datetime) -> None:

@@ -99,10 +99,12 @@ def import_(
 
     If it is stopped, the same command goes on where it was.
     """
-    from ciris_store_core.transfer import import_store
+    from ciris_store_core.transfer.dump import checked, import_checked
 
-    with _new(url) as store, showing(as_json) as on_step:
-        report = import_store(file, store, into_existing=into_existing, verify=not no_verify, on_step=on_step)
+    with showing(as_json) as on_step:
+        reader, _ = checked(file, on_step)  # before a store is made for it
+        with _new(url) as store:
+            report = import_checked(reader, store, into_existing=into_existing, verify=not no_verify, on_step=on_step)
     _show(report, as_json)
 
 
@@ -142,10 +144,10 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """Write a backup into an empty store, of any backend. If it is stopped, the same command goes on where it was."""
-    from ciris_store_core.transfer import restore_store
+    from ciris_store_core.transfer.backups import opened_backup
 
-    with _new(url) as store, showing(as_json) as on_step:
-        report = restore_store(file, store, verify=not no_verify, on_step=on_step)
+    with showing(as_json) as on_step, opened_backup(file, url, on_step=on_step) as restore_to, _new(url) as store:
+        report = restore_to(store, verify=not no_verify)
     _show(report, as_json)
 
 

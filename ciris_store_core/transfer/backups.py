@@ -6,20 +6,29 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 from ciris_store_core.api import Store, open_store
+from ciris_store_core.clock import SystemClock
 from ciris_store_core.errors import NotADatabase, NotSupported
+from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.registry import Registry
+from ciris_store_core.stores.backend import Backend
+from ciris_store_core.url import resolve_url
 
 from .digest import Tally
-from .dump import export_store, import_store, read_header
+from .dump import checked, export_store, import_checked, read_header
 from .files import new_file
 from .kinds import Selection
 from .moving import OnStep, Step, TransferReport, move, silent
 from .reading import StoreReader
+
+_SQLITE = b"SQLite format 3\0"
 
 
 @dataclass(slots=True)
@@ -97,22 +106,52 @@ def restore_store(
         NotADatabase, Corrupt: The file is no backup, or damaged. Nothing was written.
         Conflict: The target is not empty.
     """
+    with opened_backup(path, str(target.info()["url"]), on_step=on_step) as restore:
+        return restore(target, verify=verify)
+
+
+@contextmanager
+def opened_backup(
+    path: str | os.PathLike[str], target_url: str | None, *, on_step: OnStep = silent
+) -> Iterator[Callable[..., TransferReport]]:
+    """Check a backup before anything is made for it; gives a function that writes it into an open store.
+
+    ``target_url``: that of the store, which need not exist yet. A file of a database's own is opened by its backend.
+    """
     try:
         read_header(path)
     except NotADatabase:
         with (
-            _opened_copy(Path(path)) as source,
+            _opened_copy(Path(path), target_url) as source,
             StoreReader.of(source, Selection(), identity=f"backup {os.fspath(path)}") as reader,
         ):
-            return move(reader, target, Selection(), into_existing=False, verify=verify, on_step=on_step)
-    return import_store(path, target, verify=verify, on_step=on_step)
+            yield partial(_move, reader, on_step=on_step)
+    else:
+        yield partial(import_checked, checked(Path(path), on_step)[0], on_step=on_step)
+
+
+def _move(reader: StoreReader, target: Store, *, verify: bool, on_step: OnStep) -> TransferReport:
+    return move(reader, target, Selection(), into_existing=False, verify=verify, on_step=on_step)
 
 
 @contextmanager
-def _opened_copy(path: Path) -> Iterator[Store]:
+def _opened_copy(path: Path, target_url: str | None) -> Iterator[Store]:
     """A copy of a database file, opened: opening it may bring its schema up to date, and adds files beside it."""
     with tempfile.TemporaryDirectory(prefix=".ciris-restore-", dir=path.parent) as folder:
         copy = Path(folder) / path.name
         shutil.copyfile(path, copy)
-        with open_store(copy, create=False) as store:
+        with open_store(f"{_scheme_of(path, target_url)}:///{quote(str(copy.absolute()))}", create=False) as store:
             yield store
+
+
+def _scheme_of(path: Path, target_url: str | None) -> str:
+    """The scheme of the backend that opens a database file: SQLite's where the file says so, else the target's."""
+    with path.open("rb") as file:
+        if file.read(len(_SQLITE)) == _SQLITE:
+            return "sqlite"
+    target = resolve_url(target_url)
+    # Made, and not prepared: it touches nothing.
+    context = BackendContext(SystemClock(), migrate=False, create=False)
+    with closing(Registry().spec_for(target.scheme).factory(target, context)) as backend:
+        # Without backups of its own there is none that it could have written.
+        return "sqlite" if type(backend).backup is Backend.backup else target.scheme

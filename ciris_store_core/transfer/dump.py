@@ -352,5 +352,12 @@ def import_store(
         Conflict: The target is not empty, or holds another unfinished copy.
     """
     reader, _ = checked(Path(path), on_step)
+    return import_checked(reader, target, into_existing=into_existing, verify=verify, on_step=on_step)
+
+
+def import_checked(
+    reader: DumpReader, target: Store, *, into_existing: bool = False, verify: bool = True, on_step: OnStep = silent
+) -> TransferReport:
+    """Write the records of a dump that was found to be sound into a store; see ``import_store``."""
     selection = Selection(reader.header.without)
     return move(reader, target, selection, into_existing=into_existing, verify=verify, on_step=on_step)

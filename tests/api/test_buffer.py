@@ -207,3 +207,23 @@ def test_what_was_rejected_meanwhile_is_told_at_the_end(store: Store) -> None:
 def test_a_delay_that_no_thread_can_wait_for_is_refused(store: Store, seconds: Any) -> None:
     with pytest.raises(InvalidArgument):
         store.correlations.buffered(max_delay_seconds=seconds)
+
+
+def test_the_error_that_ended_the_block_is_not_hidden(store: Store) -> None:
+    store.correlations.add(log("taken"))
+    with pytest.raises(KeyError) as caught, store.correlations.buffered(**PATIENT) as writer:
+        writer.add(log("taken"), log("new"))
+        raise KeyError("the caller's")
+    assert "storing what was buffered failed as well" in caught.value.__notes__[0]
+    assert store.correlations.get("new") is not None and len(writer.take_rejected()) == 1
+    with pytest.raises(Conflict), store.correlations.buffered(**PATIENT) as writer:
+        writer.add(log("taken"))
+
+
+def test_no_block_hides_the_error_that_ended_it(url: str) -> None:
+    """A store that is closed inside the block makes the end of each fail."""
+    for block in (lambda s: s.leases.hold("l", "o"), lambda s: s.for_occurrence("o"), lambda s: s.transaction()):
+        store = open_store(url)
+        with pytest.raises(KeyError), block(store):
+            store.close()
+            raise KeyError("the caller's")

@@ -73,6 +73,18 @@ def test_a_damaged_file_has_the_code_of_one(command: Command, stores: Stores, so
         assert command(name, "text", stores.url("sqlite")) == Exit.BAD_DATABASE
 
 
+@pytest.mark.parametrize("name", ["import", "restore"])
+def test_a_bad_file_makes_no_store(command: Command, source: str, name: str, tmp_path: Path) -> None:
+    command("export", "x.jsonl", source)
+    whole = (tmp_path / "x.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "cut").write_text("".join(whole[:-1]))
+    (tmp_path / "text").write_text("hello\n" * 200)
+    (tmp_path / "sqlite").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    for bad in ("cut", "text", "sqlite"):
+        assert command(name, bad, "sqlite:///new/store.db") == Exit.BAD_DATABASE, bad
+        assert not (tmp_path / "new").exists(), bad
+
+
 def test_what_cannot_be_left_out_is_refused(command: Command, stores: Stores, source: str) -> None:
     assert command("copy", source, stores.url("sqlite"), "--without", "wat") == Exit.USAGE
     assert "there is nothing called 'wat' to leave out: use one of audit," in command.err

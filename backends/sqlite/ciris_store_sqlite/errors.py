@@ -32,6 +32,8 @@ def translate(error: sqlite3.Error | UnicodeDecodeError, path: str, *, committin
         return StorageFull(
             f"{path} cannot be written, as over a quota or on a failing disk: make room, or check the disk"
         )
+    if code == sqlite3.SQLITE_IOERR_SHMSIZE:  # the file beside the log, whose size is all that can be lacking
+        return StorageFull(f"no room left for {path}-shm; stored data is intact: make room, then try again")
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return Unavailable(f"{path} is locked by another process for longer than busy_timeout: run it again")

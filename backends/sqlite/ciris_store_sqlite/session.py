@@ -127,7 +127,10 @@ class SqliteSession(SqlSession):
     def pragma(self, text: str) -> Sequence[object]:
         """The first row of ``PRAGMA text``."""
         self._control(f"PRAGMA {text}")
-        return self.cursor.fetchone() or ()
+        try:
+            return self.cursor.fetchone() or ()
+        except self.driver_error as error:  # some do their work only when their row is fetched
+            raise self.translate(error, committing=False) from error
 
     def close(self) -> None:
         """Close the connection; calling it again does nothing."""

@@ -106,10 +106,13 @@ def backup(session: SqliteSession, path: Path, progress: Callable[[int, int], ob
             target.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
         raise translate(error, str(path)) from error
+    finally:
+        # SQLite keeps a journal that it could not roll back, as where the disk is full. Nobody needs that of a copy.
+        Path(f"{path}-journal").unlink(missing_ok=True)
 
 
 def _tell(progress: Callable[[int, int], object], status: int, left: int, total: int) -> None:
-    if status not in (sqlite3.SQLITE_OK, sqlite3.SQLITE_DONE):  # the driver would try for ever
+    if status & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):  # the driver would try for ever
         raise Unavailable("something else holds the database so that it cannot be read: try again later")
     progress(total - left, total)
 

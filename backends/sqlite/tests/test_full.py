@@ -131,6 +131,45 @@ def test_a_limit_to_the_size_of_files(path: Path, room: int) -> None:
     assert integrity(path) == "ok"
 
 
+NEW_FILES = """
+import resource, sys
+from pathlib import Path
+from ciris_store_core import StoreError, Task, open_store
+from ciris_store_core.transfer import backup_store
+folder, free = Path(sys.argv[1]), (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+source = open_store(folder / "source.db")
+source.tasks.add_many([Task(task_id=f"t{n}", channel_id="c", description="x" * 90_000) for n in range(100)])
+ways = {
+    "backup": lambda: backup_store(source, folder / "backup"),
+    "open": lambda: open_store(folder / "new.db").close(),
+}
+told = []
+for kilobytes in (1, 4, 16, 40, 100, 300, 8900):
+    for name in ("open", "backup"):
+        if name == "open" and kilobytes > 300:
+            continue
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, free[1]))
+        try:
+            ways[name]()
+            told.append((name, kilobytes, "done"))
+        except Exception as error:
+            told.append((name, kilobytes, type(error).__name__, str(error)))
+        resource.setrlimit(resource.RLIMIT_FSIZE, free)
+        left = [each.name for each in folder.iterdir() if "backup" in each.name]
+        told += [("left", *left)] if left else []
+wrong = [each for each in told if each[2:3] != ("StorageFull",) or "make room" not in each[3]]
+assert not wrong, wrong
+for name in ways:  # now there is room
+    ways[name]()
+"""
+
+
+def test_new_files_on_a_full_disk(tmp_path: Path) -> None:
+    """A new store and a backup say what is lacking; of a backup nothing is left."""
+    assert output_of(NEW_FILES, tmp_path) == ""
+    assert integrity(tmp_path / "backup") == integrity(tmp_path / "new.db") == "ok"
+
+
 # --- the log ----------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from threading import Thread
 import duckdb
 import pytest
 
-from ciris_store_core import NotADatabase, ReadOnly, StoreError, Unavailable, open_store
+from ciris_store_core import ANY, NotADatabase, ReadOnly, StoreError, Unavailable, open_store
 from ciris_store_core.clock import ManualClock
 from ciris_store_core.conformance.factories import task
 from ciris_store_core.errors import (
@@ -23,6 +23,7 @@ from ciris_store_core.errors import (
     TransactionError,
 )
 from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.transfer import backup_store, restore_store
 from ciris_store_core.url import resolve_url
 from ciris_store_duckdb import errors
 from ciris_store_duckdb.backend import DuckBackend
@@ -163,3 +164,20 @@ def test_a_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(errors, "_reason", refuse)
     found = errors.cannot_open(duckdb.IOException("x"), str(tmp_path / "x"))
     assert type(found) is ReadOnly and "Permission denied" in str(found)
+
+
+def test_a_native_backup_is_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of any backend, into a store of it: its file is opened by the backend that wrote it."""
+
+    def copied(self: DuckBackend, path: Path, progress: object) -> None:
+        with self.session(write=False) as session:
+            session.run("FORCE CHECKPOINT")
+            path.write_bytes(Path(self.path).read_bytes())
+
+    monkeypatch.setattr(DuckBackend, "backup", copied, raising=False)
+    with open_store(f"duckdb:///{tmp_path}/x.duckdb") as store:
+        store.tasks.add(task("t"))
+        assert not backup_store(store, tmp_path / "a backup#1").portable
+    with open_store(f"duckdb:///{tmp_path}/y.duckdb") as target:
+        assert restore_store(tmp_path / "a backup#1", target).verified
+        assert [each.task_id for each in target.tasks.scan(occurrence_id=ANY)] == ["t"]
