@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from ciris_store_core.errors import Conflict
@@ -57,6 +58,8 @@ ON CONFLICT (chain) DO UPDATE SET sequence = excluded.sequence, entry_hash = exc
 """
 
 GET_ANCHOR = f"SELECT {ANCHOR_COLUMNS} FROM {{audit_anchors}} WHERE chain = ?"
+
+_PLACE = itemgetter(0, 1)  # chain and sequence: all callers insert in one order
 
 
 class SqlAuditStore(AuditStore):
@@ -124,7 +127,8 @@ class SqlAuditStore(AuditStore):
         with self.session.atomic():
             for chain in sorted({entry.chain for entry in entries}):
                 self.session.run(MAKE_CHAIN, (chain,))
-            if self.session.insert(APPEND, [self._values(entry) for entry in entries]) != len(entries):
+            rows = sorted((self._values(entry) for entry in entries), key=_PLACE)
+            if self.session.insert(APPEND, rows) != len(rows):
                 raise Conflict("an entry of that chain and sequence exists: read the head again and append after it")
 
     def find(self, query: AuditQuery) -> Slice[AuditEntry]:

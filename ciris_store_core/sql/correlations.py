@@ -69,9 +69,10 @@ FROM {correlations} c
 # One step of the index for each name, however many rows each has.
 COUNT = "SELECT count(*) FROM {correlations} c"
 
-DELETE = "DELETE FROM {correlations} WHERE correlation_id {in_texts}"
+DELETE = "DELETE FROM {correlations} WHERE {lock correlations by correlation_id}correlation_id {in_texts}{end}"
 
-EXPIRED = "SELECT correlation_id FROM {correlations} WHERE expires_at <= ? ORDER BY expires_at LIMIT ? {for_update}"
+# Expired rows are locked in the order of expiry, which is not that of the key: rows that others hold are passed over.
+EXPIRED = "SELECT correlation_id FROM {correlations} WHERE expires_at <= ? ORDER BY expires_at LIMIT ? {skip_locked}"
 
 
 class SqlCorrelationStore(SqlSeries):
@@ -225,7 +226,9 @@ class SqlCorrelationStore(SqlSeries):
 
     def find_locked(self, query: CorrelationQuery) -> Slice[Correlation]:
         """Correlations by filter, by time, locked."""
-        return self._page(self._select(FIND, query, lock=" {for_update}"), query)
+        if self.session.dialect.locks_rows:
+            return super().find_locked(query)  # in the order of the key; a page is in the order of time
+        return self.find(query)
 
     def _page(self, rows: list[Row], query: CorrelationQuery) -> Slice[Correlation]:
         return read_page(rows, self._read, query.limit, lambda row: (self.codec.time_out(row[12]), row[0]))
@@ -253,14 +256,14 @@ class SqlCorrelationStore(SqlSeries):
     def _point_sort_key(self, row: Row) -> SortKey:
         return (self.codec.time_out(row[1]), row[0])
 
-    def _select(self, statement: str, query: CorrelationQuery, extra: Sequence[str] = (), lock: str = "") -> list[Row]:
+    def _select(self, statement: str, query: CorrelationQuery, extra: Sequence[str] = ()) -> list[Row]:
         conditions, params = self._conditions(query.where)
         conditions += extra
         direction, than = ("DESC", "<") if query.descending else ("ASC", ">")
         if query.after is not None:
             conditions.append(f"(timestamp, correlation_id) {than} (?, ?)")
             params += [self.codec.time_in(query.after[0]), query.after[1]]
-        order = f"ORDER BY timestamp {direction}, correlation_id {direction} LIMIT ?{lock}"
+        order = f"ORDER BY timestamp {direction}, correlation_id {direction} LIMIT ?"
         return self.session.rows(f"{statement}{all_of(conditions)} {order}", (*params, query.limit + 1))
 
     def count(self, where: CorrelationFilter) -> int:

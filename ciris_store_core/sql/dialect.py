@@ -3,6 +3,10 @@
 Statements are written once, complete, as constants of the modules beside this one. They bind values with ``?`` and
 name tables and fragments in braces: ``SELECT task_id FROM {tasks} WHERE task_id {in_texts}``. A dialect renders each
 constant once and keeps the result; it belongs to one open store, never to the process.
+
+Two transactions that lock the same rows in different orders wait for each other. So a statement that changes several
+rows names its table and key around its condition: ``DELETE FROM {tasks} WHERE {lock tasks by task_id}status = ?{end}``
+locks the rows in key order first, where the database locks row by row, and is the plain condition elsewhere.
 """
 
 from __future__ import annotations
@@ -37,6 +41,8 @@ FRAGMENTS: Mapping[str, str] = {
 
 _NAME = re.compile(r"\{(\w+)\}")
 
+_LOCK = re.compile(r"\{lock (\w+) by ([\w, ]+)\}(.*?)\{end\}", re.DOTALL)
+
 
 class Dialect:
     """The spelling of one kind of SQL database."""
@@ -60,6 +66,8 @@ class Dialect:
         self._placeholder = placeholder
         prefix = f'"{schema}".' if schema else ""
         self._names = {**fragments, **{table: prefix + table for table in TABLES}}
+        self.locks_rows = bool(fragments["for_update"])
+        """Whether transactions lock rows one by one, and can wait for each other's rows."""
         self.rendered: dict[str, str] = {}
         """Statements rendered so far, by constant."""
 
@@ -72,8 +80,16 @@ class Dialect:
 
     def spelled(self, statement: str) -> str:
         """A statement of the toolkit as the database reads it, whatever placeholders the driver wants."""
-        text = _NAME.sub(lambda match: self._names[match[1]], statement)
+        text = _LOCK.sub(lambda match: self.locking(*match.groups()), statement)
+        text = _NAME.sub(lambda match: self._names[match[1]], text)
         return _NAME.sub(lambda match: self._names[match[1]], text)  # fragments may name tables
+
+    def locking(self, table: str, key: str, condition: str) -> str:
+        """The condition of an UPDATE or DELETE that locks the rows in the order of their key before it changes any."""
+        if not self.locks_rows:
+            return condition
+        keys = f"SELECT {key} FROM {{{table}}} WHERE {condition} ORDER BY {key} {{for_update}}"
+        return f"({key}) IN ({keys})"
 
     def _render(self, statement: str) -> str:
         text = self.spelled(statement)

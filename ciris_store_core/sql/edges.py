@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from ciris_store_core.errors import NotFound
 from ciris_store_core.models.enums import Direction, GraphScope
-from ciris_store_core.models.graph import Degree, EdgeAttributes, EdgeKey, EdgeQuery, GraphEdge, NodeKey
+from ciris_store_core.models.graph import Degree, EdgeAttributes, EdgeKey, EdgeQuery, GraphEdge, NodeKey, Traversal
 from ciris_store_core.models.paging import Slice
 from ciris_store_core.stores.graph import GraphStore
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .session import SqlSession
 
 COLUMNS = "source, target, relationship, scope, weight, attributes, metadata"
+
+# Both ends of all edges, before the first is stored and in key order, as deletes lock nodes.
+LOCK_ENDS = "SELECT id FROM {graph_nodes} WHERE (id, scope) IN {keys2} ORDER BY id, scope {share_lock}"
 
 # The ends are locked against deletion until the edge is stored, or an edge could be left without its node.
 PUT = f"""
@@ -34,11 +37,18 @@ SET weight = excluded.weight, attributes = excluded.attributes, metadata = exclu
 
 GET = f"SELECT {COLUMNS} FROM {{graph_edges}} WHERE (scope, source, target, relationship) IN {{keys4}}"
 
-DELETE = "DELETE FROM {graph_edges} WHERE (scope, source, target, relationship) IN {keys4}"
+KEY = "scope, source, target, relationship"
 
-DELETE_OUT = "DELETE FROM {graph_edges} WHERE (source, scope) IN {keys2}"
+DELETE = f"DELETE FROM {{graph_edges}} WHERE {{lock graph_edges by {KEY}}}({KEY}) IN {{keys4}}{{end}}"
 
-DELETE_IN = "DELETE FROM {graph_edges} WHERE (target, scope) IN {keys2}"
+# One statement for both directions, so that the edges of both are locked in one order.
+DELETE_OF = f"""
+DELETE FROM {{graph_edges}} WHERE {{lock graph_edges by {KEY}}}({KEY}) IN (
+    SELECT {KEY} FROM {{graph_edges}} WHERE (source, scope) IN {{keys2}}
+    UNION
+    SELECT {KEY} FROM {{graph_edges}} WHERE (target, scope) IN {{keys2}}
+){{end}}
+"""
 
 FIND = f"SELECT {COLUMNS} FROM {{graph_edges}}"
 
@@ -47,6 +57,11 @@ AFTER = "(scope, source, target, relationship) > (?, ?, ?, ?)"
 OUT = f"SELECT {COLUMNS} FROM {{graph_edges}} WHERE scope = ? AND source {{in_texts}}"
 
 IN = f"SELECT {COLUMNS} FROM {{graph_edges}} WHERE scope = ? AND target {{in_texts}}"
+
+# A walk needs no more of an edge than its ends.
+LINKS_OUT = "SELECT source, target FROM {graph_edges} WHERE scope = ? AND source {in_texts}"
+
+LINKS_IN = "SELECT target, source FROM {graph_edges} WHERE scope = ? AND target {in_texts}"
 
 DEGREES_OUT = "SELECT source AS id FROM {graph_edges} WHERE scope = ?"
 
@@ -89,10 +104,14 @@ class SqlEdges(GraphStore):
             (*self.edge_values(e), e.source, e.scope.value, e.target, e.scope.value)
             for e in sorted(edges, key=lambda edge: edge.key)  # all callers lock in one order
         ]
-        if len(rows) == 1:
+        locks = self.session.dialect.locks_rows
+        if len(rows) == 1 and not locks:
             self._check_stored(self.session.run(PUT, rows[0]), edges)
         elif rows:
             with self.session.atomic():
+                if locks:
+                    ends = sorted({(end, edge.scope.value) for edge in edges for end in (edge.source, edge.target)})
+                    self.session.rows(LOCK_ENDS, (self.codec.json_in(ends),))
                 self._check_stored(self.session.run_many(PUT, rows), edges)
 
     def _check_stored(self, stored: int, edges: Sequence[GraphEdge]) -> None:
@@ -118,9 +137,8 @@ class SqlEdges(GraphStore):
 
     def delete_edges_of(self, keys: Sequence[NodeKey]) -> None:
         """Delete every edge that touches one of the nodes."""
-        nodes = (self.codec.json_in([[key.id, key.scope.value] for key in keys]),)
-        self.session.run(DELETE_OUT, nodes)
-        self.session.run(DELETE_IN, nodes)
+        nodes = self.codec.json_in([[key.id, key.scope.value] for key in keys])
+        self.session.run(DELETE_OF, (nodes, nodes))
 
     def list_edges(self, query: EdgeQuery) -> Slice[GraphEdge]:
         """Edges by filter, by key."""
@@ -157,6 +175,13 @@ class SqlEdges(GraphStore):
         if not relationships:
             return "", ()
         return " AND relationship {in_texts}", (self.codec.texts_in(relationships),)
+
+    def _links(self, ids: Sequence[str], walk: Traversal) -> list[Row]:
+        """Both ends of the edges that touch any of the nodes, the one that a step leaves first."""
+        kind, kinds = self._of_kind(walk.relationships)
+        sides = {Direction.OUT: [LINKS_OUT], Direction.IN: [LINKS_IN]}.get(walk.direction, [LINKS_OUT, LINKS_IN])
+        params = (walk.scope.value, self.codec.texts_in(ids), *kinds) * len(sides)
+        return self.session.rows(" UNION ALL ".join(side + kind for side in sides), params)
 
     def degrees(
         self, scope: GraphScope, direction: Direction, relationships: Sequence[str], limit: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
@@ -56,11 +57,16 @@ AFTER = "updated_at <= ? AND (updated_at < ? OR (id, scope) > (?, ?))"
 
 ORDER = "ORDER BY updated_at DESC, id, scope"
 
+LOCK_ONE = f"{GET} {{for_update}}"
+
+LOCK = f"{GET_MANY} ORDER BY id, scope {{for_update}}"
+
 DELETE = "DELETE FROM {graph_nodes} WHERE id = ? AND scope = ?"
 
-DELETE_MANY = "DELETE FROM {graph_nodes} WHERE (id, scope) IN {keys2}"
+DELETE_MANY = "DELETE FROM {graph_nodes} WHERE {lock graph_nodes by id, scope}(id, scope) IN {keys2}{end}"
 
-EXPIRED = "SELECT id, scope FROM {graph_nodes} WHERE expires_at <= ? ORDER BY expires_at LIMIT ? {for_update}"
+# Expired rows are locked in the order of expiry, which is not that of the key: rows that others hold are passed over.
+EXPIRED = "SELECT id, scope FROM {graph_nodes} WHERE expires_at <= ? ORDER BY expires_at LIMIT ? {skip_locked}"
 
 
 class SqlGraphStore(SqlEdges):
@@ -121,19 +127,32 @@ class SqlGraphStore(SqlEdges):
     def put_nodes(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
         """Write nodes: read and lock what is stored, merge, write."""
         with self.session.atomic():
-            stored = self._locked([write.node.key for write in writes])
+            keys = [write.node.key for write in writes]
+            several = len(keys) > 1 and self.session.dialect.locks_rows
+            stored = {node.key: node for node in (self.get_nodes(keys, None) if several else self.lock_nodes(keys))}
             nodes = [written(write, stored.get(write.node.key), now) for write in writes]
+            # New rows first, then the locks: a caller that waits for a row of this one has locked no stored row yet.
+            self._insert_all([node for node in nodes if node.key not in stored])
+            if several and stored:
+                stored = self._locked(list(stored))
+                nodes = [written(w, stored[w.node.key], now) if w.node.key in stored else n
+                         for w, n in zip(writes, nodes, strict=True)]  # fmt: skip
             self.before_change(list(stored))
-            values = [(self.node_values(node), node.key in stored) for node in nodes]
-            new = [row for row, exists in values if not exists]
-            if new and self.session.insert(INSERT, new) != len(new):
-                # A row that does not exist cannot be locked, so another caller may have inserted it since we looked.
-                raise Unavailable("another caller added one of the same nodes just now: run the transaction again")
-            old = [(*row[2:], *row[:2]) for row, exists in values if exists]
-            if old:
-                self.session.insert(UPDATE, old)
+            self.update_all([node for node in nodes if node.key in stored])
             self.after_write([node.key for node in nodes])
             return nodes
+
+    def _insert_all(self, nodes: Sequence[GraphNode]) -> None:
+        rows = sorted((self.node_values(node) for node in nodes), key=itemgetter(0, 1))
+        if rows and self.session.insert(INSERT, rows) != len(rows):
+            # A row that does not exist cannot be locked, so another caller may have inserted it since we looked.
+            raise Unavailable("another caller added one of the same nodes just now: run the transaction again")
+
+    def update_all(self, nodes: Sequence[GraphNode]) -> None:
+        """Overwrite stored nodes, which the transaction has locked."""
+        if nodes:
+            rows = [self.node_values(node) for node in nodes]
+            self.session.insert(UPDATE, [(*row[2:], *row[:2]) for row in rows])
 
     def before_change(self, keys: Sequence[NodeKey]) -> None:
         """Called inside the transaction before stored nodes change or go, for indexes that a backend keeps itself."""
@@ -142,8 +161,17 @@ class SqlGraphStore(SqlEdges):
         """Called inside the transaction after nodes were written."""
 
     def _locked(self, keys: Sequence[NodeKey]) -> dict[NodeKey, GraphNode]:
-        nodes = read_all(self._rows(keys, "{for_update}"), self._read_node, "node")
-        return {node.key: node for node in nodes}
+        nodes = {node.key: node for node in self.lock_nodes(keys)}
+        if len(nodes) != len(keys):
+            raise Unavailable("another caller deleted one of the same nodes just now: run the transaction again")
+        return nodes
+
+    def lock_nodes(self, keys: Sequence[NodeKey]) -> list[GraphNode]:
+        """Nodes by key, locked."""
+        if not keys:
+            return []
+        statement, bound = self.for_keys(keys, LOCK_ONE, LOCK)
+        return read_all(self.session.rows(statement, bound), self._read_node, "node")
 
     def _rows(self, keys: Sequence[NodeKey], suffix: str, params: Sequence[Any] = ()) -> list[Row]:
         statement, bound = self.for_keys(keys, GET, GET_MANY)

@@ -27,7 +27,7 @@ FIND = f"SELECT {COLUMNS} FROM {{secrets}}"
 # The old ciphertext is part of the condition, so that of two rotations at once only one takes effect.
 RESEAL = "UPDATE {secrets} SET key_id = ?, ciphertext = ? WHERE secret_id = ? AND ciphertext = ?"
 
-DELETE = "DELETE FROM {secrets} WHERE secret_id {in_texts}"
+DELETE = "DELETE FROM {secrets} WHERE {lock secrets by secret_id}secret_id {in_texts}{end}"
 
 # Some databases reserve the word "at".
 ACCESS_COLUMNS = 'access_id, secret_id, accessor, action, granted, "at", metadata'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import compress
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from ciris_store_core.errors import Conflict
@@ -96,5 +97,7 @@ def add_new(
             if found:
                 raise _taken(what, [row[0] for row in found])
             columns, rows = filled(columns, rows)
+            if session.dialect.locks_rows:
+                rows.sort(key=itemgetter(0))  # a caller that inserts the same ids waits for this one, not in a circle
             if session.insert(insert_of(table, columns, key), rows) != len(rows):
                 raise Conflict(f"another caller added one of the same {what}s just now")

@@ -56,9 +56,9 @@ WITH RECURSIVE tree (task_id) AS (
 SELECT task_id FROM tree
 """
 
-DELETE = "DELETE FROM {tasks} WHERE task_id {in_texts}"
+DELETE = "DELETE FROM {tasks} WHERE {lock tasks by task_id}task_id {in_texts}{end}"
 
-DELETE_THOUGHTS = "DELETE FROM {thoughts} WHERE source_task_id {in_texts}"
+DELETE_THOUGHTS = "DELETE FROM {thoughts} WHERE {lock thoughts by thought_id}source_task_id {in_texts}{end}"
 
 # The first condition on the status is the index's: SQLite uses a partial index only for its very own condition.
 CLAIMABLE = """
@@ -68,6 +68,7 @@ ORDER BY priority DESC, created_at, task_id
 LIMIT ? {skip_locked}
 """
 
+# The rows are locked already, by CLAIMABLE.
 CLAIM = """
 UPDATE {tasks}
 SET agent_occurrence_id = ?, status = 'active', claimed_by = ?, claimed_at = ?, claimed_from = ?, updated_at = ?,
@@ -77,12 +78,14 @@ WHERE task_id {in_texts} AND {no_index}agent_occurrence_id = ? AND {no_index}sta
 
 MOVE_UNFINISHED_THOUGHTS = """
 UPDATE {thoughts} SET agent_occurrence_id = ?, updated_at = ?
-WHERE source_task_id {in_texts} AND {no_index}agent_occurrence_id = ? AND {no_index}status IN ('pending', 'processing')
+WHERE {lock thoughts by thought_id}source_task_id {in_texts} AND {no_index}agent_occurrence_id = ?
+    AND {no_index}status IN ('pending', 'processing'){end}
 """
 
 GIVE_BACK_THOUGHTS = """
 UPDATE {thoughts} SET agent_occurrence_id = ?, status = 'pending', updated_at = ?
-WHERE source_task_id {in_texts} AND {no_index}agent_occurrence_id = ? AND {no_index}status IN ('pending', 'processing')
+WHERE {lock thoughts by thought_id}source_task_id {in_texts} AND {no_index}agent_occurrence_id = ?
+    AND {no_index}status IN ('pending', 'processing'){end}
 """
 
 CLAIMED_BY = """
@@ -109,7 +112,7 @@ WHERE task_id {in_texts}
 
 TRANSFER = """
 UPDATE {tasks} SET agent_occurrence_id = ?, updated_at = ?, fence = fence + 1
-WHERE task_id {in_texts} AND {no_index}agent_occurrence_id = ?
+WHERE {lock tasks by task_id}task_id {in_texts} AND {no_index}agent_occurrence_id = ?{end}
 """
 
 ORPHANED = """
@@ -328,8 +331,9 @@ class SqlTaskStore(TaskStore):
             if not tree:
                 return 0
             ids = (self.codec.texts_in(tree),)
-            self.session.run(DELETE_THOUGHTS, ids)
-            return self.session.run(DELETE, ids)
+            gone = self.session.run(DELETE, ids)
+            self.session.run(DELETE_THOUGHTS, ids)  # after the tasks, as claims lock them
+            return gone
 
     def claim_next(self, worker: str, pool: str, limit: int, now: datetime) -> list[Task]:
         """Take pending tasks of the pool."""

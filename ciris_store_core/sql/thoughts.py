@@ -47,16 +47,16 @@ WHERE thought_id = ? AND status = 'failed' AND retry_count < ?
 
 ESCALATE = "UPDATE {thoughts} SET escalation_level = escalation_level + 1, updated_at = ? WHERE thought_id = ?"
 
-DELETE = "DELETE FROM {thoughts} WHERE thought_id {in_texts}"
+DELETE = "DELETE FROM {thoughts} WHERE {lock thoughts by thought_id}thought_id {in_texts}{end}"
 
 TRANSFER = """
 UPDATE {thoughts} SET agent_occurrence_id = ?, updated_at = ?
-WHERE thought_id {in_texts} AND {no_index}agent_occurrence_id = ?
+WHERE {lock thoughts by thought_id}thought_id {in_texts} AND {no_index}agent_occurrence_id = ?{end}
 """
 
 TRANSFER_OF_TASK = """
 UPDATE {thoughts} SET agent_occurrence_id = ?, updated_at = ?
-WHERE source_task_id = ? AND {no_index}agent_occurrence_id = ?
+WHERE {lock thoughts by thought_id}source_task_id = ? AND {no_index}agent_occurrence_id = ?{end}
 """
 
 OF_ACTIVE_TASK = """

@@ -148,8 +148,7 @@ class GraphStore(ABC):
         for distance in range(1, walk.depth + 1):
             if not frontier or len(distances) > walk.limit:
                 break
-            edges = self.neighbours(frontier, walk.scope, walk.direction, walk.relationships)
-            reached = {far for edge in edges for _, far in _steps(edge, walk.direction)}
+            reached = {far for _, far in self._links(frontier, walk)}
             frontier = sorted(reached - distances.keys())
             distances.update(dict.fromkeys(frontier, distance))
         kept = dict(list(distances.items())[: walk.limit])
@@ -176,12 +175,19 @@ class GraphStore(ABC):
         # takes the first of them, which makes the whole path the smallest one.
         found: dict[str, str] = {}
         rank = {node: position for position, node in enumerate(frontier)}
-        for edge in self.neighbours(frontier, walk.scope, walk.direction, walk.relationships):
-            for near, far in _steps(edge, walk.direction):
-                if near in rank and far not in parents and (far not in found or rank[near] < rank[found[far]]):
-                    found[far] = near
+        for near, far in self._links(frontier, walk):
+            if near in rank and far not in parents and (far not in found or rank[near] < rank[found[far]]):
+                found[far] = near
         parents.update(found)
         return sorted(found, key=lambda node: (rank[found[node]], node))
+
+    def _links(self, ids: Sequence[str], walk: Traversal) -> Iterable[tuple[str, str]]:
+        """Both ends of the edges that one step of the walk from these nodes takes. Default: over ``neighbours``.
+
+        - From the end that the step leaves to the one that it reaches, in no order.
+        """
+        edges = self.neighbours(ids, walk.scope, walk.direction, walk.relationships)
+        return [step for edge in edges for step in _steps(edge, walk.direction)]
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
         """Nodes whose id and attributes hold all the words, best first, ties by id [cap: full_text].

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, ClassVar
 
 from ciris_store_core.models.correlations import (
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from .session import PostgresSession
 
 COPY = f"COPY {{correlations}} ({ADD_COLUMNS}) FROM STDIN"
+
+_BY_ID, _ID = attrgetter("correlation_id"), itemgetter(0)
 
 COPY_METRICS = f"COPY {{correlations}} ({METRIC_COLUMNS}) FROM STDIN"
 
@@ -62,14 +65,14 @@ class PostgresCorrelationStore(SqlCorrelationStore):
         if len(correlations) < ROWS_TO_COPY:
             super().add(correlations)
         else:
-            copy_new(self.session, COPY, map(self.values, correlations), "correlation")
+            copy_new(self.session, COPY, map(self.values, sorted(correlations, key=_BY_ID)), "correlation")
 
     def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
         """Store measurements."""
         if len(metrics) < ROWS_TO_COPY or not is_plain(like):
             super().add_metrics(metrics, like)
         else:
-            copy_new(self.session, COPY_METRICS, iter(self.metric_rows(metrics, like)), "correlation")
+            copy_new(self.session, COPY_METRICS, iter(sorted(self.metric_rows(metrics, like), key=_ID)), "correlation")
 
     def update(self, correlation_id: str, changes: CorrelationChanges) -> bool:
         """Change some fields."""

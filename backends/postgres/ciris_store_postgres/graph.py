@@ -7,7 +7,6 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ciris_store_core.errors import Unavailable
 from ciris_store_core.models.enums import Direction
 from ciris_store_core.models.graph import (
     KEPT_UNLESS_GIVEN,
@@ -20,7 +19,7 @@ from ciris_store_core.models.graph import (
     Traversal,
     TraversalResult,
 )
-from ciris_store_core.sql.graph import ADDED, COLUMNS, INSERT, KEY, MAX_JSON_BYTES, SqlGraphStore
+from ciris_store_core.sql.graph import ADDED, COLUMNS, KEY, MAX_JSON_BYTES, SqlGraphStore
 from ciris_store_core.sql.rows import Row, read_all
 from ciris_store_core.sql.statements import all_of, filled, given, insert_of
 from ciris_store_core.stores.merging import written
@@ -56,31 +55,44 @@ ON CONFLICT (id, scope) DO UPDATE
 SET {", ".join(f"{column} = excluded.{column}" for column in ADDED[2:])}
 """
 
+# The ends are locked first, in key order, as deletes lock nodes. FOR KEY SHARE waits for deletes only.
 PUT_EDGES = """
+WITH edges AS MATERIALIZED (
+    SELECT source, target, relationship, scope, weight, attributes, metadata
+    FROM jsonb_to_recordset(?::jsonb) AS v (source text, target text, relationship text, scope text,
+        weight double precision, attributes jsonb, metadata jsonb)
+), ends AS MATERIALIZED (
+    SELECT n.id, n.scope FROM {graph_nodes} n
+    WHERE (n.id, n.scope) IN (SELECT source, scope FROM edges UNION SELECT target, scope FROM edges)
+    ORDER BY n.id, n.scope
+    FOR KEY SHARE
+)
 INSERT INTO {graph_edges} AS e (source, target, relationship, scope, weight, attributes, metadata)
 SELECT v.source, v.target, v.relationship, v.scope, v.weight, v.attributes, v.metadata
-FROM jsonb_to_recordset(?::jsonb) AS v (source text, target text, relationship text, scope text,
-    weight double precision, attributes jsonb, metadata jsonb)
-JOIN {graph_nodes} a ON a.id = v.source AND a.scope = v.scope
-JOIN {graph_nodes} b ON b.id = v.target AND b.scope = v.scope
+FROM edges v
+JOIN ends a ON a.id = v.source AND a.scope = v.scope
+JOIN ends b ON b.id = v.target AND b.scope = v.scope
 ORDER BY v.scope COLLATE "C", v.source COLLATE "C", v.target COLLATE "C", v.relationship COLLATE "C"
-FOR KEY SHARE OF a, b
 ON CONFLICT (scope, source, target, relationship) DO UPDATE
 SET weight = excluded.weight, attributes = excluded.attributes, metadata = excluded.metadata
 """
 
-_OUT = "SELECT e.target AS far FROM {graph_edges} e WHERE e.scope = ? AND e.source = w.id"
+_OUT = "SELECT e.target FROM {graph_edges} e WHERE e.scope = ? AND e.source = ANY (w.frontier)"
 
-_IN = "SELECT e.source AS far FROM {graph_edges} e WHERE e.scope = ? AND e.target = w.id"
+_IN = "SELECT e.source FROM {graph_edges} e WHERE e.scope = ? AND e.target = ANY (w.frontier)"
 
-# Level by level: a node may be met again further out, and its smallest distance counts.
+# One row a level: its new nodes, and all that were seen so far. So no node is visited twice, and the walk ends at a
+# level that brings nothing new. OFFSET 0 has each level computed once instead of once for each mention of its ids.
 WALK = """
-WITH RECURSIVE walk (id, distance) AS (
-    SELECT unnest(?::text[]) COLLATE "C", 0
-    UNION
-    SELECT s.far, w.distance + 1 FROM walk w CROSS JOIN LATERAL (%s) s WHERE w.distance < ?
+WITH RECURSIVE walk (distance, frontier, seen) AS (
+    SELECT 0, s.ids, s.ids FROM (SELECT ARRAY(SELECT DISTINCT unnest(?::text[]) COLLATE "C") AS ids) s
+    UNION ALL
+    SELECT w.distance + 1, n.ids, w.seen || n.ids
+    FROM walk w CROSS JOIN LATERAL (SELECT ARRAY((%s) EXCEPT SELECT unnest(w.seen)) AS ids OFFSET 0) n
+    WHERE w.distance < ? AND cardinality(w.seen) <= ? AND cardinality(n.ids) > 0
 )
-SELECT id, min(distance) FROM walk GROUP BY id ORDER BY min(distance), id LIMIT ?
+SELECT f.id, w.distance FROM walk w CROSS JOIN LATERAL unnest(w.frontier) AS f (id)
+ORDER BY w.distance, f.id COLLATE "C" LIMIT ?
 """
 
 SEARCH = f"""
@@ -111,7 +123,7 @@ class PostgresGraphStore(SqlGraphStore):
         if mode == "restore" and all(write.mode == mode for write in writes):
             return self._restored(writes)
         if not _alike(writes):
-            return self._put_locked(writes, now)
+            return super().put_nodes(writes, now)
         try:
             if mode == "insert":
                 return self._insert(writes)
@@ -121,7 +133,7 @@ class PostgresGraphStore(SqlGraphStore):
                 return self._put_alike(writes, now)
         except _Contradicted:
             # That wrote nothing. Looking closely tells what is wrong, if it still is.
-            return self._put_locked(writes, now)
+            return super().put_nodes(writes, now)
 
     def _insert(self, writes: Sequence[NodeWrite]) -> list[GraphNode]:
         new = [_as_new(write) for write in writes]
@@ -137,7 +149,7 @@ class PostgresGraphStore(SqlGraphStore):
 
     def _restored(self, writes: Sequence[NodeWrite]) -> list[GraphNode]:
         nodes = [written(write, None, write.node.created_at) for write in writes]
-        copy_new(self.session, COPY, map(self.node_values, nodes), "node")
+        copy_new(self.session, COPY, map(self.node_values, sorted(nodes, key=_key)), "node")
         return nodes
 
     def _put_alike(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
@@ -169,19 +181,10 @@ class PostgresGraphStore(SqlGraphStore):
         nodes: list[GraphNode] = read_all([row], self._read_node, "node")
         return nodes[0]
 
-    def _put_locked(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
-        with self.session.atomic():
-            rows = self._rows([write.node.key for write in writes], "ORDER BY id, scope FOR UPDATE")
-            stored = {node.key: node for node in read_all(rows, self._read_node, "node")}
-            nodes = [written(write, stored.get(write.node.key), now) for write in writes]
-            new = sorted(self.node_values(node) for node in nodes if node.key not in stored)
-            if new and self.session.insert(INSERT, new) != len(new):
-                # A row that does not exist cannot be locked, so another caller may have inserted it since we looked.
-                raise Unavailable("another caller added one of the same nodes just now: run the transaction again")
-            old = [self.node_values(node) for node in nodes if node.key in stored]
-            if old:
-                self.session.insert(OVERWRITE, old)
-            return nodes
+    def update_all(self, nodes: Sequence[GraphNode]) -> None:
+        """Overwrite locked nodes, by one statement."""
+        if nodes:
+            self.session.insert(OVERWRITE, [self.node_values(node) for node in nodes])
 
     # --- edges --------------------------------------------------------------------------------
 
@@ -209,7 +212,7 @@ class PostgresGraphStore(SqlGraphStore):
         sides = {Direction.OUT: [_OUT], Direction.IN: [_IN]}.get(walk.direction, [_OUT, _IN])
         statement = WALK % " UNION ALL ".join(side + kind for side in sides)
         steps = [walk.scope.value, *kinds] * len(sides)
-        rows = self.session.rows(statement, (list(walk.start), *steps, walk.depth, walk.limit + 1))
+        rows = self.session.rows(statement, (list(walk.start), *steps, walk.depth, walk.limit, walk.limit + 1))
         return TraversalResult(dict(rows[: walk.limit]), truncated=len(rows) > walk.limit)
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
@@ -238,6 +241,10 @@ def _alike(writes: Sequence[NodeWrite]) -> bool:
             for write in writes
         )
     )
+
+
+def _key(node: GraphNode) -> tuple[str, str]:
+    return (node.id, node.scope.value)
 
 
 def _as_new(write: NodeWrite) -> GraphNode:

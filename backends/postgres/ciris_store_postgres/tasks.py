@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ciris_store_core.models.tasks import Task
@@ -17,9 +18,14 @@ if TYPE_CHECKING:
 
 COPY = f"COPY {{tasks}} ({COLUMNS}, correlation_id) FROM STDIN"
 
+_BY_ID = attrgetter("task_id")
+
 _OF_TASK = ", ".join(f"t.{column}" for column in COLUMNS.split(", "))
 
-# Rows that another caller is about to take are passed over, not waited for.
+# Two concurrent claims never return the same task: each locks the rows that it picks, and SKIP LOCKED passes over
+# locked rows instead of waiting for them. A row that changed after the statement's snapshot is checked again when it is
+# locked (READ COMMITTED), and drops out if it was claimed. ORDER BY is that of the index, or LIMIT would sort the whole
+# queue. Thoughts may be waited for, so they are locked in key order, after the tasks.
 CLAIM = f"""
 WITH picked AS (
     SELECT task_id AS picked_id FROM {{tasks}}
@@ -27,9 +33,9 @@ WITH picked AS (
     ORDER BY priority DESC, created_at, task_id
     LIMIT ? FOR UPDATE SKIP LOCKED
 ), moved AS (
-    UPDATE {{thoughts}} h SET agent_occurrence_id = ?, updated_at = ?
-    FROM picked
-    WHERE h.source_task_id = picked_id AND h.agent_occurrence_id = ? AND h.status IN ('pending', 'processing')
+    UPDATE {{thoughts}} SET agent_occurrence_id = ?, updated_at = ?
+    WHERE {{lock thoughts by thought_id}}source_task_id IN (SELECT picked_id FROM picked) AND agent_occurrence_id = ?
+        AND status IN ('pending', 'processing'){{end}}
 )
 UPDATE {{tasks}}
 SET agent_occurrence_id = ?, status = 'active', claimed_by = ?, claimed_at = ?, claimed_from = ?, updated_at = ?,
@@ -50,11 +56,14 @@ WITH picked AS (
         claimed_from = NULL, updated_at = ?, fence = fence + 1
     FROM picked WHERE t.task_id = picked.task_id
     RETURNING {_OF_TASK}, picked.since
+), theirs AS MATERIALIZED (
+    SELECT h.thought_id, picked.pool FROM picked JOIN {{thoughts}} h
+        ON h.source_task_id = picked.task_id AND h.agent_occurrence_id = picked.owner
+    WHERE h.status IN ('pending', 'processing')
+    ORDER BY h.thought_id FOR UPDATE OF h
 ), moved AS (
-    UPDATE {{thoughts}} h SET agent_occurrence_id = picked.pool, status = 'pending', updated_at = ?
-    FROM picked
-    WHERE h.source_task_id = picked.task_id AND h.agent_occurrence_id = picked.owner
-        AND h.status IN ('pending', 'processing')
+    UPDATE {{thoughts}} h SET agent_occurrence_id = theirs.pool, status = 'pending', updated_at = ?
+    FROM theirs WHERE h.thought_id = theirs.thought_id
 )
 SELECT {COLUMNS} FROM returned ORDER BY since, task_id
 """
@@ -65,16 +74,21 @@ GIVE_BACK_OF_THE_DEAD = (
     _GIVE_BACK % "agent_occurrence_id NOT IN (SELECT occurrence_id FROM {occurrences} WHERE expires_at > ?)"
 )
 
-# As arrays, so that the planner, which takes every tree for a large one, looks the rows up instead of reading all.
+# OFFSET 0 has the children of each task looked up by the index; a join would read all tasks for every level. As arrays,
+# so that the planner, which takes every tree for a large one, looks the rows up instead of reading all. What no other
+# part reads is run last: thoughts are locked after tasks, as claims lock them.
 DELETE = """
 WITH RECURSIVE tree (task_id) AS (
     SELECT task_id FROM {tasks} WHERE task_id {in_texts}
     UNION
-    SELECT child.task_id FROM {tasks} child JOIN tree ON child.parent_task_id = tree.task_id
+    SELECT child.task_id FROM tree CROSS JOIN LATERAL (
+        SELECT t.task_id FROM {tasks} t WHERE t.parent_task_id = tree.task_id OFFSET 0
+    ) child
 ), thoughts_gone AS (
-    DELETE FROM {thoughts} WHERE source_task_id = ANY (ARRAY(SELECT task_id FROM tree))
+    DELETE FROM {thoughts}
+    WHERE {lock thoughts by thought_id}source_task_id = ANY (ARRAY(SELECT task_id FROM tree)){end}
 )
-DELETE FROM {tasks} WHERE task_id = ANY (ARRAY(SELECT task_id FROM tree))
+DELETE FROM {tasks} WHERE {lock tasks by task_id}task_id = ANY (ARRAY(SELECT task_id FROM tree)){end}
 """
 
 
@@ -88,7 +102,7 @@ class PostgresTaskStore(SqlTaskStore):
         if len(tasks) < ROWS_TO_COPY:
             super().add(tasks)
         else:
-            copy_new(self.session, COPY, map(self._values, tasks), "task")
+            copy_new(self.session, COPY, map(self._values, sorted(tasks, key=_BY_ID)), "task")
 
     def add_or_get(self, task: Task) -> tuple[Task, bool]:
         """Store the task unless its id exists. A loser waits until the winner committed, and then sees its row."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ciris_store_core.models.thoughts import Thought
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 COPY = f"COPY {{thoughts}} ({COLUMNS}) FROM STDIN"
 
+_BY_ID = attrgetter("thought_id")
+
 
 class PostgresThoughtStore(SqlThoughtStore):
     """Adds many by COPY."""
@@ -26,4 +29,4 @@ class PostgresThoughtStore(SqlThoughtStore):
         if len(thoughts) < ROWS_TO_COPY:
             super().add(thoughts)
         else:
-            copy_new(self.session, COPY, map(self._values, thoughts), "thought")
+            copy_new(self.session, COPY, map(self._values, sorted(thoughts, key=_BY_ID)), "thought")
