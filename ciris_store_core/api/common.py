@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
-from ciris_store_core.errors import Conflict, Corrupt, InvalidArgument, StoreError
+from ciris_store_core.errors import Conflict, Corrupt, InvalidArgument, StoreError, Unavailable
 from ciris_store_core.models.base import NamedEnum, Record
 from ciris_store_core.models.paging import Page, Slice, SortKey, Unreadable, decode_cursor, encode_cursor
 from ciris_store_core.secrets.references import references_in
@@ -25,6 +25,7 @@ E = TypeVar("E", bound=NamedEnum)
 OneOrMore: TypeAlias = T | Iterable[T] | None
 
 SCAN_SIZE = 1000
+_TRIES = 10
 OnUnreadable = Callable[[Unreadable], object]
 
 
@@ -179,16 +180,24 @@ def add_or_same(
                 _refuse_difference(session, env, want, wanted, known, key, sealed)
         new = [record for record in ready if record.__dict__[key] not in found]
         if new:
-            add(session, new)
+            try:
+                add(session, new)
+            except Conflict as error:
+                raise _Raced from error
             if sealed:
                 keep(session, sealed, [owner_of(record) for record in new])
         return [found.get(record.__dict__[key], record) for record in ready]
 
-    try:
-        return executor.write(fn, single=False)
-    except Conflict:
-        # Somebody may have stored one of them between our look and our write; now it is there to compare with.
-        return executor.write(fn, single=False)
+    for _ in range(_TRIES):
+        try:
+            return executor.write(fn, single=False)
+        except _Raced:
+            continue  # Another caller stored one of them between the look and the write; now it can be compared.
+    raise Unavailable(f"other callers added and deleted the same records {_TRIES} times meanwhile: call again")
+
+
+class _Raced(Exception):
+    """A record that was not there a moment ago is stored by now."""
 
 
 def _refuse_difference(

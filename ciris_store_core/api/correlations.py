@@ -254,15 +254,20 @@ class Correlations(Series, Interactions):
         return self._x.read(lambda session: session.correlations.count(chosen))
 
     def delete(self, *correlation_ids: str) -> int:
-        """Delete correlations; returns how many went. Ids that do not exist are passed over."""
+        """Delete correlations; returns how many were deleted. Ids that do not exist are passed over.
+
+        Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
+        need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
+        """
         ids = self._env.check.idents(correlation_ids, "correlation_ids")
         if not ids:
             return 0
         return delete_with_secrets(
             self._x,
             self._env,
-            lambda session: session.correlations.get(ids),
-            lambda session: session.correlations.delete(ids),
+            ids,
+            lambda session, batch: session.correlations.get(batch),
+            lambda session, batch: session.correlations.delete(batch),
         )
 
     # --- the questions that agents ask ------------------------------------------------------------

@@ -186,7 +186,12 @@ class Graph(Walks):
         return self._delete([self._node_key(id, scope)])
 
     def delete_many(self, keys: Iterable[AnyNodeKey]) -> int:
-        """Delete the nodes of these (id, scope) with their edges; returns how many nodes went."""
+        """Delete the nodes of these (id, scope) with their edges; returns how many nodes were deleted.
+
+        Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
+        need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
+        Nodes of protected scopes are approved of, and deleted, together.
+        """
         gone = self._node_keys(keys)
         return self._delete(gone) if gone else 0
 
@@ -194,8 +199,9 @@ class Graph(Walks):
         return delete_with_secrets(
             self._x,
             self._env,
-            lambda session: session.graph.get_nodes(keys, None),
-            lambda session: session.graph.delete_nodes(keys),
+            keys,
+            lambda session, batch: session.graph.get_nodes(batch, None),
+            lambda session, batch: session.graph.delete_nodes(batch),
         )
 
     # --- edges ------------------------------------------------------------------------------------
@@ -238,15 +244,19 @@ class Graph(Walks):
         return self.delete_edges([(source, target, relationship, scope)])
 
     def delete_edges(self, keys: Iterable[AnyEdgeKey]) -> int:
-        """Delete the edges of these (source, target, relationship, scope); returns how many went."""
+        """Delete the edges of these (source, target, relationship, scope); returns how many were deleted.
+
+        Many are deleted in batches, as ``delete_many`` does.
+        """
         gone = self._edge_keys(keys)
         if not gone:
             return 0
         return delete_with_secrets(
             self._x,
             self._env,
-            lambda session: session.graph.get_edges(gone),
-            lambda session: session.graph.delete_edges(gone),
+            gone,
+            lambda session, batch: session.graph.get_edges(batch),
+            lambda session, batch: session.graph.delete_edges(batch),
         )
 
     def edges(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ciris_store_core.errors import Conflict, Unavailable
 from ciris_store_core.models.base import Record
@@ -14,11 +14,16 @@ from ciris_store_core.secrets.vault import Owner
 from ciris_store_core.stores.backend import Session
 from ciris_store_core.stores.merging import written
 
-from .executor import Executor
+from .executor import Executor, StoreExecutor
 from .sealing import Sealed, owner_of
 
 if TYPE_CHECKING:
     from .environment import Environment
+
+K = TypeVar("K")
+
+DELETE_BATCH = 1000
+"""How many records one transaction deletes at most, where the caller has none open."""
 
 
 def as_read(nodes: list[GraphNode]) -> list[GraphNode]:
@@ -76,20 +81,35 @@ def drop_of(session: Session, records: Iterable[Record]) -> None:
 def delete_with_secrets(
     executor: Executor,
     env: Environment,
-    get: Callable[[Session], Sequence[Record]],
-    delete: Callable[[Session], int],
+    keys: Sequence[K],
+    get: Callable[[Session, Sequence[K]], Sequence[Record]],
+    delete: Callable[[Session, Sequence[K]], int],
 ) -> int:
-    """Delete the records that ``get`` finds, with their secrets; returns what ``delete`` does."""
-    if not env.vault.has_keys:
-        return executor.write(delete)
+    """Delete records with their secrets, in batches; returns how many ``delete`` deleted."""
 
-    def fn(session: Session) -> int:
-        going = get(session)
-        count = delete(session)
+    def fn(session: Session, batch: Sequence[K]) -> int:
+        going = get(session, batch)
+        count = delete(session, batch)
         drop_of(session, going)
         return count
 
-    return executor.write(fn, single=False)
+    if env.vault.has_keys:
+        return in_batches(executor, keys, lambda batch: executor.write(lambda s: fn(s, batch), single=False))
+    return in_batches(executor, keys, lambda batch: executor.write(lambda s: delete(s, batch)))
+
+
+def in_batches(executor: Executor, keys: Sequence[K], delete: Callable[[Sequence[K]], int]) -> int:
+    """Delete many records; returns how many were deleted.
+
+    Outside a transaction every batch is a transaction of its own: one long delete would keep other writers waiting.
+    Inside one, and for protected scopes, which are approved of as a whole, there is one batch.
+    """
+    if not isinstance(executor, StoreExecutor) or len(keys) <= DELETE_BATCH:
+        return delete(keys)
+    protected = executor.guard.policy.protected
+    if any(isinstance(key, tuple) and key[-1] in protected for key in keys):
+        return delete(keys)
+    return sum(delete(keys[start : start + DELETE_BATCH]) for start in range(0, len(keys), DELETE_BATCH))
 
 
 def _settled(write: NodeWrite, stored: GraphNode | None, now: datetime) -> NodeWrite:

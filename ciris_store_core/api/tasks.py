@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, TypedDict, Unpack
@@ -38,7 +38,7 @@ from .common import (
 from .environment import Owner
 from .ownership import queue_up, record_transfer
 from .sealing import Sealed
-from .secret_refs import delete_with_secrets, drop_of
+from .secret_refs import delete_with_secrets, drop_of, in_batches
 from .validate import limit_of, moment
 
 # Inside the class, ``list`` is a method.
@@ -202,29 +202,35 @@ class Tasks(Part):
         return {status: counts.get(status, 0) for status in TaskStatus}
 
     def delete(self, *task_ids: str) -> int:
-        """Delete tasks with their descendants and the thoughts of all of them, of whatever owner, in one transaction.
+        """Delete tasks with their descendants and the thoughts of all of them, of whatever owner.
 
-        Returns how many tasks went, descendants included. Ids that do not exist are passed over. A handle that is
-        bound to an occurrence deletes only tasks of that occurrence (and what hangs on them).
+        Returns how many tasks were deleted, descendants included. Ids that do not exist are passed over. A handle that
+        is bound to an occurrence deletes only tasks of that occurrence, with their descendants.
+
+        Up to 1,000 ids are deleted in one transaction; more, outside a transaction, in batches, each a transaction of
+        its own, so that other writers need not wait for all of them; after an error some batches may be gone.
         """
         ids = self._env.check.idents(task_ids, "task_ids")
         if not ids:
             return 0
         if self._env.bound:
-            return self._x.write(lambda session: self._delete_own(session, ids), single=False)
+            write = self._x.write
+            return in_batches(self._x, ids, lambda batch: write(lambda s: self._delete_own(s, batch), single=False))
         return delete_with_secrets(
             self._x,
             self._env,
-            lambda session: session.tasks.get(ids, None),
-            lambda session: session.tasks.delete(ids),
+            ids,
+            lambda session, batch: session.tasks.get(batch, None),
+            lambda session, batch: session.tasks.delete(batch),
         )
 
-    def _delete_own(self, session: Session, ids: TaskIds) -> int:
-        own = session.tasks.get(ids, self._env.occurrence_id)
+    def _delete_own(self, session: Session, ids: Sequence[str]) -> int:
+        own = sorted(session.tasks.get(ids, self._env.occurrence_id), key=lambda task: task.task_id)
         for task in own:
-            session.tasks.hold(task.task_id, task.fence)  # Nobody may take it over between this look and the delete.
+            session.tasks.hold(task.task_id, task.fence)  # No other owner may take it between this look and the delete.
+        count = session.tasks.delete([task.task_id for task in own]) if own else 0
         drop_of(session, own)
-        return session.tasks.delete([task.task_id for task in own]) if own else 0
+        return count
 
     # --- the questions that agents ask ----------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypedDict, Unpack, overload
 
@@ -30,7 +30,7 @@ from .common import (
 from .environment import Owner
 from .ownership import Transfer, record_transfer
 from .sealing import Sealed
-from .secret_refs import delete_with_secrets, drop_of
+from .secret_refs import delete_with_secrets, drop_of, in_batches
 from .validate import limit_of, moment, whole
 
 # Inside the class, ``list`` is a method.
@@ -168,7 +168,10 @@ class Thoughts(Part):
         return {status: counts.get(status, 0) for status in ThoughtStatus}
 
     def delete(self, *thought_ids: str) -> int:
-        """Delete thoughts, of whatever owner; returns how many went.
+        """Delete thoughts, of whatever owner; returns how many were deleted.
+
+        Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
+        need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
 
         Ids that do not exist are passed over. A handle that is bound to an occurrence deletes only its own.
         """
@@ -176,18 +179,21 @@ class Thoughts(Part):
         if not ids:
             return 0
         if self._env.bound:
-            return self._x.write(lambda session: self._delete_own(session, ids), single=False)
+            write = self._x.write
+            return in_batches(self._x, ids, lambda batch: write(lambda s: self._delete_own(s, batch), single=False))
         return delete_with_secrets(
             self._x,
             self._env,
-            lambda session: session.thoughts.get(ids, None),
-            lambda session: session.thoughts.delete(ids),
+            ids,
+            lambda session, batch: session.thoughts.get(batch, None),
+            lambda session, batch: session.thoughts.delete(batch),
         )
 
-    def _delete_own(self, session: Session, ids: Ids) -> int:
+    def _delete_own(self, session: Session, ids: Sequence[str]) -> int:
         own = session.thoughts.get(ids, self._env.occurrence_id)
+        count = session.thoughts.delete([thought.thought_id for thought in own]) if own else 0
         drop_of(session, own)
-        return session.thoughts.delete([thought.thought_id for thought in own]) if own else 0
+        return count
 
     def pending_of_active_tasks(self, limit: int = 100, *, occurrence_id: Owner = None) -> Page[Thought]:
         """Pending thoughts whose task is active and has the same owner, oldest first; one query."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ciris_store_core.errors import StaleFence
+from ciris_store_core.errors import StaleFence, Unavailable
 from ciris_store_core.models.enums import TaskStatus
 from ciris_store_core.models.paging import Slice, SortKey
 from ciris_store_core.models.tasks import Task, TaskChanges, TaskContext, TaskOutcome, TaskQuery
@@ -135,6 +135,8 @@ ORDERS: Mapping[str, tuple[str, str]] = {
     "updated_desc": ("updated_at DESC, task_id", "updated_at <= ? AND (updated_at < ? OR task_id > ?)"),
 }
 
+_TRIES = 10
+
 UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE)
 
 _JSON_FIELDS = frozenset({"metadata"})
@@ -220,13 +222,21 @@ class SqlTaskStore(TaskStore):
     def add_or_get(self, task: Task) -> tuple[Task, bool]:
         """Store the task unless its id exists."""
         with self.session.atomic():
-            while True:
-                if self.session.run(ADD, self._values(task)) == 1:
-                    return task, True
-                # None: the row that stood in the way was deleted in between, so the place is free again.
-                stored = self.get((task.task_id,), None)
-                if stored:
-                    return stored[0], False
+            return self.added_or_stored(task)
+
+    def added_or_stored(self, task: Task) -> tuple[Task, bool]:
+        """Store the task unless its id exists, by single statements; bounded, as some isolation levels never see it."""
+        for _ in range(_TRIES):
+            if self.session.run(ADD, self._values(task)) == 1:
+                return task, True
+            # None: the row that stood in the way was deleted in between, so the id is free again.
+            stored = self.get((task.task_id,), None)
+            if stored:
+                return stored[0], False
+        raise Unavailable(
+            f"task {task.task_id!r} exists and could not be read in {_TRIES} tries: run the transaction again, "
+            "under READ COMMITTED if the database runs it under another isolation level"
+        )
 
     def get(self, task_ids: Sequence[str], occurrence_id: str | None) -> list[Task]:
         """Tasks by id."""

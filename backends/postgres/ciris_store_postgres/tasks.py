@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ciris_store_core.models.tasks import Task
 from ciris_store_core.sql.rows import read_all
-from ciris_store_core.sql.tasks import ADD, COLUMNS, SqlTaskStore
+from ciris_store_core.sql.tasks import COLUMNS, SqlTaskStore
 
 from .copying import ROWS_TO_COPY, copy_new
 
@@ -106,13 +106,7 @@ class PostgresTaskStore(SqlTaskStore):
 
     def add_or_get(self, task: Task) -> tuple[Task, bool]:
         """Store the task unless its id exists. A loser waits until the winner committed, and then sees its row."""
-        while True:
-            if self.session.run(ADD, self._values(task)) == 1:
-                return task, True
-            # None: the row that stood in the way was deleted in between, so the place is free again.
-            stored = self.get((task.task_id,), None)
-            if stored:
-                return stored[0], False
+        return self.added_or_stored(task)
 
     def claim_next(self, worker: str, pool: str, limit: int, now: datetime) -> list[Task]:
         """Take pending tasks of the pool."""

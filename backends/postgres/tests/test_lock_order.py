@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from ciris_store_core.api import tasks
 from ciris_store_core.api.store import Store
 from ciris_store_core.conformance.factories import correlation, edge, node, task, thought
 from ciris_store_core.conformance.support import race
-from ciris_store_core.errors import StoreError
+from ciris_store_core.errors import StoreError, Unavailable
+from ciris_store_core.models import Task
 from ciris_store_core.sql import SqlSession
+from ciris_store_core.stores import Session
 from ciris_store_postgres.session import PostgresSession
 
 from .support import store_at
@@ -99,3 +102,35 @@ def test_writers_of_the_same_rows_never_deadlock(store: Store, kind: str) -> Non
     outcomes = sum(race(8, work), Counter())
     assert outcomes["done"] > 8
     assert outcomes.keys() <= {"done", "Conflict", "NotFound", "UniqueViolation", "Unavailable"}, outcomes
+
+
+def test_a_record_that_others_add_and_delete_all_the_time_is_no_conflict(url: str, monkeypatch: Any) -> None:
+    """With ``exist_ok`` a call looks again as often as others interfere, within bounds."""
+    with store_at(url) as store, store_at(url) as other:
+        looks = iter(range(100))
+        look = tasks._stored
+
+        def interfering(session: Session, ids: list[str]) -> list[Task]:
+            other.tasks.delete("t")
+            found = look(session, ids)
+            if next(looks) < often:
+                other.tasks.add(task("t"))
+            return found
+
+        monkeypatch.setattr(tasks, "_stored", interfering)
+        often = 3
+        assert store.tasks.add(task("t"), exist_ok=True).task_id == "t"
+        often = 100
+        with pytest.raises(Unavailable, match="10 times"):
+            store.tasks.add(task("t"), exist_ok=True)
+
+
+def test_add_or_get_gives_up_where_it_can_not_see_the_stored_task(url: str) -> None:
+    """Under REPEATABLE READ a transaction never sees a task that another one added after it began."""
+    with store_at(url) as store, store_at(url) as other, store._executor.backend.session(write=True) as session:
+        session.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        assert session.tasks.get(["t"], None) == []
+        other.tasks.add(task("t"))
+        with pytest.raises(Unavailable):
+            session.tasks.add_or_get(task("t"))
+        session.rollback()
