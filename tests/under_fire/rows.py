@@ -233,6 +233,16 @@ ROWS: dict[str, Row] = {
         (f"{_HERE}/test_pool_of_one.py::test_no_method_needs_another_connection",),
         (f"{_HERE}/test_pool_of_one.py::test_the_control_a_server_asked_on_a_connection_of_its_own",),
     ),
+    "forged-rows": Row(
+        "forged rows",
+        "rows of every table of an audit chain changed, renamed, removed and added by SQL, also a whole chain of "
+        "another store that is signed with the same key",
+        "with the key every forgery is found; without a key `verify` never says a bare ok",
+        200, 2_000, "forgeries",
+        (f"{_HERE}/test_forged_rows.py::test_every_forged_row_is_found",),
+        (f"{_HERE}/test_forged_rows.py::test_the_control_a_verifier_that_trusts_the_table_of_chains",),
+        minutes=4,
+    ),
     "differential": Row(
         "differential", "random scripts of calls, shrunk where they differ",
         "each backend answers as the reference does",
