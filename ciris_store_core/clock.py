@@ -14,6 +14,14 @@ class Clock(Protocol):
         ...
 
 
+def before(now: datetime, age: timedelta) -> datetime:
+    """The moment so long before ``now``; where the calendar begins later, its first, so that nothing is that old."""
+    try:
+        return now - age
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
 class SystemClock:
     """The host's clock."""
 

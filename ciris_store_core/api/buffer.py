@@ -23,6 +23,7 @@ from ciris_store_core.models.correlations import Correlation, Metric
 
 from .common import end_after
 from .executor import Blocking
+from .json_copy import plain_number
 
 Item = Correlation | Metric
 Items = list[Item]
@@ -69,9 +70,11 @@ class BufferedWriter(Blocking):
         capacity: int = 50_000,
     ) -> None:
         """Made by ``Correlations.buffered``, which passes how to check, to store, and to look up what is stored."""
+        batch_size, capacity = plain_number(batch_size), plain_number(capacity)  # type: ignore[assignment]
         if not (type(batch_size) is int and type(capacity) is int and 1 <= batch_size <= min(capacity, 10_000)):
             raise InvalidArgument("batch_size must be from 1 to 10000, and capacity a whole number no less than it")
-        if type(max_delay_seconds) not in (int, float) or not 0 < max_delay_seconds <= 3600:
+        max_delay_seconds = plain_number(max_delay_seconds) or 0
+        if not 0 < max_delay_seconds <= 3600:
             raise InvalidArgument("max_delay_seconds must be more than 0 and at most an hour, in seconds")
         self._check, self._store, self._stored = check, store, stored
         self._batch_size, self._delay, self._capacity = batch_size, max_delay_seconds, capacity

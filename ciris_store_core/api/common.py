@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
 from ciris_store_core.errors import Conflict, Corrupt, InvalidArgument, StoreError, Unavailable
 from ciris_store_core.models.base import NamedEnum, Record
@@ -117,6 +117,25 @@ def several_ids(env: Environment, value: OneOrMore[str], name: str) -> tuple[str
     if not names:
         raise InvalidArgument(f"{name}: the selection is empty: leave it out to mean all")
     return names
+
+
+class Mortal(Protocol):
+    """A record that may expire."""
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it does."""
+
+
+M = TypeVar("M", bound=Mortal)
+
+
+def living(records: list[M], server_now: Callable[[], datetime]) -> list[M]:
+    """Those that have not expired. Most records never do: only for one that may is the server's time needed."""
+    if all(record.expires_at is None for record in records):
+        return records
+    now = server_now()
+    return [record for record in records if record.expires_at is None or record.expires_at > now]
 
 
 def by_id(records: Iterable[R], field: str, ids: Iterable[str]) -> dict[str, R]:

@@ -92,6 +92,7 @@ def where(
         status=None if status is None else CorrelationStatus.parse(status),
         resolutions=several(Resolution, resolution, "resolution"),
         retention_policies=several(RetentionPolicy, retention_policy, "retention_policy"),
+        now=env.server_now(),
         **{name: check.optional(value, name) for name, value in ids.items()},
     )
 

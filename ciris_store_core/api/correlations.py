@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
-from ciris_store_core.errors import TransactionError
+from ciris_store_core.errors import Conflict, TransactionError
 from ciris_store_core.models.correlations import (
     UPDATABLE_CORRELATION_FIELDS,
     Correlation,
@@ -26,6 +26,7 @@ from .common import (
     add_or_same,
     all_pages,
     by_id,
+    living,
     page_of,
     position,
     prepare,
@@ -38,10 +39,12 @@ from .executor import Executor, StoreExecutor
 from .interactions import Interactions
 from .measurements import checked_metrics
 from .sealing import Sealed
-from .secret_refs import delete_with_secrets
+from .secret_refs import delete_with_secrets, drop_of
 from .series import SHAPE, Series, listing_of
 from .traces import TraceNode, tree_of
 from .validate import limit_of
+
+T = TypeVar("T")
 
 # Inside the class, ``list`` is a method.
 CorrelationList = list[Correlation]
@@ -75,6 +78,7 @@ _METRIC_DEFAULTS: dict[str, Any] = {
 class Correlations(Series, Interactions):
     """Recorded events: service interactions, metrics, logs, spans and audit events.
 
+    Those whose ``ttl_seconds`` are over count as absent, cleaned up or not, in every question and change.
     Unlike tasks, they are listed for all occurrences unless ``occurrence_id`` is given.
     """
 
@@ -104,7 +108,8 @@ class Correlations(Series, Interactions):
             return self.add_many([correlation], exist_ok=True)[0]
         sealed = Sealed()
         ready = prepare(self._env, correlation, Correlation, self._env.clock.now(), sealed)
-        self._x.write(lambda session: session.correlations.add([ready]), sealed=sealed)
+        ids = [ready.correlation_id]
+        self._adding(ids, lambda: self._x.write(lambda session: session.correlations.add([ready]), sealed=sealed))
         return ready
 
     def add_many(self, correlations: Iterable[Correlation], *, exist_ok: bool = False) -> CorrelationList:
@@ -113,9 +118,10 @@ class Correlations(Series, Interactions):
         given, ready = prepare_many(self._env, correlations, Correlation, "correlation_id", sealed)
         if not ready:
             return []
+        ids = [each.correlation_id for each in ready]
         if exist_ok:
-            return add_or_same(self._x, self._env, given, ready, "correlation_id", _stored, _add, sealed)
-        self._x.write(lambda session: session.correlations.add(ready), sealed=sealed)
+            return add_or_same(self._x, self._env, given, ready, "correlation_id", self._stored, _add, sealed)
+        self._adding(ids, lambda: self._x.write(lambda session: session.correlations.add(ready), sealed=sealed))
         return ready
 
     def add_metrics(self, metrics: Iterable[Metric], **common: Unpack[MetricCommon]) -> Ids:
@@ -136,10 +142,11 @@ class Correlations(Series, Interactions):
         ready, series = checked_metrics(self._env.check, metrics, now)
         if not self._env.check.harmless(like, series):
             return [each.correlation_id for each in self.add_many(measured(metric, like) for metric in ready)]
+        ids = [metric.metric_id or "" for metric in ready]
         if ready:
-            refuse_repeats([metric.metric_id for metric in ready], "metric_id")
-            self._x.write(lambda session: session.correlations.add_metrics(ready, like))
-        return [metric.metric_id or "" for metric in ready]
+            refuse_repeats(ids, "metric_id")
+            self._adding(ids, lambda: self._x.write(lambda session: session.correlations.add_metrics(ready, like)))
+        return ids
 
     def buffered(
         self,
@@ -188,21 +195,22 @@ class Correlations(Series, Interactions):
                 inside.add_many(others)
 
     def _stored_as_given(self, items: Items) -> Items:
-        found = self.get_many(id_of(item) or "" for item in items)
-        times = {key: row.timestamp for key, row in found.items()}
+        ids = [id_of(item) or "" for item in items]
+        found = self._x.read(lambda session: session.correlations.get(ids))  # those that expired since, too
+        times = {row.correlation_id: row.timestamp for row in found}
         return [item for item in items if times.get(id_of(item) or "") == item.timestamp]
 
     def get(self, correlation_id: str) -> Correlation | None:
         """The correlation with that id, or None."""
         ids = [self._env.check.ident(correlation_id, "correlation_id")]
-        found = self._x.read(lambda session: session.correlations.get(ids))
+        found = living(self._x.read(lambda session: session.correlations.get(ids)), self._env.server_now)
         return found[0] if found else None
 
     def get_many(self, correlation_ids: Iterable[str]) -> dict[str, Correlation]:
         """The correlations of these ids that exist, by id, in the order asked for; one round trip."""
         ids = self._env.check.idents(correlation_ids, "correlation_ids")
         found = self._x.read(lambda session: session.correlations.get(ids)) if ids else []
-        return by_id(found, "correlation_id", ids)
+        return by_id(living(found, self._env.server_now), "correlation_id", ids)
 
     def update(self, correlation_id: str, **changes: Any) -> bool:
         """Change the given fields and ``updated_at``; False if there is no such correlation.
@@ -214,7 +222,8 @@ class Correlations(Series, Interactions):
         sealed = Sealed()
         now = self._env.clock.now()
         new = self._env.check.changes(Correlation, key, changes, UPDATABLE_CORRELATION_FIELDS, now, sealed)
-        return self._x.write(lambda session: session.correlations.update(key, new), sealed=sealed)
+        server_now = self._env.server_now()
+        return self._x.write(lambda session: session.correlations.update(key, new, server_now), sealed=sealed)
 
     def list(
         self,
@@ -291,6 +300,29 @@ class Correlations(Series, Interactions):
 
     # --- inside -----------------------------------------------------------------------------------
 
+    def _adding(self, ids: Ids, add: Callable[[], T]) -> T:
+        """What ``add`` gives; correlations of these ids that expired are no obstacle."""
+        try:
+            return add()
+        except Conflict:
+            if not self._x.write(lambda session: self._remove_expired(session, ids), single=False):
+                raise
+            return add()
+
+    def _remove_expired(self, session: Session, ids: Ids) -> int:
+        locked = session.correlations.lock(ids)
+        kept = {each.correlation_id for each in living(locked, self._env.server_now)}
+        gone = [each for each in locked if each.correlation_id not in kept]
+        drop_of(session, gone)
+        return session.correlations.delete([each.correlation_id for each in gone]) if gone else 0
+
+    def _stored(self, session: Session, ids: Ids) -> CorrelationList:
+        found = session.correlations.get(ids)
+        kept = living(found, self._env.server_now)
+        if len(kept) < len(found):
+            self._remove_expired(session, [each.correlation_id for each in found if each not in kept])
+        return kept
+
     def _like(self, common: MetricCommon, now: datetime) -> Correlation:
         """The record of a measurement but for its own values."""
         key: tuple[Any, ...] | None = (*common.items(), *map(type, common.values()))  # 1 is not True
@@ -310,10 +342,6 @@ class Correlations(Series, Interactions):
         after = position(self._env, listing, SHAPE, cursor)
         query = CorrelationQuery(limit_of(limit), after, chosen, bool(descending))
         return page_of(self._x.read(lambda session: session.correlations.find(query)), listing)
-
-
-def _stored(session: Session, ids: Ids) -> CorrelationList:
-    return session.correlations.get(ids)
 
 
 def _add(session: Session, correlations: CorrelationList) -> None:

@@ -16,6 +16,7 @@ from ciris_store_core.models.tasks import SHARED_OCCURRENCE
 from ciris_store_core.secrets.vault import Vault
 from ciris_store_core.signing import SigningKey
 
+from .json_copy import plain_number
 from .upgrades import Upgraders
 from .validate import Checker
 
@@ -37,11 +38,6 @@ ANY: Final = AnyOwner.ANY
 
 Owner = str | Literal[AnyOwner.ANY] | None
 """An occurrence's id, ``ANY``, or None: the store's own occurrence, ``"default"`` unless it was opened otherwise."""
-
-
-def is_reserved(identifier: str) -> bool:
-    """Return whether an id has the form ``__…__``, which only the store itself uses."""
-    return identifier.startswith("__") and identifier.endswith("__")
 
 
 class ServerTime:
@@ -122,25 +118,30 @@ class Environment:
         )
 
     def identity(self, occurrence_id: str, name: str) -> str:
-        """The id of an occurrence that runs, which neither ``__shared__`` nor any other ``__…__`` can be."""
+        """The id of an occurrence that runs, which ``__shared__`` cannot be."""
         owner = self.check.ident(occurrence_id, name)
         if owner == SHARED_OCCURRENCE:
             raise InvalidArgument(
                 f"{name}: {SHARED_OCCURRENCE!r} is the namespace of shared tasks, which no occurrence runs under: "
                 "choose an id of its own"
             )
-        if is_reserved(owner):
-            raise InvalidArgument(f"{name}: {owner!a} is reserved, as all of the form __...__ are: choose another id")
         return owner
 
     def span(self, seconds: float, name: str = "ttl_seconds") -> timedelta:
         """A positive span of at most ten years."""
-        if type(seconds) not in (int, float) or not 0 < seconds <= 315_576_000:
-            raise InvalidArgument(f"{name} must be more than 0 and at most ten years, in seconds")
-        return timedelta(seconds=seconds)
+        return _span(seconds, name, "seconds", 315_576_000)
 
     def hours(self, hours: float, name: str) -> timedelta:
         """A positive span of at most ten years, given in hours."""
-        if type(hours) not in (int, float) or not 0 < hours <= 87_660:
-            raise InvalidArgument(f"{name} must be more than 0 and at most ten years, in hours")
-        return timedelta(hours=hours)
+        return _span(hours, name, "hours", 87_660)
+
+    def days(self, days: float, name: str) -> timedelta:
+        """A positive span of at most ten years, given in days."""
+        return _span(days, name, "days", 3_652.5)
+
+
+def _span(value: float, name: str, unit: str, most: float) -> timedelta:
+    number = plain_number(value)
+    if number is None or not 0 < number <= most:
+        raise InvalidArgument(f"{name} must be more than 0 and at most ten years, in {unit}")
+    return timedelta(**{unit: number})

@@ -21,7 +21,7 @@ from ciris_store_core.models.graph import (
 )
 from ciris_store_core.models.paging import Page
 
-from .common import SCAN_SIZE, OnUnreadable, all_pages, page_of, position, refuse_repeats
+from .common import SCAN_SIZE, OnUnreadable, all_pages, living, page_of, position, refuse_repeats
 from .sealing import Sealed
 from .secret_refs import as_read, delete_with_secrets, put_sealed, refs_of
 from .upgrades import put_upgraded, upgraded_page
@@ -66,7 +66,7 @@ class NodeFilters(TypedDict, total=False):
 class Graph(Walks):
     """What the agent remembers: nodes by (id, scope), and the weighted edges between them.
 
-    Scopes are accepted as members or text. Expired nodes count as absent, cleaned up or not.
+    Scopes are accepted as members or text. Expired nodes count as absent, cleaned up or not, and so do their edges.
     """
 
     __slots__ = ()
@@ -152,10 +152,8 @@ class Graph(Walks):
 
     def _nodes(self, keys: NodeKeys, include_expired: bool) -> Nodes:
         found = self._x.read(lambda session: session.graph.get_nodes(keys, None))
-        # Most nodes never expire: only for one that does is the server's time needed.
-        if not include_expired and any(node.expires_at is not None for node in found):
-            now = self._env.server_now()
-            found = [node for node in found if node.expires_at is None or node.expires_at > now]
+        if not include_expired:
+            found = living(found, self._env.server_now)
         return as_read(self._env.upgraders.upgraded_all(found))
 
     def list(self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[NodeFilters]) -> Page[GraphNode]:
@@ -229,13 +227,15 @@ class Graph(Walks):
     def get_edge(self, source: str, target: str, relationship: str, scope: Scope) -> GraphEdge | None:
         """The edge with that key, or None."""
         keys = [self._edge_key(source, target, relationship, scope)]
-        found = self._x.read(lambda session: session.graph.get_edges(keys))
+        now = self._env.server_now()
+        found = self._x.read(lambda session: session.graph.get_edges(keys, now))
         return found[0] if found else None
 
     def get_edges(self, keys: Iterable[AnyEdgeKey]) -> dict[EdgeKey, GraphEdge]:
         """The edges of these (source, target, relationship, scope) that exist, by key; one round trip."""
         wanted = self._edge_keys(keys)
-        edges = self._x.read(lambda session: session.graph.get_edges(wanted)) if wanted else []
+        now = self._env.server_now()
+        edges = self._x.read(lambda session: session.graph.get_edges(wanted, now)) if wanted else []
         found = {edge.key: edge for edge in edges}
         return {key: found[key] for key in wanted if key in found}
 
@@ -278,6 +278,7 @@ class Graph(Walks):
             source=check.optional(source, "source"),
             target=check.optional(target, "target"),
             relationship=check.optional(relationship, "relationship"),
+            now=self._env.server_now(),
         )
         return page_of(self._x.read(lambda session: session.graph.list_edges(query)), "edges")
 

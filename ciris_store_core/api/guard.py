@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -24,7 +25,6 @@ from .audit_events import AuditEvent, append_events
 from .canonical import canonical
 from .guarded_graph import GuardedGraph
 from .policy import Access, ScopePolicy
-from .store_identity import STORE_CHAIN, make_identity, read_identity
 from .watch import CORRELATIONS, GRAPH, Kind, Records, Watched
 from .wise import KnownAuthorities
 
@@ -42,7 +42,7 @@ class NeedsTransaction(Exception):
 class Guard:
     """What a store protects; makes the sessions that its executors hand out."""
 
-    __slots__ = ("_store_id", "denied", "env", "policy", "watches")
+    __slots__ = ("denied", "env", "policy", "watches")
 
     env: Environment
     """Set once the store's environment is there."""
@@ -54,7 +54,6 @@ class Guard:
         """Whether the policy wants to see every call, reads included."""
         self.denied: dict[int, list[AuditEvent]] = {}
         """By thread, what was refused and is to be recorded once its transaction is over, however that ends."""
-        self._store_id: str | None = None
 
     def __call__(self, session: Session, single: bool) -> Session:
         """The session as callers get it. ``single``: its one call must be one of the backend's."""
@@ -66,19 +65,6 @@ class Guard:
         if found.ordinary:
             found.ordinary = set()
         return found  # type: ignore[no-any-return]
-
-    def store_id(self, session: Session) -> str:
-        """Return the id of the store, made now if this is the first audit event or approval."""
-        if self._store_id is not None:
-            return self._store_id
-        found = read_identity(session)
-        if found is None:
-            found = make_identity(session, self.env.signer, self.env.clock.now())
-            # Marks the thread until its transaction is over. A rollback takes the id back, so it must not be kept.
-            self.denied.setdefault(get_ident(), [])
-        elif get_ident() not in self.denied:
-            self._store_id = found.store
-        return found.store
 
 
 class GuardedSession:
@@ -130,7 +116,7 @@ class GuardedSession:
             return
         self.need_transaction()
         known = KnownAuthorities(self.inner, self.guard.env.server_now())
-        store = self.guard.store_id(self.inner) if known.bootstrapped() else None
+        store = known.store_id()
         request = ApprovalRequest(
             operation=operation, scope=scope, store=store or "", content=json.loads(canonical(content))
         )
@@ -215,12 +201,9 @@ class GuardedCorrelations:
             return
         if any(event.ttl_seconds is not None for event in events):
             raise InvalidArgument("an audit event has no ttl_seconds: it stays until store.audit.cut removes it")
-        if any(event.agent_occurrence_id == STORE_CHAIN for event in events):
-            raise InvalidArgument(f"{STORE_CHAIN} is the store's own chain: give agent_occurrence_id another id")
         self._session.need_transaction()
         self._inner.add(correlations)
-        guard, inner = self._session.guard, self._session.inner
-        chain_up(inner, guard.env.signer, events, guard.store_id(inner))
+        chain_up(self._session.inner, self._session.guard.env.signer, events)
 
     def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
         """Store measurements, which are no audit events."""
@@ -246,10 +229,10 @@ class GuardedCorrelations:
         self._session.ordinary.update(each.correlation_id for each in found if not is_audit(each))
         return found
 
-    def update(self, correlation_id: str, changes: CorrelationChanges) -> bool:
+    def update(self, correlation_id: str, changes: CorrelationChanges, now: datetime | None = None) -> bool:
         """Change one, unless it is an audit event."""
         self._refuse_audit([correlation_id], "changed")
-        return self._inner.update(correlation_id, changes)
+        return self._inner.update(correlation_id, changes, now)
 
     def delete(self, correlation_ids: Sequence[str]) -> int:
         """Delete some, unless one is an audit event."""

@@ -17,7 +17,7 @@ from ciris_store_core.models.enums import CorrelationStatus, GraphScope
 from ciris_store_core.secrets.vault import keep
 from ciris_store_core.stores.backend import Session
 
-from .common import Part, prepare
+from .common import Part, living, prepare
 from .sealing import Sealed
 
 
@@ -101,7 +101,7 @@ class Interactions(Part):
         return self._x.write(lambda session: self._complete(session, key, success, result), single=False)
 
     def _complete(self, session: Session, key: str, success: bool, result: InteractionResult) -> Correlation | None:
-        found = session.correlations.lock([key])
+        found = living(session.correlations.lock([key]), self._env.server_now)
         if not found:
             return None
         sealed = Sealed()

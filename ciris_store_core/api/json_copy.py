@@ -89,6 +89,16 @@ def plain_text(value: Any) -> str:
     return str(value.value) if isinstance(value, Enum) else str.__str__(value)
 
 
+def plain_number(value: Any) -> int | float | None:
+    """The number itself of an ``int``, a ``float`` or a subclass of them; None for anything else, booleans too."""
+    kind = type(value)
+    if kind is float or kind is int:
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, float):
+        return float.__add__(value, 0.0)
+    return None if kind is bool or not isinstance(value, int) else int.__add__(value, 0)
+
+
 def json_copy(value: Any, *, replace: bool) -> Any:
     """The copy; raises ``Refused`` where the value is no JSON, too deep or too large."""
     copy = usual_copy(value)

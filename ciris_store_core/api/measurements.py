@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from math import isfinite
@@ -11,7 +12,10 @@ from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.correlations import Metric
 from ciris_store_core.models.ids import uuid7
 
+from .json_copy import plain_number
 from .validate import Checker, moment
+
+GREATEST = sys.float_info.max
 
 
 def checked_metrics(
@@ -52,6 +56,7 @@ def checked_metrics(
 def _value(value: object) -> float:
     if type(value) is float and isfinite(value):
         return value + 0.0  # -0.0 becomes 0.0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    number = plain_number(value)
+    if number is None or not -GREATEST <= number <= GREATEST:
         raise InvalidArgument(f"value: expected a finite number, not {ascii(value)[:80]}: leave the measurement out")
-    return value + 0.0  # an integer becomes a float
+    return number + 0.0  # an integer becomes a float

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
+from ciris_store_core.clock import before
 from ciris_store_core.errors import InvalidArgument, StoreError, TransactionError
 from ciris_store_core.models.base import Record
+from ciris_store_core.models.correlations import Correlation
 from ciris_store_core.models.enums import GraphScope
-from ciris_store_core.models.graph import EdgeKey, GraphNode, NodeKey
+from ciris_store_core.models.graph import EdgeKey, GraphEdge, GraphNode, NodeKey
 from ciris_store_core.models.paging import Page, PageRequest
 from ciris_store_core.models.secrets import SecretAccess, SecretInfo, SecretRecord, Sensitivity
 from ciris_store_core.secrets.references import references_in
@@ -17,10 +19,10 @@ from ciris_store_core.secrets.rotation import Progress, SecretsReport, rotate, s
 from ciris_store_core.secrets.vault import is_check, revealed
 from ciris_store_core.stores.backend import Session
 
-from .common import Part, page_of, position
+from .common import Part, living, page_of, position
 from .executor import TransactionExecutor
 from .sealing import KINDS, Sealed, owner_of
-from .validate import limit_of
+from .validate import limit_of, span
 
 R = TypeVar("R", bound=Record)
 Action = Literal["speak", "tool", "memorize"]
@@ -38,11 +40,12 @@ ALLOWED: dict[str, frozenset[Sensitivity]] = {
 """Which secrets an action has decrypted by itself."""
 
 _SWEEP = 200
-_OLDEST = timedelta(days=36525)
 
 
 class Secrets(Part):
     """What was found in records and encrypted: references stand for it in their texts.
+
+    A secret of a record that has expired counts as absent.
 
     Nothing decrypts it but ``reveal``, for an action, and ``disclose``, for somebody who gives a reason. Both are
     logged, granted or not, before anything is returned.
@@ -78,7 +81,7 @@ class Secrets(Part):
         who, ids = self._env.check.ident(accessor, "accessor"), _listed(record)
         if not ids:
             return record
-        found = {secret.secret_id: secret for secret in self._x.read(lambda session: session.secrets.get(ids))}
+        found = {secret.secret_id: secret for secret in self._of_living(ids, record)}
         owner = owner_of(record)
         granted = [s for s in found.values() if s.metadata.get("owner") == owner and s.sensitivity in allowed]
         reasons = {id: _reason(found.get(id), owner, allowed) for id in ids}
@@ -102,7 +105,7 @@ class Secrets(Part):
         if not why.strip():
             raise InvalidArgument("reason: say why, for the log")
         self._refuse_in_transaction()
-        found = {secret.secret_id: secret for secret in self._x.read(lambda session: _secrets(session, [key]))}
+        found = {secret.secret_id: secret for secret in self._known([key])}
         secret, denied = found.get(key), {key: None if found else "there is no such secret"}
         return self._logged(
             lambda: None if secret is None else self._env.vault.unseal(secret), denied, found, who, "disclose", why
@@ -131,16 +134,17 @@ class Secrets(Part):
     def get(self, secret_id: str) -> SecretInfo | None:
         """What is known of a secret, without its value; None if there is none with that id."""
         ids = [self._env.check.ident(secret_id, "secret_id")]
-        found = self._x.read(lambda session: _secrets(session, ids))
+        found = self._known(ids)
         return _info(found[0]) if found else None
 
     def list(self, *, limit: int = 100, cursor: str | None = None) -> Page[SecretInfo]:
         """One page of what is known of the secrets, without their values, oldest first."""
         page = PageRequest(limit_of(limit), position(self._env, "secrets", (str,), cursor))
         found = page_of(self._x.read(lambda session: session.secrets.find(page, None)), "secrets")
-        secrets = [_info(secret) for secret in found.items if not is_check(secret)]
+        known = [secret for secret in found.items if not is_check(secret)]
+        secrets = [_info(secret) for secret in self._without_expired(known)]
         # The checks of keys come behind all secrets.
-        return Page(secrets, found.next_cursor if len(secrets) == len(found.items) else None, found.unreadable)
+        return Page(secrets, found.next_cursor if len(known) == len(found.items) else None, found.unreadable)
 
     def accesses(
         self, secret_id: str | None = None, *, limit: int = 100, cursor: str | None = None
@@ -183,13 +187,12 @@ class Secrets(Part):
         Args:
             older_than: Secrets sealed since are left alone, in case somebody is about to write a text that was read.
         """
-        if type(older_than) is not timedelta or not timedelta(0) <= older_than <= _OLDEST:
-            raise InvalidArgument("older_than must be a timedelta of 0 to 100 years")
-        before, total = self._env.clock.now() - older_than, 0
+        age, total = span(older_than, "older_than", timedelta(0), timedelta.max), 0
+        sealed_by = before(self._env.clock.now(), age)
         page = PageRequest(_SWEEP)
         while True:
             found = self._x.read(lambda session, page=page: session.secrets.find(page, None))  # type: ignore[misc]
-            old = [s for s in found.items if s.created_at <= before and s.metadata.get("owner", [""])[0] in _READ]
+            old = [s for s in found.items if s.created_at <= sealed_by and s.metadata.get("owner", [""])[0] in _READ]
             if old:
                 total += self._x.write(lambda session, old=old: _sweep(session, old), single=False)  # type: ignore[misc]
             if found.next_after is None:
@@ -197,6 +200,32 @@ class Secrets(Part):
             page = PageRequest(_SWEEP, found.next_after)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _of_living(self, ids: Ids, record: Record) -> SecretRecords:
+        """The secrets of a record; none once it has expired."""
+        found = self._x.read(lambda session: session.secrets.get(ids))
+        if isinstance(record, GraphEdge):
+            return self._without_expired(found)
+        if isinstance(record, GraphNode | Correlation) and not living([record], self._env.server_now):
+            return []
+        return found
+
+    def _known(self, ids: Ids) -> SecretRecords:
+        return self._without_expired(self._x.read(lambda session: _secrets(session, ids)))
+
+    def _without_expired(self, secrets: SecretRecords) -> SecretRecords:
+        """Without those of records that have expired and are not cleaned up yet."""
+        keys = {kind: [s.metadata["owner"][1:] for s in secrets if _kind(s) == kind] for kind in _EXPIRING}
+        if not any(keys.values()):
+            return secrets
+        now = self._env.server_now()
+        gone = self._x.read(
+            lambda session: [
+                owner for kind in keys if keys[kind] for owner in _expired(session, kind, keys[kind], now)
+            ],
+            single=False,
+        )
+        return [secret for secret in secrets if secret.metadata.get("owner") not in gone]
 
     def _refuse_in_transaction(self) -> None:
         if isinstance(self._x, TransactionExecutor):
@@ -268,6 +297,11 @@ def _secrets(session: Session, ids: Ids) -> SecretRecords:
     return [secret for secret in session.secrets.get(ids) if not is_check(secret)]
 
 
+def _kind(secret: SecretRecord) -> str:
+    owner = secret.metadata.get("owner")
+    return owner[0] if owner else ""
+
+
 def _info(secret: SecretRecord) -> SecretInfo:
     return SecretInfo(
         secret_id=secret.secret_id,
@@ -323,3 +357,14 @@ _READ: dict[str, Callable[[Session, Keys], Sequence[Record]]] = {
     "correlation": lambda session, keys: session.correlations.get([key[0] for key in keys]),
     "occurrence": _occurrences,
 }
+
+_EXPIRING = ("node", "edge", "correlation")
+
+
+def _expired(session: Session, kind: str, keys: Sequence[Ids], now: datetime) -> list[Ids]:
+    """The owners, among those of that kind, that are stored and have expired."""
+    records = _READ[kind](session, sorted({tuple(key) for key in keys}))
+    if kind == "edge":
+        kept = {edge.key for edge in session.graph.get_edges([edge.key for edge in records], now)}  # type: ignore[attr-defined]
+        return [owner_of(edge) for edge in records if edge.key not in kept]  # type: ignore[attr-defined]
+    return [owner_of(record) for record in records if not living([record], lambda: now)]  # type: ignore[type-var]

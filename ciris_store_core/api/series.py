@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Unpack, get_args
+from typing import Any, Unpack, get_args
 
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.correlations import (
@@ -23,7 +23,8 @@ from ciris_store_core.models.paging import Page
 
 from .common import Part, page_of, position
 from .correlation_filters import CorrelationFilters, where
-from .validate import limit_of, whole
+from .json_copy import plain_number
+from .validate import limit_of, span, whole
 
 AggregatePoints = list[AggregatePoint]
 PercentilePoints = list[PercentilePoint]
@@ -32,6 +33,7 @@ MetricNames = list[str]
 SHAPE = (datetime, str)
 """Of the sort key of correlations."""
 MAX_GROUP_BY = 100
+LONGEST_BUCKET = timedelta(days=1_000_000)
 _FUNCTIONS = get_args(Aggregate)
 _REDUCED = (CorrelationType.METRIC_HOURLY_SUMMARY.value, CorrelationType.METRIC_DAILY_SUMMARY.value)
 
@@ -95,7 +97,8 @@ class Series(Part):
             group_by: Tag keys, at most 100; a series without the tag is in the group None.
             filters: See ``CorrelationFilters``.
 
-        Consolidated rows count as the samples they stand for. Buckets without samples are left out.
+        Consolidated rows count as the samples they stand for. Buckets without samples are left out. A sum beyond the
+        greatest float is inf, or -inf; an average never is.
         """
         if function not in _FUNCTIONS:
             raise InvalidArgument(f"function must be one of {', '.join(_FUNCTIONS)}, not {function!r}")
@@ -132,7 +135,8 @@ class Series(Part):
 
     def metric_names(self) -> MetricNames:
         """The names of all stored metrics, ascending; at a cost that grows with the number of names."""
-        return self._x.read(lambda session: session.correlations.metric_names())
+        now = self._env.server_now()
+        return self._x.read(lambda session: session.correlations.metric_names(now))
 
 
 def listing_of(name: str, descending: bool) -> str:
@@ -146,13 +150,14 @@ def _with_reduced(chosen: CorrelationFilter) -> CorrelationFilter:
     return replace(chosen, types=tuple(dict.fromkeys((*chosen.types, *_REDUCED))))
 
 
-def _bucket(bucket: timedelta) -> timedelta:
-    if type(bucket) is not timedelta or bucket <= timedelta(0):
+def _bucket(bucket: Any) -> timedelta:
+    if not isinstance(bucket, timedelta) or not timedelta(0) < bucket:
         raise InvalidArgument("bucket must be a timedelta longer than 0")
-    return bucket
+    return span(bucket, "bucket", timedelta(0), LONGEST_BUCKET)
 
 
 def _fraction(percent: float) -> float:
-    if type(percent) not in (int, float) or not 0 <= percent <= 100:
+    number = plain_number(percent)
+    if number is None or not 0 <= number <= 100:
         raise InvalidArgument(f"a percentile is a number from 0 to 100, not {ascii(percent)[:80]}")
-    return percent / 100
+    return number / 100

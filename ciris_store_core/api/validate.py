@@ -7,7 +7,7 @@ of ids, NUL and lone surrogates in texts, and the content of JSON payloads, whic
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from functools import cache
 from math import isfinite
@@ -20,7 +20,7 @@ from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.base import Id, JsonObject, Record, Text, describe, to_utc, utc_now
 from ciris_store_core.models.correlations import Tags
 
-from .json_copy import MAX_BYTES, UNUSUAL, Refused, clean_text, json_copy, plain_text, usual_copy
+from .json_copy import MAX_BYTES, UNUSUAL, Refused, clean_text, json_copy, plain_number, plain_text, usual_copy
 from .sealing import Sealed, Sealer, owner_by_key, owner_of
 
 T = TypeVar("T")
@@ -324,13 +324,16 @@ def _are_short_texts(values: dict[str, Any]) -> bool:
 
 
 def _number(value: Any) -> float:
-    if type(value) is not float:
-        if type(value) is not int:
-            raise Refused(f"expected a number, not {type(value).__name__}")
-        value = float(value)
-    if not isfinite(value):
-        raise Refused(f"{value} is not a finite number: leave it out or use None")
-    return value + 0.0  # type: ignore[no-any-return]  # -0.0 becomes 0.0
+    number = plain_number(value)
+    if number is None:
+        raise Refused(f"expected a number, not {type(value).__name__}")
+    try:
+        number = float(number)
+    except OverflowError:
+        raise Refused("the number is larger than any float: leave it out") from None
+    if not isfinite(number):
+        raise Refused(f"{number} is not a finite number: leave it out or use None")
+    return number + 0.0  # -0.0 becomes 0.0
 
 
 def _as_it_is(value: Any) -> Any:
@@ -381,9 +384,21 @@ def moment(value: datetime | None, name: str) -> datetime | None:
 
 def whole(value: int, name: str, low: int, high: int) -> int:
     """A whole number from ``low`` to ``high``, both included."""
-    if type(value) is not int or not low <= value <= high:
+    number = plain_number(value)
+    if not isinstance(number, int) or not low <= number <= high:
         raise InvalidArgument(f"{name} must be a whole number from {low} to {high}, not {ascii(value)[:40]}")
-    return value
+    return number
+
+
+def span(value: Any, name: str, low: timedelta, high: timedelta) -> timedelta:
+    """A plain timedelta from ``low`` to ``high``, both included."""
+    if not isinstance(value, timedelta) or not low <= value <= high:
+        raise InvalidArgument(f"{name} must be a timedelta from {_told(low)} to {_told(high)}")
+    return timedelta(value.days, value.seconds, value.microseconds)
+
+
+def _told(value: timedelta) -> str:
+    return f"{value.days} days" if value.days else f"{value.total_seconds():g} s"
 
 
 def limit_of(value: int) -> int:

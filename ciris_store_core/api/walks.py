@@ -41,10 +41,14 @@ class Walks(Part):
     def neighbours(
         self, id: str, scope: Scope, direction: Way = Direction.BOTH, relationships: Relationships = None
     ) -> list[GraphEdge]:
-        """All edges that begin (out) or end (in) at the node, or both, ordered by source, target and relationship."""
+        """All edges that begin (out) or end (in) at the node, or both, ordered by source, target and relationship.
+
+        Here and below, an expired node counts as absent, and so do its edges.
+        """
         ids, where, way = [self._env.check.ident(id, "id")], GraphScope.parse(scope), Direction.parse(direction)
         kinds = several_ids(self._env, relationships, "relationships")
-        edges = self._x.read(lambda session: session.graph.neighbours(ids, where, way, kinds))
+        now = self._env.server_now()
+        edges = self._x.read(lambda session: session.graph.neighbours(ids, where, way, kinds, now))
         return sorted(edges, key=_edge_order)
 
     def traverse(
@@ -96,8 +100,7 @@ class Walks(Part):
     ) -> Subgraph:
         """The nodes that a walk reaches, nearest first, then by id, and the edges among them, ordered by key.
 
-        At most ``limit`` nodes, the nearest; ``truncated`` says whether there were more. Expired nodes are left out,
-        with their edges.
+        At most ``limit`` nodes, the nearest; ``truncated`` says whether there were more.
         """
         walk = self._walk(start, scope, direction, relationships, depth, limit)
         return self._x.read(lambda session: self._subgraph(session, walk), single=False)
@@ -106,7 +109,7 @@ class Walks(Part):
         walked = session.graph.traverse(walk)
         reached = walked.distances
         keys = [NodeKey(id, walk.scope) for id in reached]
-        found = {node.id: node for node in session.graph.get_nodes(keys, self._env.server_now())}
+        found = {node.id: node for node in session.graph.get_nodes(keys, walk.now)}
         nodes = as_read(self._env.upgraders.upgraded_all([found[id] for id in reached if id in found]))
         ids = list(found)
         edges = session.graph.neighbours(ids, walk.scope, Direction.OUT, walk.relationships) if ids else []
@@ -119,7 +122,8 @@ class Walks(Part):
         """The nodes of a scope with the most edges, most first, ties by id."""
         where, way = GraphScope.parse(scope), Direction.parse(direction)
         kinds, count = several_ids(self._env, relationships, "relationships"), limit_of(limit)
-        return self._x.read(lambda session: session.graph.degrees(where, way, kinds, count))
+        now = self._env.server_now()
+        return self._x.read(lambda session: session.graph.degrees(where, way, kinds, count, now))
 
     def search(
         self, text: str, *, scope: Scope | None = None, type: NodeType | str | None = None, limit: int = 20
@@ -165,6 +169,7 @@ class Walks(Part):
             several_ids(self._env, relationships, "relationships"),
             whole(depth, "depth", 1, MAX_DEPTH),
             limit_of(limit),
+            self._env.server_now(),
         )
 
 

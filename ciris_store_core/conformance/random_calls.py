@@ -165,7 +165,7 @@ NODE_QUERY = made(
     after=call("", TIME, ID, named("local", "network")),
 )  # fmt: skip
 EDGE_QUERY = made(
-    "EdgeQuery", limit=LIMIT, scope=SCOPE, source=ID, target=ID, relationship=named("knows", "likes"),
+    "EdgeQuery", limit=LIMIT, scope=SCOPE, source=ID, target=ID, relationship=named("knows", "likes"), now=FUTURE,
     after=call("", named("local", "network"), ID, ID, named("knows", "likes")),
 )  # fmt: skip
 RELATIONSHIPS = one_of("()", "('knows',)", "('likes', 'knows')")
@@ -203,6 +203,7 @@ FILTER = made(
     metric_names=tupled(METRIC_NAME),
     action_type=ID, service_type=ID, status=members("CorrelationStatus", "PENDING FAILED"), trace_id=ID,
     parent_correlation_id=ID, resolutions=tupled(RESOLUTION), retention_policies=one_of("(RetentionPolicy.RAW,)"),
+    now=one_of("at(10)", "at(1)", "at(100)", "at(4000)"),
 )  # fmt: skip
 CORRELATION_QUERY = made(
     "CorrelationQuery", where=FILTER, limit=LIMIT, descending=one_of("True"), after=call("", TIME, ID)
@@ -321,7 +322,7 @@ WRITES: tuple[Text, ...] = (
     session("graph.delete_nodes", listed(NODE_KEY, 2)),
     session("graph.delete_expired_nodes", FUTURE, one_of("1000")),
     session("graph.delete_edges", listed(EDGE_KEY)),
-    session("correlations.update", ID, changes(**CORRELATION_CHANGES)),
+    session("correlations.update", ID, changes(**CORRELATION_CHANGES), one_of("None", "at(1)", "at(4000)")),
     session("correlations.lock", listed(ID)),
     session("correlations.find_locked", CORRELATION_QUERY),
     session("correlations.add_metrics", batch(_measurement, ID), made("correlation", scope=SCOPE, metadata=OBJECT)),
@@ -355,10 +356,10 @@ READS: tuple[Text, ...] = (
     paged("correlations.find", CORRELATION_QUERY),
     session("graph.get_nodes", listed(NODE_KEY), one_of("None", "at(10)")),
     session("graph.count_nodes", NODE_QUERY),
-    session("graph.get_edges", listed(EDGE_KEY)),
+    session("graph.get_edges", listed(EDGE_KEY), one_of("None", "at(10)")),
     paged("graph.list_edges", EDGE_QUERY),
-    session("graph.neighbours", listed(ID), SCOPE, DIRECTION, RELATIONSHIPS),
-    session("graph.degrees", SCOPE, DIRECTION, RELATIONSHIPS, LIMIT),
+    session("graph.neighbours", listed(ID), SCOPE, DIRECTION, RELATIONSHIPS, one_of("None", "at(10)")),
+    session("graph.degrees", SCOPE, DIRECTION, RELATIONSHIPS, LIMIT, one_of("None", "at(10)")),
     session("graph.traverse", WALK),
     session("graph.shortest_path", ONE_WALK, ID),
     session("correlations.get", listed(ID)),
@@ -366,7 +367,7 @@ READS: tuple[Text, ...] = (
     session("correlations.points", CORRELATION_QUERY),
     session("correlations.aggregate", AGGREGATE),
     session("correlations.percentiles", PERCENTILES),
-    session("correlations.metric_names"),
+    session("correlations.metric_names", one_of("None", "at(1)", "at(4000)")),
     session("tasks.get", listed(ID), MAYBE_OWNER),
     session("tasks.count", TASK_QUERY),
     session("tasks.count_by_status", MAYBE_OWNER),

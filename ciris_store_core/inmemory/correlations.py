@@ -27,9 +27,10 @@ class MemoryCorrelations(CorrelationStore):
         """The correlations of these ids that exist."""
         return self._table.pick(correlation_ids)
 
-    def update(self, correlation_id: str, changes: CorrelationChanges) -> bool:
+    def update(self, correlation_id: str, changes: CorrelationChanges, now: datetime | None = None) -> bool:
         """Change the given fields; False if there is no such correlation."""
-        if correlation_id not in self._table.rows:
+        stored = self._table.rows.get(correlation_id)
+        if stored is None or _expired(stored, now):
             return False
         self._table.change(correlation_id, **changes)
         return True
@@ -48,12 +49,16 @@ class MemoryCorrelations(CorrelationStore):
 
     def delete_expired(self, now: datetime, limit: int) -> int:
         """Delete up to ``limit`` expired correlations; the longest expired first."""
-        expired = [row for row in self._table.rows.values() if row.expires_at is not None and row.expires_at <= now]
+        expired = [row for row in self._table.rows.values() if _expired(row, now)]
         oldest_first = ordered(expired, lambda row: (row.expires_at, row.correlation_id), (False, False))
         return self._table.delete(row.correlation_id for row in oldest_first[:limit])
 
     def _matching(self, where: CorrelationFilter) -> Iterator[Correlation]:
         return (row for row in self._table.rows.values() if _matches(row, where))
+
+
+def _expired(row: Correlation, now: datetime | None) -> bool:
+    return now is not None and row.expires_at is not None and row.expires_at <= now
 
 
 def _order(row: Correlation) -> SortKey:
@@ -80,7 +85,7 @@ def _kind_matches(row: Correlation, where: CorrelationFilter) -> bool:
 
 def _time_matches(row: Correlation, where: CorrelationFilter) -> bool:
     excluded = where.time_to_exclusive and row.timestamp == where.time_to
-    return within(row.timestamp, where.time_from, where.time_to) and not excluded
+    return within(row.timestamp, where.time_from, where.time_to) and not excluded and not _expired(row, where.now)
 
 
 def _content_matches(row: Correlation, where: CorrelationFilter) -> bool:

@@ -44,6 +44,8 @@ class MemoryGraph(GraphStore):
         results = [written(write, self._nodes.rows.get(write.node.key), now) for write in writes]
         for node in results:
             _check_size(node)
+        stored = (self._nodes.rows.get(node.key) for node in results)
+        self._delete_edges_of({node.key for node in stored if node is not None and _expired(node, now)})
         for node in results:
             self._nodes.put(node.key, node)
         return self._nodes.pick(node.key for node in results)
@@ -63,8 +65,12 @@ class MemoryGraph(GraphStore):
     def delete_nodes(self, keys: Sequence[NodeKey]) -> int:
         """Delete nodes and every edge that touches them."""
         gone = set(keys)
-        self._edges.delete(key for key in self._edges.rows if not gone.isdisjoint(_ends(key)))
+        self._delete_edges_of(gone)
         return self._nodes.delete(gone)
+
+    def _delete_edges_of(self, nodes: set[NodeKey]) -> None:
+        if nodes:
+            self._edges.delete([key for key in self._edges.rows if not nodes.isdisjoint(_ends(key))])
 
     def delete_expired_nodes(self, now: datetime, limit: int) -> int:
         """Delete up to ``limit`` expired nodes, with their edges; the longest expired first."""
@@ -81,9 +87,12 @@ class MemoryGraph(GraphStore):
         for edge in edges:
             self._edges.put(edge.key, edge)
 
-    def get_edges(self, keys: Sequence[EdgeKey]) -> list[GraphEdge]:
+    def get_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> list[GraphEdge]:
         """The edges of these keys that exist."""
-        return self._edges.pick(keys)
+        return [edge for edge in self._edges.pick(keys) if self._lives(edge, now)]
+
+    def _lives(self, edge: GraphEdge, now: datetime | None) -> bool:
+        return now is None or not any(_expired(self._nodes.rows[end], now) for end in _ends(edge.key))
 
     def delete_edges(self, keys: Sequence[EdgeKey]) -> int:
         """Delete edges."""
@@ -91,11 +100,17 @@ class MemoryGraph(GraphStore):
 
     def list_edges(self, query: EdgeQuery) -> Slice[GraphEdge]:
         """Edges by filter, ascending by key."""
-        found = (edge for edge in self._edges.rows.values() if _edge_matches(edge, query))
+        edges = self._edges.rows.values()
+        found = (edge for edge in edges if _edge_matches(edge, query) and self._lives(edge, query.now))
         return page(found, query, _edge_order, (False, False, False, False))
 
     def neighbours(
-        self, ids: Sequence[str], scope: GraphScope, direction: Direction, relationships: Sequence[str]
+        self,
+        ids: Sequence[str],
+        scope: GraphScope,
+        direction: Direction,
+        relationships: Sequence[str],
+        now: datetime | None = None,
     ) -> list[GraphEdge]:
         """All edges that touch any of the nodes, each once."""
         wanted = set(ids)
@@ -108,6 +123,7 @@ class MemoryGraph(GraphStore):
                 (direction != Direction.IN and edge.source in wanted)
                 or (direction != Direction.OUT and edge.target in wanted)
             )
+            and self._lives(edge, now)
         ]
 
     def search(self, query: SearchQuery) -> list[SearchHit]:

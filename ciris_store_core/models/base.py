@@ -33,20 +33,26 @@ def to_utc(value: Any) -> datetime:
         if _TOO_FINE.search(value):  # Python would cut off what it cannot hold
             raise ValueError("times are kept to the microsecond: round it first")
         value = datetime.fromisoformat(value)
-    if not isinstance(value, datetime):
-        raise ValueError("expected a datetime or its ISO 8601 text")
-    zone = value.tzinfo
+    moment: datetime = value if type(value) is datetime else _plain_datetime(value)
+    zone = moment.tzinfo
     if zone is UTC:
-        return value
+        return moment
     if zone is None:
         raise ValueError(
             "a datetime without a time zone is ambiguous: give it one, as in datetime.now(UTC) "
             "or value.replace(tzinfo=UTC)"
         )
     try:
-        return value.astimezone(UTC)
+        return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("the datetime is outside the years 1 to 9999 once converted to UTC") from None
+
+
+def _plain_datetime(value: Any) -> datetime:
+    """A subclass's moment, which drivers may write down otherwise than they do a plain one."""
+    if not isinstance(value, datetime):
+        raise ValueError("expected a datetime or its ISO 8601 text")
+    return datetime.combine(value.date(), value.time(), value.tzinfo)  # its fold is part of the time
 
 
 def to_json_object(value: Any) -> dict[str, Any]:
@@ -122,7 +128,7 @@ class NamedEnum(StrEnum):
     def _lookup(cls, value: Any) -> Self | None:
         if not isinstance(value, str):
             return None
-        text = str(value.value if isinstance(value, Enum) else value).lower()
+        text = str.__str__(value.value if isinstance(value, Enum) else value).lower()
         text = cls.aliases().get(text, text)
         found = cls._value2member_map_.get(text) or cls.__members__.get(text.upper())
         return found  # type: ignore[return-value]
@@ -146,7 +152,7 @@ class OpenEnum(NamedEnum):
         if member is not None:
             return member
         if isinstance(value, str) and _OPEN_NAME.match(value):
-            return str(value)
+            return str.__str__(value)
         known = ", ".join(m.value for m in cls)
         raise InvalidArgument(
             f"{_shown(value)} is not a {cls.__name__}: use one of {known}, "

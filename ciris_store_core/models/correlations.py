@@ -249,6 +249,8 @@ class CorrelationFilter:
     parent_correlation_id: str | None = None
     resolutions: tuple[Resolution, ...] = ()
     retention_policies: tuple[RetentionPolicy, ...] = ()
+    now: datetime | None = None
+    """Leave out what expired by then; None means expired ones too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,8 @@ class EdgeQuery(PageRequest):
     source: str | None = None
     target: str | None = None
     relationship: str | None = None
+    now: datetime | None = None
+    """Leave out edges of which an end expired by then; None lists them too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,8 @@ class Traversal:
     depth: int = 1
     limit: int = 10_000
     """The most nodes that are visited; reaching it sets ``truncated``."""
+    now: datetime | None = None
+    """Nodes that expired by then are not walked to, from or through."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ciris_store_core.api import Store
+from ciris_store_core.clock import before
 from ciris_store_core.models.correlations import CorrelationFilter
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.graph import NodeQuery
@@ -154,8 +155,8 @@ class _Doctor:
 
     def _old(self, session: Session) -> Iterator[Finding]:
         assert self._policy.completed_after is not None
-        before = self.now - self._policy.completed_after
-        count = session.tasks.count(TaskQuery(statuses=(TaskStatus.COMPLETED,), updated_to=before))
+        since = before(self.now, self._policy.completed_after)
+        count = session.tasks.count(TaskQuery(statuses=(TaskStatus.COMPLETED,), updated_to=since))
         if count:
             summary = f"{count} tasks were completed more than {self._policy.completed_after.days} days ago"
             yield Finding("old_tasks", Severity.INFO, summary, "ciris-store maintain", {"tasks": count})
@@ -199,7 +200,7 @@ class _Doctor:
 
     def _audit(self) -> Iterator[Finding]:
         report = self._store.audit.verify()
-        if report.problems:
+        if not report.ok:
             summary = "an audit chain was changed, or entries of it are missing"
             yield Finding("audit_chains", Severity.ERROR, summary, "ciris-store audit verify")
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ciris_store_core.api import Store
+from ciris_store_core.clock import before
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.ids import uuid7
@@ -198,14 +199,15 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
         return report
 
     def _sweep(self, sweeper: Sweeper, report: MaintenanceReport, now: datetime) -> None:
-        report.stale_shared_tasks = _tasks(report, sweeper.tasks(_stale_shared(now - self.policy.stale_shared_after)))
-        orphaned = _orphaned(now, now - self.policy.orphan_guard)
+        stale = _stale_shared(before(now, self.policy.stale_shared_after))
+        report.stale_shared_tasks = _tasks(report, sweeper.tasks(stale))
+        orphaned = _orphaned(now, before(now, self.policy.orphan_guard))
         report.orphaned_tasks = _tasks(report, sweeper.tasks(orphaned))
         thoughts = sweeper.orphaned_thoughts(orphaned.older_than)
         report.orphaned_thoughts = thoughts.thoughts
         _tasks(report, replace(thoughts, thoughts=0))
         if self.policy.completed_after is not None:
-            for rule in _completed(now, now - self.policy.completed_after, self._own):
+            for rule in _completed(now, before(now, self.policy.completed_after), self._own):
                 report.old_tasks += _tasks(report, sweeper.tasks(rule))
 
     def _expire(self, report: MaintenanceReport, keep: Keep) -> None:

@@ -10,6 +10,8 @@ from ciris_store_core.api import Store, Transaction
 from ciris_store_core.api.common import several
 from ciris_store_core.api.executor import Blocking
 from ciris_store_core.api.secrets import Action
+from ciris_store_core.api.validate import moment
+from ciris_store_core.clock import before
 from ciris_store_core.errors import AccessDenied, InvalidArgument
 from ciris_store_core.models.correlations import TimeSeriesDataPoint
 from ciris_store_core.models.enums import CorrelationType, GraphScope, NodeType, OpStatus, RetentionPolicy
@@ -280,8 +282,8 @@ class SyncMemoryService(Startable, Blocking):
             metric is named after its log level or action, has the number of events as its value, which is 1 until
             retention sums them up, and its text in ``metadata``.
         """
-        end = self._store._env.clock.now() if end_time is None else end_time
-        start = end - self._store._env.hours(hours, "hours") if start_time is None else start_time
+        end = moment(end_time, "end_time") or self._store._env.clock.now()
+        start = before(end, self._store._env.hours(hours, "hours")) if start_time is None else start_time
         types = _with_reduced(correlation_types)
         filters: dict[str, Any] = {
             "type": types,

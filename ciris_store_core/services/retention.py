@@ -11,6 +11,7 @@ from ciris_store_core.api import Store
 from ciris_store_core.api.common import Part
 from ciris_store_core.api.environment import Environment
 from ciris_store_core.api.executor import Executor
+from ciris_store_core.clock import before
 from ciris_store_core.errors import Conflict, InvalidArgument
 from ciris_store_core.models.correlations import Correlation, CorrelationFilter, CorrelationQuery
 from ciris_store_core.models.enums import CorrelationType, GraphScope, NodeType, Resolution, RetentionPolicy
@@ -200,7 +201,7 @@ class _Reducer(Part):
 
     def _end(self, age: timedelta | None, level: Level) -> datetime | None:
         """The end of the last period that is old enough as a whole."""
-        return None if age is None else bucket_start(self._now - age, level.period)
+        return None if age is None else bucket_start(before(self._now, age), level.period)
 
     def logs(self, rule: RetentionRule) -> None:
         """Turn log entries into counts."""
@@ -213,7 +214,7 @@ class _Reducer(Part):
         """Delete what is older than the rule's last age, of these metrics or of the whole type."""
         if rule.delete_after is None:
             return
-        end = self._now - rule.delete_after
+        end = before(self._now, rule.delete_after)
         for kind in (rule.type, *SUMMARIES.get(rule.type, ())):
             where = CorrelationFilter(types=(kind,), metric_names=names, time_to=end, time_to_exclusive=True)
             self._batches(where, self._report.deleted, None, rule)

@@ -32,7 +32,7 @@ FRAGMENTS: Mapping[str, str] = {
     "skip_locked": "as for_update, leaving out rows that another transaction locked",
     "share_lock": "locks the selected rows against change until the transaction ends",
     "no_index": "keeps the planner from choosing an index by the column that follows",
-    "bucket": "the start of the bucket of a timestamp column, in units of the column; binds the bucket's width",
+    "bucket": "the start of a timestamp column's bucket, in its units, at the earliest the year 1; binds the width",
     "tag": "the value of a tag whose key is bound, of table alias c",
     "has_tag": "a test that a tag, key and value bound, is there, of table alias c",
     "has_attribute": "a test that an attribute equals a scalar, of table alias n; binds what attribute_params gives",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
@@ -35,7 +36,12 @@ ON CONFLICT (scope, source, target, relationship) DO UPDATE
 SET weight = excluded.weight, attributes = excluded.attributes, metadata = excluded.metadata
 """
 
-GET = f"SELECT {COLUMNS} FROM {{graph_edges}} WHERE (scope, source, target, relationship) IN {{keys4}}"
+# Most stores hold nothing that expired, which one look at an index tells: only otherwise is each end looked up.
+LIVING = """NOT (EXISTS (SELECT 1 FROM {graph_nodes} x WHERE x.expires_at <= ?) AND (
+    EXISTS (SELECT 1 FROM {graph_nodes} a WHERE a.id = e.source AND a.scope = e.scope AND a.expires_at <= ?)
+    OR EXISTS (SELECT 1 FROM {graph_nodes} b WHERE b.id = e.target AND b.scope = e.scope AND b.expires_at <= ?)))"""
+
+GET = f"SELECT {COLUMNS} FROM {{graph_edges}} e WHERE (scope, source, target, relationship) IN {{keys4}}"
 
 KEY = "scope, source, target, relationship"
 
@@ -50,22 +56,22 @@ DELETE FROM {{graph_edges}} WHERE {{lock graph_edges by {KEY}}}({KEY}) IN (
 ){{end}}
 """
 
-FIND = f"SELECT {COLUMNS} FROM {{graph_edges}}"
+FIND = f"SELECT {COLUMNS} FROM {{graph_edges}} e"
 
 AFTER = "(scope, source, target, relationship) > (?, ?, ?, ?)"
 
-OUT = f"SELECT {COLUMNS} FROM {{graph_edges}} WHERE scope = ? AND source {{in_texts}}"
+OUT = f"SELECT {COLUMNS} FROM {{graph_edges}} e WHERE scope = ? AND source {{in_texts}}"
 
-IN = f"SELECT {COLUMNS} FROM {{graph_edges}} WHERE scope = ? AND target {{in_texts}}"
+IN = f"SELECT {COLUMNS} FROM {{graph_edges}} e WHERE scope = ? AND target {{in_texts}}"
 
 # A walk needs no more of an edge than its ends.
-LINKS_OUT = "SELECT source, target FROM {graph_edges} WHERE scope = ? AND source {in_texts}"
+LINKS_OUT = "SELECT source, target FROM {graph_edges} e WHERE scope = ? AND source {in_texts}"
 
-LINKS_IN = "SELECT target, source FROM {graph_edges} WHERE scope = ? AND target {in_texts}"
+LINKS_IN = "SELECT target, source FROM {graph_edges} e WHERE scope = ? AND target {in_texts}"
 
-DEGREES_OUT = "SELECT source AS id FROM {graph_edges} WHERE scope = ?"
+DEGREES_OUT = "SELECT source AS id FROM {graph_edges} e WHERE scope = ?"
 
-DEGREES_IN = "SELECT target AS id FROM {graph_edges} WHERE scope = ?"
+DEGREES_IN = "SELECT target AS id FROM {graph_edges} e WHERE scope = ?"
 
 
 class SqlEdges(GraphStore):
@@ -122,11 +128,16 @@ class SqlEdges(GraphStore):
         missing = [f"{key.id!r} in scope {key.scope}" for key in ends if key not in found]
         raise NotFound(f"an edge needs both of its nodes; there is no {', '.join(missing[:3]) or 'such node any more'}")
 
-    def get_edges(self, keys: Sequence[EdgeKey]) -> list[GraphEdge]:
+    def get_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> list[GraphEdge]:
         """Edges by key."""
         if not keys:
             return []
-        return read_all(self.session.rows(GET, (self._edge_keys(keys),)), self.read_edge, "edge")
+        living, moments = self.living(now)
+        return read_all(self.session.rows(GET + living, (self._edge_keys(keys), *moments)), self.read_edge, "edge")
+
+    def living(self, now: datetime | None) -> tuple[str, tuple[Any, ...]]:
+        """The condition that neither end of an edge, alias ``e``, expired, and what it binds."""
+        return ("", ()) if now is None else (f" AND {LIVING}", (self.codec.time_in(now),) * 3)
 
     def delete_edges(self, keys: Sequence[EdgeKey]) -> int:
         """Delete edges."""
@@ -151,18 +162,26 @@ class SqlEdges(GraphStore):
         if query.after is not None:
             conditions.append(AFTER)
             params += query.after
+        if query.now is not None:
+            conditions.append(LIVING)
+            params += [self.codec.time_in(query.now)] * 3
         statement = f"{FIND}{all_of(conditions)} ORDER BY scope, source, target, relationship LIMIT ?"
         rows = self.session.rows(statement, (*params, query.limit + 1))
         return read_page(rows, self.read_edge, query.limit, lambda row: (row[3], row[0], row[1], row[2]))
 
     def neighbours(
-        self, ids: Sequence[str], scope: GraphScope, direction: Direction, relationships: Sequence[str]
+        self,
+        ids: Sequence[str],
+        scope: GraphScope,
+        direction: Direction,
+        relationships: Sequence[str],
+        now: datetime | None = None,
     ) -> list[GraphEdge]:
         """Edges that touch any of the nodes."""
         if not ids:
             return []
         texts = self.codec.texts_in(ids)
-        kind, kinds = self._of_kind(relationships)
+        kind, kinds = self._of_kind(relationships, now)
         params = (scope.value, texts, *kinds)
         statement = (OUT if direction is Direction.OUT else IN) + kind
         if direction is Direction.BOTH:
@@ -171,23 +190,29 @@ class SqlEdges(GraphStore):
             params = (*params, *params, texts)
         return read_all(self.session.rows(statement, params), self.read_edge, "edge")
 
-    def _of_kind(self, relationships: Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+    def _of_kind(self, relationships: Sequence[str], now: datetime | None) -> tuple[str, tuple[Any, ...]]:
+        living, moments = self.living(now)
         if not relationships:
-            return "", ()
-        return " AND relationship {in_texts}", (self.codec.texts_in(relationships),)
+            return living, moments
+        return f" AND relationship {{in_texts}}{living}", (self.codec.texts_in(relationships), *moments)
 
     def _links(self, ids: Sequence[str], walk: Traversal) -> list[Row]:
         """Both ends of the edges that touch any of the nodes, the one that a step leaves first."""
-        kind, kinds = self._of_kind(walk.relationships)
+        kind, kinds = self._of_kind(walk.relationships, walk.now)
         sides = {Direction.OUT: [LINKS_OUT], Direction.IN: [LINKS_IN]}.get(walk.direction, [LINKS_OUT, LINKS_IN])
         params = (walk.scope.value, self.codec.texts_in(ids), *kinds) * len(sides)
         return self.session.rows(" UNION ALL ".join(side + kind for side in sides), params)
 
     def degrees(
-        self, scope: GraphScope, direction: Direction, relationships: Sequence[str], limit: int
+        self,
+        scope: GraphScope,
+        direction: Direction,
+        relationships: Sequence[str],
+        limit: int,
+        now: datetime | None = None,
     ) -> list[Degree]:
         """The nodes with the most edges, counted by the database."""
-        kind, kinds = self._of_kind(relationships)
+        kind, kinds = self._of_kind(relationships, now)
         sides = {Direction.OUT: [DEGREES_OUT], Direction.IN: [DEGREES_IN]}.get(direction, [DEGREES_OUT, DEGREES_IN])
         ends = " UNION ALL ".join(side + kind for side in sides)
         rows = self.session.rows(

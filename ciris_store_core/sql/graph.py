@@ -137,6 +137,7 @@ class SqlGraphStore(SqlEdges):
                 stored = self._locked(list(stored))
                 nodes = [written(w, stored[w.node.key], now) if w.node.key in stored else n
                          for w, n in zip(writes, nodes, strict=True)]  # fmt: skip
+            self.delete_edges_of_expired(stored.values(), now)
             self.before_change(list(stored))
             self.update_all([node for node in nodes if node.key in stored])
             self.after_write([node.key for node in nodes])
@@ -153,6 +154,12 @@ class SqlGraphStore(SqlEdges):
         if nodes:
             rows = [self.node_values(node) for node in nodes]
             self.session.insert(UPDATE, [(*row[2:], *row[:2]) for row in rows])
+
+    def delete_edges_of_expired(self, stored: Iterable[GraphNode], now: datetime) -> None:
+        """Delete the edges of nodes that expired, before they are written anew."""
+        expired = [node.key for node in stored if node.expires_at is not None and node.expires_at <= now]
+        if expired:
+            self.delete_edges_of(expired)
 
     def before_change(self, keys: Sequence[NodeKey]) -> None:
         """Called inside the transaction before stored nodes change or go, for indexes that a backend keeps itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -31,6 +32,13 @@ WITH RECURSIVE names (name) AS (
     FROM names WHERE names.name IS NOT NULL
 )
 SELECT name FROM names WHERE name IS NOT NULL
+"""
+
+# The newest first, as the oldest of a name expire first.
+LIVING_NAMES = f"""{METRIC_NAMES} AND EXISTS (
+    SELECT 1 FROM {{correlations}} c WHERE c.metric_name = names.name AND (expires_at IS NULL OR expires_at > ?)
+    ORDER BY c.timestamp DESC LIMIT 1
+)
 """
 
 # Over rows that are single samples.
@@ -66,6 +74,9 @@ MAGNITUDE = "sum(abs(coalesce(sample_sum, metric_value)))"
 FLOAT_ERROR = 2.0**-53
 """The most that one addition of floats is wrong by, relative to its result."""
 
+HUGE = 1e290
+"""A magnitude with which a sum may come near the greatest float, or have gone beyond it in between."""
+
 WANTED_ERROR = 1e-12
 """The most that a sum may be wrong by, relative to itself."""
 
@@ -85,6 +96,9 @@ class SqlSeries(CorrelationStore):
     exact_aggregates: ClassVar[Mapping[str, str] | None] = None
     """``sum`` and ``avg`` as the database adds floats exactly, if it can; without, they are added up here."""
 
+    bounded_terms: ClassVar[Mapping[str, str]] = {}
+    """Columns of what is added up, bounded by ``HUGE`` on a database whose sums fail beyond the greatest float."""
+
     def __init__(self, session: SqlSession) -> None:
         """Part of that session."""
         self.session = session
@@ -100,6 +114,7 @@ class SqlSeries(CorrelationStore):
             ("service_type = ?", f.service_type), ("status = ?", f.status and f.status.value),
             ("channel_id = ?", f.channel_id), ("trace_id = ?", f.trace_id),
             ("parent_correlation_id = ?", f.parent_correlation_id),
+            ("(expires_at IS NULL OR expires_at > ?)", time(f.now)),
         ))  # fmt: skip
         names = (("correlation_type", f.types), ("metric_name", f.metric_names), ("log_level", f.log_levels))
         for column, texts in names:
@@ -119,13 +134,15 @@ class SqlSeries(CorrelationStore):
     def aggregate(self, query: AggregateQuery) -> list[AggregatePoint]:
         """Values per bucket and group, computed by the database."""
         # Most rows are single samples, for which the question is cheaper; where some are not, it is asked once more.
-        rows = self._aggregated(query, PLAIN_AGGREGATES, NOT_PLAIN, PLAIN_MAGNITUDE)
+        adds = query.function in ("sum", "avg")
+        columns = _columns(self.bounded_terms) if adds else _AGGREGATED
+        rows = self._aggregated(query, PLAIN_AGGREGATES, NOT_PLAIN, PLAIN_MAGNITUDE if adds else "0", columns)
         if any(map(itemgetter(-3), rows)):
-            rows = self._aggregated(query, AGGREGATES, COARSENESS, MAGNITUDE)
-        if query.function in ("sum", "avg") and _may_be_off(rows, query.function):
+            rows = self._aggregated(query, AGGREGATES, COARSENESS, MAGNITUDE if adds else "0", columns)
+        if adds and _may_be_off(rows, query.function):
             if self.exact_aggregates is None:
                 return super().aggregate(query)
-            rows = self._aggregated(query, {**AGGREGATES, **self.exact_aggregates}, COARSENESS, MAGNITUDE)
+            rows = self._aggregated(query, {**AGGREGATES, **self.exact_aggregates}, COARSENESS, "0", _AGGREGATED)
         time = self.codec.time_out
         return [
             AggregatePoint(time(row[0]), row[1:-5], float(row[-5]), int(row[-4]), _RESOLUTIONS[row[-3]]) for row in rows
@@ -139,9 +156,10 @@ class SqlSeries(CorrelationStore):
         rows = self.session.rows(statement, (*params, *(each for each in query.fractions for _ in "><")))
         return percentiles.points_of(rows, query, self.codec.time_out)
 
-    def metric_names(self) -> list[str]:
+    def metric_names(self, now: datetime | None = None) -> list[str]:
         """The names of all metrics."""
-        return sorted(row[0] for row in self.session.rows(METRIC_NAMES))
+        statement, params = (METRIC_NAMES, ()) if now is None else (LIVING_NAMES, (self.codec.time_in(now),))
+        return sorted(row[0] for row in self.session.rows(statement, params))
 
     def _samples(self, query: AggregateQuery | PercentileQuery, columns: str) -> tuple[str, list[str], list[Any]]:
         """A source of the metrics that match, with bucket ``b`` and groups; the groups' names, and what it binds."""
@@ -155,9 +173,9 @@ class SqlSeries(CorrelationStore):
         return source, groups, [*dialect.bucket_params(query.bucket), *tags, *params]
 
     def _aggregated(
-        self, query: AggregateQuery, aggregates: Mapping[str, str], coarseness: str, magnitude: str
+        self, query: AggregateQuery, aggregates: Mapping[str, str], coarseness: str, magnitude: str, columns: str
     ) -> list[Row]:
-        source, groups, params = self._samples(query, _AGGREGATED)
+        source, groups, params = self._samples(query, columns)
         keys = ", ".join(["b", *groups])
         if query.function == "last":
             place = f"row_number() OVER (PARTITION BY {keys} {NEWEST_FIRST}) AS newest"
@@ -169,9 +187,15 @@ class SqlSeries(CorrelationStore):
         return self.session.rows(statement, params)
 
 
+def _columns(replaced: Mapping[str, str]) -> str:
+    return ", ".join(f"{replaced[name]} AS {name}" if name in replaced else name for name in _AGGREGATED.split(", "))
+
+
 def _may_be_off(rows: Sequence[Row], function: str) -> bool:
     """Whether the additions of some sum or average may have lost more than it is allowed to be wrong by."""
     for *_, value, count, _coarseness, magnitude, terms in rows:
+        if magnitude >= HUGE:
+            return True
         total = value * float(count) if function == "avg" else value
         if terms * FLOAT_ERROR * magnitude > WANTED_ERROR * abs(total):
             return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ciris_store_core.models.correlations import (
@@ -19,6 +19,7 @@ from ciris_store_core.models.correlations import (
 from ciris_store_core.models.enums import Resolution
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST = datetime.min.replace(tzinfo=UTC)
 _COARSENESS = {Resolution.RAW: 0, Resolution.HOURLY: 1, Resolution.DAILY: 2}
 
 Group = tuple[str | None, ...]
@@ -27,8 +28,11 @@ _PLAIN = {name: field.get_default() for name, field in MetricData.model_fields.i
 
 
 def bucket_start(moment: datetime, bucket: timedelta) -> datetime:
-    """The start of the half-open bucket, aligned to the UTC epoch, that holds the moment."""
-    return moment - (moment - EPOCH) % bucket
+    """The start of the half-open bucket, aligned to the UTC epoch, of a moment; no earlier than the year 1."""
+    try:
+        return moment - (moment - EPOCH) % bucket
+    except OverflowError:
+        return FIRST
 
 
 def to_point(row: Correlation) -> TimeSeriesDataPoint | None:
@@ -125,9 +129,17 @@ def _value(rows: list[Correlation], count: int, query: AggregateQuery) -> float:
         case "last":
             return max(rows, key=last_of).metric_value or 0.0
         case "sum":
-            return math.fsum(sum_of(row) for row in rows)
+            return total_over([sum_of(row) for row in rows], 1)
         case "avg":
-            return math.fsum(sum_of(row) for row in rows) / count
+            return total_over([sum_of(row) for row in rows], count)
+
+
+def total_over(terms: Sequence[float], count: int) -> float:
+    """The sum divided by ``count``, rounded once; inf where that is beyond the greatest float."""
+    try:
+        return math.fsum(terms) / count
+    except OverflowError:  # of what is between; a power of two changes no digit
+        return math.fsum(term * 2.0**-64 for term in terms) / count * 2.0**64
 
 
 def count_of(row: Correlation) -> int:

@@ -51,9 +51,10 @@ class CorrelationStore(ABC):
         """The correlations of these ids that exist, in no order. Required; one round trip."""
 
     @abstractmethod
-    def update(self, correlation_id: str, changes: CorrelationChanges) -> bool:
+    def update(self, correlation_id: str, changes: CorrelationChanges, now: datetime | None = None) -> bool:
         """Change the given fields, ``updated_at`` among them; False if there is no such correlation. Required.
 
+        - One that expired by ``now`` counts as absent; None: not even an expired one does.
         - No concurrent update of other fields is lost.
         """
 
@@ -72,6 +73,7 @@ class CorrelationStore(ABC):
 
         - Sort key for ``after``: (timestamp, correlation_id).
         - A row that cannot be read is in ``unreadable``, and the others are returned.
+        - Those that expired by the filter's ``now`` do not match it, here and in every other question.
         """
 
     def find_locked(self, query: CorrelationQuery) -> Slice[Correlation]:
@@ -112,6 +114,8 @@ class CorrelationStore(ABC):
 
         - Consolidated rows count as the samples they stand for. count, min and max are exact, sum and avg within
           1e-12 relative; ``last`` is the value of the newest sample, ties by correlation_id.
+        - A sum beyond the greatest float is inf, or -inf; an average never is, whatever its samples.
+        - A bucket that would begin before the year 1 begins there.
         - Buckets without samples are left out.
         """
         return aggregate_rows(self._scan(query.where), query)
@@ -126,9 +130,13 @@ class CorrelationStore(ABC):
         self._refuse_consolidated(query.where)
         return percentiles_of_rows(self._scan(query.where), query)
 
-    def metric_names(self) -> list[str]:
-        """The names of all stored metrics, ascending by their UTF-8 bytes. Default: over a scan."""
-        return sorted({row.metric_name for row in self._scan(CorrelationFilter()) if row.metric_name is not None})
+    def metric_names(self, now: datetime | None = None) -> list[str]:
+        """The names of all stored metrics, ascending by their UTF-8 bytes. Default: over a scan.
+
+        - Those of which every correlation expired by ``now`` are left out.
+        """
+        rows = self._scan(CorrelationFilter(now=now))
+        return sorted({row.metric_name for row in rows if row.metric_name is not None})
 
     def _refuse_consolidated(self, where: CorrelationFilter) -> None:
         """``NotSupported`` if a consolidated row matches."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from ciris_store_core.capabilities import Capability
@@ -39,7 +40,7 @@ class GraphStore(ABC):
         - Of an existing node ``created_at`` stays and the revision grows by 1; ``updated_at`` and ``secret_refs`` are
           taken from the write; of ``KEPT_UNLESS_GIVEN`` the given ones replace the stored.
         - A merge keeps the stored ``secret_refs`` too, without repeats.
-        - An existing node that expired by ``now`` counts as absent, except that its revision goes on.
+        - An existing node that expired by ``now`` counts as absent, except that its revision goes on; its edges go.
         - ``restore``: the node exactly as given, its revision included; one that exists, expired or not: Conflict.
         - Another type, an unexpected revision, or ``insert`` of an existing node: Conflict, and nothing of the call is
           written. Attributes that grow past 16 MiB by the merge: InvalidArgument, likewise.
@@ -86,8 +87,11 @@ class GraphStore(ABC):
         """
 
     @abstractmethod
-    def get_edges(self, keys: Sequence[EdgeKey]) -> list[GraphEdge]:
-        """The edges of these keys that exist, in no order. Required; one round trip."""
+    def get_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> list[GraphEdge]:
+        """The edges of these keys that exist, in no order. Required; one round trip.
+
+        - An edge of which an end expired by ``now`` counts as absent, here and in every other question.
+        """
 
     @abstractmethod
     def delete_edges(self, keys: Sequence[EdgeKey]) -> int:
@@ -102,23 +106,35 @@ class GraphStore(ABC):
 
     @abstractmethod
     def neighbours(
-        self, ids: Sequence[str], scope: GraphScope, direction: Direction, relationships: Sequence[str]
+        self,
+        ids: Sequence[str],
+        scope: GraphScope,
+        direction: Direction,
+        relationships: Sequence[str],
+        now: datetime | None = None,
     ) -> list[GraphEdge]:
         """All edges that touch any of the nodes, in no order, each once. Required; one round trip for many ids.
 
         - ``out``: edges whose source is one of them; ``in``: whose target is; ``both``: either.
         - ``relationships``: only these; empty means all.
+        - Edges of which an end expired by ``now`` are left out.
         """
 
     def degrees(
-        self, scope: GraphScope, direction: Direction, relationships: Sequence[str], limit: int
+        self,
+        scope: GraphScope,
+        direction: Direction,
+        relationships: Sequence[str],
+        limit: int,
+        now: datetime | None = None,
     ) -> list[Degree]:
         """The nodes with the most edges, most first, ties by id. Default: counts over a scan of the scope's edges.
 
         - ``in`` counts edges that end at the node, ``out`` those that begin there, ``both`` all.
+        - Edges of which an end expired by ``now`` do not count.
         """
         counts: dict[str, int] = {}
-        for edge in self._scan_edges(scope):
+        for edge in self._scan_edges(EdgeQuery(limit=1000, scope=scope, now=now)):
             if relationships and edge.relationship not in relationships:
                 continue
             for near, _ in _steps(edge, direction):
@@ -126,14 +142,13 @@ class GraphStore(ABC):
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         return [Degree(*item) for item in ranked[:limit]]
 
-    def _scan_edges(self, scope: GraphScope) -> Iterable[GraphEdge]:
-        query = EdgeQuery(limit=1000, scope=scope)
+    def _scan_edges(self, query: EdgeQuery) -> Iterable[GraphEdge]:
         while True:
             page = self.list_edges(query)
             yield from page.items
             if page.next_after is None:
                 return
-            query = EdgeQuery(limit=1000, scope=scope, after=page.next_after)
+            query = replace(query, after=page.next_after)
 
     def traverse(self, walk: Traversal) -> TraversalResult:
         """The nodes that a walk reaches, with distances, nearest first, then by id.
@@ -142,6 +157,7 @@ class GraphStore(ABC):
 
         - The start is at distance 0, existing or not; no node is visited twice.
         - More than ``limit`` nodes: the nearest are kept and ``truncated`` is set.
+        - Nodes that expired by the walk's ``now`` are reached by no edge, and no edge begins there.
         """
         distances = dict.fromkeys(sorted(set(walk.start)), 0)
         frontier = list(distances)
@@ -186,7 +202,7 @@ class GraphStore(ABC):
 
         - From the end that the step leaves to the one that it reaches, in no order.
         """
-        edges = self.neighbours(ids, walk.scope, walk.direction, walk.relationships)
+        edges = self.neighbours(ids, walk.scope, walk.direction, walk.relationships, walk.now)
         return [step for edge in edges for step in _steps(edge, walk.direction)]
 
     def search(self, query: SearchQuery) -> list[SearchHit]:

@@ -37,7 +37,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_what_was_flushed_is_stored(store: Store, clock: ManualClock) -> None:
-    with store.correlations.buffered(**PATIENT, service_type="sensors", ttl_seconds=60) as writer:
+    with store.correlations.buffered(**PATIENT, service_type="sensors", ttl_seconds=6000) as writer:
         writer.add(Metric("cpu", 1.0, {"host": "a"}), log("l1"))
         accepted = clock.now()
         clock.advance(hours=1)
@@ -50,7 +50,7 @@ def test_what_was_flushed_is_stored(store: Store, clock: ManualClock) -> None:
     assert (first.timestamp, first.service_type, first.ttl_seconds, first.tags) == (
         accepted,
         "sensors",
-        60,
+        6000,
         {"host": "a"},
     )
     stored = store.correlations.get("l1")

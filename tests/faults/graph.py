@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from ciris_store_core.capabilities import Capability
@@ -218,8 +218,8 @@ add("deleting_edges_takes_both_directions", "graph.delete_edges.count", ("graph.
 
 
 def _near(**wrong: Any) -> Any:
-    def neighbours(self: Any, sound: Any, ids: Any, scope: Any, direction: Any, relationships: Any) -> Any:
-        given = {"ids": ids, "scope": scope, "direction": direction, "relationships": relationships}
+    def neighbours(self: Any, sound: Any, ids: Any, scope: Any, direction: Any, relationships: Any, now: Any = None) -> Any:
+        given = {"ids": ids, "scope": scope, "direction": direction, "relationships": relationships, "now": now}
         return sound(**{**given, **{name: change(given[name]) for name, change in wrong.items()}})
 
     return ("graph.neighbours", neighbours)
@@ -233,6 +233,39 @@ add("999_neighbours_at_once", "graph.neighbours.many", _near(ids=lambda each: ea
 add("neighbours_of_nothing_are_all", "graph.neighbours.many", ("graph.neighbours", lambda self, sound, ids, *more: sound(ids or list({key.id for key in self._nodes.rows}), *more)))
 add("an_edge_of_two_neighbours_is_there_twice", "graph.neighbours.direction", ("graph.neighbours", lambda self, sound, ids, *more: [edge for each in ids for edge in sound([each], *more)]))
 add("neighbours_in_every_scope", "graph.neighbours.scope graph.traverse.scope graph.shortest_path.options", ("graph.neighbours", lambda self, sound, ids, scope, *more: [edge for each in type(scope) for edge in sound(ids, each, *more)]))
+
+# --- what expired -----------------------------------------------------------------------------
+
+
+def _shifted(change: Any) -> Any:
+    """The times that a method is given become others."""
+    return lambda self, sound, *given: sound(*(change(each) if isinstance(each, datetime) else each for each in given))
+
+
+def _query_shifted(change: Any) -> Any:
+    return lambda self, sound, query, *more: sound(replace(query, now=query.now and change(query.now)), *more)
+
+
+for _names, _by in ((("get_edges", "neighbours", "degrees"), _shifted), (("list_edges", "traverse", "shortest_path"), _query_shifted)):
+    for _name in _names:
+        add(f"{_name}_ignores_expiry", f"graph.{_name}.expired", (f"graph.{_name}", _by(lambda now: None)))
+        add(f"{_name}_expires_a_tick_late", f"graph.{_name}.expired", (f"graph.{_name}", _by(lambda now: now - _TICK)))
+        add(f"{_name}_expires_a_tick_early", f"graph.{_name}.expired", (f"graph.{_name}", _by(lambda now: now + _TICK)))
+
+
+def _only(end: str) -> Any:
+    """Looks at one end of an edge, in whatever scope."""
+    def lives(self: Any, sound: Any, edge: Any, now: Any) -> bool:
+        return now is None or not any(node.expires_at and node.expires_at <= now for key, node in self._nodes.rows.items() if key.id == getattr(edge, end) and key.scope == edge.scope)
+
+    return ("graph._lives", lives)
+
+
+add("only_the_target_of_an_edge_expires", "graph.get_edges.expired graph.list_edges.expired graph.traverse.expired", ("graph._lives", _only("target")[1]))
+add("only_the_source_of_an_edge_expires", "graph.get_edges.expired graph.list_edges.expired graph.traverse.expired", ("graph._lives", _only("source")[1]))
+add("a_node_expires_in_every_scope", "graph.list_edges.expired graph.neighbours.expired graph.traverse.expired", ("graph._lives", lambda self, sound, edge, now: now is None or not any(node.expires_at and node.expires_at <= now for key, node in self._nodes.rows.items() if key.id in (edge.source, edge.target))))
+add("edges_of_what_expired_come_back", f"{PUT}.expired.edges", ("graph._delete_edges_of", lambda self, sound, nodes: None))
+add("edges_of_what_may_expire_go", f"{PUT}.expired.edges", ("graph.put_nodes", lambda self, sound, writes, now: (self._delete_edges_of({write.node.key for write in writes}), sound(writes, now))[1]))
 
 # --- walks ------------------------------------------------------------------------------------
 

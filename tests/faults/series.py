@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from math import isfinite
 from typing import Any
 
+from ciris_store_core.errors import DatabaseError
 from ciris_store_core.models import Resolution
 from ciris_store_core.models.correlations import CorrelationQuery
 from ciris_store_core.models.paging import Slice
@@ -18,6 +20,14 @@ from ciris_store_core.stores.aggregation import aggregate_rows
 from .planting import add, plant
 
 _TICK = timedelta(microseconds=1)
+
+
+def always_finite(points: Any) -> Any:
+    """The points, or the error of a database that cannot add them up."""
+    if not all(isfinite(point.value) for point in points):
+        raise DatabaseError("out of range")
+    return points
+
 
 # --- correlations -----------------------------------------------------------------------------
 
@@ -47,6 +57,18 @@ for _field in ("tags", "task_id", "thought_id", "channel_id"):
 @plant("correlations.update.missing", "correlations.update")
 def an_update_of_nothing_is_a_success(self: Any, sound: Any, id: str, changes: Any) -> Any:
     return sound(id, changes) or True
+
+
+add("an_update_revives_what_expired", "correlations.update.expired", ("correlations.update", lambda self, sound, id, changes, now=None: sound(id, changes)))
+add("an_update_finds_nothing_that_may_expire", "correlations.update.expired", ("correlations.update", lambda self, sound, id, changes, now=None: self._table.rows[id].ttl_seconds is None and sound(id, changes)))
+add("names_of_what_expired_are_told", "correlations.points.expired", ("correlations.metric_names", lambda self, sound, now=None: sound()))
+add("names_of_what_may_expire_are_not_told", "correlations.points.expired", ("correlations.metric_names", lambda self, sound, now=None: sorted({row.metric_name for row in self._table.rows.values() if row.metric_name and row.ttl_seconds is None})))
+add("great_values_are_refused", "correlations.aggregate.great", ("correlations.aggregate", lambda self, sound, query: always_finite(sound(query))))
+add("the_average_of_great_values_is_infinite", "correlations.aggregate.great", ("correlations.aggregate", lambda self, sound, query: [replace(point, value=point.value * 1e9 / 1e9) for point in sound(query)]))
+add("the_first_bucket_begins_with_its_first_sample", "correlations.aggregate.first_bucket", ("correlations.percentiles", lambda self, sound, query: [replace(point, start=point.start + _TICK) for point in sound(query)]))
+add("buckets_before_the_year_1_are_left_out", "correlations.aggregate.first_bucket", ("correlations.aggregate", lambda self, sound, query: [point for point in sound(query) if point.start.year > 1]))
+for _method in ("points", "aggregate", "percentiles"):
+    add(f"what_expired_counts_in_{_method}", "correlations.points.expired", (f"correlations.{_method}", lambda self, sound, query: sound(replace(query, where=replace(query.where, now=None)))))
 
 
 @plant("correlations.update.expiry", "correlations.delete_expired")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,6 +17,7 @@ from ciris_store_core.models.correlations import (
 )
 from ciris_store_core.sql.correlations import ADD_COLUMNS, METRIC_COLUMNS, SqlCorrelationStore, is_plain
 from ciris_store_core.sql.percentiles import ordered
+from ciris_store_core.sql.series import HUGE
 
 from .copying import ROWS_TO_COPY, copy_new
 
@@ -49,6 +51,8 @@ _BLANK = Correlation(
 
 # As decimals, floats add up exactly, at half a microsecond each.
 _SUM = "sum(coalesce(sample_sum, metric_value)::text::numeric)"
+# From here on, the greatest float is rounded to infinity, for which the server has an error.
+_TOO_LARGE = "179769313486231580793e288"
 
 
 class PostgresCorrelationStore(SqlCorrelationStore):
@@ -56,8 +60,13 @@ class PostgresCorrelationStore(SqlCorrelationStore):
 
     session: PostgresSession
     exact_aggregates: ClassVar = {
-        "sum": f"{_SUM}::double precision",
+        "sum": f"CASE WHEN {_SUM} >= {_TOO_LARGE} THEN 'Infinity' WHEN {_SUM} <= -{_TOO_LARGE} THEN '-Infinity' "
+        f"ELSE {_SUM}::double precision END",
         "avg": f"({_SUM} / sum(coalesce(sample_count, 1)))::double precision",
+    }
+    bounded_terms: ClassVar = {
+        name: f"CASE WHEN abs({name}) >= {HUGE!r} THEN {HUGE!r} ELSE {name} END"
+        for name in ("metric_value", "sample_sum")
     }
 
     def add(self, correlations: Sequence[Correlation]) -> None:
@@ -74,16 +83,18 @@ class PostgresCorrelationStore(SqlCorrelationStore):
         else:
             copy_new(self.session, COPY_METRICS, iter(sorted(self.metric_rows(metrics, like), key=_ID)), "correlation")
 
-    def update(self, correlation_id: str, changes: CorrelationChanges) -> bool:
+    def update(self, correlation_id: str, changes: CorrelationChanges, now: datetime | None = None) -> bool:
         """Change some fields."""
         if ("timestamp" in changes) != ("ttl_seconds" in changes):
             # One of the two that the time of expiry is made of: the other must be read.
-            return super().update(correlation_id, changes)
+            return super().update(correlation_id, changes, now)
         columns = dict.fromkeys(column for field in changes for column in _PARTS.get(field, (field,)))
         values = dict(zip(_COLUMNS, self.values(_BLANK.replaced(**changes)), strict=True))
         assignments = ", ".join(f"{column} = ?" for column in columns)
-        statement = f"UPDATE {{correlations}} SET {assignments} WHERE correlation_id = ?"
-        return self.session.run(statement, [*(values[column] for column in columns), correlation_id]) > 0
+        living = "" if now is None else " AND (expires_at IS NULL OR expires_at > ?)"
+        statement = f"UPDATE {{correlations}} SET {assignments} WHERE correlation_id = ?{living}"
+        params = [*(values[column] for column in columns), correlation_id, *(() if now is None else (now,))]
+        return self.session.run(statement, params) > 0
 
     def percentiles(self, query: PercentileQuery) -> list[PercentilePoint]:
         """Percentiles per bucket and group."""
@@ -93,4 +104,6 @@ class PostgresCorrelationStore(SqlCorrelationStore):
         chosen = "percentile_cont(?::double precision[]) WITHIN GROUP (ORDER BY metric_value)"
         statement = f"SELECT {keys}, {chosen}, count(*) FROM ({source}) s GROUP BY {keys} ORDER BY {ordered(groups)}"
         rows = self.session.rows(statement, (list(query.fractions), *params))
+        if not all(isfinite(value) for *_, found, _ in rows for value in found):
+            return super().percentiles(query)  # the server's way to interpolate overflows between great values
         return [PercentilePoint(start, tuple(group), tuple(found), n) for start, *group, found, n in rows]

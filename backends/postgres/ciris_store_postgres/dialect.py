@@ -14,7 +14,8 @@ _FRAGMENTS = {
     "skip_locked": "FOR UPDATE SKIP LOCKED",
     "share_lock": "FOR SHARE",
     "no_index": "",
-    "bucket": "date_bin(?, c.timestamp, timestamptz '1970-01-01 00:00:00+00')",
+    "bucket": "greatest(date_bin(?, c.timestamp, timestamptz '1970-01-01 00:00:00+00'), "
+    "timestamptz '0001-01-01 00:00:00+00')",
     "tag": '(c.tags ->> ?::text) COLLATE "C"',
     "has_tag": "c.tags ->> ?::text = ?",
     # Compares types too: a list that holds the value is not the value, and 1 is not true. Numbers are decimals, so

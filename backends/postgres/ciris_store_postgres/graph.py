@@ -208,7 +208,7 @@ class PostgresGraphStore(SqlGraphStore):
 
     def traverse(self, walk: Traversal) -> TraversalResult:
         """The nodes that a walk reaches, by one statement."""
-        kind, kinds = (" AND e.relationship {in_texts}", [list(walk.relationships)]) if walk.relationships else ("", [])
+        kind, kinds = self._of_kind(walk.relationships, walk.now)
         sides = {Direction.OUT: [_OUT], Direction.IN: [_IN]}.get(walk.direction, [_OUT, _IN])
         statement = WALK % " UNION ALL ".join(side + kind for side in sides)
         steps = [walk.scope.value, *kinds] * len(sides)

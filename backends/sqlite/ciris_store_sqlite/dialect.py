@@ -16,7 +16,7 @@ _FRAGMENTS = {
     "share_lock": "",
     # Without statistics the planner prefers an equality to a range, however many rows share the value.
     "no_index": "+",
-    "bucket": "c.timestamp - ((c.timestamp % ? + ?) % ?)",
+    "bucket": "max(c.timestamp - ((c.timestamp % ? + ?) % ?), -62135596800000000)",
     "tag": "(SELECT j.atom FROM json_each(c.tags) j WHERE j.key = ?)",
     "has_tag": "EXISTS (SELECT 1 FROM json_each(c.tags) j WHERE j.key = ? AND j.atom = ?)",
     # The index finds the candidates, long texts by their beginning; the second part compares the whole value.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from ciris_store_core.sql.correlations import SqlCorrelationStore
 from ciris_store_core.sql.graph import COLUMNS, SqlGraphStore
 from ciris_store_core.sql.rows import read_all
 from ciris_store_core.sql.statements import all_of, given
+from ciris_store_core.stores.aggregation import total_over
 
 from .dialect import SqliteDialect
 from .errors import translate
@@ -69,28 +69,33 @@ def _phrases(words: Sequence[str]) -> str:
     return " ".join('"' + word.replace('"', '""') + '"' for word in words)
 
 
-_SUM = "exact_sum(coalesce(sample_sum, metric_value))"
+_TERM, _COUNT = "coalesce(sample_sum, metric_value)", "coalesce(sample_count, 1)"
 
 
 class SqliteCorrelationStore(SqlCorrelationStore):
     """Correlations, with a sum that is exact where floats cancel out."""
 
-    exact_aggregates: ClassVar = {"sum": _SUM, "avg": f"{_SUM} / sum(coalesce(sample_count, 1))"}
+    exact_aggregates: ClassVar = {"sum": f"exact_sum({_TERM}, 0)", "avg": f"exact_sum({_TERM}, {_COUNT})"}
 
 
 class ExactSum:
-    """SQLite's sums lose what cancels out, before version 3.43; this function does not."""
+    """SQLite's sums lose what cancels out, before version 3.43; this function does not.
+
+    It divides by the sum of its second argument, unless that is 0.
+    """
 
     def __init__(self) -> None:
         self._values: list[float] = []
+        self._count = 0
 
-    def step(self, value: float) -> None:
-        """Take one value."""
+    def step(self, value: float, count: int) -> None:
+        """Take one value, which stands for some samples."""
         self._values.append(value)
+        self._count += count
 
     def finalize(self) -> float:
-        """The sum, rounded once."""
-        return math.fsum(self._values)
+        """The sum or average, rounded once."""
+        return total_over(self._values, self._count or 1)
 
 
 class SqliteSession(SqlSession):
@@ -105,7 +110,7 @@ class SqliteSession(SqlSession):
         """On a connection of its own, in autocommit mode."""
         super().__init__(connection.cursor(), dialect)
         self.connection = connection
-        connection.create_aggregate("exact_sum", 1, ExactSum)  # type: ignore[arg-type]  # of integers, it says
+        connection.create_aggregate("exact_sum", 2, ExactSum)  # type: ignore[arg-type]  # of integers, it says
         self.path = path
 
     def begin_text(self, *, write: bool) -> str:

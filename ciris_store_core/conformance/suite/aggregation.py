@@ -67,6 +67,59 @@ class TestPoints:
         )  # fmt: skip
         assert exact(point) == exact(expected)
 
+    @clause("correlations.aggregate.great")
+    def test_values_near_the_greatest_float(self, backend: Backend) -> None:
+        """Otherwise one wild measurement keeps a whole chart from being drawn, or draws it wrong."""
+        add(backend, *(metric(f"a{i}", value) for i, value in enumerate((1.7e308, 1.7e308, -1.0))))
+        add(backend, *(metric(f"b{i}", value, 60) for i, value in enumerate((1.7e308, 1.7e308, -1.7e308))))
+        add(backend, *(metric(f"c{i}", -1.7e308, 120) for i in range(2)), metric("d", 1.0, 180))
+        expected: dict[Aggregate, list[float]] = {
+            "count": [3, 3, 2, 1], "min": [-1, -1.7e308, -1.7e308, 1], "max": [1.7e308, 1.7e308, -1.7e308, 1],
+            "sum": [math.inf, 1.7e308, -math.inf, 1], "avg": [1.7e308 / 3 * 2, 1.7e308 / 3, -1.7e308, 1],
+        }  # fmt: skip
+        for function, values in expected.items():
+            points = aggregate(backend, function)
+            assert [point.value for point in points] == pytest.approx(values, rel=1e-12), function
+            assert [point.count for point in points] == [3, 3, 2, 1]
+        with reading(backend) as session:
+            query = PercentileQuery(CorrelationFilter(), (0.0, 0.25, 1.0), MINUTE)
+            found = [point.values for point in session.correlations.percentiles(query)]
+        assert found[1] == pytest.approx((-1.7e308, 0.0, 1.7e308))
+        assert found[2] == (-1.7e308,) * 3
+
+    @clause("correlations.aggregate.first_bucket")
+    def test_the_first_bucket_begins_with_the_year_1(self, backend: Backend) -> None:
+        """Otherwise a measurement with a wild time keeps a whole chart from being drawn."""
+        first, last = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
+        add(backend, metric("a", 1, timestamp=first), metric("b", 2, timestamp=last), metric("c", 4))
+        for days in (1, 1000, 200_000, 1_000_000):
+            bucket = timedelta(days=days)
+            points = aggregate(backend, "sum", bucket)
+            assert points[0].start == first
+            assert points[0].value == 1
+            assert sum(point.count for point in points) == 3
+            with reading(backend) as session:
+                found = session.correlations.percentiles(PercentileQuery(CorrelationFilter(), (0.5,), bucket))
+            assert [point.start for point in found] == [point.start for point in points]
+
+    @clause("correlations.points.expired")
+    def test_what_expired_makes_no_point(self, backend: Backend) -> None:
+        """Otherwise a curve, its sums and its names tell of what was to be forgotten."""
+        add(backend, metric("a", 1, 0, ttl_seconds=10), metric("b", 2, 1, ttl_seconds=10), metric("c", 4, 2))
+        add(
+            backend, correlation("d", metric_name="gone", metric_value=8.0, ttl_seconds=10, resolution=Resolution.DAILY)
+        )
+        living = CorrelationFilter(now=at(10))
+        with reading(backend) as session:
+            points = session.correlations.points(CorrelationQuery(where=living)).items
+            [total] = session.correlations.aggregate(AggregateQuery(living, "sum", MINUTE))
+            [median] = session.correlations.percentiles(PercentileQuery(living, (0.5,), MINUTE))
+            names = [session.correlations.metric_names(now) for now in (at(10), at(9.999999), None)]
+        assert [point.value for point in points] == [2, 4]
+        assert (total.value, total.count) == (6, 2)
+        assert (median.values, median.count) == ((3.0,), 2)
+        assert names == [["cpu"], ["cpu", "gone"], ["cpu", "gone"]]
+
     @pytest.mark.parametrize("descending", [False, True])
     @clause("correlations.points.paging")
     def test_only_metrics_in_order_on_every_page(self, backend: Backend, descending: bool) -> None:

@@ -197,6 +197,19 @@ class TestWriteCorrelations:
             assert session.correlations.update("?", {"status": CorrelationStatus.FAILED}) is False
             assert session.correlations.get(["?"]) == []
 
+    @clause("correlations.update.expired")
+    def test_update_of_what_expired(self, backend: Backend) -> None:
+        """Otherwise what is gone comes back to life, and its caller believes that it was never gone."""
+        add(backend, *(correlation(id, ttl_seconds=10) for id in "abc"))
+        far = {"ttl_seconds": 10**6, "updated_at": at(10)}
+        with writing(backend) as session:
+            assert session.correlations.update("a", far, at(10)) is False
+            assert session.correlations.update("a", {"status": CorrelationStatus.FAILED}, at(10)) is False
+            assert session.correlations.update("b", far, at(9.999999)) is True
+            assert session.correlations.update("c", far) is True
+        assert exact(get(backend, "a")) == exact(correlation("a", ttl_seconds=10))
+        assert ids(backend, now=at(10)) == ["b", "c"]
+
     @clause("correlations.update.race", Level.CONCURRENT)
     def test_no_concurrent_update_is_lost(self, backend: Backend) -> None:
         """Otherwise of two things recorded about a call at the same time one is lost."""
@@ -253,6 +266,16 @@ class TestFindCorrelations:
         add(backend, correlation("early", timestamp=at(-1)), correlation("B"))
         assert ids(backend) == ["early", "B", "a", "b", "late"]
         assert ids(backend, descending=True) == ["late", "b", "a", "B", "early"]
+
+    @clause("correlations.find.expired")
+    def test_what_expired_is_absent(self, backend: Backend) -> None:
+        """Otherwise what was to be forgotten is told until somebody cleans up."""
+        add(backend, *(correlation(f"gone{i}", ttl_seconds=10, tags={"k": "v"}) for i in range(5)))
+        add(backend, correlation("kept", ttl_seconds=10, timestamp=at(1e-6), tags={"k": "v"}), correlation("endless"))
+        add(backend, correlation("far", ttl_seconds=2**40, timestamp=LAST))
+        assert ids(backend, now=at(10), limit=1) == ["endless", "kept", "far"]
+        assert ids(backend, now=at(10), tags=(("k", "v"),)) == ["kept"]
+        assert len(ids(backend, now=at(9.999999))) == len(ids(backend)) == 8
 
     @pytest.mark.parametrize("descending", [False, True])
     @pytest.mark.parametrize("limit", [1, 2, 5])

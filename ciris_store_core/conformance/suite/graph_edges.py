@@ -24,6 +24,12 @@ def keys(backend: Backend, **fields: Any) -> list[EdgeKey]:
         return [each.key for each in everything(session.graph.list_edges, EdgeQuery(**fields))]
 
 
+def expiring(backend: Backend) -> None:
+    """Two nodes that know each other and a third, ``x``, which expires ten seconds after ``T0``."""
+    store_edges(backend, *(edge(*ends) for ends in ("ab", "ba", "ax", "xb", "xx")))
+    store_nodes(backend, node("x", expires_at=at(10)), node("b", scope=NETWORK, expires_at=at(1)))
+
+
 class TestEdges:
     """``put_edges``, ``get_edges``, ``delete_edges`` and ``list_edges``."""
 
@@ -85,6 +91,24 @@ class TestEdges:
             assert session.graph.delete_edges([edge("a", "b").key, edge("a", "c").key]) == 1
             assert session.graph.delete_edges([edge("a", "b").key]) == 0
         assert keys(backend) == [edge("b", "a").key]
+
+    @clause("graph.get_edges.expired")
+    def test_edges_of_what_expired(self, backend: Backend) -> None:
+        """Otherwise what was to be forgotten is still named by those who knew it."""
+        expiring(backend)
+        names = [EdgeKey(a, b, "knows", LOCAL) for a, b in ("ab", "ax", "xb")]
+        with reading(backend) as session:
+            found = [session.graph.get_edges(names, now) for now in (at(10), at(9.999999), None)]
+            assert session.graph.get_edges(names[1:2], at(10)) == []
+        assert [len(each) for each in found] == [1, 3, 3]
+
+    @clause("graph.list_edges.expired")
+    def test_a_listing_without_what_expired(self, backend: Backend) -> None:
+        """Otherwise a listing names what was to be forgotten."""
+        expiring(backend)
+        assert [key[:2] for key in keys(backend, now=at(10), limit=1)] == [("a", "b"), ("b", "a")]
+        assert keys(backend, now=at(10), source="x") == keys(backend, now=at(10), target="x") == []
+        assert len(keys(backend, now=at(9.999999))) == len(keys(backend)) == 5
 
     @clause("graph.list_edges.order")
     def test_list_in_order_of_the_key(self, backend: Backend) -> None:
@@ -174,6 +198,20 @@ class TestNeighbours:
         store_edges(backend, edge("a", "b"), edge("a", "c", scope=NETWORK))
         with reading(backend) as session:
             assert [each.target for each in session.graph.neighbours(["a"], NETWORK, Direction.OUT, ())] == ["c"]
+
+    @pytest.mark.parametrize(
+        ("direction", "found"), [(Direction.OUT, {"ab"}), (Direction.IN, {"ba"}), (Direction.BOTH, {"ab", "ba"})]
+    )
+    @clause("graph.neighbours.expired")
+    def test_what_expired_is_nobodys_neighbour(self, backend: Backend, direction: Direction, found: set[str]) -> None:
+        """Otherwise what was to be forgotten is still somebody's neighbour."""
+        expiring(backend)
+        with reading(backend) as session:
+            both: tuple[tuple[str, ...], ...] = ((), ("knows",))
+            edges = [session.graph.neighbours(["a", "x"], LOCAL, direction, kinds, at(10)) for kinds in both]
+            assert session.graph.neighbours(["x"], LOCAL, direction, (), at(10)) == []
+            assert len(session.graph.neighbours(["x"], LOCAL, Direction.BOTH, (), at(9.999999))) == 3
+        assert [{each.source + each.target for each in some} for some in edges] == [found, found]
 
     @clause("graph.neighbours.many")
     def test_of_none_and_of_many(self, backend: Backend) -> None:

@@ -156,6 +156,15 @@ class TestPutNodes:
         write(backend, put(given))
         assert exact(get(backend)) == exact(given.replaced(revision=2))
 
+    @clause("graph.put_nodes.expired.edges")
+    def test_the_edges_of_an_expired_node_stay_gone(self, backend: Backend) -> None:
+        """Otherwise what a forgotten node knew comes back to life with a new one of its name."""
+        store_edges(backend, edge("a", "b"), edge("b", "a"), edge("b", "c"), edge("d", "a"), edge("a", "a"))
+        store_nodes(backend, node("a", expires_at=NOW), node("d", expires_at=at(100.000001)))
+        with writing(backend) as session:
+            session.graph.put_nodes([put(node("a")), put(node("d")), put(node("c"))], NOW)
+            assert [each.key[:2] for each in session.graph.list_edges(EdgeQuery()).items] == [("b", "c")]
+
     @pytest.mark.parametrize(("mode", "expected"), [("insert", None), ("merge", 0)])
     @clause("graph.put_nodes.expired.absent")
     def test_an_expired_node_is_no_obstacle(self, backend: Backend, mode: Any, expected: int | None) -> None:

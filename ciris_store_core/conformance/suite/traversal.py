@@ -11,7 +11,7 @@ from ciris_store_core.models import Degree, Direction, GraphScope
 from ciris_store_core.models.graph import Traversal, TraversalResult
 from ciris_store_core.stores import Backend
 
-from ..factories import LOCAL, edge, store_edges
+from ..factories import LOCAL, at, edge, node, store_edges, store_nodes
 from ..levels import clause
 from ..support import reading
 
@@ -78,6 +78,19 @@ class TestTraverse:
         }  # fmt: skip
         assert walk(backend, "gone", depth=3).distances == {"gone": 0}
 
+    @pytest.mark.parametrize("direction", list(Direction))
+    @clause("graph.traverse.expired")
+    def test_what_expired_is_in_no_walk(self, backend: Backend, direction: Direction) -> None:
+        """Otherwise a walk leads to, or through, what was to be forgotten."""
+        chain(backend, "axc", "cxa", "ab", "ba", "bd", "db")
+        store_nodes(backend, node("x", expires_at=at(10)), node("a", scope=GraphScope.NETWORK, expires_at=at(1)))
+        for kinds in ((), ("knows",)):
+            fields: dict[str, Any] = {"direction": direction, "depth": 3, "relationships": kinds}
+            assert walk(backend, "a", **fields, now=at(10)).distances == {"a": 0, "b": 1, "d": 2}
+            assert walk(backend, "x", "b", **fields, now=at(10)).distances == {"b": 0, "x": 0, "a": 1, "d": 1}
+            assert walk(backend, "a", **fields, now=at(9.999999)).distances == walk(backend, "a", **fields).distances
+            assert walk(backend, "a", **fields, limit=3, now=at(10)).truncated is False
+
     @clause("graph.traverse.relationships")
     def test_relationships(self, backend: Backend) -> None:
         """Otherwise a walk along one kind of relationship strays onto others."""
@@ -135,6 +148,16 @@ class TestShortestPath:
         assert path(backend, "a", "d") is None
         assert path(backend, "b", "c", direction=Direction.BOTH) == ["b", "c"]
 
+    @clause("graph.shortest_path.expired")
+    def test_no_path_leads_through_what_expired(self, backend: Backend) -> None:
+        """Otherwise a path leads through what was to be forgotten."""
+        chain(backend, "axd", "abcd")
+        store_nodes(backend, node("x", expires_at=at(10)))
+        assert path(backend, "a", "d", now=at(10)) == ["a", "b", "c", "d"]
+        assert path(backend, "a", "d", now=at(9.999999)) == path(backend, "a", "d") == ["a", "x", "d"]
+        assert path(backend, "a", "x", now=at(10)) is None
+        assert path(backend, "x", "d", now=at(10)) is None
+
     @clause("graph.shortest_path.itself")
     def test_to_itself(self, backend: Backend) -> None:
         """Otherwise asking how something is connected to itself fails."""
@@ -146,11 +169,21 @@ class TestDegrees:
     """``GraphStore.degrees``."""
 
     def degrees(
-        self, backend: Backend, direction: Direction, relationships: tuple[str, ...] = (), limit: int = 9
+        self, backend: Backend, direction: Direction, relationships: tuple[str, ...] = (), limit: int = 9, *now: Any
     ) -> Any:
         """The nodes with the most edges."""
         with reading(backend) as session:
-            return session.graph.degrees(LOCAL, direction, relationships, limit)
+            return session.graph.degrees(LOCAL, direction, relationships, limit, *now)
+
+    @clause("graph.degrees.expired")
+    def test_edges_of_what_expired_do_not_count(self, backend: Backend) -> None:
+        """Otherwise the most connected is one that was to be forgotten, or one that only such know."""
+        chain(backend, "xa", "xb", "ax", "cx", "cb", "xx")
+        store_nodes(backend, node("x", expires_at=at(10)))
+        assert self.degrees(backend, OUT, (), 9, at(10)) == [Degree("c", 1)]
+        assert self.degrees(backend, Direction.IN, ("knows",), 9, at(10)) == [Degree("b", 1)]
+        assert self.degrees(backend, Direction.BOTH, (), 9, at(10)) == [Degree("b", 1), Degree("c", 1)]
+        assert self.degrees(backend, OUT, (), 9, at(9.999999)) == self.degrees(backend, OUT)
 
     @clause("graph.degrees.direction")
     def test_direction(self, backend: Backend) -> None:

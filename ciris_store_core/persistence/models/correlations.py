@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -204,7 +204,8 @@ def get_active_channels_by_adapter(
     Their ids begin with ``{adapter_type}_``. Every message of that time is read, page by page.
     """
     store = get_store(db_path)
-    since = clocked(store.correlations, time_service)._env.clock.now() - timedelta(days=since_days)
+    env = clocked(store.correlations, time_service)._env
+    since = env.clock.now() - env.days(since_days, "since_days")
     channels: dict[str, ChannelInfo] = {}
     for message in chain.from_iterable(_messages(store, action, since) for action in MESSAGES):
         request = message.request_data

@@ -16,7 +16,7 @@ _FRAGMENTS = {
     "skip_locked": "",
     "share_lock": "",
     "no_index": "",
-    "bucket": "c.timestamp - ((c.timestamp % ? + ?) % ?)",
+    "bucket": "greatest(c.timestamp - ((c.timestamp % ? + ?) % ?), -62135596800000000)",
     "tag": "json_extract_string(c.tags, ?)",
     "has_tag": "json_extract_string(c.tags, ?) = ?",
     # As written, for texts, booleans, null and whole numbers; or a number written with a fraction, by its value.
