@@ -109,7 +109,7 @@ class PoolTimeout(Unavailable):
 
 
 class OutcomeUnknown(StoreError):
-    """The connection was lost after COMMIT was sent: the write may or may not be stored.
+    """The connection was lost after COMMIT, or the server stopped waiting for its standby: the write may not be stored.
 
     Read it back. ``add`` of tasks, thoughts and correlations may be called again with ``exist_ok=True``.
     """

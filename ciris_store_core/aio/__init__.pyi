@@ -1125,7 +1125,7 @@ class AsyncOccurrences:
     async def register(
         self, occurrence_id: str, ttl_seconds: float = 60, *, metadata: Mapping[str, Any] | None = None
     ) -> Occurrence:
-        """Say that an occurrence starts now, replacing what is stored of that id; ``__shared__`` is refused."""
+        """Say that an occurrence starts now, replacing what is stored of that id; ``__…__`` is refused."""
     async def heartbeat(self, occurrence_id: str, ttl_seconds: float = 60) -> bool:
         """Stay alive for ``ttl_seconds`` from now; False if it is not registered (any more)."""
     async def list(self, *, alive_only: bool = True) -> builtins.list[Occurrence]:
@@ -1291,10 +1291,12 @@ class AsyncAuditTrail:
         public_keys: Sequence[str] = ...,
         checkpoint: AuditCheckpoint | None = None,
         require_signatures: bool | None = None,
+        stores: Sequence[str] = ...,
     ) -> AuditReport:
         """Look for entries that were changed, removed, moved or cut off, and for correlations that were.
 
-        Nothing is locked: writers and retention go on meanwhile.
+        Nothing is locked: writers and retention go on meanwhile. Without a key the verdict is never ``ok``: hashes
+        alone can be made anew by whoever can write to the database.
 
         Args:
             chain: Only this one; otherwise all chains, and all audit events among the correlations.
@@ -1302,6 +1304,8 @@ class AsyncAuditTrail:
             checkpoint: Made earlier by ``checkpoint()`` and kept elsewhere: each chain must still reach it.
             require_signatures: Every entry and anchor must be signed by one of the keys. So it is by default where a
                 key is known; False is for chains that began before there was one.
+            stores: Ids of other stores whose entries may be here. A copy that was made with a signing key says so
+                itself.
         """
     async def checkpoint(self) -> AuditCheckpoint:
         """Where every chain ends now, signed if the store has a signing key. Keep it where the database's users cannot.
@@ -1318,7 +1322,7 @@ class AsyncAuditTrail:
         same chain. Export first what you want to keep.
 
         Args:
-            before: Entries of that time and later stay.
+            before: Entries of that time and later stay. It must not lie in the future.
             chain: By default that of the store's own occurrence.
 
         Raises:
@@ -1346,7 +1350,7 @@ class AsyncAuthorities:
             identity: Nodes to be stored with it, none of which may exist.
 
         Raises:
-            Conflict: A node of ``identity`` exists. Nothing was stored.
+            Conflict: A node of ``identity`` exists, or the store is an unfinished copy. Nothing was stored.
         """
     async def register(self, public_key: str, name: str) -> Authority:
         """Register another authority. Needs an approval.

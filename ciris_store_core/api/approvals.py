@@ -18,6 +18,9 @@ from ciris_store_core.signing import SigningKey
 
 from .canonical import canonical, fields_of, hash_of
 
+LONGEST_LIFE = timedelta(days=30)
+"""How long an approval can be valid. A longer one is refused, whoever signed it."""
+
 
 def _hexadecimal(digits: int) -> Any:
     return Field(pattern=f"^[0-9a-f]{{{digits}}}$")
@@ -31,7 +34,7 @@ class ApprovalRequest(Record):
     ``revoke_authority``."""
     scope: GraphScope
     store: str = ""
-    """The store that it is for: an id that ``bootstrap`` made."""
+    """The id of the store that it is for. A copy of the store has another one, so an approval works in one of them."""
     content: list[JsonObject]
     """The keys, and for writes the full content, in the order of the call."""
 
@@ -51,7 +54,7 @@ class ApprovalRequest(Record):
             now: When that time begins; by default now, by this host's clock.
             nonce: 32 hexadecimal digits that no other approval has; by default random.
         """
-        if not 0 < valid_seconds <= 30 * 86_400:
+        if not 0 < valid_seconds <= LONGEST_LIFE.total_seconds():
             raise InvalidArgument("valid_seconds must be more than 0 and at most 30 days")
         approval = Approval(
             authority=key.key_id,

@@ -17,6 +17,7 @@ from .audit_events import AuditEvent, append_events
 from .audit_verify import AuditReport, ChainCheck, Signatures, Verifier
 from .common import SCAN_SIZE, Part, all_pages, page_of, position, raise_unreadable, refuse_repeats
 from .guard import guarded
+from .store_identity import STORE_CHAIN, read_identity
 from .validate import limit_of, moment
 
 # Inside the class, ``list`` is a method.
@@ -57,7 +58,7 @@ class AuditTrail(Part):
 
     def chains(self) -> Names:
         """The occurrences that have a chain, ascending."""
-        return self._x.read(lambda session: session.audit.chains())
+        return [name for name in self._x.read(lambda session: session.audit.chains()) if name != STORE_CHAIN]
 
     def list(self, chain: str | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
         """One page of entries by chain, then sequence, ascending; of all chains or of one."""
@@ -89,10 +90,12 @@ class AuditTrail(Part):
         public_keys: Sequence[str] = (),
         checkpoint: AuditCheckpoint | None = None,
         require_signatures: bool | None = None,
+        stores: Sequence[str] = (),
     ) -> AuditReport:
         """Look for entries that were changed, removed, moved or cut off, and for correlations that were.
 
-        Nothing is locked: writers and retention go on meanwhile.
+        Nothing is locked: writers and retention go on meanwhile. Without a key the verdict is never ``ok``: hashes
+        alone can be made anew by whoever can write to the database.
 
         Args:
             chain: Only this one; otherwise all chains, and all audit events among the correlations.
@@ -100,13 +103,15 @@ class AuditTrail(Part):
             checkpoint: Made earlier by ``checkpoint()`` and kept elsewhere: each chain must still reach it.
             require_signatures: Every entry and anchor must be signed by one of the keys. So it is by default where a
                 key is known; False is for chains that began before there was one.
+            stores: Ids of other stores whose entries may be here. A copy that was made with a signing key says so
+                itself.
         """
         check = self._env.check
         if checkpoint is not None:
             checkpoint = check.record(checkpoint, AuditCheckpoint, self._env.clock.now(), None)
         own = [self._env.signer.public_key] if self._env.signer else []
         keys = [*own, *check.idents(public_keys, "public_keys")]
-        verifier = Verifier(self._x, keys, checkpoint, require_signatures)
+        verifier = Verifier(self._x, keys, checkpoint, require_signatures, check.idents(stores, "stores"))
         return verifier.run(None if chain is None else self._chain(chain))
 
     def checkpoint(self) -> AuditCheckpoint:
@@ -114,11 +119,10 @@ class AuditTrail(Part):
 
         ``verify(checkpoint=...)`` finds a chain that was cut off or made anew since.
         """
-        heads = [
-            ChainHead(chain=chain, sequence=n, entry_hash=h) for chain, n, h in self._x.write(_heads, single=False)
-        ]
+        heads, store = self._x.write(_heads, single=False)
         signer = self._env.signer
-        made = AuditCheckpoint(heads=heads, at=self._env.clock.now(), signing_key_id=signer.key_id if signer else None)
+        key_id = signer.key_id if signer else None
+        made = AuditCheckpoint(heads=heads, store=store, at=self._env.clock.now(), signing_key_id=key_id)
         if signer:
             made.signature = signer.sign(checkpoint_statement(made))
         return made
@@ -145,7 +149,7 @@ class AuditTrail(Part):
         same chain. Export first what you want to keep.
 
         Args:
-            before: Entries of that time and later stay.
+            before: Entries of that time and later stay. It must not lie in the future.
             chain: By default that of the store's own occurrence.
 
         Raises:
@@ -155,6 +159,9 @@ class AuditTrail(Part):
         name, limit = self._chain(chain), moment(before, "before")
         if limit is None:
             raise InvalidArgument("before: say up to when audit events may go")
+        if limit > max(self._env.clock.now(), self._env.server_now()):
+            # A mistyped year would take events along that are appended while this runs.
+            raise InvalidArgument(f"before: {limit.isoformat()} lies in the future: give a time that is over")
         total, count = 0, _BATCH
         while count == _BATCH:
             count = self._x.write(lambda session: self._cut(session, name, limit), single=False)
@@ -198,7 +205,9 @@ class AuditTrail(Part):
 
 
 def _refuse_damaged(session: Session, chain: str, anchor: AuditAnchor | None, going: AuditEntries) -> None:
-    check = ChainCheck(chain, anchor, Signatures((), required=False), AuditReport())
+    identity = read_identity(session)
+    known = identity.known if identity else ()
+    check = ChainCheck(chain, anchor, Signatures((), required=False), AuditReport(), known)
     stored = {each.correlation_id: each for each in session.correlations.get([entry.entry_id for entry in going])}
     for entry in going:
         check.follow(entry)
@@ -210,6 +219,8 @@ def _refuse_damaged(session: Session, chain: str, anchor: AuditAnchor | None, go
         )
 
 
-def _heads(session: Session) -> list[tuple[str, int, str]]:
-    heads = ((chain, session.audit.head(chain)) for chain in session.audit.chains())
-    return [(chain, *head) for chain, head in heads if head is not None]
+def _heads(session: Session) -> tuple[list[ChainHead], str | None]:
+    heads = ((chain, session.audit.head(chain)) for chain in session.audit.chains() if chain != STORE_CHAIN)
+    found = [ChainHead(chain=chain, sequence=head[0], entry_hash=head[1]) for chain, head in heads if head is not None]
+    identity = read_identity(session)
+    return found, identity.store if identity else None

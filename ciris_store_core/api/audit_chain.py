@@ -26,6 +26,9 @@ GENESIS = "0" * 64
 CORRELATION_HASH = "correlation_sha256"
 """In an entry's metadata: the hash of the correlation."""
 
+STORE = "store"
+"""In an entry's metadata: the id of the store that it was written in, so that it fits no chain of another store."""
+
 _AUDIT_EVENT = CorrelationType.AUDIT_EVENT
 
 _CONTEXT = (
@@ -78,7 +81,7 @@ def _statement(hashed: str) -> bytes:
 # --- making entries -----------------------------------------------------------------------------
 
 
-def chain_up(session: Session, signer: SigningKey | None, events: Iterable[Correlation]) -> None:
+def chain_up(session: Session, signer: SigningKey | None, events: Iterable[Correlation], store: str) -> None:
     """Append the entries of audit events to the chains of their occurrences, in the transaction that stores them."""
     chains: dict[str, list[Correlation]] = {}
     for event in events:
@@ -86,21 +89,23 @@ def chain_up(session: Session, signer: SigningKey | None, events: Iterable[Corre
     # In one order, so that two transactions never wait for each other's chain.
     for chain, members in sorted(chains.items()):
         number, previous = session.audit.head(chain) or (0, GENESIS)
-        session.audit.append(_following(chain, number, previous, members, signer))
+        session.audit.append(_following(chain, number, previous, members, signer, store))
 
 
 def _following(
-    chain: str, number: int, previous: str, events: Sequence[Correlation], signer: SigningKey | None
+    chain: str, number: int, previous: str, events: Sequence[Correlation], signer: SigningKey | None, store: str
 ) -> list[AuditEntry]:
     entries = []
     for sequence, event in enumerate(events, number + 1):
-        entry = _entry(chain, sequence, previous, event, signer)
+        entry = _entry(chain, sequence, previous, event, signer, store)
         previous = entry.entry_hash
         entries.append(entry)
     return entries
 
 
-def _entry(chain: str, sequence: int, previous: str, event: Correlation, signer: SigningKey | None) -> AuditEntry:
+def _entry(
+    chain: str, sequence: int, previous: str, event: Correlation, signer: SigningKey | None, store: str
+) -> AuditEntry:
     entry = AuditEntry.trusted(
         {
             "chain": chain,
@@ -114,7 +119,7 @@ def _entry(chain: str, sequence: int, previous: str, event: Correlation, signer:
             "entry_hash": "",
             "signature": None,
             "signing_key_id": signer.key_id if signer else None,
-            "metadata": {CORRELATION_HASH: correlation_hash(event)},
+            "metadata": {CORRELATION_HASH: correlation_hash(event), STORE: store},
         }
     )
     entry.__dict__["entry_hash"] = entry_hash(entry)

@@ -13,6 +13,7 @@ from ciris_store_core.stores.backend import Session
 
 from .audit_events import AuditEvent, append_events
 from .common import Part
+from .environment import is_reserved
 from .executor import TransactionExecutor
 from .graph import Graph
 from .guard import guarded
@@ -47,7 +48,7 @@ class Authorities(Part):
             identity: Nodes to be stored with it, none of which may exist.
 
         Raises:
-            Conflict: A node of ``identity`` exists. Nothing was stored.
+            Conflict: A node of ``identity`` exists, or the store is an unfinished copy. Nothing was stored.
         """
         authority, nodes = self._authority(public_key, name), list(identity)
         now = self._env.server_now()
@@ -57,6 +58,7 @@ class Authorities(Part):
             known = KnownAuthorities(protected.inner, now)
             if not known.bootstrap():
                 return False
+            _refuse_unfinished_copy(session)
             known.put(authority, "insert")
             with protected.without_approval():
                 Graph(TransactionExecutor(session), self._env).put_many(nodes, insert=True)
@@ -120,3 +122,9 @@ class Authorities(Part):
     def _write(self, session: Session, operation: str, content: dict[str, Any], authority: Authority) -> None:
         guarded(session).need_approval(operation, GraphScope.IDENTITY, [content])
         self._known(session).put(authority, "merge")
+
+
+def _refuse_unfinished_copy(session: Session) -> None:
+    # What such a copy wrote to IDENTITY was approved by nobody, and must not become the identity of an authority.
+    if any(is_reserved(each.occurrence_id) for each in session.coordination.list_occurrences(None)):
+        raise Conflict("the store is an unfinished copy: finish the copy, or begin with an empty store")

@@ -27,7 +27,7 @@ class Occurrences(Part):
     def register(
         self, occurrence_id: str, ttl_seconds: float = 60, *, metadata: Mapping[str, Any] | None = None
     ) -> Occurrence:
-        """Say that an occurrence starts now, replacing what is stored of that id; ``__shared__`` is refused.
+        """Say that an occurrence starts now, replacing what is stored of that id; ``__…__`` is refused.
 
         Unfinished tasks that an earlier run of that id claimed go back to the pools that they came from, in the same
         transaction. Their fences move: should the earlier run still go on, its handles raise ``StaleFence``. So
@@ -63,7 +63,7 @@ class Occurrences(Part):
 
     def remove(self, occurrence_id: str) -> bool:
         """Forget an occurrence; False if it was not registered. Its work stays: give it back first."""
-        key = self._env.check.ident(occurrence_id, "occurrence_id")
+        key = self._env.identity(occurrence_id, "occurrence_id")
         return self._x.write(lambda session: session.coordination.remove_occurrence(key))
 
 
@@ -78,7 +78,7 @@ class Leases(Part):
         An owner that holds it already gets it again, extended. ``fence`` grows with every change of owner: store it
         with what the lease protects, and refuse what comes with an older one.
         """
-        key, holder = self._env.check.ident(name, "name"), self._env.check.ident(owner, "owner")
+        key, holder = self._env.check.ident(name, "name"), self._env.identity(owner, "owner")
         span, now = self._env.span(ttl_seconds), self._env.server_now()
         return self._x.write(lambda session: session.coordination.acquire_lease(key, holder, now, now + span))
 

@@ -40,6 +40,11 @@ Owner = str | Literal[AnyOwner.ANY] | None
 """An occurrence's id, ``ANY``, or None: the store's own occurrence, ``"default"`` unless it was opened otherwise."""
 
 
+def is_reserved(identifier: str) -> bool:
+    """Return whether an id has the form ``__…__``, which only the store itself uses."""
+    return identifier.startswith("__") and identifier.endswith("__")
+
+
 class ServerTime:
     """The database server's time, without asking the server for every call.
 
@@ -118,13 +123,15 @@ class Environment:
         )
 
     def identity(self, occurrence_id: str, name: str) -> str:
-        """The id of an occurrence that runs, which ``__shared__`` cannot be."""
+        """The id of an occurrence that runs, which neither ``__shared__`` nor any other ``__…__`` can be."""
         owner = self.check.ident(occurrence_id, name)
         if owner == SHARED_OCCURRENCE:
             raise InvalidArgument(
                 f"{name}: {SHARED_OCCURRENCE!r} is the namespace of shared tasks, which no occurrence runs under: "
                 "choose an id of its own"
             )
+        if is_reserved(owner):
+            raise InvalidArgument(f"{name}: {owner!a} is reserved, as all of the form __...__ are: choose another id")
         return owner
 
     def span(self, seconds: float, name: str = "ttl_seconds") -> timedelta:

@@ -25,6 +25,7 @@ from .audit_events import AuditEvent, append_events
 from .canonical import canonical
 from .guarded_graph import GuardedGraph
 from .policy import Access, ScopePolicy
+from .store_identity import STORE_CHAIN, make_identity, read_identity
 from .watch import CORRELATIONS, GRAPH, Kind, Records, Watched
 from .wise import KnownAuthorities
 
@@ -42,7 +43,7 @@ class NeedsTransaction(Exception):
 class Guard:
     """What a store protects; makes the sessions that its executors hand out."""
 
-    __slots__ = ("denied", "env", "policy", "watches")
+    __slots__ = ("_store_id", "denied", "env", "policy", "watches")
 
     env: Environment
     """Set once the store's environment is there."""
@@ -54,6 +55,7 @@ class Guard:
         """Whether the policy wants to see every call, reads included."""
         self.denied: dict[int, list[AuditEvent]] = {}
         """By thread, what was refused and is to be recorded once its transaction is over, however that ends."""
+        self._store_id: str | None = None
 
     def __call__(self, session: Session, single: bool) -> Session:
         """The session as callers get it. ``single``: its one call must be one of the backend's."""
@@ -65,6 +67,19 @@ class Guard:
         if found.ordinary:
             found.ordinary = set()
         return found  # type: ignore[no-any-return]
+
+    def store_id(self, session: Session) -> str:
+        """Return the id of the store, made now if this is the first audit event or approval."""
+        if self._store_id is not None:
+            return self._store_id
+        found = read_identity(session)
+        if found is None:
+            found = make_identity(session, self.env.signer, self.env.clock.now())
+            # Marks the thread until its transaction is over. A rollback takes the id back, so it must not be kept.
+            self.denied.setdefault(get_ident(), [])
+        elif get_ident() not in self.denied:
+            self._store_id = found.store
+        return found.store
 
 
 class GuardedSession:
@@ -116,7 +131,7 @@ class GuardedSession:
             return
         self.need_transaction()
         known = KnownAuthorities(self.inner, self.guard.env.server_now())
-        store = known.store_id()
+        store = self.guard.store_id(self.inner) if known.bootstrapped() else None
         request = ApprovalRequest(
             operation=operation, scope=scope, store=store or "", content=json.loads(canonical(content))
         )
@@ -201,9 +216,12 @@ class GuardedCorrelations:
             return
         if any(event.ttl_seconds is not None for event in events):
             raise InvalidArgument("an audit event has no ttl_seconds: it stays until store.audit.cut removes it")
+        if any(event.agent_occurrence_id == STORE_CHAIN for event in events):
+            raise InvalidArgument(f"{STORE_CHAIN} is the store's own chain: give agent_occurrence_id another id")
         self._session.need_transaction()
         self._inner.add(correlations)
-        chain_up(self._session.inner, self._session.guard.env.signer, events)
+        guard, inner = self._session.guard, self._session.inner
+        chain_up(inner, guard.env.signer, events, guard.store_id(inner))
 
     def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
         """Store measurements, which are no audit events."""

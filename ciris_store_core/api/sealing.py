@@ -19,7 +19,7 @@ from ciris_store_core.secrets.keys import DETECT_VARIABLE, SecretsConfig
 from ciris_store_core.secrets.patterns import CARD_NUMBER, PASSWORD, PIN, PRIVATE_KEY, SSN, SecretPattern
 from ciris_store_core.secrets.references import reference
 from ciris_store_core.secrets.spans import Collapsed, Match, outside, reference_spans
-from ciris_store_core.secrets.values import is_secret_value
+from ciris_store_core.secrets.values import is_secret_value, may_be_nested
 from ciris_store_core.secrets.vault import Owner, Vault
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ _CONTAINERS = frozenset({"secrets", "credentials", "creds", "passwords", "api_ke
 # Within a secret, such as {"api_key": {"value": ...}}.
 _VALUES = frozenset({"value", "plaintext"})
 _NAMES = ("name", "key")
+# Within a secret, what describes it.
+_OF_NO_SECRET = frozenset({"type", "name", "id", "key_id", "format", "description", "url", "version", "algorithm"})
 _ENDS = "-----END "
 
 
@@ -189,30 +191,33 @@ class _Sealing:
                     object.__setattr__(inner, "__pydantic_extra__", self.value(inner.__pydantic_extra__, None))
                 self._path.pop()
 
-    def _at(self, step: str, value: Any, named: SecretPattern | None) -> Any:
+    def _at(self, step: str, value: Any, named: SecretPattern | None, around: SecretPattern | None = None) -> Any:
         self._path.append(step)
-        found = self.value(value, named)
+        found = self.value(value, named, around)
         self._path.pop()
         return found
 
-    def value(self, value: Any, named: SecretPattern | None) -> Any:
-        """A JSON value without its secrets. ``named``: what its key says that it is."""
+    def value(self, value: Any, named: SecretPattern | None, around: SecretPattern | None = None) -> Any:
+        """A JSON value without its secrets.
+
+        ``named``: what its key says that it is; ``around``: what a key further out says.
+        """
         if type(value) is str:
-            return self._text(value, named)
+            return self._text(value, named or (around if may_be_nested(value) else None))
         if type(value) is dict:
-            return self._object(value, named)
+            return self._object(value, named, named or around)
         if type(value) is list:
-            return self._list(value, named)
+            return self._list(value, named, around)
         if named in _NUMERIC and type(value) in (int, float) and is_secret_value(str(value), named):
             return self._reference(value, named)
         return value
 
-    def _list(self, values: list[Any], named: SecretPattern | None) -> list[Any]:
+    def _list(self, values: list[Any], named: SecretPattern | None, around: SecretPattern | None) -> list[Any]:
         copy = []
         self._in_private_key = False
         for i, item in enumerate(values):
             begun = self._in_private_key and type(item) is str
-            copy.append(self._private_line(item) if begun else self._at(f"[{i}]", item, named))
+            copy.append(self._private_line(item) if begun else self._at(f"[{i}]", item, named, around))
         self._in_private_key = False
         return copy
 
@@ -222,16 +227,19 @@ class _Sealing:
         self._in_private_key = _ENDS not in line
         return written
 
-    def _object(self, value: dict[str, Any], around: SecretPattern | None) -> dict[str, Any]:
-        inside = around if self._path[-1].strip("'").lower() in _CONTAINERS else None
+    def _object(
+        self, value: dict[str, Any], direct: SecretPattern | None, around: SecretPattern | None
+    ) -> dict[str, Any]:
+        inside = direct if self._path[-1].strip("'").lower() in _CONTAINERS else None
         says = next((self._detector.key(value[name]) for name in _NAMES if type(value.get(name)) is str), None)
         copy: dict[str, Any] = {}
         for key, item in value.items():
             named = self._detector.key(key) or inside
             if key.lower() in _VALUES:
-                named = named or says or around
+                named = named or says or direct
             written = self._text(key, None)
-            copy[written] = self._at(ascii(written)[:80], item, named)
+            further = None if key.lower() in _OF_NO_SECRET else around
+            copy[written] = self._at(ascii(written)[:80], item, named, further)
         return copy
 
     def _text(self, text: str, named: SecretPattern | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ciris_store_core.errors import Conflict
@@ -15,16 +15,21 @@ from ciris_store_core.signing import is_signed
 from ciris_store_core.stores.backend import Session
 from ciris_store_core.stores.graph import GraphStore
 
-from .approvals import Approval
+from .approvals import LONGEST_LIFE, Approval
 from .ownership import queue_up
+from .store_identity import STORE_CHAIN
 
 RESERVED = "wa:"
 """How the ids of these nodes begin."""
 
 ROOT_TYPE, AUTHORITY_TYPE, APPROVAL_TYPE = "wa_root", "wa_authority", "wa_approval"
 
-_ROOT = "wa:root"
+ROOT_ID = "wa:root"
+ROOT_KEY = NodeKey(ROOT_ID, GraphScope.IDENTITY)
+"""The node that says that the store has authorities."""
 _PAGE = 1000
+_SKEW = timedelta(minutes=5)
+"""How far an authority's clock may be ahead."""
 
 
 class Authority(Record):
@@ -42,19 +47,21 @@ class KnownAuthorities:
     def __init__(self, session: Session, now: datetime) -> None:
         """In a writing transaction of the backend's own; ``now`` is the store's time."""
         queue_up(session, "wise_authorities")
+        lock_authorities(session)
         self._graph = session.graph
         self._now = now
 
-    def store_id(self) -> str | None:
-        """The id that was made at the bootstrap; None before."""
-        root = self._node(_ROOT)
-        return None if root is None else str(root.attributes["store"])
+    def bootstrapped(self) -> bool:
+        """Return whether the store has authorities."""
+        return has_authorities(self._graph)
 
     def bootstrap(self) -> bool:
         """Mark the store as having authorities from now on; False if it was before."""
-        if self.store_id() is not None:
+        if self.bootstrapped():
             return False
-        self._write(_ROOT, ROOT_TYPE, {"store": uuid7()}, "insert")
+        if self.all():
+            raise Conflict("an import that was interrupted left authorities here: delete this database, and begin anew")
+        self._write(ROOT_ID, ROOT_TYPE, {"store": uuid7()}, "insert")
         return True
 
     def all(self) -> list[Authority]:
@@ -81,6 +88,9 @@ class KnownAuthorities:
             return f"the authority {authority.name!a} was revoked"
         if not is_signed(approval.statement, approval.signature, authority.public_key):
             return "the approval's signature is wrong"
+        if approval.expires_at > self._now + LONGEST_LIFE + _SKEW:
+            days = LONGEST_LIFE.days
+            return f"the approval is valid for more than {days} days: ask for one that expires within {days} days"
         return None if self._use(approval) else "the approval was used before: each is good for one write"
 
     def _use(self, approval: Approval) -> bool:
@@ -115,6 +125,20 @@ class KnownAuthorities:
             expires_at=expires_at,
         )
         self._graph.put_nodes([NodeWrite(node, mode)], self._now)
+
+
+def has_authorities(graph: GraphStore) -> bool:
+    """Return whether a store was bootstrapped."""
+    return bool(graph.get_nodes([ROOT_KEY], None))
+
+
+def lock_authorities(session: Session) -> None:
+    """Wait until no other transaction is between here and its commit.
+
+    Bootstrap and import both look for the root node and then write: with the lock, the second sees what the first did.
+    """
+    # A head locks without a record of any kind, which an import would find as a difference at its end.
+    session.audit.head(STORE_CHAIN)
 
 
 def stored_authorities(graph: GraphStore) -> list[Authority]:

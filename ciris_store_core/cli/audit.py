@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 _LAST = '{"checkpoint": '
 """How the last line of an export begins."""
 
+_VERDICTS = {
+    "ok": "as it was written",
+    "hashes only": "hashes only: they fit, and no key proves that they were not made anew",
+    "changed": "NOT as it was written",
+}
+
 audit = typer.Typer(help="Look at the audit trail, and prove it.", no_args_is_help=True)
 
 Chain = Annotated[str | None, typer.Option(help="Only the chain of this occurrence.", show_default=False)]
@@ -40,20 +46,32 @@ def verify(
     public_key: Annotated[
         list[str] | None, typer.Option(help="A key whose signatures count; can be repeated.", show_default=False)
     ] = None,
-    unsigned: Annotated[bool, typer.Option("--unsigned", help="Accept entries without a signature.")] = False,
+    unsigned: Annotated[
+        bool, typer.Option("--unsigned", help="Accept entries without a signature, and hashes that no key proves.")
+    ] = False,
+    store_id: Annotated[
+        list[str] | None,
+        typer.Option("--store", help="Another store whose entries may be here; can be repeated.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Look for audit events that were changed, removed, moved or cut off. The exit code is 1 if there are any."""
+    """Look for audit events that were changed, removed, moved or cut off. The exit code is 1 if there are any.
+
+    It is 8 if the hashes fit, but no key proves them: give --public-key, or --unsigned to accept that.
+    """
     with open_existing(url) as store:
         report = store.audit.verify(
             chain,
             public_keys=public_key or (),
             checkpoint=_checkpoint_of(checkpoint) if checkpoint else None,
             require_signatures=False if unsigned else None,
+            stores=store_id or (),
         )
     _show(report, as_json)
-    if not report.ok:
+    if report.problems:
         raise typer.Exit(Exit.FAILED)
+    if not report.ok and not unsigned:
+        raise typer.Exit(Exit.UNPROVEN)
 
 
 @audit.command()
@@ -142,9 +160,9 @@ def _checkpoint_of(path: Path) -> AuditCheckpoint:
 
 def _show(report: AuditReport, as_json: bool) -> None:
     if as_json:
-        say_json({"ok": report.ok, **asdict(report)})
+        say_json({"ok": report.ok, "verdict": report.verdict, **asdict(report)})
         return
     counted = {key: value for key, value in asdict(report).items() if key != "problems"}
-    console().print(facts({**counted, "verdict": "as it was written" if report.ok else "NOT as it was written"}))
+    console().print(facts({**counted, "verdict": _VERDICTS[report.verdict]}))
     for problem in report.problems:
         console().print(f"{problem.kind}: {problem.message}", soft_wrap=True)

@@ -32,6 +32,7 @@ class Exit(IntEnum):
     NO_BACKEND = 5
     REFUSED = 6
     BAD_DATABASE = 7
+    UNPROVEN = 8
 
 
 MEANINGS = {
@@ -43,6 +44,7 @@ MEANINGS = {
     Exit.NO_BACKEND: "the backend is not installed or cannot be used",
     Exit.REFUSED: "permissions, a read-only database or a full disk forbid it",
     Exit.BAD_DATABASE: "the file is no database, or its data is damaged",
+    Exit.UNPROVEN: "the hashes of the audit trail fit, but no key proves them",
 }
 
 # The first that fits counts: an unknown scheme is an invalid URL, too.

@@ -57,6 +57,8 @@ class AuditCheckpoint(Record):
     """Where all chains ended at some time; kept outside of the database it shows that nothing was cut off since."""
 
     heads: list[ChainHead]
+    store: Id | None = None
+    """The store's id."""
     at: UtcDateTime = Field(default_factory=utc_now)
     signature: Text | None = None
     signing_key_id: Id | None = None

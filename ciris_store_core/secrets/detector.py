@@ -28,7 +28,7 @@ class Detector:
                 f"without: {ascii(unknown or without)[:80]} is not built in: choose from {', '.join(sorted(BUILT_IN))}"
             )
         self._without = frozenset(without)
-        self._searches = [search for kinds, search in SEARCHES.items() if not self._without.issuperset(kinds)]
+        self._searches = [search for kinds, search in SEARCHES if not self._without.issuperset(kinds)]
         self._plain_keys: set[str] = set()
 
     def harmless(self, texts: list[str], keys: Iterable[str] = ()) -> bool:

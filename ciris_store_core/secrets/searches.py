@@ -7,25 +7,24 @@ right and linear (private keys, names before a ``=``), plain Python code does th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from .names import NAMED, pattern_of
+from .names import NAMED
 from .patterns import (
     BEARER_TOKEN,
     BUILT_IN,
     CARD_NUMBER,
     JWT,
-    PASSWORD,
     PRIVATE_KEY,
     SSN,
     TOKENS,
     URL_CREDENTIALS,
-    SecretPattern,
 )
-from .spans import Match
-from .values import is_card_number, is_placeholder, is_secret_value, looks_random
-
-Matches = Iterator[Match]
+from .said import told
+from .settings import settings
+from .spans import Match, Matches, lowered
+from .statements import calls, commands, elements, foreign, sql
+from .values import is_card_number, is_placeholder, looks_random
 
 _OF_RUNS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
@@ -62,7 +61,8 @@ def _jwts(text: str) -> Matches:
 
 
 _BEARER = re.compile(
-    r"\b(?:bearer|(?<=authorization: )(?:basic|token)|(?<=authorization=)basic)[ \t]{1,3}+"
+    r"\b(?:bearer|authorization[\"'\\]{0,3}[ \t]{0,2}[:=,][ \t]{0,2}[\"'\\]{0,3}(?:basic|token|apikey|negotiate))"
+    r"[ \t]{1,3}+"
     r"([A-Za-z0-9._~+/-]{12,4096}+={0,2})",
     re.ASCII | re.IGNORECASE,
 )
@@ -111,7 +111,7 @@ def _private_keys(text: str) -> Matches:
 
 # --- numbers --------------------------------------------------------------------------------------
 
-_DIGIT_GROUPS = re.compile(r"\d(?:[ -]?\d){12,18}+(?![ -]?\d|[A-Za-z_]|\.\d)", re.ASCII)
+_DIGIT_GROUPS = re.compile(r"\d(?:[ .-]?\d){12,18}+(?![ .-]?\d|[A-Za-z_])", re.ASCII)
 _SSN_PLAIN = re.compile(r"\d{3}-\d\d-\d{4}(?![0-9A-Za-z_-]|\.\d)", re.ASCII)
 _SSN_NAMED = re.compile(
     r"(?:\bssn\b|social security(?: number| no\.?)?)[^0-9\n]{0,20}(\d{3}[- ]?\d\d[- ]?\d{4})(?![0-9])",
@@ -134,9 +134,11 @@ def _ssns(text: str) -> Matches:
     for match in _SSN_PLAIN.finditer(text):
         if _stands_alone(match) and _is_issued(match[0]):
             yield Match(*match.span(), SSN)
-    for match in _SSN_NAMED.finditer(text):
-        if _is_issued(match[1]):
-            yield Match(*match.span(1), SSN)
+    low = lowered(text)
+    if "ssn" in low or "social s" in low:
+        for match in _SSN_NAMED.finditer(text):
+            if _is_issued(match[1]):
+                yield Match(*match.span(1), SSN)
 
 
 def _is_issued(number: str) -> bool:
@@ -144,87 +146,23 @@ def _is_issued(number: str) -> bool:
     return area not in ("000", "666") and area[0] != "9" and group != "00" and serial != "0000"
 
 
-# --- what a name says to be a secret ----------------------------------------------------------------
-
-_SEPARATOR = re.compile(r":=|=>|->|[:=]")
-_VALUE = re.compile(r"[ \t]{0,4}+(?:\\?[\"'`](?P<quoted>[^\"'`\n\\]{1,512}+)|(?P<bare>[^\s\"'`]{1,512}+))")
-_OF_NAMES = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.- "
-_LAST_WORDS = """
-    pass password passwd pwd passphrase passcode passwort key keys token tokens secret secrets credential credentials
-    creds authorization string pem rsa jwt bearer mnemonic phrase code codes pin cvv cvc number card ssn security
-    cookie value auth text
-"""
-_LAST = tuple(_LAST_WORDS.split())
-
-
-def _settings(text: str) -> Matches:
-    """``name = value`` and the like, where the name says that the value is a secret."""
-    for separator in _SEPARATOR.finditer(text):
-        before = text[max(0, separator.start() - 64) : separator.start()].rstrip(" \t").rstrip("\"'`]\\")
-        name = before[len(before.rstrip(_OF_NAMES)) :]
-        if name.rstrip("0123456789").lower().endswith(_LAST):
-            pattern = pattern_of(name)
-            value = _VALUE.match(text, separator.end()) if pattern else None
-            if pattern and value:
-                yield from _value(value, pattern)
-
-
-def _value(match: re.Match[str], pattern: SecretPattern) -> Matches:
-    if match["quoted"] is not None:
-        # What begins like that stands behind a quoted prompt, such as ('Password: ', stream).
-        if not match["quoted"].startswith((",", ")")) and is_secret_value(match["quoted"], pattern):
-            yield Match(*match.span("quoted"), pattern)
-        return
-    value, start = _trimmed(match["bare"]), match.start("bare")
-    if not _goes_on(match.string, start, value) and is_secret_value(value, pattern, told=True):
-        yield Match(start, start + len(value), pattern)
-
-
-def _trimmed(bare: str) -> str:
-    """Without what belongs to the sentence, the query or the list around it."""
-    if bare.startswith(("<", "(", "[", "{", "$(", "${")):
-        return ""
-    return bare.partition("&")[0].partition(";")[0].rstrip(".,;:!?)]}>\\")
-
-
-def _goes_on(text: str, start: int, value: str) -> bool:
-    """``Password: must have ...``: a plain word, and the sentence goes on."""
-    after = text[start + len(value) : start + len(value) + 2]
-    return value.isalpha() and value[1:].islower() and after[:1] == " " and after[1:].isalpha()
-
-
-_TOLD = re.compile(
-    r"\b(?:password|passwd|passphrase|passcode|pwd|pin(?: code)?|api key|token|secret)\b"
-    r"(?:[ \t]{1,2}+(?!is\b|was\b|to\b)[A-Za-z0-9.@_-]{1,30}+){0,4}[ \t]{1,2}+(?:(?:is|was|to):?[ \t]{1,2}+|(?=[\"'`]))"
-    r"(?:[\"'`](?P<quoted>[^\"'`\n]{4,256}+)|(?P<bare>[^\s\"'`]{4,256}+))",
-    re.ASCII | re.IGNORECASE,
+SEARCHES: tuple[tuple[tuple[str, ...], Callable[[str], Matches]], ...] = (
+    (("private_key",), _private_keys),
+    (("url_credentials",), _urls),
+    (("jwt",), _jwts),
+    (("bearer_token",), _bearers),
+    (tuple(TOKENS), _vendors),
+    (("card_number",), _cards),
+    (("us_ssn",), _ssns),
+    (("password", "recovery_phrase"), told),
+    (("password",), foreign),
+    (("password",), commands),
+    (("password",), sql),
+    (tuple(NAMED), calls),
+    (tuple(NAMED), elements),
+    (tuple(NAMED), settings),
 )
-_ODD = re.compile(r"\w[^\w\s.,:;/'-]\w")
-
-
-def _told(text: str) -> Matches:
-    """``the password is ...``."""
-    for match in _TOLD.finditer(text):
-        group = "bare" if match["quoted"] is None else "quoted"
-        value, start = match[group].rstrip(".,;:!?)"), match.start(group)
-        mixed = any(map(str.isdigit, value)) and (any(map(str.isalpha, value)) or match[0].lower().startswith("p"))
-        odd = mixed or group == "quoted" or _ODD.search(value) is not None
-        if odd and len(value) > 3 and not is_placeholder(value):
-            yield Match(start, start + len(value), PASSWORD)
-
-
-SEARCHES: dict[tuple[str, ...], Callable[[str], Matches]] = {
-    ("private_key",): _private_keys,
-    ("url_credentials",): _urls,
-    ("jwt",): _jwts,
-    ("bearer_token",): _bearers,
-    tuple(TOKENS): _vendors,
-    ("card_number",): _cards,
-    ("us_ssn",): _ssns,
-    ("password",): _told,
-    tuple(NAMED): _settings,
-}
 """By the kinds that it finds, each search."""
 
-BY_NAME = frozenset({_bearers, _told, _settings})
+BY_NAME = frozenset({_bearers, told, foreign, commands, sql, calls, elements, settings})
 """The searches that go by what stands before a secret."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -18,9 +19,24 @@ class Match(NamedTuple):
     pattern: SecretPattern
 
 
+Matches = Iterator[Match]
 _FILLER = "\ue000"  # A private character: part of a value for every search, and part of no token.
 
 Span = tuple[int, int]
+
+_ASCII_LOWER = {ord(upper): upper.lower() for upper in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
+
+def lowered(text: str) -> str:
+    """The text in lower case, of the same length, so that places are the same."""
+    low = text.lower()
+    return low if len(low) == len(text) else text.translate(_ASCII_LOWER)
+
+
+def is_whole_word(text: str, start: int, end: int) -> bool:
+    """Whether no letter, digit or ``_`` touches these places."""
+    before, after = text[start - 1 : start], text[end : end + 1]
+    return not (before.isalnum() or before == "_" or after.isalnum() or after == "_")
 
 
 def reference_spans(text: str) -> list[Span]:

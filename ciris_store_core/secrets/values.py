@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from .patterns import PASSWORD, PIN, TOKEN, SecretPattern
+from .patterns import CARD_NUMBER, PASSWORD, PIN, TOKEN, SecretPattern
 
 _WORDS = """
     none null nil undefined true false yes no on off empty unset unknown na tbd todo redacted masked hidden removed
@@ -15,9 +15,11 @@ _WORDS = """
 """
 _PLACEHOLDERS = frozenset(_WORDS.split())
 _VARIABLE = re.compile(
-    r"\$\{.*\}|\$\(.*\)?|\$[A-Za-z_]\w*|\{\{.*\}\}|\{[A-Za-z_][\w.]*\}|%\w+%|%\(?\w*\)?s|<[^<>]*>|\[[^\[\]]*\]|"
+    r"\$\{.*|\$\(.*\)?|\$[A-Za-z_]\w*|\{\{.*|\{[A-Za-z_][\w.]*\}|%\w+%|%\(?\w*\)?s|(?:<|&lt;|&#x3C;).*|\[[^\[\]]*\]|"
     r"(?:os\.|process\.env|env[:.]|getenv|vault:|ssm:|arn:|secretref:|self\.|config\.|settings\.|args\.|options\.|request\.)"
-    r".*|[A-Za-z_][\w.]*\(.*|\*+|[.x-]+|[xX]{3,}|your[_ -].*|my[_ -](?:password|secret|token|key)|\W{0,3}",
+    r".*|[A-Za-z_][\w.]*\(.*|\*+|[.x-]+|[xX]{3,}|your[_ -].*|"
+    r"(?:optional|union|list|dict|tuple|option|vec|array|map)[\[<].*|[:?][a-z_]{0,20}|"
+    r"my[_ -](?:password|secret|token|key)|\W{0,3}",
     re.ASCII | re.IGNORECASE | re.DOTALL,
 )
 _BRANDS = re.compile(
@@ -26,7 +28,9 @@ _BRANDS = re.compile(
     r"(?:50[0-9]|5[6-9]\d|6\d\d)\d{9,16}",
     re.ASCII,
 )
-_DIGITS = str.maketrans("", "", " -")
+_SCHEME = re.compile(r"(?:basic|token|apikey|negotiate) {1,3}[^\s,]{8,4096}", re.ASCII | re.IGNORECASE)
+_PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?[/\\][\w.-]{1,60}(?:[/\\][\w.-]{0,60})+", re.ASCII)
+_DIGITS = str.maketrans("", "", " -.")
 
 
 def is_placeholder(value: str) -> bool:
@@ -50,7 +54,7 @@ def is_card_number(text: str) -> bool:
     digits = text.translate(_DIGITS)
     if not _BRANDS.fullmatch(digits) or len(set(digits)) < 2:
         return False
-    grouped = re.fullmatch(r"\d{4}([ -])\d{3,7}(?:\1\d{3,7}){1,3}", text, re.ASCII)
+    grouped = re.fullmatch(r"\d{4}([ .-])\d{3,7}(?:\1\d{3,7}){1,3}", text, re.ASCII)
     if grouped is None and len(digits) != len(text):
         return False
     return _luhn(digits)
@@ -70,6 +74,12 @@ def is_secret_value(value: str, pattern: SecretPattern, *, told: bool = False) -
         return False
     if pattern is PIN:
         return value.isdecimal() and 3 <= len(value) <= 12
+    if pattern is CARD_NUMBER:
+        return sum(map(str.isdigit, value)) >= 12
+    if told and _PATH.fullmatch(value):
+        return False
+    if pattern is TOKEN and _SCHEME.fullmatch(value):
+        return True
     if pattern is TOKEN or told:
         enough = len(value) >= 4 if pattern is PASSWORD else len(value) >= 8 and looks_like_a_token(value)
         return enough and " " not in value.strip()
@@ -79,3 +89,32 @@ def is_secret_value(value: str, pattern: SecretPattern, *, told: bool = False) -
 def looks_like_a_token(value: str) -> bool:
     """Whether it is more than a word: it has a digit, or mixes cases, or is long."""
     return any(map(str.isdigit, value)) or len(value) >= 24 or looks_random(value)
+
+
+_METHOD = re.compile(r"(?:sha|md|base|utf|aes|rsa|oauth|argon|pbkdf|v)-?\d[\w.-]{0,20}", re.ASCII | re.IGNORECASE)
+_ODD = re.compile(r"\w[^\w\s.,:;/'-]\w")
+
+
+def is_mixed(value: str) -> bool:
+    """Whether it is no word of a language: letters with digits, or with marks that no word has inside."""
+    if _METHOD.fullmatch(value):
+        return False
+    return (any(map(str.isdigit, value)) and any(map(str.isalpha, value))) or _ODD.search(value) is not None
+
+
+def may_be_nested(value: str) -> bool:
+    """Whether it may be a secret though only a key further out says so, as ``{"api_key": {"prod": {"eu": ...}}}``."""
+    return (
+        len(value) >= 5
+        and " " not in value
+        and not is_placeholder(value)
+        and not _PLAIN.fullmatch(value)
+        and (is_mixed(value) or len(value) >= 24)
+    )
+
+
+_PLAIN = re.compile(
+    r"\d{4}-\d\d-\d\d.*|[a-z][a-z0-9+.-]{1,20}://.*|[a-z]+(?:[:._/-][a-z]+)*|(?:hs|rs|es)\d{3}|v?\d+(?:\.\d+)*|"
+    r"[^@\s]{1,64}@[\w-]{1,60}(?:\.[\w-]{1,60})+",
+    re.ASCII | re.IGNORECASE,
+)

@@ -200,7 +200,7 @@ class _Doctor:
 
     def _audit(self) -> Iterator[Finding]:
         report = self._store.audit.verify()
-        if not report.ok:
+        if report.problems:
             summary = "an audit chain was changed, or entries of it are missing"
             yield Finding("audit_chains", Severity.ERROR, summary, "ciris-store audit verify")
 

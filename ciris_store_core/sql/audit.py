@@ -39,12 +39,19 @@ ON CONFLICT (chain, sequence) DO NOTHING
 
 FIND = f"SELECT {COLUMNS} FROM {{audit_entries}}"
 
+# From the entries themselves: who deletes the rows of {audit_chains}, which are nothing but locks, hides no chain. Each
+# step of the recursion is one look into the primary key, where DISTINCT would read all of it.
 CHAINS = """
-SELECT chain FROM {audit_chains} c
-WHERE EXISTS (SELECT 1 FROM {audit_entries} e WHERE e.chain = c.chain)
-    OR EXISTS (SELECT 1 FROM {audit_anchors} a WHERE a.chain = c.chain)
-ORDER BY chain
+WITH RECURSIVE names (chain) AS (
+    SELECT min(chain) FROM {audit_entries}
+    UNION ALL
+    SELECT (SELECT min(e.chain) FROM {audit_entries} e WHERE e.chain > names.chain) FROM names
+    WHERE names.chain IS NOT NULL
+)
+SELECT chain FROM names WHERE chain IS NOT NULL UNION SELECT chain FROM {audit_anchors} ORDER BY chain
 """
+
+LISTED = "SELECT chain FROM {audit_chains}"
 
 CUT = "DELETE FROM {audit_entries} WHERE chain = ? AND sequence <= ?"
 
@@ -144,6 +151,13 @@ class SqlAuditStore(AuditStore):
     def chains(self) -> list[str]:
         """Names of chains."""
         return [row[0] for row in self.session.rows(CHAINS)]
+
+    def unlisted(self) -> list[str]:
+        """Chains whose row in ``audit_chains`` is missing."""
+        # In this order: a chain that is begun between the two has its row before it has an entry.
+        found = self.chains()
+        listed = {row[0] for row in self.session.rows(LISTED)}
+        return [chain for chain in found if chain not in listed]
 
     def cut(self, anchor: AuditAnchor) -> int:
         """Replace the beginning of a chain by an anchor."""

@@ -148,15 +148,17 @@ class Migrator(ABC):
 
     def migrate(self) -> list[Migration]:
         """Apply what is pending, one transaction each; returns what this call applied."""
-        done = []
-        for migration in self.pending():
-            with self.session.transaction(write=True):
-                self.lock()
-                # Another process may have been faster while this one waited for the lock.
-                if migration.version not in {record.version for record in self.applied()}:
-                    self._apply(migration)
-                    done.append(migration)
-        return done
+        return [migration for migration in self.pending() if self.apply(migration)]
+
+    def apply(self, migration: Migration) -> bool:
+        """Apply one, in a transaction of its own; False where another process has done so."""
+        with self.session.transaction(write=True):
+            self.lock()
+            # Another process may have been faster while this one waited for the lock.
+            if migration.version in {record.version for record in self.applied()}:
+                return False
+            self._apply(migration)
+        return True
 
     def _apply(self, migration: Migration) -> None:
         log.info("applying migration %03d_%s", migration.version, migration.name)

@@ -29,7 +29,14 @@ class AuditStore(ABC):
 
     @abstractmethod
     def chains(self) -> list[str]:
-        """The names of all chains that have entries or an anchor, ascending. Required."""
+        """The names of all chains that have entries or an anchor, ascending. Required.
+
+        - They are told from the entries and anchors themselves, so that no other table can hide a chain.
+        """
+
+    def unlisted(self) -> list[str]:
+        """Chains that another table of the backend's should name but does not. Default: none."""
+        return []
 
     @abstractmethod
     def cut(self, anchor: AuditAnchor) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 
+from ciris_store_core.models.graph import GraphNode
+
 from .kinds import Kind
 from .reading import Chunk, Reader
 
@@ -22,6 +24,14 @@ class ReadAhead:
     def total(self, kind: Kind) -> int | None:
         """How many there are."""
         return self._thread.submit(self._reader.total, kind).result()
+
+    def root(self) -> GraphNode | None:
+        """The reader's."""
+        return self._thread.submit(self._reader.root).result()
+
+    def stores(self) -> tuple[str, ...]:
+        """The reader's."""
+        return self._thread.submit(self._reader.stores).result()
 
     def chunks(self, position: str | None) -> Iterator[Chunk]:
         """The reader's."""

@@ -17,7 +17,7 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, cast
@@ -26,14 +26,16 @@ from pydantic_core import from_json
 
 from ciris_store_core.api import Store
 from ciris_store_core.api.validate import Checker
+from ciris_store_core.api.wise import ROOT_KEY
 from ciris_store_core.errors import Corrupt, InvalidArgument, NotADatabase, NotSupported
 from ciris_store_core.hookspecs import CONTRACT_VERSION
 from ciris_store_core.models.base import Record
+from ciris_store_core.models.graph import GraphNode
 from ciris_store_core.models.ids import uuid7
 
 from .digest import Tally
 from .files import new_file, open_new
-from .kinds import KINDS, Kind, Selection
+from .kinds import KINDS, Kind, Selection, is_stores_own
 from .moving import OnStep, Step, TransferReport, move, silent
 from .reading import CHUNK_BYTES, Chunk, Reader, StoreReader
 
@@ -66,6 +68,8 @@ class DumpHeader:
     contract_version: str = CONTRACT_VERSION
     without: tuple[str, ...] = ()
     """What was left out."""
+    stores: tuple[str, ...] = ()
+    """The ids that its audit entries are bound to."""
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
     kinds: tuple[str, ...] = field(default=tuple(KINDS))
@@ -108,6 +112,7 @@ def export_store(
     target = Path(path)
     header = _header(store, selection)
     with StoreReader.of_source(store, selection) as reader, new_file(target, overwrite=overwrite) as part:
+        header = replace(header, stores=reader.stores())
         tallies = _write(part, target.suffix == ".gz", header, reader, on_step)
         if verify:
             checked(part, on_step)
@@ -177,6 +182,7 @@ def _read_header(path: Path, line: bytes) -> DumpHeader:
         if int(found["format_version"]) > FORMAT_VERSION:
             raise _later(path, found["format_version"])
         lists = {name: tuple(found[name]) for name in ("without", "kinds")}
+        lists["stores"] = tuple(map(str, found.get("stores", ())))
         known = {name: found[name] for name in DumpHeader.__dataclass_fields__ if name in found}
         return DumpHeader(**{**known, **lists})
     except (ValueError, KeyError, TypeError):
@@ -221,6 +227,7 @@ class DumpReader:
     """Of the texts of each kind's records, as the last line says, once it was read."""
     found: dict[str, Tally] = field(default_factory=dict)
     """The same, of those that were read since the beginning."""
+    _root: GraphNode | None = None
     _check: Checker = field(default_factory=lambda: Checker("refuse"))
 
     @property
@@ -231,6 +238,14 @@ class DumpReader:
     def total(self, kind: Kind) -> int | None:
         """How many records of the kind the file holds, once it was read."""
         return self.digests[kind.name].count if kind.name in self.digests else None
+
+    def root(self) -> GraphNode | None:
+        """Return it, once the file was read."""
+        return self._root
+
+    def stores(self) -> tuple[str, ...]:
+        """Return what the header says."""
+        return self.header.stores
 
     def chunks(self, position: str | None) -> Iterator[Chunk]:
         """The records after a line, whose number is the position."""
@@ -257,9 +272,14 @@ class DumpReader:
         try:
             record = KINDS[name].model.from_json(text)
             # A file is input from outside: what no caller may store must not come in by it either.
-            return self._check.record(record, type(record), EPOCH, None)
+            checked = self._check.record(record, type(record), EPOCH, None)
+            if is_stores_own(checked):
+                raise InvalidArgument("a store writes such a record itself: remove the line")
         except InvalidArgument as error:
             raise Corrupt(f"line {number} of {self.path}: {error}") from error
+        if isinstance(checked, GraphNode) and checked.key == ROOT_KEY:
+            self._root = checked
+        return checked
 
     def _lines(self) -> Iterator[tuple[int, str, bytes]]:
         """Number, kind and JSON of each record; Corrupt where the last line is missing."""

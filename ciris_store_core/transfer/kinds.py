@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ciris_store_core.api.environment import is_reserved
+from ciris_store_core.api.store_identity import STORE_CHAIN
 from ciris_store_core.errors import Conflict, InvalidArgument
 from ciris_store_core.models.audit import AuditAnchor, AuditEntry, AuditQuery
 from ciris_store_core.models.base import Record
@@ -52,11 +54,13 @@ def _edges(scope: GraphScope, session: Session, after: SortKey | None, limit: in
 
 
 def _occurrences(session: Session, after: SortKey | None, limit: int) -> Slice[Occurrence]:
-    return Slice([each for each in session.coordination.list_occurrences(None) if each.occurrence_id != MARKER_ID])
+    found = session.coordination.list_occurrences(None)
+    return Slice([each for each in found if not is_reserved(each.occurrence_id)])
 
 
 def _anchors(session: Session, after: SortKey | None, limit: int) -> Slice[AuditAnchor]:
-    found = map(session.audit.anchor, session.audit.chains())
+    # A copy has an id of its own.
+    found = (session.audit.anchor(chain) for chain in session.audit.chains() if chain != STORE_CHAIN)
     return Slice([each for each in found if each is not None])
 
 
@@ -70,7 +74,8 @@ def _by_scope(read: Callable[[GraphScope, Session, SortKey | None, int], Slice[A
 
 
 def _add_nodes(session: Session, nodes: Sequence[GraphNode]) -> None:
-    session.graph.put_nodes([NodeWrite(node, "restore") for node in nodes], nodes[0].created_at)
+    if nodes:
+        session.graph.put_nodes([NodeWrite(node, "restore") for node in nodes], nodes[0].created_at)
 
 
 def _add_edges(session: Session, edges: Sequence[GraphEdge]) -> None:
@@ -145,6 +150,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "audit": ("audit_anchors", "audit_entries"),
 }
 """Kinds that are left out together."""
+
+
+def is_stores_own(record: Record) -> bool:
+    """Return whether only a store itself makes such a record, so that none can come in by a file."""
+    if isinstance(record, Occurrence):
+        return is_reserved(record.occurrence_id)
+    return isinstance(record, AuditAnchor | AuditEntry) and record.chain == STORE_CHAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 from ciris_store_core.api import Store
 from ciris_store_core.api.guard import GuardedSession, guarded
+from ciris_store_core.api.store_identity import copy_identity
+from ciris_store_core.api.wise import ROOT_KEY, has_authorities, lock_authorities
 from ciris_store_core.errors import Conflict, Corrupt, InvalidArgument
+from ciris_store_core.models.graph import GraphNode
 from ciris_store_core.models.paging import Unreadable
 from ciris_store_core.stores.backend import Session
 
 from .ahead import read_ahead
-from .digest import Tally
-from .kinds import GROUPS, KINDS, Selection
+from .digest import Tally, canonical
+from .kinds import GROUPS, KINDS, Kind, Selection
 from .marker import Progress, end_progress, read_progress, save_progress
 from .reading import Chunk, Reader, StoreReader, refuse_unreadable, tallied
 
@@ -132,7 +135,7 @@ def move(
     mover.write_all(progress)
     if verify:
         mover.verify(progress, resumed)
-    mover.write(lambda session: end_progress(session.inner))
+    mover.finish(progress)
     return TransferReport(
         source=reader.identity,
         target=str(target.info()["url"]),
@@ -141,6 +144,10 @@ def move(
         verified=verify,
         seconds=time.monotonic() - began,
     )
+
+
+def _is_root(record: object) -> bool:
+    return isinstance(record, GraphNode) and record.key == ROOT_KEY
 
 
 class _Mover:
@@ -193,6 +200,7 @@ class _Mover:
         """Chunk by chunk, each in one transaction with the note of how far it goes."""
         now = self._target.server_now()
         tell = self._teller("copy", self._reader, progress.copied)
+        stores = self._reader.stores()
         for chunk in self._reader.chunks(progress.position):
             name = chunk.kind.name
             after = replace(
@@ -202,7 +210,10 @@ class _Mover:
             )
 
             def fn(session: GuardedSession, chunk: Chunk = chunk, after: Progress = after) -> None:
-                chunk.kind.add(self._past_guards(session, chunk, after), chunk.records)
+                records = [record for record in chunk.records if not _is_root(record)]
+                chunk.kind.add(self._writer(session, chunk.kind, records, after), records)
+                if chunk.kind.name in GROUPS["audit"] and stores:
+                    copy_identity(session.inner, self._target._env.signer, now, stores)
                 save_progress(session.inner, after, now)
 
             try:
@@ -212,11 +223,32 @@ class _Mover:
             progress.position, progress.copied = after.position, after.copied
             tell(chunk)
 
-    def _past_guards(self, session: GuardedSession, chunk: Chunk, progress: Progress) -> Session:
-        # What guards the writes of applications would chain the audit events anew that bring their chain along. An
-        # empty target has no authority yet, and gets that of the source; in any other, it must be asked.
-        ask = progress.into_existing and chunk.kind.name in GROUPS["graph"]
+    def _writer(self, session: GuardedSession, kind: Kind, records: Sequence[Any], progress: Progress) -> Session:
+        """Return the session to write to: the guarded one, unless the target has no authority."""
+        # The guards would chain the audit events anew that bring their chain along, so other kinds pass them.
+        ask = kind.name in GROUPS["graph"] and (progress.into_existing or self._has_authority(session, records))
         return cast(Session, session) if ask else session.inner
+
+    def _has_authority(self, session: GuardedSession, records: Sequence[Any]) -> bool:
+        """Return whether a protected record is among these and the target has an authority to be asked about it."""
+        if not any(record.scope in session.guard.policy.protected for record in records):
+            return False
+        # Looked up in the transaction that writes, under the lock of bootstrap. The mark of a copy proves nothing: it
+        # says that the target was empty when the copy began.
+        lock_authorities(session.inner)
+        return has_authorities(session.inner.graph)
+
+    def finish(self, progress: Progress) -> None:
+        """Write the node by which the target has authorities: last, so that no half of a copy brings one along."""
+        root = self._reader.root()
+
+        def fn(session: GuardedSession) -> None:
+            if root is not None:
+                nodes = KINDS["nodes"]
+                nodes.add(self._writer(session, nodes, [root], progress), [root])
+            end_progress(session.inner)
+
+        self.write(fn)
 
     def _teller(
         self, phase: str, reader: Reader, so_far: Mapping[str, Tally], totals: Mapping[str, int] | None = None
@@ -247,6 +279,9 @@ class _Mover:
         for kind, tally in progress.before.items():
             wanted[kind] = wanted.get(kind, Tally()) + tally
         held = self._held("verify", {kind: tally.count for kind, tally in wanted.items()})
+        root = self._reader.root()
+        if root is not None:
+            held["nodes"] = held.get("nodes", Tally()) + Tally.of([canonical(root)])
         self._refuse_difference(
             held, wanted, Corrupt, "the target does not hold what was written to it: do not use it, and copy again"
         )

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ciris_store_core.api import Store
+from ciris_store_core.api.store_identity import read_identity
+from ciris_store_core.api.wise import ROOT_KEY
 from ciris_store_core.errors import Corrupt
+from ciris_store_core.models.enums import GraphScope
+from ciris_store_core.models.graph import GraphNode
 from ciris_store_core.models.paging import SortKey, Unreadable, decode_cursor, encode_cursor
 from ciris_store_core.stores.backend import Session
 
@@ -50,6 +54,14 @@ class Reader(Protocol):
 
     def total(self, kind: Kind) -> int | None:
         """How many records of a kind there are, if that is known."""
+        ...
+
+    def root(self) -> GraphNode | None:
+        """Return the node that says that the source has authorities."""
+        ...
+
+    def stores(self) -> tuple[str, ...]:
+        """Return the ids that audit entries of the source are bound to."""
         ...
 
 
@@ -107,6 +119,17 @@ class StoreReader:
     def total(self, kind: Kind) -> int | None:
         """How many there are, where counting loads no row; all scopes count."""
         return None if kind.count is None else kind.count(self.session)
+
+    def root(self) -> GraphNode | None:
+        """Return it, unless it is left out."""
+        if {"nodes", "graph", str(GraphScope.IDENTITY)} & set(self.selection.without):
+            return None
+        return next(iter(self.session.graph.get_nodes([ROOT_KEY], None)), None)
+
+    def stores(self) -> tuple[str, ...]:
+        """Return the store's own id, and those of stores that were copied into it."""
+        found = read_identity(self.session)
+        return (found.store, *found.copied) if found else ()
 
     def chunks(self, position: str | None) -> Iterator[Chunk]:
         """Page by page; ``position`` names a stream and a place in it."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,11 @@ def tampered(url: str) -> None:
 
 
 def test_verify(command: Command, url: str) -> None:
-    assert command("audit", "verify", url) == 0 and "as it was written" in command.out
+    assert command("audit", "verify", url) == 8 and "hashes only" in command.out
+    assert command("audit", "verify", url, "--json") == 8
+    report = json.loads(command.out)
+    assert (report["ok"], report["verdict"], report["problems"]) == (False, "hashes only", [])
+    assert command("audit", "verify", url, "--unsigned") == 0
     tampered(url)
     assert command("audit", "verify", url) == 1
     assert "NOT as it was written" in command.out
@@ -50,11 +55,11 @@ def test_an_export_shows_later_what_was_cut_off(command: Command, url: str, tmp_
     assert lines[0]["entry"]["payload"] == {"n": 0}
     kept = tmp_path / "trail.jsonl"
     assert command("audit", "export", url, "-o", str(kept)) == 0
-    assert command("audit", "verify", url, "--checkpoint", str(kept)) == 0
+    assert command("audit", "verify", url, "--checkpoint", str(kept)) == 8
     with open_store(url) as store, past_the_store(store) as session:
         session.correlations.delete([entries_of(session, "default")[3].entry_id])
         delete(session, "default", 3)
-    assert command("audit", "verify", url) == 0
+    assert command("audit", "verify", url) == 8
     assert command("audit", "verify", url, "--checkpoint", str(kept)) == 1
     assert "cut_off" in command.out
     assert command("audit", "verify", url, "--checkpoint", "nothing") != 0 and "cannot be read" in command.err
@@ -65,6 +70,7 @@ def test_signed(command: Command, url: str) -> None:
     key = SigningKey.generate()
     with open_store(url, audit_key=key) as store:
         store.audit.append("step", "ada")
+    assert command("audit", "verify", url) == 8 and "hashes only" in command.out
     assert command("audit", "verify", url, "--public-key", key.public_key) == 1
     assert command("audit", "verify", url, "--public-key", key.public_key, "--unsigned") == 0
 
@@ -72,9 +78,12 @@ def test_signed(command: Command, url: str) -> None:
 def test_cut(command: Command, url: str) -> None:
     assert command("audit", "cut", url, "--before", "2000-01-01T00:00:00Z", "--json") == 0
     assert json.loads(command.out) == {"removed": 0}
-    assert command("audit", "cut", url, "--before", "2999-01-01T00:00:00Z", "--json") == 0
+    assert command("audit", "cut", url, "--before", "2999-01-01T00:00:00Z") == 2
+    assert "lies in the future" in command.err
+    now = datetime.now(UTC).isoformat()
+    assert command("audit", "cut", url, "--before", now, "--json") == 0
     assert json.loads(command.out) == {"removed": 3}
-    assert command("audit", "verify", url) == 0
+    assert command("audit", "verify", url, "--unsigned") == 0
     assert command("audit", "cut", url, "--before", "2999-01-01") == 2
 
 

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ciris_store_core import AuditEntry, Store
+from ciris_store_core import AuditAnchor, AuditEntry, Correlation, Store
 from ciris_store_core.api.audit_chain import entry_hash
+from ciris_store_core.api.store_identity import STORE_CHAIN
 from ciris_store_core.inmemory.backend import MemorySession
 from ciris_store_core.models.audit import AuditQuery
+from ciris_store_core.models.correlations import CorrelationFilter, CorrelationQuery
 from ciris_store_core.stores.backend import Session
 
 _DELETE = "DELETE FROM {audit_entries} WHERE chain = ? AND sequence = ?"
@@ -144,4 +146,139 @@ def _delete_correlation(session: Session, entries: _Entries, dice: random.Random
 
 _ALL: list[Callable[[Session, _Entries, random.Random], Tampering]] = [
     _edit, _forge, _delete, _swap, _cut_beginning, _cut_end, _edit_correlation, _delete_correlation,
+]  # fmt: skip
+
+
+# --- by SQL, in the tables of the chains themselves ---------------------------------------------
+
+
+@dataclass(frozen=True)
+class Spliced:
+    """A chain of another store that was signed with the same key."""
+
+    entries: list[AuditEntry]
+    correlations: list[Correlation]
+
+
+def spliced(store: Store, chain: str) -> Spliced:
+    """Take the chain out of that store."""
+    entries = list(store.audit.scan(chain))
+    found = [store.correlations.get(entry.entry_id) for entry in entries]
+    return Spliced(entries, [each for each in found if each is not None])
+
+
+def forge_rows(session: Any, chain: str, other: Spliced, dice: random.Random) -> str:
+    """Change any row of any table of the chain, by SQL; returns what was done. Each is to be found with a key."""
+    entries = entries_of(session, chain)
+    has_anchor = session.audit.anchor(chain) is not None
+    kind = dice.choice([each for each in _BY_SQL if has_anchor or each not in _OF_ANCHORS])
+    kind(session, chain, entries, other, dice)
+    return kind.__name__.strip("_")
+
+
+def wipe(session: Any) -> None:
+    """Take the whole trail away but for the store's id, so that the next forgery stands alone."""
+    identity = session.audit.anchor(STORE_CHAIN)
+    ids = [entry.entry_id for entry in session.audit.find(AuditQuery(10_000)).items]
+    events = session.correlations.find(CorrelationQuery(1000, where=CorrelationFilter(types=("audit_event",)))).items
+    session.correlations.delete([*ids, *(each.correlation_id for each in events)])
+    for table in ("audit_entries", "audit_anchors", "audit_chains"):
+        session.run(f"DELETE FROM {{{table}}}")
+    if identity is not None:
+        session.audit.cut(identity)
+
+
+_TEXTS = ("entry_id", "event_type", "actor", "payload", "previous_hash", "entry_hash", "signature", "metadata")
+_NEW = {"payload": '{"forged": true}', "metadata": '{"forged": true}'}
+
+
+def _change(session: Any, table: str, column: str, value: Any, where: str, *params: Any) -> None:
+    assert session.run(f'UPDATE {{{table}}} SET "{column}" = ? WHERE {where}', (value, *params)) >= 1
+
+
+def _an_entry(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:
+    column, number = dice.choice(_TEXTS), dice.choice(list(entries))
+    _change(session, "audit_entries", column, _NEW.get(column, "0" * 64), "chain = ? AND sequence = ?", chain, number)
+
+
+def _signatures_away(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:
+    statement = "UPDATE {audit_entries} SET signature = NULL, signing_key_id = NULL WHERE chain = ?"
+    assert session.run(statement, (chain,)) == len(entries)
+
+
+def _made_anew(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:
+    """Every hash fits, and nothing is signed."""
+    previous = min(entries.values(), key=lambda entry: entry.sequence).previous_hash
+    for number in sorted(entries):
+        rewrite(
+            session, entries[number], rehash=True, actor="forged", previous_hash=previous, signature=None,
+            signing_key_id=None,
+        )  # fmt: skip
+        previous = entries_of(session, chain)[number].entry_hash
+
+
+def _chains_away(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:
+    session.run("DELETE FROM {audit_chains}")
+    if dice.random() < 0.8:
+        dice.choice([_an_entry, _made_anew, _end_renamed])(session, chain, entries, other, dice)
+    if dice.random() < 0.5:
+        session.audit.head("a new chain")
+
+
+def _chain_renamed(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:
+    _change(session, "audit_chains", "chain", "forged name", "chain = ?", chain)
+
+
+def _end_renamed(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:
+    where = "chain = ? AND sequence >= ?"
+    _change(session, "audit_entries", "chain", "elsewhere", where, chain, dice.choice(list(entries)))
+
+
+def _end_away(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:
+    assert session.run("DELETE FROM {audit_entries} WHERE chain = ? AND sequence >= ?", (chain, max(entries)))
+
+
+def _moved(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:
+    _change(session, "audit_entries", "sequence", max(entries) + 7, "chain = ? AND sequence = ?", chain, min(entries))
+
+
+def _an_anchor(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:
+    column, value = dice.choice(
+        [("sequence", 1000), ("entry_hash", "0" * 64), ("removed_count", 1000), ("signature", "0" * 128),
+         ("signature", None), ("signing_key_id", "forged"), ("metadata", '{"forged": true}')]
+    )  # fmt: skip
+    _change(session, "audit_anchors", column, value, "chain = ?", chain)
+
+
+def _anchor_away(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:
+    delete_anchor(session, chain)
+
+
+def _a_new_anchor(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:
+    last = entries[max(entries)]
+    session.audit.cut(
+        AuditAnchor(chain=chain, sequence=last.sequence, entry_hash=last.entry_hash, removed_count=last.sequence)
+    )
+
+
+def _the_store_id(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:
+    column, value = dice.choice(
+        [("metadata", f'{{"store": "{other.entries[0].metadata["store"]}", "copied": []}}'), ("signature", "0" * 128)]
+    )
+    _change(session, "audit_anchors", column, value, "chain = ?", STORE_CHAIN)
+
+
+def _another_stores_chain(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:
+    """Sound in itself, and signed with the right key."""
+    session.correlations.delete([entry.entry_id for entry in entries.values()])
+    for table in ("audit_entries", "audit_anchors"):
+        session.run(f"DELETE FROM {{{table}}} WHERE chain = ?", (chain,))
+    session.correlations.add(other.correlations)
+    session.audit.append(other.entries)
+
+
+_OF_ANCHORS = (_an_anchor, _anchor_away)
+_BY_SQL: list[Callable[[Any, str, _Entries, Spliced, random.Random], None]] = [
+    _an_entry, _signatures_away, _made_anew, _chains_away, _chain_renamed, _end_renamed, _end_away, _moved, _an_anchor,
+    _anchor_away, _a_new_anchor, _the_store_id, _another_stores_chain,
 ]  # fmt: skip

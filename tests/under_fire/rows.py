@@ -233,6 +233,28 @@ ROWS: dict[str, Row] = {
         (f"{_HERE}/test_pool_of_one.py::test_no_method_needs_another_connection",),
         (f"{_HERE}/test_pool_of_one.py::test_the_control_a_server_asked_on_a_connection_of_its_own",),
     ),
+    "forged-rows": Row(
+        "forged rows",
+        "rows of every table of an audit chain changed, renamed, removed and added by SQL, also a whole chain of "
+        "another store that is signed with the same key",
+        "with the key every forgery is found; without a key `verify` never says a bare ok",
+        200, 2_000, "forgeries",
+        (f"{_HERE}/test_forged_rows.py::test_every_forged_row_is_found",),
+        (f"{_HERE}/test_forged_rows.py::test_the_control_a_verifier_that_trusts_the_table_of_chains",),
+        minutes=4,
+    ),
+    "role-defaults": Row(
+        "defaults of the role", "the isolation levels, short timeouts, read-only transactions, output formats and "
+        "others, set for the database or the role; then every method, and threads that write to one node",
+        "the answers of the reference, or a typed refusal",
+        0, 0, "settings",
+        (
+            f"{_POSTGRES}/test_defaults.py::test_defaults_change_no_answer",
+            f"{_POSTGRES}/test_defaults.py::test_defaults_that_refuse_are_told",
+        ),
+        (f"{_POSTGRES}/test_defaults.py::test_the_control_a_session_that_takes_the_defaults",),
+        minutes=2,
+    ),
     "differential": Row(
         "differential", "random scripts of calls, shrunk where they differ",
         "each backend answers as the reference does",

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from threading import get_ident
+from traceback import clear_frames
 from types import TracebackType
 from typing import Any
 
 from ciris_store_core.capabilities import Capability
-from ciris_store_core.errors import InvalidURL, NotSupported
+from ciris_store_core.errors import InvalidURL, NotSupported, StoreError
 from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.models.operations import Diagnosis, PendingMigration
 from ciris_store_core.sql import ANY_RECORD, load_migrations
@@ -118,8 +119,9 @@ class PostgresBackend(Backend):
         """The new session of a new connection."""
         try:
             session = PostgresSession(connection, self._dialect, self._watchdog.timeout)
+            session.attach(connection, False)
+            session.adapt()
             if self._lineage is not None:
-                session.attach(connection, False)
                 self._lineage.check(session)
         except BaseException:
             self.pool.release(connection, broken=True)
@@ -183,18 +185,24 @@ class _Use(AbstractContextManager[PostgresSession]):
     __slots__ = ("_backend", "_begin", "_connection", "_session", "_single", "_write")
 
     def __init__(self, backend: PostgresBackend, write: bool, single: bool, begin: str = BEGIN) -> None:
+        self._connection: Any = None
+        self._session: Any = None
         self._begin = begin
         self._backend = backend
         self._write = write
         self._single = single
 
     def __enter__(self) -> PostgresSession:
-        connection = self._connection = self._backend.pool.acquire()
-        session: PostgresSession = connection.session or self._backend.session_of(connection)
-        self._session = session
-        session.attach(connection, self._write)
-        if not self._single:
-            session.begin_with(self._begin)
+        try:
+            connection = self._connection = self._backend.pool.acquire()
+            session: PostgresSession = connection.session or self._backend.session_of(connection)
+            self._session = session
+            session.attach(connection, self._write)
+            if not self._single:
+                session.begin_with(self._begin)
+        except BaseException as problem:
+            self._drop(problem)
+            raise
         return session
 
     def __exit__(
@@ -202,13 +210,31 @@ class _Use(AbstractContextManager[PostgresSession]):
     ) -> None:
         session = self._session
         try:
-            if not self._single:
-                session.end(error)
-        finally:
+            try:
+                if not self._single:
+                    session.end(error)
+            finally:
+                session.detach()
+                self._backend.pool.release(self._connection, broken=session.broken)
+        except BaseException as problem:
+            self._drop(problem, error)
+            raise
+        # A context manager that somebody keeps must not keep the connection from being noticed as lost.
+        self._connection = None
+
+    def __del__(self) -> None:
+        # An interrupt before the first line of __exit__ skips all of it.
+        if getattr(self, "_connection", None) is not None and self._session is not None:
+            self._session.detach()
+
+    def _drop(self, *problems: BaseException | None) -> None:
+        """Forget the connection. Unless it is back in the pool it is garbage then, and the pool notices that."""
+        session, self._connection, self._session = self._session, None, None
+        if session is not None and session.thread == get_ident():
             session.detach()
-            self._backend.pool.release(self._connection, broken=session.broken)
-            # A context manager that somebody keeps must not keep the connection from being noticed as lost.
-            del self._connection
+        for problem in problems:
+            if problem is not None and not isinstance(problem, StoreError):
+                clear_frames(problem.__traceback__)  # an interrupt that somebody keeps would keep it, too
 
 
 def _check_server(connection: PooledConnection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import threading
 from typing import Any
@@ -31,6 +32,7 @@ class PooledConnection:
     __slots__ = (
         "__weakref__",
         "_lock",
+        "_poll",
         "_socket",
         "deadline",
         "expires_at",
@@ -52,7 +54,13 @@ class PooledConnection:
         self.was_cut = False
         # A descriptor of our own: the driver may close its one at any time, and the number may then be another file's.
         self._socket = socket.socket(fileno=os.dup(raw.fileno()))
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
         self._lock = threading.Lock()
+
+    def stirs(self) -> bool:
+        """Whether something came in though nothing was asked: as a rule, that the server is gone."""
+        return bool(self._poll.poll(0))
 
     def cut(self) -> None:
         """Shut the socket down, so that a call blocked on it in another thread raises. Safe from any thread."""

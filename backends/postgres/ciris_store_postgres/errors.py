@@ -84,6 +84,7 @@ _MEANINGS = {
     ),
     "54": _Meaning(InvalidArgument, "a value or the call is too large for the database: make it smaller"),
     "55006": _BUSY,
+    "57P05": _Meaning(Unavailable, "the server ended a connection that was idle: run the call again", quote=True),
     "55P03": _Meaning(Unavailable, "a lock did not come free in time: run the call again", quote=True),
     "57": _GOING,
     "57014": _SLOW,
@@ -99,6 +100,8 @@ _UNKNOWN = (
 
 # The server itself says that it does not know (08007, 40003).
 _UNKNOWN_STATES = frozenset({"08007", "40003"})
+# Timeouts that end the session, and strike before it begins to commit: idle in a transaction, the transaction's, idle.
+_CERTAIN_STATES = frozenset({"25P03", "25P04", "57P05"})
 
 
 def translate(exc: psycopg2.Error, *, committing: bool = False, wrote: bool = False) -> StoreError:
@@ -149,7 +152,10 @@ def _answer_is_lost(exc: psycopg2.Error) -> bool:
         # The driver looks at its own connection and raises this before it sends anything.
         return False
     if exc.pgcode is None:
-        return _is_about_the_connection(exc)
+        # The driver refuses a wrong call before it sends anything. Its other errors say nothing of what was done.
+        return not isinstance(exc, (psycopg2.ProgrammingError, psycopg2.NotSupportedError, psycopg2.DataError))
+    if exc.pgcode in _CERTAIN_STATES:
+        return False
     # A session that the server ends may have committed already, for instance while it waited for a standby.
     return exc.pgcode.startswith("08") or exc.diag.severity_nonlocalized in ("FATAL", "PANIC")
 

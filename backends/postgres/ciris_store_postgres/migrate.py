@@ -33,6 +33,14 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg
     WHERE datname = current_database()) AND l.classid = ? AND l.objid = ? AND l.objsubid = 1
 """
 
+# A statement that waits for a table's lock makes everybody wait behind it who comes later, readers too. The limit ends
+# with the transaction; it also ends the server's part of a migration whose program is gone, with its advisory lock.
+LIMIT_LOCKS = "SET LOCAL lock_timeout = '2s'"
+
+_PAUSE_SECONDS = 1.0
+"""Between two attempts: for those who waited behind the first."""
+_LOCK_NOT_AVAILABLE = "55P03"
+
 _POLL_SECONDS = 0.05
 _SECONDS_BETWEEN_LOGS = 5.0
 
@@ -63,6 +71,32 @@ class PostgresMigrator(Migrator):
         self._monotonic = monotonic
         self._sleep = sleep
 
+    def apply(self, migration: Migration) -> bool:
+        """Apply one, again where a long transaction holds a table that it changes.
+
+        Raises:
+            Unavailable: The table did not come free in time.
+        """
+        started = self._monotonic()
+        while True:
+            try:
+                return super().apply(migration)
+            except Unavailable as error:
+                if getattr(error.__cause__, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+                    raise
+                if self._monotonic() - started >= self._patience:
+                    raise self._held_back(migration) from error
+            log.info("migration %03d_%s waits for a long transaction", migration.version, migration.name)
+            self._sleep(_PAUSE_SECONDS)
+
+    def _held_back(self, migration: Migration) -> Unavailable:
+        error = Unavailable(
+            f"migration {migration.version:03}_{migration.name} found a table in use by other transactions for "
+            f"{self._patience:g} s: end the longest of them (see pg_stat_activity), then open the store again"
+        )
+        error.retryable = False
+        return error
+
     def table_exists(self, table: str) -> bool:
         """Whether the table is there, in the store's schema."""
         return self.session.row(TABLE_EXISTS, (self._schema, table)) is not None
@@ -83,6 +117,7 @@ class PostgresMigrator(Migrator):
                 logged = now
                 log.info("waiting to migrate schema %s: the lock is held by %s", self._schema, self._holder(key))
             self._sleep(_POLL_SECONDS)
+        self.session.run(LIMIT_LOCKS)
         for statement in self.preparation():
             self.session.run(statement)
 

@@ -28,6 +28,9 @@ _WAIT_SLICE = 0.5
 _LIFETIME_SPREAD = 0.1
 
 
+_pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
+
+
 class _Waiter:
     """A thread in the queue. ``ready`` opens when there is a connection or a place for it, or the pool closes."""
 
@@ -109,6 +112,7 @@ class ConnectionPool:
         #: Connections idle since before this time are checked: another one has died since.
         self._suspect_before = -NEVER
         self._opened_total = self._discarded_total = 0
+        _pools.add(self)
 
     # --- for users ------------------------------------------------------------------------------
 
@@ -137,7 +141,8 @@ class ConnectionPool:
         idle_since = found.idle_since
         if idle_since <= now - self._idle_check or idle_since <= self._suspect_before or now >= found.expires_at:
             return self._ready(found)
-        return found
+        # Without this look, the first write after a restart of the server would be sent, and its fate unknown.
+        return self._ready(found) if found.stirs() else found
 
     def release(self, connection: PooledConnection, *, broken: bool = False) -> None:
         """Give a connection back.
@@ -186,6 +191,13 @@ class ConnectionPool:
             self._discard(connection)
         if not self._drained.wait(timeout):
             self._cut_all()
+
+    def abandon(self) -> None:
+        """In the child of a fork: leave the connections, which are the parent's, alone."""
+        self._lock = threading.Lock()  # another thread of the parent may have held it
+        for connection in self._connections:
+            if connection.session is not None:
+                connection.session.abandon()
 
     # --- getting a connection -------------------------------------------------------------------
 
@@ -261,7 +273,7 @@ class ConnectionPool:
         now = self._clock()
         if now >= connection.expires_at:
             return False
-        if connection.idle_since > max(now - self._idle_check, self._suspect_before):
+        if connection.idle_since > max(now - self._idle_check, self._suspect_before) and not connection.stirs():
             return True
         return self._run(connection, "SELECT 1")
 
@@ -378,3 +390,12 @@ class ConnectionPool:
     def _cut_all(self) -> None:
         for connection in self.connections():
             connection.cut()
+
+
+def _abandon_all() -> None:
+    for pool in _pools:
+        pool.abandon()
+
+
+# Not a look at the process's number in each statement, which would cost a system call.
+os.register_at_fork(after_in_child=_abandon_all)

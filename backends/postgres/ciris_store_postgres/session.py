@@ -13,7 +13,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_INTRANS
 
-from ciris_store_core.errors import Conflict, Corrupt, StoreError, TransactionError, Unavailable
+from ciris_store_core.errors import Conflict, Corrupt, OutcomeUnknown, StoreError, TransactionError, Unavailable
 from ciris_store_core.sql import SqlSession
 from ciris_store_core.sql.statements import filled, insert_of
 
@@ -33,6 +33,24 @@ BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; "
 
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
 """Every statement sees what was committed when the first one ran."""
+
+SETTINGS = """
+SELECT pg_catalog.current_setting('default_transaction_isolation') <> 'read committed',
+    CAST(pg_catalog.current_setting('extra_float_digits') AS integer) < 1,
+    pg_catalog.current_setting('client_min_messages') IN ('error', 'fatal', 'panic')
+"""
+"""Which defaults of the server, the database or the role must not apply to the store's statements."""
+
+# Sent with the statements that they are for, and over with their transaction: a transaction pooler would give the
+# next statement to another server process, and this one to another client.
+_LEVEL = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
+_DIGITS = "SET LOCAL extra_float_digits = 1; "
+_WARNINGS = "SET LOCAL client_min_messages = warning; "
+
+STANDBYS = "SELECT pg_catalog.current_setting('synchronous_standby_names')"
+
+# The driver shows no SQLSTATE of a warning, and no severity in another language than the server's.
+_NO_WARNINGS = ("DEBUG", "INFO", "LOG", "NOTICE")
 
 ROWS_PER_STATEMENT = 1000
 """How many rows one INSERT gets: more are neither faster nor kind to the server's memory."""
@@ -56,9 +74,11 @@ class PostgresSession(SqlSession):
         """For the life of a connection. ``timeout``: seconds that the watchdog leaves each statement."""
         super().__init__(connection.raw.cursor(), dialect)
         self.timeout = timeout
-        self._unsent = ""
+        self._alone = self._local = self._unsent = ""
         self._write = True
+        self._notices = connection.raw.notices
         self._connection: PooledConnection | None = None
+        self._forked = False
         self.thread: int | None = None
         """Who uses it."""
 
@@ -67,21 +87,41 @@ class PostgresSession(SqlSession):
 
     def attach(self, connection: PooledConnection, write: bool) -> None:
         """The connection was taken out of the pool for a call or a transaction, which may write or not."""
-        self._connection = connection
-        self.thread = get_ident()
+        # Whatever an interrupt left behind of the use before: the pool has looked at the connection, not at this.
+        self._in_transaction = False
+        self._doomed = None
+        self._depth = 0
+        self._unsent = self._alone
         self._write = write
+        self.thread = get_ident()
+        self._connection = connection
 
     def detach(self) -> None:
         """The connection goes back to the pool."""
         self.thread = None
         self._connection = None
 
+    def adapt(self) -> None:
+        """Find out what has to be sent with each transaction, and with each statement that is none."""
+        [(level, digits, warnings)] = self.rows(SETTINGS)
+        self._local = _DIGITS * digits + _WARNINGS * warnings
+        self._alone = _LEVEL * level + self._local
+
+    def abandon(self) -> None:
+        """In the child of a fork: the connection, and the transaction on it, are the parent's."""
+        self._forked = True
+        self._connection = None
+
     @property
     def connection(self) -> PooledConnection:
         """The connection in use."""
-        if self._connection is None:
-            raise TransactionError("the session is over: begin a new one")
-        return self._connection
+        if self._connection is not None:
+            return self._connection
+        if self._forked:
+            raise TransactionError(
+                "the transaction belongs to the process that this one was forked from: open a store in this process"
+            )
+        raise TransactionError("the session is over: begin a new one")
 
     # --- statements ---------------------------------------------------------------------------
 
@@ -114,12 +154,29 @@ class PostgresSession(SqlSession):
         try:
             self.cursor.execute(self._with_unsent(text) if self._unsent else text, params)
         except psycopg2.Error:
-            self._unsent = ""
+            self._unsent = "" if self._in_transaction else self._alone
             raise
         finally:
             connection.deadline = NEVER
         # Kept when a value cannot even be written out, or the next statement would run outside of its transaction.
-        self._unsent = ""
+        self._unsent = "" if self._in_transaction else self._alone
+        if self._notices:
+            self._look_at_notices(committed=text == "COMMIT" or not self._in_transaction)
+
+    def _look_at_notices(self, *, committed: bool) -> None:
+        """Raise if the server told that it no longer waits for its standby: a warning, and the commit succeeds."""
+        warned = any(not notice.startswith(_NO_WARNINGS) and "\n" in notice.rstrip() for notice in self._notices)
+        self._notices.clear()
+        if committed and warned and self._write and self._has_standbys():
+            raise OutcomeUnknown(
+                "the wait for the synchronous standby was cancelled: the write is stored on this server, and may be "
+                "lost if the standby takes over; read it back then, or call again with exist_ok=True"
+            )
+
+    def _has_standbys(self) -> bool:
+        with self.connection.raw.cursor() as cursor:  # what the session's own says of its statement is still needed
+            cursor.execute(STANDBYS)
+            return cursor.fetchall() != [("",)]
 
     def _with_unsent(self, text: str | bytes) -> str | bytes:
         return self._unsent + text if isinstance(text, str) else self._unsent.encode() + text
@@ -165,16 +222,23 @@ class PostgresSession(SqlSession):
     def copy(self, statement: str, source: Any) -> None:
         """Run a COPY ... FROM STDIN; ``source`` is a file of the rows."""
         self._check()
+        if self._unsent and not self._in_transaction:
+            with self.transaction(write=True):
+                self.copy(statement, source)
+            return
         if self._unsent:
             self.run("SELECT 1")  # a message of COPY holds nothing else
         connection = self.connection
         connection.deadline = monotonic() + self.timeout
         try:
             self.cursor.copy_expert(self.dialect.render(statement), source, size=COPY_CHUNK)
+            connection.raw.poll()  # without it, the driver shows notices of COPY only after the next statement
         except psycopg2.Error as error:
             raise self._failed(error) from error
         finally:
             connection.deadline = NEVER
+        if self._notices:
+            self._look_at_notices(committed=not self._in_transaction)
 
     # --- errors -------------------------------------------------------------------------------
 
@@ -203,7 +267,7 @@ class PostgresSession(SqlSession):
 
     def begin_with(self, text: str) -> None:
         """Start a transaction in that way, with its first statement."""
-        self._unsent = text
+        self._unsent = text + self._local
         self._in_transaction = True
 
     def commit(self) -> None:
@@ -212,6 +276,8 @@ class PostgresSession(SqlSession):
             self._reset()
             return
         try:
+            if self.connection.stirs():
+                self._control("SELECT 1")  # before COMMIT was sent, it is certain that nothing is stored
             self._control("COMMIT", committing=True)
         except StoreError:
             self.rollback()
@@ -224,7 +290,10 @@ class PostgresSession(SqlSession):
     def rollback(self) -> None:
         """Undo the transaction, if there is one. The connection is dropped where that cannot be told."""
         self._unsent = ""
-        status = self.connection.raw.get_transaction_status()
+        if self._connection is None:  # of the parent's
+            self._reset()
+            return
+        status = self._connection.raw.get_transaction_status()
         if status in (TRANSACTION_STATUS_INTRANS, TRANSACTION_STATUS_INERROR):
             super().rollback()
             return
@@ -234,7 +303,7 @@ class PostgresSession(SqlSession):
 
     def _reset(self) -> None:
         super()._reset()
-        self._unsent = ""
+        self._unsent = self._alone
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

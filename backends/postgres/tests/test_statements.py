@@ -23,7 +23,7 @@ _STATEMENT = re.compile(
 )
 
 SESSION_STATE = r"""(?x)
-    (\A|;)\s*SET\s+(?!LOCAL\b) | \bSET\s+(SESSION|ROLE|CONSTRAINTS|search_path|TIME\s+ZONE)\b
+    (\A|;)\s*SET\s+(?!LOCAL\b|TRANSACTION\b) | \bSET\s+(SESSION|ROLE|CONSTRAINTS|search_path|TIME\s+ZONE)\b
     | \bset_config\s*\( | \bRESET\s+\w+\s*(;|\Z) | \bDISCARD\s+(ALL|TEMP|PLANS|SEQUENCES)\b | \bLOAD\s+'
     | \b(UN)?LISTEN\s+\w+\s*(;|\Z) | \b(PREPARE|DEALLOCATE)\s+\w+ | \bWITH\s+HOLD\b
     | \b(TEMP|TEMPORARY)\s+(TABLE|VIEW|SEQUENCE)\b | \bINTO\s+TEMP | \bpg_(try_)?advisory_(lock|unlock)
@@ -188,6 +188,7 @@ def test_the_rules_catch_what_they_are_for(statement: str, problem: str) -> None
     "statement",
     [
         "SET LOCAL lock_timeout = '1s'",
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT 1",
         "SELECT clock_timestamp()",
         "SELECT pg_try_advisory_xact_lock(1)",
         "UPDATE {tasks} SET fence = 1",
