@@ -44,7 +44,7 @@ class ClaimedTask(Blocking):
 
     def update(self, **changes: Any) -> None:
         """Change the given fields and ``updated_at``; raises ``InvalidArgument`` as ``Tasks.update`` does."""
-        key, now, sealed = self.task.task_id, self._env.clock.now(), Sealed()
+        key, now, sealed = self.task.task_id, self._env.changed_at(), Sealed()
         new = self._env.check.changes(Task, key, changes, UPDATABLE_TASK_FIELDS, now, sealed)
         # The fence alone says whose it is: the owner cannot change without it.
         if not self._x.write(lambda session: session.tasks.update(key, new, None, self.fence), sealed=sealed):
@@ -84,7 +84,7 @@ class ClaimedTask(Blocking):
     def update_thought(self, thought_id: str, **changes: Any) -> bool:
         """Change fields of a thought of this task, and ``updated_at``; False if this task has no such thought."""
         key, owner = self._env.check.ident(thought_id, "thought_id"), self.task.agent_occurrence_id
-        now, sealed = self._env.clock.now(), Sealed()
+        now, sealed = self._env.changed_at(), Sealed()
         new = self._env.check.changes(Thought, key, changes, UPDATABLE_THOUGHT_FIELDS, now, sealed)
 
         def fn(session: Session) -> bool:

@@ -95,6 +95,10 @@ class Environment:
     upgraders: Upgraders = field(default_factory=Upgraders)
     """Bring the attributes of older nodes up to date."""
 
+    def changed_at(self) -> datetime:
+        """The time of a change, whose age others judge by the server's time: never before it, if the host is late."""
+        return max(self.clock.now(), self.server_now())
+
     def bind(self, occurrence_id: str) -> Environment:
         """The same, for one occurrence and no other."""
         return replace(self, occurrence_id=self.identity(occurrence_id, "occurrence_id"), bound=True)

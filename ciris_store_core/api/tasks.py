@@ -157,7 +157,7 @@ class Tasks(Part):
         """
         key, owner = self._env.check.ident(task_id, "task_id"), self._env.owner(occurrence_id)
         sealed = Sealed()
-        now = self._env.clock.now()
+        now = self._env.changed_at()
         new = self._env.check.changes(Task, key, changes, UPDATABLE_TASK_FIELDS, now, sealed)
         return self._x.write(lambda session: session.tasks.update(key, new, owner, None), sealed=sealed)
 
@@ -262,7 +262,7 @@ class Tasks(Part):
         """
         check, env = self._env.check, self._env
         key, source = check.ident(task_id, "task_id"), env.one_owner(from_occurrence, "from_occurrence")
-        target, now = check.ident(to_occurrence, "to_occurrence"), env.clock.now()
+        target, now = check.ident(to_occurrence, "to_occurrence"), env.changed_at()
 
         def fn(session: Session) -> bool:
             moved = session.tasks.transfer([key], source, target, now) == 1
@@ -286,7 +286,7 @@ class Tasks(Part):
         worker, pool = env.one_owner(env.identity(worker, "worker"), "worker"), env.identity(pool, "pool")
         if worker == pool:
             raise InvalidArgument("the worker is the pool itself: give every worker an id of its own")
-        count, now = limit_of(limit), env.clock.now()
+        count, now = limit_of(limit), env.changed_at()
         tasks = self._x.write(lambda session: session.tasks.claim_next(worker, pool, count, now))
         return [ClaimedTask(self._x, env, task) for task in tasks]
 

@@ -120,7 +120,7 @@ class Thoughts(Part):
         """
         key, owner = self._env.check.ident(thought_id, "thought_id"), self._env.owner(occurrence_id)
         sealed = Sealed()
-        now = self._env.clock.now()
+        now = self._env.changed_at()
         new = self._env.check.changes(Thought, key, changes, UPDATABLE_THOUGHT_FIELDS, now, sealed)
         return self._x.write(lambda session: session.thoughts.update(key, new, owner), sealed=sealed)
 
@@ -205,13 +205,13 @@ class Thoughts(Part):
         False, and nothing changes, if it is not failed, has been retried ``max_retries`` times, or is not there.
         """
         key, owner = self._env.check.ident(thought_id, "thought_id"), self._env.owner(occurrence_id)
-        most, now = whole(max_retries, "max_retries", 0, 2**31 - 1), self._env.clock.now()
+        most, now = whole(max_retries, "max_retries", 0, 2**31 - 1), self._env.changed_at()
         return self._x.write(lambda session: session.thoughts.retry(key, owner, most, now))
 
     def escalate(self, thought_id: str, *, occurrence_id: Owner = None) -> bool:
         """Add 1 to ``escalation_level``; False if there is no such thought of that owner."""
         key, owner = self._env.check.ident(thought_id, "thought_id"), self._env.owner(occurrence_id)
-        now = self._env.clock.now()
+        now = self._env.changed_at()
         return self._x.write(lambda session: session.thoughts.escalate(key, owner, now))
 
     @overload
@@ -235,7 +235,7 @@ class Thoughts(Part):
         thought, task = check.optional(thought_id, "thought_id"), check.optional(task_id, "task_id")
         source, target = env.one_owner(from_occurrence, "from_occurrence"), check.ident(to_occurrence, "to_occurrence")
         selector = ThoughtSelector(task_id=task, thought_ids=[] if thought is None else [thought])
-        now = env.clock.now()
+        now = env.changed_at()
 
         def fn(session: Session) -> int:
             moved = session.thoughts.transfer(selector, source, target, now)

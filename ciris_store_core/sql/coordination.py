@@ -10,6 +10,7 @@ from ciris_store_core.models.coordination import Lease, Occurrence
 from ciris_store_core.stores.coordination import CoordinationStore
 
 from .codec import object_out
+from .migrate import OLDEST, refuse_too_old
 from .rows import Row, read_all
 from .statements import add_new
 
@@ -93,7 +94,9 @@ class SqlCoordinationStore(CoordinationStore):
         self.session.run(PUT_OCCURRENCE, (occurrence.occurrence_id, *times, metadata))
 
     def heartbeat(self, occurrence_id: str, at: datetime, expires_at: datetime) -> bool:
-        """Extend the life of an occurrence."""
+        """Extend the life of an occurrence, unless the schema is no longer one that this program may use."""
+        # Another program may have migrated the database since this one opened it.
+        refuse_too_old(self.session, (self.session.row(OLDEST) or (None,))[0])
         times = (self.codec.time_in(at), self.codec.time_in(expires_at))
         return self.session.run(HEARTBEAT, (*times, occurrence_id)) > 0
 

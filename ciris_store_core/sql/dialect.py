@@ -68,6 +68,8 @@ class Dialect:
         self._names = {**fragments, **{table: prefix + table for table in TABLES}}
         self.locks_rows = bool(fragments["for_update"])
         """Whether transactions lock rows one by one, and can wait for each other's rows."""
+        self.program: int | None = None
+        """Number of the newest migration that this program knows, once the schema was looked at."""
         self.rendered: dict[str, str] = {}
         """Statements rendered so far, by constant."""
 

@@ -35,6 +35,8 @@ _OLDEST = re.compile(r"-- oldest-program: (\d+)\n")
 
 APPLIED = "SELECT version, name, applied_at, oldest_program FROM {schema_migrations} ORDER BY version"
 
+OLDEST = "SELECT max(oldest_program) FROM {schema_migrations}"
+
 RECORD = "INSERT INTO {schema_migrations} (version, name, applied_at, oldest_program) VALUES (?, ?, ?, ?)"
 
 
@@ -56,6 +58,16 @@ class Applied:
     name: str
     applied_at: datetime
     oldest_program: int
+
+
+def refuse_too_old(session: SqlSession, oldest: int | None) -> None:
+    """Raise ``IncompatibleSchema`` if this program is older than ``oldest``, the oldest that may use the schema."""
+    program = session.dialect.program
+    if program is not None and oldest is not None and oldest > program:
+        raise IncompatibleSchema(
+            f"the database has a schema that programs older than {oldest} may not use, and this one is {program}: "
+            "upgrade the backend's package"
+        )
 
 
 def load_migrations(package: str) -> list[Migration]:
@@ -128,13 +140,8 @@ class Migrator(ABC):
         return ()
 
     def _check_program(self, applied: Sequence[Applied]) -> None:
-        program = self.migrations[-1].version
-        oldest = max((record.oldest_program for record in applied), default=0)
-        if oldest > program:
-            raise IncompatibleSchema(
-                f"the database is at schema {applied[-1].version}, which programs older than {oldest} may not use, "
-                f"and this one is {program}: upgrade the backend's package"
-            )
+        self.session.dialect.program = self.migrations[-1].version
+        refuse_too_old(self.session, max((record.oldest_program for record in applied), default=0))
 
     def require_current(self) -> None:
         """Raise MigrationRequired if anything is pending."""

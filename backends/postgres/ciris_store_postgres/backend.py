@@ -15,6 +15,7 @@ from ciris_store_core.errors import InvalidURL, NotSupported, StoreError
 from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.models.operations import Diagnosis, PendingMigration
 from ciris_store_core.sql import ANY_RECORD, load_migrations
+from ciris_store_core.sql.migrate import refuse_too_old
 from ciris_store_core.stores import Backend, Session
 from ciris_store_core.url import StoreURL
 
@@ -42,7 +43,8 @@ CAPABILITIES = frozenset(
 OLDEST_SERVER = 140000
 """The first version with date_bin, as the driver counts them."""
 
-NOW = "SELECT pg_catalog.clock_timestamp()"
+# Asked together: another program may have migrated the database since this one opened it.
+NOW = "SELECT pg_catalog.clock_timestamp(), (SELECT max(oldest_program) FROM {schema_migrations})"
 
 
 class PostgresBackend(Backend):
@@ -137,7 +139,9 @@ class PostgresBackend(Backend):
         Asked on the connection of the calling thread's transaction, if it has one open.
         """
         with self._single() as session:
-            now: datetime = session.rows(NOW)[0][0]
+            now: datetime
+            now, oldest = session.rows(NOW)[0]
+            refuse_too_old(session, oldest)
             return now
 
     def is_empty(self) -> bool:

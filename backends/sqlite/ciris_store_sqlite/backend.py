@@ -31,7 +31,7 @@ from ciris_store_core.url import StoreURL
 from . import upkeep
 from .dialect import SqliteDialect
 from .errors import translate
-from .files import has_content, identity, make_missing
+from .files import agreed_time, has_content, identity, make_missing
 from .session import SqliteSession
 from .settings import Settings
 from .turn import WriteTurn, lock_path
@@ -302,8 +302,8 @@ class SqliteBackend(Backend):
     # --- the rest -----------------------------------------------------------------------------
 
     def server_now(self) -> datetime:
-        """The host's time: there is no server."""
-        return self._clock.now()
+        """The time on which all hosts agree that share the file: that of its file system."""
+        return self._clock.now() if self._in_memory else agreed_time(self._clock, lock_path(self.settings.path))
 
     def is_empty(self) -> bool:
         """Whether no record is stored."""

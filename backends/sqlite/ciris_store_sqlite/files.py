@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from ciris_store_core.clock import Clock, SystemClock
 from ciris_store_core.errors import InvalidURL, NotADatabase
 
 from .errors import cannot_open
 from .settings import Settings
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# File systems round their times, the coarsest to two seconds.
+_AGREEING = timedelta(seconds=5)
 
 SMALLEST_PAGE = 512
 """Bytes of the smallest database that is not empty."""
@@ -59,3 +65,20 @@ def identity(path: str) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return (status.st_dev, status.st_ino)
+
+
+def agreed_time(clock: Clock, path: str) -> datetime:
+    """The clock's time, or the file system's where they differ and the clock is the host's own.
+
+    A host whose clock is wrong would take leases that others hold, and remove what is not old. Hosts that share a file
+    share what its file system takes for the time, as it sets the time of each change. ``path``: a file to touch.
+    """
+    now = clock.now()
+    if type(clock) is not SystemClock:
+        return now
+    try:
+        os.utime(path)
+        shared = _EPOCH + timedelta(microseconds=Path(path).stat().st_mtime_ns // 1000)
+    except OSError:  # not there yet, or not ours to write
+        return now
+    return now if abs(now - shared) < _AGREEING else shared
