@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from ciris_store_core.capabilities import Capability
-from ciris_store_core.errors import DatabaseError, StoreClosed
+from ciris_store_core.errors import DatabaseError, PoolTimeout, StoreClosed
 from ciris_store_core.inmemory.tables import TABLE_NAMES
 from ciris_store_core.models.paging import Slice
 
@@ -188,6 +190,24 @@ def server_now_goes_back(self: Any, sound: Any) -> Any:
     return sound() - timedelta(seconds=self.calls)
 
 
+def _places(backend: Any) -> threading.Semaphore:
+    return cast(threading.Semaphore, vars(backend).setdefault("places", threading.Semaphore(4)))
+
+
+@contextmanager
+def _in_a_place(self: Any, sound: Any, **options: Any) -> Iterator[Any]:
+    with _places(self), sound(**options) as session:
+        yield session
+
+
+def _asked_in_a_place(self: Any, sound: Any) -> Any:
+    if not _places(self).acquire(timeout=1.0):
+        raise PoolTimeout("no connection came free")
+    _places(self).release()
+    return sound()
+
+
+add("server_now_needs_a_connection_of_its_own", "backend.server_now.inside", ("backend.session", _in_a_place), ("backend.server_now", _asked_in_a_place))
 add("info_is_empty", "backend.info", ("backend.info", always({})))
 add("stats_hold_what_no_report_can", "backend.info", ("backend.stats", lambda self, sound: {(1, 2): threading}))
 add("a_closed_store_goes_on", "backend.close", ("backend.close", always(None)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, timedelta
 from functools import partial
 
@@ -20,7 +21,10 @@ from ciris_store_core.stores import Backend, Session
 from ..factories import T0, access, anchor, at, correlation, entry, node, occurrence, put, secret, task, thought
 from ..harness import Harness
 from ..levels import Level, clause
-from ..support import Worker, race, reading, writing
+from ..support import MOMENT, Worker, race, reading, writing
+
+CROWD = 24
+"""Threads that use one store at a time: more than a pool has connections."""
 
 FIRST_RECORDS: dict[str, Callable[[Session], object]] = {
     "node": lambda s: s.graph.put_nodes([put(node())], T0),
@@ -73,6 +77,19 @@ class TestBackend:
         first, second = backend.server_now(), backend.server_now()
         assert first.tzinfo is UTC and first.utcoffset() == timedelta(0)
         assert first <= second
+
+    @clause("backend.server_now.inside")
+    def test_server_now_inside_sessions(self, backend: Backend) -> None:
+        """Otherwise transactions that hold all connections wait for one another, and nothing goes on."""
+        crowd = threading.Barrier(CROWD)
+
+        def ask(_: int) -> object:
+            with reading(backend):
+                with suppress(threading.BrokenBarrierError):
+                    crowd.wait(MOMENT)  # until all are inside whom the backend lets in
+                return backend.server_now()
+
+        assert len(race(CROWD, ask)) == CROWD
 
     @clause("backend.info", Level.OPERABLE)
     def test_info_and_stats(self, backend: Backend) -> None:
