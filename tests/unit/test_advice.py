@@ -35,7 +35,8 @@ OF_THE_READER = {
     "on_bad_text": "of open_store",
     "lifespan": "of FastAPI",
 }
-SQL = re.compile(r"\b(SELECT|UPDATE|INSERT|DELETE)\b")
+# SQL and regular expressions.
+NO_PROSE = re.compile(r"\b(SELECT|UPDATE|INSERT|DELETE)\b|\(\?")
 
 
 def texts(file: Path) -> Iterator[tuple[int, str]]:
@@ -58,7 +59,7 @@ def advice() -> Iterator[tuple[str, str]]:
                 for line, text in texts(file):
                     if (
                         re.search(r": .*\b[a-z_]+=|, or .*\b[a-z_]+=", text)
-                        and not SQL.search(text)
+                        and not NO_PROSE.search(text)
                         and "\n" not in text
                     ):
                         yield f"{file.relative_to(ROOT)}:{line}", text

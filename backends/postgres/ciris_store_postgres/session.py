@@ -170,7 +170,7 @@ class PostgresSession(SqlSession):
         if committed and warned and self._write and self._has_standbys():
             raise OutcomeUnknown(
                 "the wait for the synchronous standby was cancelled: the write is stored on this server, and may be "
-                "lost if the standby takes over; read it back then, or call again with exist_ok=True"
+                "lost if the standby takes over; read it back, or repeat an add as in tasks.add(..., exist_ok=True)"
             )
 
     def _has_standbys(self) -> bool:
