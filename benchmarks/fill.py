@@ -28,7 +28,13 @@ INSERT INTO graph_nodes (id, scope, type, attributes, version, revision, created
     1, 1, {end} - i * 1000000, {end} - i * 1000000, 'temporary'
 FROM number;
 
-INSERT INTO graph_search (rowid, id, words) SELECT node_number, id, words FROM graph_node_words;
+INSERT INTO graph_words (node_number, size, words)
+SELECT node_number, 11, ' ' || replace(id, '-', ' ') || ' ' || json_extract(attributes, '$.name')
+    || ' name weight seen words alpha beta active ' FROM graph_nodes;
+
+INSERT INTO graph_word_index (rowid, words) SELECT node_number, words FROM graph_words;
+
+DELETE FROM graph_words_pending;
 
 INSERT INTO correlations (correlation_id, correlation_type, service_type, handler_name, action_type, status,
     agent_occurrence_id, scope, created_at, updated_at, timestamp, metric_name, metric_value, tags, retention_policy,
@@ -53,10 +59,12 @@ SELECT {task}, 'channel-1', 'Answer the question that user 1 asked in channel 1,
     'request-' || i
 FROM generate_series(0::bigint, {size} - 1) i;
 
-INSERT INTO graph_nodes (id, scope, type, attributes, version, revision, created_at, updated_at, consent_stream)
+INSERT INTO graph_nodes (id, scope, type, attributes, version, revision, created_at, updated_at, consent_stream, words)
 SELECT {node}, 'local', 'concept', jsonb_build_object('name', 'concept ' || i, 'weight', 0.5, 'seen', i, 'words',
         '["alpha","beta"]'::jsonb, 'active', true),
-    1, 1, {end} - i * interval '1 s', {end} - i * interval '1 s', 'temporary'
+    1, 1, {end} - i * interval '1 s', {end} - i * interval '1 s', 'temporary',
+    array_to_tsvector(string_to_array(replace({node}, '-', ' ') || ' concept ' || i
+        || ' name weight seen words alpha beta active', ' '))
 FROM generate_series(0::bigint, {size} - 1) i;
 
 INSERT INTO correlations (correlation_id, correlation_type, service_type, handler_name, action_type, status,

@@ -11,6 +11,8 @@ from typing import Any
 
 import psycopg2
 
+from ciris_store_core.words import node_words
+
 from . import rows, values
 from .contender import Contender
 
@@ -36,12 +38,13 @@ UPDATE tasks SET agent_occurrence_id = %(worker)s, status = 'active', claimed_by
 FROM picked WHERE task_id = picked_id
 RETURNING {", ".join(rows.TASK_COLUMNS)}
 """
-ADD_NODE = rows.insert("graph_nodes", rows.NEW_NODE, "%s")
+NEW_NODE = (*rows.NEW_NODE, "words")
+ADD_NODE = rows.insert("graph_nodes", NEW_NODE, "%s")
 GET_NODE = f"SELECT {', '.join(rows.NODE_COLUMNS)} FROM graph_nodes WHERE id = %s AND scope = 'local'"
 MERGE_NODE = f"""
-INSERT INTO graph_nodes AS n ({", ".join(rows.NEW_NODE)}) VALUES ({", ".join(["%s"] * len(rows.NEW_NODE))})
+INSERT INTO graph_nodes AS n ({", ".join(NEW_NODE)}) VALUES ({", ".join(["%s"] * len(NEW_NODE))})
 ON CONFLICT (id, scope) DO UPDATE SET attributes = n.attributes || excluded.attributes, revision = n.revision + 1,
-    updated_at = excluded.updated_at WHERE n.type = excluded.type
+    words = n.words || excluded.words, updated_at = excluded.updated_at WHERE n.type = excluded.type
 RETURNING {", ".join(rows.NODE_COLUMNS)}
 """
 ADD_METRIC = rows.insert("correlations", rows.NEW_METRIC, "%s")
@@ -116,11 +119,11 @@ class RawPostgres(Contender):
                 self.cursor.execute(UPDATE_TASK, ("failed", i, _now(), rows.update_key(first + i, self.size)))
 
     def node_insert(self, number: int) -> Any:
-        self.cursor.execute(ADD_NODE, rows.node_row(f"new-{number}", values.node_attributes(number), _now()))
+        self.cursor.execute(ADD_NODE, _node_row(f"new-{number}", values.node_attributes(number)))
 
     def node_merge(self, number: int) -> Any:
         key = rows.node_key(number, self.size)
-        self.cursor.execute(MERGE_NODE, rows.node_row(key, values.merged_attributes(number), _now()))
+        self.cursor.execute(MERGE_NODE, _node_row(key, values.merged_attributes(number)))
         row = self.cursor.fetchone()
         if row is None:
             raise rows.StaleType(key)
@@ -164,6 +167,10 @@ class LeanPostgres(RawPostgres):
     def __init__(self, url: str, size: int) -> None:
         super().__init__(url, size)
         self.cursor.execute("DROP INDEX IF EXISTS graph_nodes_by_words, graph_nodes_by_attribute")
+
+
+def _node_row(key: str, attributes: dict[str, Any]) -> tuple[Any, ...]:
+    return (*rows.node_row(key, attributes, _now()), " ".join(node_words(key, attributes)))
 
 
 def _now() -> datetime:

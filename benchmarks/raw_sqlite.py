@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ciris_store_core.words import node_words
+from ciris_store_sqlite.graph import MOST_PENDING, TAKE_OVER
+
 from . import rows, values
 from .contender import Contender
 
@@ -47,12 +50,9 @@ UPDATE_NODE = f"""
 UPDATE graph_nodes SET attributes = ?, revision = revision + 1, updated_at = ? WHERE node_number = ?
 RETURNING {", ".join(rows.NODE_COLUMNS)}
 """
-INDEX_WORDS = """
-INSERT INTO graph_search (rowid, id, words) SELECT node_number, id, words FROM graph_node_words WHERE node_number = ?
-"""
-UNINDEX_WORDS = """
-INSERT INTO graph_search (graph_search, rowid, id, words)
-SELECT 'delete', node_number, id, words FROM graph_node_words WHERE node_number = ?
+PUT_WORDS = """
+INSERT INTO graph_words (node_number, size, words) VALUES (?, ?, ?)
+ON CONFLICT (node_number) DO UPDATE SET size = excluded.size, words = excluded.words
 """
 ADD_METRIC = rows.insert("correlations", rows.NEW_METRIC, "?")
 GET_METRIC = f"SELECT {', '.join(rows.METRIC_COLUMNS)} FROM correlations WHERE correlation_id = ?"
@@ -75,6 +75,7 @@ class RawSqlite(Contender):
         self.path = path
         self.size = size
         self._lock = lock or threading.Lock()
+        self._changed = 0
         self.db = connect(path)
 
     def for_thread(self) -> Contender:
@@ -129,8 +130,7 @@ class RawSqlite(Contender):
     def node_insert(self, number: int) -> Any:
         row = rows.node_row(f"new-{number}", values.node_attributes(number), _now())
         with self._transaction():
-            node_number = self.db.execute(ADD_NODE, row).lastrowid
-            self.db.execute(INDEX_WORDS, (node_number,))
+            self._put_words(self.db.execute(ADD_NODE, row).lastrowid, row[0], values.node_attributes(number))
 
     def node_merge(self, number: int) -> Any:
         with self._transaction():
@@ -138,11 +138,18 @@ class RawSqlite(Contender):
             node_number, kind, attributes = found
             if kind != "concept":
                 raise rows.StaleType(kind)
-            merged = json.dumps(json.loads(attributes) | values.merged_attributes(number))
-            self.db.execute(UNINDEX_WORDS, (node_number,))
-            row = self.db.execute(UPDATE_NODE, (merged, _now(), node_number)).fetchone()
-            self.db.execute(INDEX_WORDS, (node_number,))
+            merged = json.loads(attributes) | values.merged_attributes(number)
+            row = self.db.execute(UPDATE_NODE, (json.dumps(merged), _now(), node_number)).fetchone()
+            self._put_words(node_number, row[0], merged)
         return _node(row)
+
+    def _put_words(self, node_number: int | None, key: str, attributes: dict[str, Any]) -> None:
+        words = node_words(key, attributes)
+        self.db.execute(PUT_WORDS, (node_number, len(words), f" {' '.join(words)} "))
+        self._changed += 1
+        if self._changed % MOST_PENDING == 0:
+            for statement in TAKE_OVER:
+                self.db.execute(statement)
 
     def node_get(self, number: int) -> Any:
         return _node(self.db.execute(GET_NODE, (rows.node_key(number, self.size),)).fetchone())

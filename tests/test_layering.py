@@ -20,7 +20,7 @@ FOLDERS = {
     "ciris_store_duckdb": ROOT / "contrib/duckdb/ciris_store_duckdb",
 }
 
-BASE = frozenset({"errors", "capabilities", "clock"})
+BASE = frozenset({"errors", "capabilities", "clock", "words"})
 CONTRACT = BASE | {"models", "stores"}
 PLUGIN = CONTRACT | {"url", "options", "hookspecs"}
 API = PLUGIN | {"registry", "secrets", "signing"}
@@ -30,6 +30,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "capabilities": frozenset(),
     "clock": frozenset(),
+    "words": frozenset({"errors"}),
     "models": BASE,
     "schemas": {"models"},
     "stores": BASE | {"models"},

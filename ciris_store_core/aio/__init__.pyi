@@ -575,12 +575,15 @@ class MemoryService:
 class AsyncGraph:
     """What the agent remembers: nodes by (id, scope), and the weighted edges between them.
 
-    Scopes are accepted as members or text. Expired nodes count as absent, cleaned up or not.
+    Scopes are accepted as members or text. Expired nodes count as absent, cleaned up or not, and so do their edges.
     """
     async def neighbours(
         self, id: str, scope: Scope, direction: Way = ..., relationships: Relationships = None
     ) -> list[GraphEdge]:
-        """All edges that begin (out) or end (in) at the node, or both, ordered by source, target and relationship."""
+        """All edges that begin (out) or end (in) at the node, or both, ordered by source, target and relationship.
+
+        Here and below, an expired node counts as absent, and so do its edges.
+        """
     async def traverse(
         self,
         start: str | Iterable[str],
@@ -622,8 +625,7 @@ class AsyncGraph:
     ) -> Subgraph:
         """The nodes that a walk reaches, nearest first, then by id, and the edges among them, ordered by key.
 
-        At most ``limit`` nodes, the nearest; ``truncated`` says whether there were more. Expired nodes are left out,
-        with their edges.
+        At most ``limit`` nodes, the nearest; ``truncated`` says whether there were more.
         """
     async def degrees(
         self, scope: Scope, direction: Way = ..., relationships: Relationships = None, *, limit: int = 10
@@ -632,12 +634,14 @@ class AsyncGraph:
     async def search(
         self, text: str, *, scope: Scope | None = None, type: NodeType | str | None = None, limit: int = 20
     ) -> list[SearchHit]:
-        """Nodes whose id and attributes hold all the words of ``text``, best first, ties by id.
+        """Nodes whose id and attributes hold all the words of ``text``, best first, ties by id and scope.
 
-        Words are runs of letters and digits, compared without case for ASCII letters; a text without words finds
-        nothing.
+        Case, accents and punctuation do not count, ``pre*`` finds all words that begin with ``pre``, and texts in
+        scripts written without spaces are found by any part of them; the module ``words`` has the rules. Of two nodes
+        the one with fewer other words is the better match. A text without words finds nothing.
 
         Raises:
+            InvalidArgument: ``text`` has more than 128 distinct words or 20,000 characters.
             NotSupported: The backend does not declare the capability ``full_text``.
         """
     async def put(
@@ -700,7 +704,12 @@ class AsyncGraph:
     async def delete(self, id: str, scope: Scope) -> int:
         """Delete a node and every edge that touches it, in one transaction; returns how many nodes went (0 or 1)."""
     async def delete_many(self, keys: Iterable[AnyNodeKey]) -> int:
-        """Delete the nodes of these (id, scope) with their edges; returns how many nodes went."""
+        """Delete the nodes of these (id, scope) with their edges; returns how many nodes were deleted.
+
+        Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
+        need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
+        Nodes of protected scopes are approved of, and deleted, together.
+        """
     async def put_edge(self, edge: GraphEdge) -> GraphEdge:
         """Write an edge and return it as stored; an existing one gets the weight, attributes and metadata given.
 
@@ -719,7 +728,10 @@ class AsyncGraph:
     async def delete_edge(self, source: str, target: str, relationship: str, scope: Scope) -> int:
         """Delete an edge; returns how many went (0 or 1)."""
     async def delete_edges(self, keys: Iterable[AnyEdgeKey]) -> int:
-        """Delete the edges of these (source, target, relationship, scope); returns how many went."""
+        """Delete the edges of these (source, target, relationship, scope); returns how many were deleted.
+
+        Many are deleted in batches, as ``delete_many`` does.
+        """
     async def edges(
         self,
         *,
@@ -735,6 +747,7 @@ class AsyncGraph:
 class AsyncCorrelations:
     """Recorded events: service interactions, metrics, logs, spans and audit events.
 
+    Those whose ``ttl_seconds`` are over count as absent, cleaned up or not, in every question and change.
     Unlike tasks, they are listed for all occurrences unless ``occurrence_id`` is given.
     """
     async def start_interaction(
@@ -802,7 +815,8 @@ class AsyncCorrelations:
             group_by: Tag keys, at most 100; a series without the tag is in the group None.
             filters: See ``CorrelationFilters``.
 
-        Consolidated rows count as the samples they stand for. Buckets without samples are left out.
+        Consolidated rows count as the samples they stand for. Buckets without samples are left out. A sum beyond the
+        greatest float is inf, or -inf; an average never is.
         """
     async def percentiles(
         self,
@@ -913,7 +927,11 @@ class AsyncCorrelations:
     async def count(self, **filters: Unpack[CorrelationFilters]) -> int:
         """How many correlations the filters match; loads none of them."""
     async def delete(self, *correlation_ids: str) -> int:
-        """Delete correlations; returns how many went. Ids that do not exist are passed over."""
+        """Delete correlations; returns how many were deleted. Ids that do not exist are passed over.
+
+        Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
+        need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
+        """
     async def by_channel(self, channel_id: str, limit: int = 100) -> Page[Correlation]:
         """The newest ``limit`` correlations of a channel, returned oldest first."""
     async def recent(self, limit: int = 100, **filters: Unpack[CorrelationFilters]) -> Page[Correlation]:
@@ -1000,10 +1018,13 @@ class AsyncTasks:
     async def count_by_status(self, *, occurrence_id: Owner = None) -> dict[TaskStatus, int]:
         """How many tasks have each status, 0 included; one round trip."""
     async def delete(self, *task_ids: str) -> int:
-        """Delete tasks with their descendants and the thoughts of all of them, of whatever owner, in one transaction.
+        """Delete tasks with their descendants and the thoughts of all of them, of whatever owner.
 
-        Returns how many tasks went, descendants included. Ids that do not exist are passed over. A handle that is
-        bound to an occurrence deletes only tasks of that occurrence (and what hangs on them).
+        Returns how many tasks were deleted, descendants included. Ids that do not exist are passed over. A handle that
+        is bound to an occurrence deletes only tasks of that occurrence, with their descendants.
+
+        Up to 1,000 ids are deleted in one transaction; more, outside a transaction, in batches, each a transaction of
+        its own, so that other writers need not wait for all of them; after an error some batches may be gone.
         """
     async def pending_for_activation(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
         """Pending tasks, highest priority first, then oldest."""
@@ -1097,7 +1118,10 @@ class AsyncThoughts:
     async def count_by_status(self, *, occurrence_id: Owner = None) -> dict[ThoughtStatus, int]:
         """How many thoughts have each status, 0 included; one round trip."""
     async def delete(self, *thought_ids: str) -> int:
-        """Delete thoughts, of whatever owner; returns how many went.
+        """Delete thoughts, of whatever owner; returns how many were deleted.
+
+        Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
+        need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
 
         Ids that do not exist are passed over. A handle that is bound to an occurrence deletes only its own.
         """
@@ -1125,7 +1149,12 @@ class AsyncOccurrences:
     async def register(
         self, occurrence_id: str, ttl_seconds: float = 60, *, metadata: Mapping[str, Any] | None = None
     ) -> Occurrence:
-        """Say that an occurrence starts now, replacing what is stored of that id; ``__…__`` is refused."""
+        """Say that an occurrence starts now, replacing what is stored of that id; ``__…__`` is refused.
+
+        Unfinished tasks that an earlier run of that id claimed go back to the pools that they came from, in the same
+        transaction. Their fences move: should the earlier run still go on, its handles raise ``StaleFence``. So
+        register once, before claiming, and then send heartbeats.
+        """
     async def heartbeat(self, occurrence_id: str, ttl_seconds: float = 60) -> bool:
         """Stay alive for ``ttl_seconds`` from now; False if it is not registered (any more)."""
     async def list(self, *, alive_only: bool = True) -> builtins.list[Occurrence]:
@@ -1157,6 +1186,8 @@ class AsyncLeases:
 
 class AsyncSecrets:
     """What was found in records and encrypted: references stand for it in their texts.
+
+    A secret of a record that has expired counts as absent.
 
     Nothing decrypts it but ``reveal``, for an action, and ``disclose``, for somebody who gives a reason. Both are
     logged, granted or not, before anything is returned.
@@ -1392,7 +1423,10 @@ class AsyncOccurrenceHandle:
     async def register(
         self, ttl_seconds: float | None = None, *, metadata: Mapping[str, Any] | None = None
     ) -> Occurrence:
-        """Say that this occurrence starts now and is alive for so many seconds; the handle's own number by default."""
+        """Say that this occurrence starts now and is alive for so many seconds; the handle's own number by default.
+
+        What an earlier run of it claimed goes back to its pools; see ``Occurrences.register``.
+        """
     async def heartbeat(self, ttl_seconds: float | None = None) -> bool:
         """Stay alive for so many seconds from now; False if it is not registered (any more): register again."""
     async def claim_next(self, limit: int = 1, *, pool: str = ...) -> list[AsyncClaimedTask]:
@@ -1414,6 +1448,9 @@ class AsyncOccurrenceHandle:
     async def take_over(self, occurrence_id: str, limit: int = 100) -> list[AsyncClaimedTask]:
         """Make up to ``limit`` unfinished tasks of an occurrence that died this one's own, with their thoughts.
 
+        With its own id: what an earlier run of this occurrence left. For that ``register`` first, then take over, then
+        begin to work, in the one process that runs it.
+
         For work that belonged to it without having come from a pool, such as a shared task; ``rescue`` returns the
         other to its pool. Oldest first. Thoughts that it left in processing become pending. The fences move, so that
         handles of the dead occurrence raise ``StaleFence`` should it wake up. Audit events are stored as by a
@@ -1422,7 +1459,7 @@ class AsyncOccurrenceHandle:
         Raises:
             Conflict: That occurrence is alive.
             NotFound: It never registered, so nobody can tell: ``tasks.transfer`` moves what you know to be left.
-            InvalidArgument: It is this occurrence itself, or ``__shared__``.
+            InvalidArgument: It is ``__shared__``.
         """
     async def recover_thoughts(self) -> int:
         """Move thoughts that an earlier run of this occurrence left in processing back to pending; returns how many.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -20,6 +19,7 @@ from ciris_store_core.models.graph import (
     TraversalResult,
 )
 from ciris_store_core.stores.backend import Session
+from ciris_store_core.words import search_terms
 
 from .common import Part, several_ids
 from .secret_refs import as_read
@@ -30,7 +30,6 @@ Way = Direction | str
 Relationships = str | Iterable[str] | None
 
 MAX_DEPTH = 100
-_WORD = re.compile(r"[^\W_]+")
 
 
 class Walks(Part):
@@ -128,17 +127,19 @@ class Walks(Part):
     def search(
         self, text: str, *, scope: Scope | None = None, type: NodeType | str | None = None, limit: int = 20
     ) -> list[SearchHit]:
-        """Nodes whose id and attributes hold all the words of ``text``, best first, ties by id.
+        """Nodes whose id and attributes hold all the words of ``text``, best first, ties by id and scope.
 
-        Words are runs of letters and digits, compared without case for ASCII letters; a text without words finds
-        nothing.
+        Case, accents and punctuation do not count, ``pre*`` finds all words that begin with ``pre``, and texts in
+        scripts written without spaces are found by any part of them; the module ``words`` has the rules. Of two nodes
+        the one with fewer other words is the better match. A text without words finds nothing.
 
         Raises:
+            InvalidArgument: ``text`` has more than 128 distinct words or 20,000 characters.
             NotSupported: The backend does not declare the capability ``full_text``.
         """
         if Capability.FULL_TEXT not in self._env.capabilities:
             raise NotSupported("this backend has no full_text: list nodes by type, prefix or attribute instead")
-        words = tuple(_WORD.findall(self._env.check.text(text, "text")))
+        words = search_terms(self._env.check.text(text, "text"))
         query = SearchQuery(
             words=words,
             scope=None if scope is None else GraphScope.parse(scope),

@@ -57,9 +57,6 @@ class _Refused(Exception):
 
 def canonical(method: str, answer: Any, arguments: tuple[Any, ...]) -> Any:
     """A form of an answer that is equal wherever the contract asks for the same answer, types included."""
-    if method == "search":
-        # How matches are ranked is the backend's own affair.
-        return sorted((plain(hit.node) for hit in answer), key=repr)
     if method == "aggregate":
         return [_point(point, arguments[0]) for point in answer]
     form = plain(answer)

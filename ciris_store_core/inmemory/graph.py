@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,12 +23,11 @@ from ciris_store_core.models.graph import (
 from ciris_store_core.models.paging import Slice, SortKey
 from ciris_store_core.stores.graph import GraphStore
 from ciris_store_core.stores.merging import written
+from ciris_store_core.words import matches, node_words, rank
 
 from .tables import Tables, copied, ordered, page, within
 
 MAX_ATTRIBUTE_BYTES = 16 * 1024 * 1024
-_WORD = re.compile(r"[^\W_]+")
-_LOWER_ASCII = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 class MemoryGraph(GraphStore):
@@ -127,12 +125,14 @@ class MemoryGraph(GraphStore):
         ]
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
-        """Nodes that hold all the words. The rank is the share of the words asked for among all words of the node."""
-        wanted = set(_words(query.words))
+        """Nodes that hold all the words, those with the fewest other words first."""
+        if not query.words:
+            return []
         listing = NodeQuery(scope=query.scope, type=query.type, now=query.now)
-        ranked = [(_rank(node, wanted), node) for node in self._matching(listing)]
-        best = sorted((hit for hit in ranked if hit[0] > 0), key=lambda hit: (-hit[0], *hit[1].key))
-        return [SearchHit(copied(node), rank) for rank, node in best[: query.limit]]
+        found = ((set(node_words(node.id, node.attributes)), node) for node in self._matching(listing))
+        hits = [(len(words), node) for words, node in found if matches(query.words, words)]
+        best = sorted(hits, key=lambda hit: (hit[0], *hit[1].key))
+        return [SearchHit(copied(node), rank(query.words, size)) for size, node in best[: query.limit]]
 
     def _matching(self, query: NodeQuery) -> Iterator[GraphNode]:
         return (node for node in self._nodes.rows.values() if _node_matches(node, query))
@@ -193,31 +193,3 @@ def _edge_matches(edge: GraphEdge, query: EdgeQuery) -> bool:
 
 def _ends(key: EdgeKey) -> tuple[NodeKey, NodeKey]:
     return NodeKey(key.source, key.scope), NodeKey(key.target, key.scope)
-
-
-# --- words ------------------------------------------------------------------------------------
-
-
-def _words(texts: Iterable[str]) -> list[str]:
-    return [word for text in texts for word in _WORD.findall(text.translate(_LOWER_ASCII))]
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """All texts of a JSON value, keys included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield key
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-
-
-def _rank(node: GraphNode, wanted: set[str]) -> float:
-    """More than 0 if the node holds all the words and there are any."""
-    words = _words([node.id, *_texts(node.attributes)])
-    if not wanted or not wanted.issubset(words):
-        return 0.0
-    return sum(word in wanted for word in words) / len(words)

@@ -187,6 +187,7 @@ class SearchQuery:
     """Words to look for in ids and attributes; a node must hold all of them."""
 
     words: tuple[str, ...]
+    """As ``words.search_terms`` makes them of a text: one that ends with ``*`` stands for all that begin with it."""
     scope: GraphScope | None = None
     type: str | None = None
     limit: int = 20

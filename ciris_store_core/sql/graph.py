@@ -14,6 +14,7 @@ from ciris_store_core.models.enums import GraphScope, NodeType
 from ciris_store_core.models.graph import GraphNode, NodeKey, NodeQuery, NodeWrite
 from ciris_store_core.models.paging import Slice, SortKey
 from ciris_store_core.stores.merging import written
+from ciris_store_core.words import same_words
 
 from .codec import list_out, object_out
 from .edges import SqlEdges
@@ -71,6 +72,8 @@ EXPIRED = "SELECT id, scope FROM {graph_nodes} WHERE expires_at <= ? ORDER BY ex
 
 class SqlGraphStore(SqlEdges):
     """Nodes and edges in two tables."""
+
+    insert_statement = INSERT
 
     def __init__(self, session: SqlSession) -> None:
         """Part of that session."""
@@ -138,14 +141,15 @@ class SqlGraphStore(SqlEdges):
                 nodes = [written(w, stored[w.node.key], now) if w.node.key in stored else n
                          for w, n in zip(writes, nodes, strict=True)]  # fmt: skip
             self.delete_edges_of_expired(stored.values(), now)
-            self.before_change(list(stored))
             self.update_all([node for node in nodes if node.key in stored])
-            self.after_write([node.key for node in nodes])
+            changed = [node for node in nodes if not _same_words(node, stored.get(node.key))]
+            if changed:
+                self.put_words(changed)
             return nodes
 
     def _insert_all(self, nodes: Sequence[GraphNode]) -> None:
-        rows = sorted((self.node_values(node) for node in nodes), key=itemgetter(0, 1))
-        if rows and self.session.insert(INSERT, rows) != len(rows):
+        rows = sorted(map(self.row_of, nodes), key=itemgetter(0, 1))
+        if rows and self.session.insert(self.insert_statement, rows) != len(rows):
             # A row that does not exist cannot be locked, so another caller may have inserted it since we looked.
             raise Unavailable("another caller added one of the same nodes just now: run the transaction again")
 
@@ -161,11 +165,19 @@ class SqlGraphStore(SqlEdges):
         if expired:
             self.delete_edges_of(expired)
 
-    def before_change(self, keys: Sequence[NodeKey]) -> None:
-        """Called inside the transaction before stored nodes change or go, for indexes that a backend keeps itself."""
+    def row_of(self, node: GraphNode) -> tuple[Any, ...]:
+        """The values that ``insert_statement`` binds."""
+        return self.node_values(node)
 
-    def after_write(self, keys: Sequence[NodeKey]) -> None:
-        """Called inside the transaction after nodes were written."""
+    def put_words(self, nodes: Sequence[GraphNode]) -> None:
+        """Called inside the transaction after nodes were written whose words may have changed, to index them."""
+
+    def words_deleted(self, nodes: int) -> None:
+        """Called inside the transaction after so many nodes were deleted."""
+
+    def add_missing_words(self, limit: int) -> int:
+        """Index some nodes that were stored before their words were; returns how many it found."""
+        return 0
 
     def _locked(self, keys: Sequence[NodeKey]) -> dict[NodeKey, GraphNode]:
         nodes = {node.key: node for node in self.lock_nodes(keys)}
@@ -193,10 +205,10 @@ class SqlGraphStore(SqlEdges):
         if not keys:
             return 0
         with self.session.atomic():
-            self.before_change(keys)
             # Nodes first: that waits for anyone who is adding an edge to them, and then their edges are all seen.
             gone = self.session.run(*self.for_keys(keys, DELETE, DELETE_MANY))
             self.delete_edges_of(keys)
+            self.words_deleted(gone)
             return gone
 
     def delete_expired_nodes(self, now: datetime, limit: int) -> int:
@@ -264,6 +276,18 @@ def _object(text: str) -> dict[str, Any]:
     if type(attributes) is not dict:
         raise ValueError("not a JSON object")
     return attributes
+
+
+def readable(attributes: str) -> dict[str, Any]:
+    """Return stored attributes, or none if they are damaged: nothing of them can be found then, nor read."""
+    try:
+        return _object(attributes)
+    except ValueError:
+        return {}
+
+
+def _same_words(node: GraphNode, stored: GraphNode | None) -> bool:
+    return stored is not None and same_words(stored.attributes, node.attributes)
 
 
 def too_large(node: GraphNode) -> InvalidArgument:

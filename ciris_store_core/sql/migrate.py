@@ -5,6 +5,8 @@ one by one, triggers included. Its first line says which programs may use the sc
 
     -- oldest-program: 1
 
+A change that SQL cannot make has a file of its own and a step in Python before it, see ``Migrator.before``.
+
 A program's number is that of the newest migration it knows. A change that older programs can live with repeats the
 number of the file before; one that they cannot states its own, and they are refused with ``IncompatibleSchema``.
 """
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING
 from ciris_store_core.errors import IncompatibleSchema, MigrationRequired
 from ciris_store_core.models.operations import PendingMigration
 
+from .graph import SqlGraphStore
 from .rows import Row, read_all
 
 if TYPE_CHECKING:
@@ -36,6 +39,12 @@ _OLDEST = re.compile(r"-- oldest-program: (\d+)\n")
 APPLIED = "SELECT version, name, applied_at, oldest_program FROM {schema_migrations} ORDER BY version"
 
 OLDEST = "SELECT max(oldest_program) FROM {schema_migrations}"
+
+WORDS_STORED = "words_of_stored_nodes"
+"""Name of the migration that is recorded when all nodes have their words."""
+
+NODES_AT_ONCE = 500
+"""Nodes that get their words in one transaction, after which other programs have their turn."""
 
 RECORD = "INSERT INTO {schema_migrations} (version, name, applied_at, oldest_program) VALUES (?, ?, ?, ?)"
 
@@ -155,7 +164,12 @@ class Migrator(ABC):
 
     def migrate(self) -> list[Migration]:
         """Apply what is pending, one transaction each; returns what this call applied."""
-        return [migration for migration in self.pending() if self.apply(migration)]
+        done = []
+        for migration in self.pending():
+            self.before(migration)
+            if self.apply(migration):
+                done.append(migration)
+        return done
 
     def apply(self, migration: Migration) -> bool:
         """Apply one, in a transaction of its own; False where another process has done so."""
@@ -166,6 +180,22 @@ class Migrator(ABC):
                 return False
             self._apply(migration)
         return True
+
+    def before(self, migration: Migration) -> None:
+        """Do in Python what a migration relies on, in short transactions. Several processes may do so together.
+
+        A process that ends half way keeps what it did; the next one goes on from there.
+        """
+        while migration.name == WORDS_STORED and self._add_missing_words():
+            pass
+
+    def _add_missing_words(self) -> int:
+        with self.session.transaction(write=True):
+            self.lock()
+            if WORDS_STORED in {record.name for record in self.applied()}:
+                return 0
+            graph = self.session.graph
+            return graph.add_missing_words(NODES_AT_ONCE) if isinstance(graph, SqlGraphStore) else 0
 
     def _apply(self, migration: Migration) -> None:
         log.info("applying migration %03d_%s", migration.version, migration.name)

@@ -206,9 +206,11 @@ class GraphStore(ABC):
         return [step for edge in edges for step in _steps(edge, walk.direction)]
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
-        """Nodes whose id and attributes hold all the words, best first, ties by id [cap: full_text].
+        """Nodes whose id and attributes hold all the words, best first, ties by id and scope [cap: full_text].
 
-        - Words are compared without case for ASCII letters; any other character than letters and digits separates.
+        - The words of a node are ``words.node_words``, those of the query come from ``words.search_terms``; the
+          database splits and folds no text itself.
+        - The rank is ``words.rank``: of two nodes that hold all the words, the one with fewer others comes first.
         - Nodes expired by ``now`` are left out.
         """
         raise NotSupported(

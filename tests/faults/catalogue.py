@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from . import filters, graph, operations, pages, processes, records, rest, series, transactions, work
+from . import filters, graph, operations, pages, processes, records, rest, series, transactions, words, work
 from .planting import FAULTS
 
 __all__ = ["EXEMPT", "FAULTS", "MODULES", "NOT_ON_THE_REFERENCE"]
 
-MODULES = (records, filters, pages, graph, series, work, rest, operations, transactions, processes)
+MODULES = (records, filters, pages, graph, words, series, work, rest, operations, transactions, processes)
 
 EXEMPT: dict[str, str] = {}
 """Clauses without a planted fault, each with the reason."""

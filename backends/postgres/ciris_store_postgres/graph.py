@@ -19,10 +19,11 @@ from ciris_store_core.models.graph import (
     Traversal,
     TraversalResult,
 )
-from ciris_store_core.sql.graph import ADDED, COLUMNS, KEY, MAX_JSON_BYTES, SqlGraphStore
+from ciris_store_core.sql.graph import ADDED, COLUMNS, KEY, SqlGraphStore, readable
 from ciris_store_core.sql.rows import Row, read_all
 from ciris_store_core.sql.statements import all_of, filled, given, insert_of
 from ciris_store_core.stores.merging import written
+from ciris_store_core.words import SEARCHED_WHOLE, node_words, rank
 
 from .copying import copy_new
 
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
 
 _LIVE = "n.type = excluded.type AND (n.expires_at IS NULL OR n.expires_at > ?)"
 
-_ROOM = 2**20
-"""Bytes that one merge may add here. What adds more, or finds less room than that, is merged by the other way."""
-
-# The size is that of PostgreSQL's spelling, which is a little longer than ours. Measuring here what is added as well
-# would cost as much again.
-_FITS = f"octet_length(n.attributes::text) <= {MAX_JSON_BYTES - _ROOM}"
+# The database can add words but cannot find out which ones go: a merge that replaces texts is done the other way. So is
+# one of large attributes, whose words may be too many, see ``node_words``.
+_ADDS_WORDS = f"""octet_length(n.attributes::text) + octet_length(excluded.attributes::text) <= {SEARCHED_WHOLE}
+AND NOT EXISTS (
+    SELECT 1 FROM jsonb_each(n.attributes) o
+    WHERE jsonb_typeof(o.value) IN ('string', 'object', 'array') AND excluded.attributes -> o.key <> o.value)"""
 
 # Only where a write has some: planning it takes longer than all the rest.
 _MERGED_REFS = """secret_refs = (
@@ -46,13 +47,17 @@ _MERGED_REFS = """secret_refs = (
             WITH ORDINALITY AS r (ref, place)
         GROUP BY ref) refs)"""
 
-COPY = f"COPY {{graph_nodes}} ({COLUMNS}) FROM STDIN"
+STORED = (*ADDED, "words")
+
+COPY = f"COPY {{graph_nodes}} ({', '.join(STORED)}) FROM STDIN"
+
+ADD = insert_of("graph_nodes", STORED, KEY)
 
 # For rows that the transaction has locked.
 OVERWRITE = f"""
-{insert_of("graph_nodes", ADDED, None)}
+{insert_of("graph_nodes", STORED, None)}
 ON CONFLICT (id, scope) DO UPDATE
-SET {", ".join(f"{column} = excluded.{column}" for column in ADDED[2:])}
+SET {", ".join(f"{column} = excluded.{column}" for column in STORED[2:])}
 """
 
 # The ends are locked first, in key order, as deletes lock nodes. FOR KEY SHARE waits for deletes only.
@@ -95,9 +100,17 @@ SELECT f.id, w.distance FROM walk w CROSS JOIN LATERAL unnest(w.frontier) AS f (
 ORDER BY w.distance, f.id COLLATE "C" LIMIT ?
 """
 
-SEARCH = f"""
-SELECT {COLUMNS}, ts_rank({{graph_words}}(n.id, n.attributes), q.words) AS rank
-FROM {{graph_nodes}} n, plainto_tsquery('pg_catalog.simple', {{separated_words}}(?)) AS q (words)
+SEARCH = f"SELECT {COLUMNS}, length(n.words) AS size FROM {{graph_nodes}} n"
+
+WITHOUT_WORDS = """
+SELECT id, scope, attributes FROM {graph_nodes}
+WHERE words IS NULL AND (id, scope) > (?, ?) ORDER BY id, scope LIMIT ? FOR UPDATE
+"""
+
+ADD_WORDS = """
+UPDATE {graph_nodes} n SET words = v.words::tsvector
+FROM (SELECT unnest(?::text[]) AS id, unnest(?::text[]) AS scope, unnest(?::text[]) AS words) v
+WHERE n.id = v.id AND n.scope = v.scope
 """
 
 
@@ -105,13 +118,14 @@ class _Contradicted(Exception):
     """Some of the nodes are not what a plain write expects."""
 
 
-_ATTRIBUTES = ADDED.index("attributes")
-
-
 class PostgresGraphStore(SqlGraphStore):
     """Merges nodes, walks and searches within the database."""
 
     session: PostgresSession
+    insert_statement = ADD
+
+    _without_words = ("", "")
+    """Up to which key ``add_missing_words`` has looked."""
 
     # --- nodes --------------------------------------------------------------------------------
 
@@ -138,7 +152,7 @@ class PostgresGraphStore(SqlGraphStore):
     def _insert(self, writes: Sequence[NodeWrite]) -> list[GraphNode]:
         new = [_as_new(write) for write in writes]
         if len(new) == 1:
-            if not self.session.insert_new("graph_nodes", KEY, ADDED, self.node_values(new[0])):
+            if not self.session.insert_new("graph_nodes", KEY, STORED, self.row_of(new[0])):
                 raise _Contradicted
             return new
         with self.session.atomic():
@@ -149,18 +163,17 @@ class PostgresGraphStore(SqlGraphStore):
 
     def _restored(self, writes: Sequence[NodeWrite]) -> list[GraphNode]:
         nodes = [written(write, None, write.node.created_at) for write in writes]
-        copy_new(self.session, COPY, map(self.node_values, sorted(nodes, key=_key)), "node")
+        copy_new(self.session, COPY, map(self.row_of, sorted(nodes, key=_key)), "node")
         return nodes
 
     def _put_alike(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
         new = [_as_new(write) for write in writes]
         columns, values = self._rows_in_order(new)
         first, has_refs = writes[0], "secret_refs" in columns
-        if first.mode == "merge" and max([len(row[_ATTRIBUTES]) for row in values]) > _ROOM // 4:
-            raise _Contradicted
-        removed = (list(first.remove),) if first.remove and first.mode == "merge" else ()
-        statement = _upsert(columns, first.mode, first.given, bool(removed), has_refs)
-        rows = self.session.insert_returning(statement, values, (*removed, self.codec.time_in(now)))
+        if first.remove and first.mode == "merge":
+            raise _Contradicted  # their words go, too
+        statement = _upsert(columns, first.mode, first.given, has_refs)
+        rows = self.session.insert_returning(statement, values, (self.codec.time_in(now),))
         if len(rows) != len(writes):
             raise _Contradicted
         if len(rows) == 1:
@@ -169,10 +182,14 @@ class PostgresGraphStore(SqlGraphStore):
         return [self._as_stored(node, stored[node.id, node.scope.value]) for node in new]
 
     def _rows_in_order(self, nodes: Sequence[GraphNode]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-        rows = [self.node_values(node) for node in nodes]
+        rows = [self.row_of(node) for node in nodes]
         if len(rows) > 1:
             rows.sort(key=lambda row: row[:2])  # all callers lock in one order
-        return filled(ADDED, rows)
+        return filled(STORED, rows)
+
+    def row_of(self, node: GraphNode) -> tuple[Any, ...]:
+        """The values of a row, words included."""
+        return (*self.node_values(node), _lexemes(node.id, node.attributes))
 
     def _as_stored(self, node: GraphNode, row: Row) -> GraphNode:
         return node if row[5] == 1 else self._one(row)
@@ -184,7 +201,7 @@ class PostgresGraphStore(SqlGraphStore):
     def update_all(self, nodes: Sequence[GraphNode]) -> None:
         """Overwrite locked nodes, by one statement."""
         if nodes:
-            self.session.insert(OVERWRITE, [self.node_values(node) for node in nodes])
+            self.session.insert(OVERWRITE, [self.row_of(node) for node in nodes])
 
     # --- edges --------------------------------------------------------------------------------
 
@@ -217,15 +234,36 @@ class PostgresGraphStore(SqlGraphStore):
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
         """Nodes by their words, best first."""
+        if not query.words:
+            return []
         conditions, params = given((
             ("n.scope = ?", query.scope and query.scope.value), ("n.type = ?", query.type),
             ("(n.expires_at IS NULL OR n.expires_at > ?)", query.now),
         ))  # fmt: skip
-        conditions.append("{graph_words}(n.id, n.attributes) @@ q.words")
-        statement = f"{SEARCH}{all_of(conditions)} ORDER BY rank DESC, n.id, n.scope LIMIT ?"
-        rows = self.session.rows(statement, (" ".join(query.words), *params, query.limit))
+        statement = f"{SEARCH}{all_of(['n.words @@ ?::tsquery', *conditions])} ORDER BY size, n.id, n.scope LIMIT ?"
+        rows = self.session.rows(statement, (" & ".join(map(_quoted, query.words)), *params, query.limit))
         nodes = read_all([row[:-1] for row in rows], self._read_node, "node")
-        return [SearchHit(node, row[-1]) for node, row in zip(nodes, rows, strict=True)]
+        return [SearchHit(node, rank(query.words, row[-1])) for node, row in zip(nodes, rows, strict=True)]
+
+    def add_missing_words(self, limit: int) -> int:
+        """Store the words of some nodes that have none; returns how many it found."""
+        rows = self.session.rows(WITHOUT_WORDS, (*self._without_words, limit))
+        if rows:
+            words = [_lexemes(row[0], readable(row[2])) for row in rows]
+            self.session.run(ADD_WORDS, ([row[0] for row in rows], [row[1] for row in rows], words))
+        self._without_words = (rows[-1][0], rows[-1][1]) if rows else ("", "")
+        return len(rows)
+
+
+# Quoted, nothing in a word is read as anything else; words hold neither quotes nor backslashes.
+
+
+def _lexemes(node_id: str, attributes: dict[str, Any]) -> str:
+    return " ".join([f"'{word}'" for word in node_words(node_id, attributes)])
+
+
+def _quoted(term: str) -> str:
+    return f"'{term[:-1]}':*" if term.endswith("*") else f"'{term}'"
 
 
 def _alike(writes: Sequence[NodeWrite]) -> bool:
@@ -256,18 +294,19 @@ def _as_new(write: NodeWrite) -> GraphNode:
 
 
 @cache
-def _upsert(columns: tuple[str, ...], mode: NodeWriteMode, given: frozenset[str], removes: bool, has_refs: bool) -> str:
+def _upsert(columns: tuple[str, ...], mode: NodeWriteMode, given: frozenset[str], has_refs: bool) -> str:
     """Writes rows of these columns that are alike, merging or replacing what is stored, and returns what is then.
 
-    Binds the removed keys, if there are any, and the time, after the rows.
+    Binds the time, after the rows.
     """
     changes = ["updated_at = excluded.updated_at", "revision = n.revision + 1"]
     changes += [f"{field} = excluded.{field}" for field in KEPT_UNLESS_GIVEN if field in given]
     if mode == "replace":
-        changes += ["attributes = excluded.attributes", "secret_refs = excluded.secret_refs"]
+        changes += ["attributes = excluded.attributes", "words = excluded.words"]
+        changes += ["secret_refs = excluded.secret_refs"]
     else:
-        stored = "(n.attributes - ?::text[])" if removes else "n.attributes"
-        changes += [f"attributes = {stored} || excluded.attributes", *([_MERGED_REFS] if has_refs else [])]
-    fits = f" AND {_FITS}" if mode == "merge" else ""
+        changes += ["attributes = n.attributes || excluded.attributes", "words = n.words || excluded.words"]
+        changes += [_MERGED_REFS] if has_refs else []
+    fits = f" AND {_ADDS_WORDS}" if mode == "merge" else ""
     into = insert_of("graph_nodes", columns, None).replace("{graph_nodes}", "{graph_nodes} AS n")
     return f"{into} ON CONFLICT (id, scope) DO UPDATE SET {', '.join(changes)} WHERE {_LIVE}{fits} RETURNING {COLUMNS}"

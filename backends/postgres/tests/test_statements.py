@@ -228,6 +228,7 @@ def indexes(package: str) -> set[str]:
 def test_columns_and_indexes_are_those_of_sqlite() -> None:
     ours, theirs = tables("ciris_store_postgres"), tables("ciris_store_sqlite")
     theirs["graph_nodes"].remove("node_number")
+    ours["graph_nodes"].remove("words")  # which SQLite has in a table of its own
     assert len(ours) == 13
     assert ours == theirs
     assert indexes("ciris_store_postgres") == indexes("ciris_store_sqlite")

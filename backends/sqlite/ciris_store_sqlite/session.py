@@ -8,66 +8,13 @@ from contextlib import suppress
 from typing import ClassVar
 
 from ciris_store_core.errors import StoreError
-from ciris_store_core.models.graph import NodeKey, SearchHit, SearchQuery
 from ciris_store_core.sql import SqlSession
 from ciris_store_core.sql.correlations import SqlCorrelationStore
-from ciris_store_core.sql.graph import COLUMNS, SqlGraphStore
-from ciris_store_core.sql.rows import read_all
-from ciris_store_core.sql.statements import all_of, given
 from ciris_store_core.stores.aggregation import total_over
 
 from .dialect import SqliteDialect
 from .errors import translate
-
-# bm25 is the smaller the better the match.
-SEARCH = f"""
-SELECT {", ".join("n." + column for column in COLUMNS.split(", "))}, -bm25(graph_search)
-FROM graph_search JOIN {{graph_nodes}} n ON n.node_number = graph_search.rowid
-"""
-
-
-INDEX = """
-INSERT INTO graph_search (rowid, id, words)
-SELECT node_number, id, words FROM graph_node_words WHERE """
-
-UNINDEX = """
-INSERT INTO graph_search (graph_search, rowid, id, words)
-SELECT 'delete', node_number, id, words FROM graph_node_words WHERE """
-
-ONE, MANY = "id = ? AND scope = ?", "(id, scope) IN {keys2}"
-
-
-class SqliteGraphStore(SqlGraphStore):
-    """Nodes and edges, with SQLite's full-text index."""
-
-    def before_change(self, keys: Sequence[NodeKey]) -> None:
-        """Take the nodes' words out of the index, while they can be computed."""
-        if keys:
-            self.session.run(*self.for_keys(keys, UNINDEX + ONE, UNINDEX + MANY))
-
-    def after_write(self, keys: Sequence[NodeKey]) -> None:
-        """Index the nodes' words."""
-        self.session.run(*self.for_keys(keys, INDEX + ONE, INDEX + MANY))
-
-    def search(self, query: SearchQuery) -> list[SearchHit]:
-        """Nodes by their words, best first."""
-        if not query.words:
-            return []
-        conditions, params = given((
-            ("graph_search MATCH ?", _phrases(query.words)),
-            ("n.scope = ?", query.scope and query.scope.value), ("n.type = ?", query.type),
-            ("(n.expires_at IS NULL OR n.expires_at > ?)", self.codec.maybe_time_in(query.now)),
-        ))  # fmt: skip
-        statement = f"{SEARCH}{all_of(conditions)} ORDER BY bm25(graph_search), n.id LIMIT ?"
-        rows = self.session.rows(statement, (*params, query.limit))
-        nodes = read_all([row[:-1] for row in rows], self._read_node, "node")
-        return [SearchHit(node, row[-1]) for node, row in zip(nodes, rows, strict=True)]
-
-
-def _phrases(words: Sequence[str]) -> str:
-    # Quoted, nothing in a word is read as an operator of the query language.
-    return " ".join('"' + word.replace('"', '""') + '"' for word in words)
-
+from .graph import SqliteGraphStore
 
 _TERM, _COUNT = "coalesce(sample_sum, metric_value)", "coalesce(sample_count, 1)"
 
