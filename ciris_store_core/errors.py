@@ -16,6 +16,9 @@ class StoreError(Exception):
     #: True where the whole transaction may be run again as it is. Nothing of it was kept.
     retryable: bool = False
 
+    #: True where the call has waited for as long as a timeout allows. The store does not wait again by itself.
+    waited: bool = False
+
 
 # --- the caller's input -----------------------------------------------------------------------
 

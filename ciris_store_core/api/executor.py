@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from threading import get_ident
 from typing import Protocol, TypeVar
+from weakref import ref
 
 from ciris_store_core.errors import StoreError, TransactionError
 from ciris_store_core.models.secrets import SecretRecord
@@ -64,6 +65,12 @@ def _keeping(sealed: Sequence[SecretRecord], fn: Callable[[Session], T]) -> Call
     return both
 
 
+class _Open:
+    """A transaction that is open, for as long as it is referred to."""
+
+    __slots__ = ("__weakref__",)
+
+
 class StoreExecutor:
     """Every call is a transaction of its own, run again as a whole after a retryable error."""
 
@@ -74,8 +81,9 @@ class StoreExecutor:
         self.guard = guard
         self.observe: Observe | None = None
         """Told of every transaction, where somebody asked for it."""
-        # Threads that have a transaction open. Adding and removing one's own id needs no lock.
-        self._inside: set[int] = set()
+        # Threads that have a transaction open. Each entry refers to what ends with the transaction's block, so that one
+        # whose end was skipped by an interrupt counts no longer.
+        self._inside: dict[int, ref[_Open]] = {}
 
     def read(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
         """Run it in a reading transaction."""
@@ -118,25 +126,29 @@ class StoreExecutor:
         try:
             return self.backend.server_now()
         except StoreError as error:
-            if not error.retryable or get_ident() in self._inside:
+            if not error.retryable or self._is_inside():
                 raise  # inside a transaction, that one is over: only the whole of it can be run again
             return self.retry.again(self.backend.server_now, error)
 
     def refuse_inside(self) -> None:
         """Raise ``TransactionError`` in a thread that has a transaction open: it would wait for itself."""
-        if get_ident() in self._inside:
+        if self._is_inside():
             raise TransactionError(
                 "this thread has a transaction open on this store: use the transaction's handle, "
                 "as in 'with store.transaction() as tx: tx.tasks...', or tx.savepoint() to nest"
             )
 
+    def _is_inside(self) -> bool:
+        reference = self._inside.get(get_ident())
+        return reference is not None and reference() is not None
+
     @contextmanager
     def transaction(self) -> Iterator[TransactionExecutor]:
         """Open a writing transaction for this thread."""
         self.refuse_inside()
-        thread = get_ident()
-        self._inside.add(thread)
+        thread, mark = get_ident(), _Open()
         try:
+            self._inside[thread] = ref(mark)
             with (
                 self.observe("transaction", True) if self.observe else nullcontext(),
                 self.backend.session(write=True) as session,
@@ -147,7 +159,7 @@ class StoreExecutor:
                 finally:
                     executor.end()
         finally:
-            self._inside.discard(thread)
+            self._inside.pop(thread, None)
             if self.guard.denied:
                 self._record_denials()
 

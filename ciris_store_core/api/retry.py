@@ -60,6 +60,8 @@ class RetryPolicy:
         ``started``: when the first run failed, by ``monotonic``.
         """
         delay = self.delay(failures)
-        if not error.retryable or failures >= self.attempts or self.monotonic() - started + delay > self.budget:
+        if not error.retryable or error.waited or failures >= self.attempts:
+            raise error
+        if self.monotonic() - started + delay > self.budget:
             raise error
         return delay

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
-from threading import Lock, get_ident
+from threading import Lock
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -14,6 +14,7 @@ from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock
 from ciris_store_core.errors import MigrationRequired, StoreClosed, TransactionError, Unavailable
 from ciris_store_core.stores.backend import Backend, Session
+from ciris_store_core.stores.locks import FairLock, Ticket
 
 from .audit import MemoryAudit
 from .coordination import MemoryCoordination
@@ -63,23 +64,27 @@ class Database:
         """An empty database, not prepared yet."""
         self.committed: Snapshot = [{} for _ in TABLE_NAMES]
         self.prepared = False
-        self._lock = Lock()
-        self._writer: int | None = None
+        self._lock = FairLock()
 
     @contextmanager
     def writing(self, wait_seconds: float) -> Iterator[None]:
         """Be the only writer during the block; ``Unavailable`` if another stays longer than ``wait_seconds``."""
-        if self._writer == get_ident():
+        if self._lock.is_mine():
             # Waiting would be waiting for oneself.
             raise TransactionError("this thread is writing in another session of this database: use that one")
-        if not self._lock.acquire(timeout=wait_seconds):
-            raise Unavailable(f"another transaction has been writing for over {wait_seconds:g} s: try again later")
+        ticket = Ticket()
         try:
-            self._writer = get_ident()
+            if not self._lock.acquire(ticket, wait_seconds):
+                raise _too_long(wait_seconds)
             yield
         finally:
-            self._writer = None
-            self._lock.release()
+            self._lock.release(ticket)
+
+
+def _too_long(seconds: float) -> Unavailable:
+    problem = Unavailable(f"another transaction has been writing for over {seconds:g} s: try again later")
+    problem.waited = True
+    return problem
 
 
 class MemoryBackend(Backend):

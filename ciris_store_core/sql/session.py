@@ -56,6 +56,7 @@ class SqlSession(Session):
         self._in_transaction = False
         self._doomed: StoreError | None = None
         self._depth = 0
+        self._number = 0
         self.graph = self.graph_class(self)
         self.correlations = self.correlations_class(self)
         self.tasks = self.tasks_class(self)
@@ -72,8 +73,14 @@ class SqlSession(Session):
 
     def begin(self, *, write: bool) -> None:
         """Start a transaction."""
-        self._control(self.begin_text(write=write))
+        # Marked before it is sent, and until its end was acknowledged: wherever an interrupt strikes, the session is
+        # not taken for clean.
         self._in_transaction = True
+        try:
+            self._control(self.begin_text(write=write))
+        except StoreError:
+            self._in_transaction = False
+            raise
 
     def begin_text(self, *, write: bool) -> str:
         """The statement that starts a transaction."""
@@ -84,9 +91,17 @@ class SqlSession(Session):
         """Whether a caller has it."""
         return self._doomed is not _OVER
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether the connection may serve another caller. Backends discard a session that is not known to be clean.
+
+        An interrupt can leave a transaction open between any two calls. Override it where the driver can be asked.
+        """
+        return not (self.broken or self._in_transaction)
+
     def take(self) -> None:
         """Begin to serve a caller."""
-        self._doomed = None
+        self._reset()
 
     def retire(self) -> None:
         """Refuse every call until the next caller takes it, so that a handle kept too long does no harm."""
@@ -170,11 +185,13 @@ class SqlSession(Session):
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[None]:
         """Commits at the end of the block; rolls back on any ``BaseException``."""
+        number = self._number
         self.begin(write=write)
         try:
             yield
         except BaseException as error:
-            self.end(error)
+            if number == self._number:
+                self.end(error)
             raise
         self.end(None)
 
@@ -207,6 +224,7 @@ class SqlSession(Session):
         self._reset()
 
     def _reset(self) -> None:
+        self._number += 1
         self._in_transaction = False
         self._doomed = None
         self._depth = 0
@@ -219,6 +237,7 @@ class SqlSession(Session):
             with self._dooming():
                 yield
             return
+        number = self._number
         self._depth += 1
         name = f"s{self._depth}"
         self._control(f"SAVEPOINT {name}")
@@ -226,12 +245,15 @@ class SqlSession(Session):
             yield
             self._check()
         except BaseException:
-            self._undo_to(name)
+            # A block that an interrupt abandoned ends when it is collected, perhaps within another's transaction.
+            if number == self._number:
+                self._undo_to(name)
             raise
         else:
             self._control(f"RELEASE SAVEPOINT {name}")
         finally:
-            self._depth = max(0, self._depth - 1)
+            if number == self._number:
+                self._depth = max(0, self._depth - 1)
 
     def _undo_to(self, name: str) -> None:
         try:

@@ -225,6 +225,15 @@ ROWS: dict[str, Row] = {
         (f"{_HERE}/test_isolation.py::test_the_control_appends_without_a_revision",),
         cores=2, minutes=14,
     ),
+    "interrupts": Row(
+        "interrupts", "KeyboardInterrupt at random places of eight operations, of all at which CPython runs the "
+        "handlers of signals; every fourth by the signal of a timer",
+        "no acknowledged write is lost, no lock, transaction or connection stays in use, and nothing hangs",
+        100, 2_000, "interrupts",
+        (f"{_HERE}/test_interrupts.py::test_an_interrupt_anywhere_leaves_nothing_behind",),
+        (f"{_HERE}/test_interrupts.py::test_the_control_a_lock_that_is_a_flag",),
+        minutes=4,
+    ),
     "pool-of-one": Row(
         "a pool of one connection", "every public method in a transaction that holds the only connection, after the "
         "server's time that the store keeps has run out",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
+import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.errors import (
@@ -20,21 +20,22 @@ from ciris_store_core.errors import (
     PoolTimeout,
     ReadOnly,
     StoreClosed,
-    StoreError,
 )
 from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.models.operations import Diagnosis, PendingMigration
 from ciris_store_core.sql import ANY_RECORD, Migrator, load_migrations
 from ciris_store_core.stores import Backend, Session
+from ciris_store_core.stores.locks import FairLock, Ticket
 from ciris_store_core.url import StoreURL
 
-from . import upkeep
+from . import forks, upkeep
 from .dialect import SqliteDialect
 from .errors import translate
-from .files import agreed_time, has_content, identity, make_missing
+from .files import agreed_time, has_content, identities_beside, identity, make_missing, replaced
 from .session import SqliteSession
 from .settings import Settings
 from .turn import WriteTurn, lock_path
+from .use import Use
 
 CAPABILITIES = frozenset(
     {
@@ -86,12 +87,15 @@ class SqliteBackend(Backend):
         self._turn = self._make_turn()
         self._writer: SqliteSession | None = None
         self._idle: deque[SqliteSession] = deque()
-        self._readers = threading.BoundedSemaphore(self.settings.pool_size)
-        self._sessions: set[SqliteSession] = set()
+        self._readers = FairLock(self.settings.pool_size)
+        self.sessions: WeakSet[SqliteSession] = WeakSet()
         self._file_identity: tuple[int, int] | None = None
         self._commits = 0
         self._pid = os.getpid()
         self._closed = False
+        self._prepared = False
+        if not self._in_memory:
+            forks.watch(self)
 
     @property
     def _in_memory(self) -> bool:
@@ -116,11 +120,13 @@ class SqliteBackend(Backend):
             # is up to date opens while somebody else writes.
             if self._in_memory or not self._is_current(session, migrator):
                 self._set_up_in_turn(session, migrator, migrate=migrate and self.settings.migrate)
+            self._watch_files(session)
             session.retire()
+            self._prepared = True
         except BaseException:
+            self.close()
             if self._writer is not None:
                 self._discard_writer(self._writer)
-            self.close()
             raise
 
     def pending(self) -> Sequence[PendingMigration]:
@@ -138,8 +144,9 @@ class SqliteBackend(Backend):
     def _set_up_in_turn(self, session: SqliteSession, migrator: SqliteMigrator, *, migrate: bool) -> None:
         if not migrate:
             migrator.require_current()
-        self._acquire_turn()
+        ticket = Ticket()
         try:
+            self._acquire_turn(ticket)
             if not self._in_memory and session.pragma("journal_mode = WAL") != ("wal",):
                 raise NotSupported(
                     f"the file system of {self.settings.path} cannot share a write-ahead log between processes: "
@@ -147,18 +154,21 @@ class SqliteBackend(Backend):
                 )
             migrator.migrate()
         finally:
-            self._turn.release()
+            self._turn.release(ticket)
 
     def _open(self) -> SqliteSession:
         session = self._connected(self.settings.uri)
         try:
             self._set_up(session)
+            self._watch_files(session)
         except BaseException:
             self._discard(session)
             raise
         return session
 
     def _connected(self, uri: str) -> SqliteSession:
+        if not self._in_memory:
+            forks.refuse_inherited(self.settings.path)
         try:
             connection = sqlite3.connect(
                 uri,
@@ -171,7 +181,7 @@ class SqliteBackend(Backend):
         except sqlite3.Error as error:
             raise translate(error, self.settings.path) from error
         session = SqliteSession(connection, self._dialect, self.settings.path)
-        self._sessions.add(session)
+        self.sessions.add(session)
         return session
 
     def _set_up(self, session: SqliteSession) -> None:
@@ -186,66 +196,67 @@ class SqliteBackend(Backend):
     def session(self, *, write: bool, single: bool = False) -> AbstractContextManager[Session]:
         """A transaction; without one where a single call reads, or changes by one statement."""
         # A database in memory knows no readers beside a writer: everyone takes turns on the one connection.
-        return _Use(self, write or self._in_memory, single)
+        return Use(self, write or self._in_memory, single)
 
-    def check_out(self, *, write: bool) -> SqliteSession:
-        """A session for one transaction."""
+    def check_out(self, use: Use) -> SqliteSession:
+        """A session for one transaction; after any exception, ``check_in`` releases its place."""
         if self._closed or self.forked:
             raise self.unusable()
-        if write:
-            self._acquire_turn()
-            try:
-                return self._checked_writer()
-            except BaseException:
-                self._turn.release()
-                raise
-        if not self._readers.acquire(timeout=self.settings.busy_timeout):
+        if use.write:
+            self._acquire_turn(use.ticket)
+            return self._checked_writer()
+        if not self._readers.acquire(use.ticket, self.settings.busy_timeout):
             raise PoolTimeout(
                 f"all {self.settings.pool_size} reading connections were in use for {self.settings.busy_timeout:g} s: "
                 "raise pool_size in the URL, or hold transactions shorter"
             )
-        try:
-            session = self._reader()
-        except BaseException:
-            self._readers.release()
-            raise
+        session = self._idle.pop() if self._idle else self._open()  # there are as many users as places, at most
         session.take()
         return session
 
-    def _reader(self) -> SqliteSession:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._open()
-
-    def check_in(self, session: SqliteSession, *, write: bool) -> None:
-        """Take a session back."""
-        if write:
+    def check_in(self, use: Use) -> None:
+        """Take a session back. It may be called again after an interrupt in it."""
+        # From here on it is not the user's: if it were given back twice, two would get it.
+        session, use.session = use.session, None
+        if use.write:
             try:
-                self._after_write(session)
+                if session is not None:
+                    self._after_write(session)
             finally:
-                self._turn.release()
+                self._turn.release(use.ticket)
             return
+        try:
+            if session is not None:
+                self._after_read(session)
+        finally:
+            self._readers.release(use.ticket)
+
+    def _after_read(self, session: SqliteSession) -> None:
         session.retire()
-        if session.broken:
-            self._discard(session)
-        else:
+        if session.is_clean:
             self._idle.append(session)
+        else:
+            self._discard(session)
         if self._closed:  # perhaps by another thread, just now
             self._discard_idle()
-        self._readers.release()
 
-    def _acquire_turn(self) -> None:
+    def _acquire_turn(self, ticket: Ticket) -> None:
         try:
-            self._turn.acquire()
+            self._turn.acquire(ticket)
         except OSError as error:
             raise ReadOnly(f"no lock file can be made beside {self.settings.path}: check the permissions") from error
 
     def _checked_writer(self) -> SqliteSession:
+        session = self._writer
+        if session is not None and not session.is_clean:  # nobody else has it: an interrupted thread left it so
+            self._discard_writer(session)
         # A file that was deleted or replaced still takes writes, which nobody would ever see again.
         if self._file_identity is not None and identity(self.settings.path) != self._file_identity:
-            raise StoreClosed(f"{self.settings.path} was deleted or replaced while it was open: open the store again")
+            raise replaced(self.settings.path)
         session = self._writer = self._writer or self._open()
+        # Through another log, or another index of it, others would not see this session's writes, nor it theirs.
+        if self._file_identity is not None and session.files != identities_beside(self.settings.path):
+            raise replaced(f"the -wal or -shm file of {self.settings.path}")
         # Taken before looking whether the store is closed, as close() looks in the other order: one of them notices.
         session.take()
         if self._closed:
@@ -253,35 +264,30 @@ class SqliteBackend(Backend):
             raise self.unusable()
         return session
 
+    def _watch_files(self, session: SqliteSession) -> None:
+        if not self._in_memory:
+            session.pragma("schema_version")  # opens the log and its index
+            session.files = identities_beside(self.settings.path)
+
     def _after_write(self, session: SqliteSession) -> None:
-        self._commits += 1
-        is_time = self._commits % COMMITS_BETWEEN_WAL_CHECKS == 0 and not session.broken
-        if is_time and self._wal_size() > WAL_LIMIT:
-            self._cut_wal(session)
         session.retire()
-        if session.broken or self._closed:
+        self._commits += 1
+        is_time = self._commits % COMMITS_BETWEEN_WAL_CHECKS == 0 and session.is_clean
+        if is_time and upkeep.wal_size(session) > WAL_LIMIT:
+            upkeep.cut_wal(session, self.settings.busy_timeout)
+        if self._closed or not session.is_clean:
             self._discard_writer(session)
 
-    def _cut_wal(self, session: SqliteSession) -> None:
-        # Without waiting for readers: all writers would wait as well. The next one tries again.
-        session.pragma("busy_timeout = 0")
-        with suppress(StoreError):  # what was written is stored all the same
-            session.pragma("wal_checkpoint(TRUNCATE)")
-        session.pragma(f"busy_timeout = {round(self.settings.busy_timeout * 1000)}")
-
-    def _wal_size(self) -> int:
-        try:
-            return Path(f"{self.settings.path}-wal").stat().st_size
-        except FileNotFoundError:
-            return 0
-
     def _discard(self, session: SqliteSession) -> None:
-        self._sessions.discard(session)
         session.close()
+        self.sessions.discard(session)
 
     def _discard_writer(self, session: SqliteSession) -> None:
-        self._discard(session)
+        # A database in memory ends with its last connection.
+        if self._in_memory and not self._closed and session.recover():
+            return
         self._writer = None
+        self._discard(session)
 
     def _discard_idle(self) -> None:
         with suppress(IndexError):
@@ -307,12 +313,12 @@ class SqliteBackend(Backend):
 
     def is_empty(self) -> bool:
         """Whether no record is stored."""
-        with _Use(self, self._in_memory, True) as session:
+        with Use(self, self._in_memory, True) as session:
             return not session.rows(ANY_RECORD)[0][0]
 
     def info(self) -> Mapping[str, Any]:
         """Versions and settings."""
-        with _Use(self, self._in_memory, True) as session:
+        with Use(self, self._in_memory, True) as session:
             applied = SqliteMigrator(session, ()).applied()
         return {
             "backend": self.name,
@@ -324,64 +330,66 @@ class SqliteBackend(Backend):
 
     def stats(self) -> Mapping[str, Any]:
         """Connections of this store."""
-        return {"connections": len(self._sessions), "idle_readers": len(self._idle), "writes": self._commits}
+        return {"connections": len(self.sessions), "idle_readers": len(self._idle), "writes": self._commits}
 
     def diagnose(self, *, thorough: bool = False) -> Diagnosis:
         """Damage, missing parts, and sizes."""
-        with _Use(self, self._in_memory, True) as session:
+        with Use(self, self._in_memory, True) as session:
             return upkeep.diagnose(session, thorough=thorough, in_memory=self._in_memory)
 
     def backup(self, path: Path, progress: Callable[[int, int], object]) -> None:
         """Write a database file with what is committed now."""
         # Of a database in memory, the transaction of the one connection would be in the way.
-        with _Use(self, self._in_memory, self._in_memory) as session:
+        with Use(self, self._in_memory, self._in_memory) as session:
             upkeep.backup(session, path, progress)
 
     def close(self) -> None:
         """Close all connections; those in use are closed when their transaction ends."""
-        if self._closed or self.forked:
+        if self.forked:
             return
         self._closed = True
         self._discard_idle()
-        writer = self._writer
-        if writer is not None and not writer.in_use:
-            self._discard_writer(writer)
         if not self._in_memory:
             self._turn.close()
-
-
-class _Use(AbstractContextManager[SqliteSession]):
-    """One transaction: from taking a session out to giving it back."""
-
-    __slots__ = ("_backend", "_session", "_single", "_write")
-
-    def __init__(self, backend: SqliteBackend, write: bool, single: bool) -> None:
-        self._backend = backend
-        self._write = write
-        self._single = single
-
-    def __enter__(self) -> SqliteSession:
-        session = self._session = self._backend.check_out(write=self._write)
-        if not self._single:
-            try:
-                session.begin(write=self._write)
-            except BaseException:
-                self._give_back()
-                raise
-        return session
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._backend.forked:  # the transaction is the parent's to end
-            if error is None:
-                raise self._backend.unusable()
-            return
+        writer, ticket = self._writer, Ticket()
         try:
-            if not self._single:
-                self._session.end(error)
+            if writer is not None and (not writer.in_use or self._turn.try_threads(ticket, 0)):
+                self._discard_writer(writer)
         finally:
-            self._give_back()
+            self._turn.release(ticket)
 
-    def _give_back(self) -> None:
-        self._backend.check_in(self._session, write=self._write)
+    def __del__(self) -> None:
+        """Close what was never closed."""
+        if getattr(self, "_prepared", False) and not (self._closed or self.forked):
+            warnings.warn(f"unclosed store {self.settings.path}: close it", ResourceWarning, source=self, stacklevel=1)
+            self.close()
+
+    def connections(self) -> list[SqliteSession]:
+        """Sessions of all open connections."""
+        return list(self.sessions)
+
+    # --- forks --------------------------------------------------------------------------------
+
+    def keep_out(self, tickets: Sequence[Ticket], deadline: float) -> bool:
+        """Whether nobody uses a connection until ``let_in``. The tickets: one of the writers, all of the readers."""
+        writer, *readers = tickets
+        return (
+            self._prepared
+            and not (self.forked or self._readers.is_mine())
+            and self._turn.try_threads(writer, deadline - time.monotonic())
+            and all(self._readers.acquire(ticket, deadline - time.monotonic()) for ticket in readers)
+        )
+
+    def let_in(self, tickets: Sequence[Ticket]) -> None:
+        """Release the tickets."""
+        writer, *readers = tickets
+        self._turn.release(writer)
+        for ticket in readers:
+            self._readers.release(ticket)
+
+    def close_connections(self) -> None:
+        """Close them all; none may be in use."""
+        self._writer = None
+        self._idle.clear()
+        for session in list(self.sessions):
+            self._discard(session)

@@ -36,7 +36,7 @@ def translate(error: sqlite3.Error | UnicodeDecodeError, path: str, *, committin
         return StorageFull(f"no room left for {path}-shm; stored data is intact: make room, then try again")
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return Unavailable(f"{path} is locked by another process for longer than busy_timeout: run it again")
+            return _busy(path, waited=code == sqlite3.SQLITE_BUSY)
         case sqlite3.SQLITE_FULL:
             return StorageFull(f"no room left for {path}; stored data is intact: make room, then try again")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
@@ -56,6 +56,12 @@ def translate(error: sqlite3.Error | UnicodeDecodeError, path: str, *, committin
         case sqlite3.SQLITE_INTERRUPT:
             return Unavailable("the statement was interrupted; nothing of it was written")
     return DatabaseError(f"SQLite refused ({error.sqlite_errorname}): {error}")
+
+
+def _busy(path: str, *, waited: bool) -> Unavailable:
+    problem = Unavailable(f"{path} is locked by another process for longer than busy_timeout: run it again")
+    problem.waited = waited  # the extended codes are told at once
+    return problem
 
 
 def _disk_failed(message: str, committing: bool) -> StoreError:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ciris_store_core.clock import Clock, SystemClock
-from ciris_store_core.errors import InvalidURL, NotADatabase
+from ciris_store_core.errors import InvalidURL, NotADatabase, StoreClosed
 
 from .errors import cannot_open
 from .settings import Settings
@@ -82,3 +82,24 @@ def agreed_time(clock: Clock, path: str) -> datetime:
     except OSError:  # not there yet, or not ours to write
         return now
     return now if abs(now - shared) < _AGREEING else shared
+
+
+def identities_beside(path: str) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """Which files are the write-ahead log and its index now."""
+    return identity(f"{path}-wal"), identity(f"{path}-shm")
+
+
+def replaced(what: str) -> StoreClosed:
+    """The error for a file that is no longer the one that is open."""
+    return StoreClosed(f"{what} was deleted or replaced while it was open: open the store again")
+
+
+def filesystem_of(path: str) -> str:
+    """Name the type of file system that holds a path, as far as the host tells."""
+    folder, best = str(Path(path).resolve()), ("", "of unknown type")
+    with suppress(OSError):
+        for line in Path("/proc/self/mounts").read_text(errors="replace").splitlines():
+            _, point, kind, *_ = line.split(" ")
+            if Path(folder).is_relative_to(point) and len(point) >= len(best[0]):
+                best = (point, f"{kind} at {point}")
+    return best[1]

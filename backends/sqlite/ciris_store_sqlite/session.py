@@ -59,6 +59,22 @@ class SqliteSession(SqlSession):
         self.connection = connection
         connection.create_aggregate("exact_sum", 2, ExactSum)  # type: ignore[arg-type]  # of integers, it says
         self.path = path
+        self.files: object = None
+        """Which files beside the database it has open."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether SQLite, too, knows of no open transaction."""
+        return not (self.broken or self.connection.in_transaction)
+
+    def recover(self) -> bool:
+        """Roll back what an interrupt left open; whether that made it clean."""
+        with suppress(sqlite3.Error):
+            self.cursor.close()
+            self.cursor = self.connection.cursor()
+            self.connection.rollback()
+        self._reset()
+        return self.is_clean
 
     def begin_text(self, *, write: bool) -> str:
         """With ``write``, the write lock is held from the beginning."""

@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
-from ciris_store_core.errors import Corrupt, DatabaseError, Unavailable
+from ciris_store_core.errors import Corrupt, DatabaseError, StoreError, Unavailable
 from ciris_store_core.models.operations import Diagnosis, Finding, Severity, TableSize
 from ciris_store_core.sql import load_migrations
 from ciris_store_core.sql.drift import missing
@@ -88,6 +88,26 @@ def _sizes(session: SqliteSession) -> list[TableSize]:
     with suppress(DatabaseError):  # an SQLite built without the table that tells
         return [TableSize(*row) for row in session.rows(SIZES)]
     return []
+
+
+# --- the write-ahead log ------------------------------------------------------------------------
+
+
+def wal_size(session: SqliteSession) -> int:
+    """Return the bytes of the write-ahead log."""
+    try:
+        return Path(f"{session.path}-wal").stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def cut_wal(session: SqliteSession, busy_timeout: float) -> None:
+    """Cut the log back, unless a reader needs it."""
+    # Without waiting for readers: all writers would wait as well. The next one tries again.
+    session.pragma("busy_timeout = 0")
+    with suppress(StoreError):  # what was written is stored all the same
+        session.pragma("wal_checkpoint(TRUNCATE)")
+    session.pragma(f"busy_timeout = {round(busy_timeout * 1000)}")
 
 
 # --- backups ----------------------------------------------------------------------------------

@@ -73,8 +73,7 @@ def start_up(pipe: Connection, barrier: Any, loose: bool) -> None:
 
 def write_without_turns() -> None:
     """Leave it to SQLite who may write next."""
-    WriteTurn._acquire_among_threads = WriteTurn.acquire = lambda self: None  # type: ignore[method-assign]
-    WriteTurn.release = lambda self: None  # type: ignore[method-assign]
+    WriteTurn.acquire = WriteTurn.release = lambda self, ticket: None  # type: ignore[method-assign]
 
 
 def migrate_loosely() -> None:

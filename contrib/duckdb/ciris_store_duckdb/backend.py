@@ -15,11 +15,12 @@ from weakref import WeakValueDictionary
 import duckdb
 
 from ciris_store_core.capabilities import Capability
-from ciris_store_core.errors import InvalidURL, MigrationRequired, StoreClosed, Unavailable
+from ciris_store_core.errors import InvalidURL, MigrationRequired, StoreClosed, TransactionError, Unavailable
 from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.models.operations import PendingMigration
 from ciris_store_core.sql import ANY_RECORD, Migrator, load_migrations
 from ciris_store_core.stores import Backend
+from ciris_store_core.stores.locks import FairLock, Ticket
 from ciris_store_core.url import OptionReader, StoreURL
 
 from .dialect import DuckDialect
@@ -39,20 +40,14 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
 TABLE_EXISTS = "SELECT 1 FROM duckdb_tables() WHERE table_name = ? AND schema_name = current_schema()"
 
 
-class _Turn:
-    """The right to write to one file, for one thread of the process at a time, whichever store it uses."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-
-
-_turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
+# The right to write to each file, for one thread of the process at a time, whichever store it uses.
+_turns: WeakValueDictionary[str, FairLock] = WeakValueDictionary()
 _turns_lock = threading.Lock()
 
 
-def _turn_of(path: str) -> _Turn:
+def _turn_of(path: str) -> FairLock:
     with _turns_lock:
-        return _turns.setdefault(str(Path(path).resolve()), _Turn())
+        return _turns.setdefault(str(Path(path).resolve()), FairLock())
 
 
 class DuckMigrator(Migrator):
@@ -139,12 +134,20 @@ class DuckBackend(Backend):
 
     @contextmanager
     def _turn_to_write(self) -> Iterator[None]:
-        if not self._turn.lock.acquire(timeout=self._busy_timeout):
-            raise Unavailable(f"{self.path} was being written for longer than busy_timeout: run it again")
+        if self._turn.is_mine():
+            raise TransactionError("this thread is writing to this database already: write outside of signal handlers")
+        ticket = Ticket()
         try:
+            if not self._turn.acquire(ticket, self._busy_timeout):
+                raise self._too_long()
             yield
         finally:
-            self._turn.lock.release()
+            self._turn.release(ticket)
+
+    def _too_long(self) -> Unavailable:
+        problem = Unavailable(f"{self.path} was being written for longer than busy_timeout: run it again")
+        problem.waited = True
+        return problem
 
     @contextmanager
     def _session(self) -> Iterator[DuckSession]:
@@ -172,10 +175,10 @@ class DuckBackend(Backend):
         return DuckSession(connection, self._dialect, self.path)
 
     def _give_back(self, session: DuckSession) -> None:
-        if session.broken:
-            session.connection.close()
-        else:
+        if session.is_clean:
             self._idle.append(session)
+        else:
+            session.connection.close()
         if self._closed:  # perhaps by another thread, just now
             self._close_idle()
 

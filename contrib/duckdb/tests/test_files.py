@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
@@ -97,7 +98,9 @@ def test_writers_wait_for_each_other_across_stores(tmp_path: Path) -> None:
     with closing(backend(path)) as first, closing(backend(path, "?busy_timeout=0")) as second:
         with first.session(write=True) as session:
             session.tasks.add([task("a")])
-            with pytest.raises(Unavailable, match="busy_timeout"), second.session(write=True):
+            with ThreadPoolExecutor(1) as other, pytest.raises(Unavailable, match="busy_timeout"):
+                other.submit(second.session(write=True).__enter__).result()
+            with pytest.raises(TransactionError, match="this thread"), second.session(write=True):
                 pass
         with second.session(write=True) as session:
             session.tasks.add([task("b")])
