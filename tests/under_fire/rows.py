@@ -230,8 +230,14 @@ ROWS: dict[str, Row] = {
         "handlers of signals; every fourth by the signal of a timer",
         "no acknowledged write is lost, no lock, transaction or connection stays in use, and nothing hangs",
         100, 2_000, "interrupts",
-        (f"{_HERE}/test_interrupts.py::test_an_interrupt_anywhere_leaves_nothing_behind",),
-        (f"{_HERE}/test_interrupts.py::test_the_control_a_lock_that_is_a_flag",),
+        (
+            f"{_HERE}/test_interrupts.py::test_an_interrupt_anywhere_leaves_nothing_behind",
+            f"{_POSTGRES}/test_interrupts.py::test_an_interrupt_anywhere_leaves_nothing_behind",
+        ),
+        (
+            f"{_HERE}/test_interrupts.py::test_the_control_a_lock_that_is_a_flag",
+            f"{_POSTGRES}/test_interrupts.py::test_the_control_a_connection_that_only_its_block_gives_back",
+        ),
         minutes=4,
     ),
     "pool-of-one": Row(
