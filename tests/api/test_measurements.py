@@ -17,7 +17,7 @@ def test_a_measurement_becomes_a_correlation(store: Store, clock: ManualClock) -
             Metric("cpu", 2.5, {"host": "a", 'q".': "é"}),
             Metric("idle", -0.0),
         ],
-        service_type="sampler", handler_name="h", action_type="sample", ttl_seconds=60, metadata={"run": 7},
+        service_type="sampler", handler_name="h", action_type="sample", ttl_seconds=10**9, metadata={"run": 7},
     )  # fmt: skip
     assert ids[0] == "m1" and len(set(ids)) == 3
     first, second, third = (store.correlations.get(key) for key in ids)
@@ -26,7 +26,7 @@ def test_a_measurement_becomes_a_correlation(store: Store, clock: ManualClock) -
     assert first.metric_data is not None and first.metric_data.metric_unit == "%"
     assert first.tags == second.tags == {"host": "a", 'q".': "é"}
     assert (first.timestamp, second.timestamp) == (earlier, clock.now())
-    assert (first.service_type, first.ttl_seconds, first.metadata) == ("sampler", 60, {"run": 7})
+    assert (first.service_type, first.ttl_seconds, first.metadata) == ("sampler", 10**9, {"run": 7})
     assert first.expires_at == earlier + timedelta(seconds=60)
     assert str(third.metric_value) == "0.0"
     assert str(first.correlation_type) == "metric_datapoint"
