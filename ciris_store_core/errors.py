@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .printable import printable
+
 
 class StoreError(Exception):
     """Root of all errors of this library. Catch it to handle any failure of the store."""
@@ -18,6 +20,10 @@ class StoreError(Exception):
 
     #: True where the call has waited for as long as a timeout allows. The store does not wait again by itself.
     waited: bool = False
+
+    def __str__(self) -> str:
+        """Return the message in one line, with control characters of whatever it quotes escaped."""
+        return printable(super().__str__())
 
 
 # --- the caller's input -----------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast, get_args
 
 from ciris_store_core.errors import AccessDenied, InvalidArgument
 from ciris_store_core.models.correlations import Correlation, CorrelationChanges, CorrelationQuery, Metric
@@ -24,9 +24,9 @@ from .audit_chain import chain_up, is_audit
 from .audit_events import AuditEvent, append_events
 from .canonical import canonical
 from .guarded_graph import GuardedGraph
-from .policy import Access, ScopePolicy
+from .policy import ALL_SCOPES, Access, Records, ScopePolicy
 from .store_identity import STORE_CHAIN, make_identity, read_identity
-from .watch import CORRELATIONS, GRAPH, Kind, Records, Watched
+from .watch import AUDIT, COORDINATION, CORRELATIONS, GRAPH, SECRETS, TASKS, THOUGHTS, Kind, Watched
 from .wise import KnownAuthorities
 
 if TYPE_CHECKING:
@@ -96,13 +96,21 @@ class GuardedSession:
         """Ids of correlations that this transaction saw to be no audit events, which never changes."""
         self._bootstrapping = False
         self.savepoint = inner.savepoint
-        self.tasks, self.thoughts, self.coordination = inner.tasks, inner.thoughts, inner.coordination
-        self.secrets, self.audit = inner.secrets, inner.audit
+        self.tasks: Any = inner.tasks
+        self.thoughts: Any = inner.thoughts
+        self.coordination: Any = inner.coordination
+        self.secrets: Any = inner.secrets
+        self.audit: Any = inner.audit
         self.graph: Any = GuardedGraph(self)
         self.correlations: Any = GuardedCorrelations(self)
         if watched:
             self.graph = Watched(self.graph, GRAPH, "nodes", self._ask)
             self.correlations = Watched(self.correlations, CORRELATIONS, "correlations", self._ask)
+            self.tasks = Watched(inner.tasks, TASKS, "tasks", self._ask)
+            self.thoughts = Watched(inner.thoughts, THOUGHTS, "thoughts", self._ask)
+            self.coordination = Watched(inner.coordination, COORDINATION, "coordination", self._ask)
+            self.secrets = Watched(inner.secrets, SECRETS, "secrets", self._ask)
+            self.audit = Watched(inner.audit, AUDIT, "audit", self._ask)
 
     # --- protection -------------------------------------------------------------------------------
 
@@ -158,12 +166,17 @@ class GuardedSession:
         """Raise ``AccessDenied`` for what no approval allows."""
         self._deny(reason, {"operation": operation, "scope": str(scope)}, None)
 
+    def ask_for_everything(self, operation: str) -> None:
+        """Ask the policy to read all that is stored, as an operation on the whole database does."""
+        for records in get_args(Records):
+            self._ask("read", records, operation, ALL_SCOPES)
+
     def _ask(self, kind: Kind, records: Records, operation: str, scopes: frozenset[GraphScope]) -> None:
         caller = self.guard.env.occurrence_id
         if not self.guard.policy.allow(Access(kind, records, operation, scopes, caller)):
-            names = ", ".join(sorted(scopes))
+            where = f" of scope {', '.join(sorted(scopes))}" if scopes else ""
             facts = {"operation": operation, "scopes": sorted(map(str, scopes))}
-            self._deny(f"the store's policy refuses {caller!a} to {kind} {records} of scope {names}", facts, None)
+            self._deny(f"the store's policy refuses {caller!a} to {kind} {records}{where}", facts, None)
 
     def _deny(self, reason: str, facts: dict[str, Any], request: ApprovalRequest | None) -> NoReturn:
         event = AuditEvent("access_denied", self.guard.env.occurrence_id, {**facts, "reason": reason})

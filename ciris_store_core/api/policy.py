@@ -10,19 +10,23 @@ from ciris_store_core.models.enums import GraphScope
 
 from .approvals import ApprovalRequest
 
+Records = Literal["nodes", "edges", "correlations", "tasks", "thoughts", "coordination", "secrets", "audit"]
+"""What a call reads or writes. The audit trail tells of every scope."""
+
 ALL_SCOPES = frozenset(GraphScope)
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One call that reads or writes nodes, edges or correlations."""
+    """One call that reads or writes records."""
 
     kind: Literal["read", "write"]
-    records: Literal["nodes", "edges", "correlations"]
+    records: Records
     operation: str
     """The method of the contract that is about to be called, such as ``put_nodes``."""
     scopes: frozenset[GraphScope]
-    """All that it may touch; every scope, where the call does not say."""
+    """All that it may touch; every scope, where the call does not say. Empty for tasks, thoughts, secrets and
+    coordination (occurrences and leases), which have none."""
     caller: str
     """The occurrence that the store was opened for."""
 

@@ -7,11 +7,10 @@ from typing import Any, Literal, NamedTuple
 
 from ciris_store_core.models.enums import GraphScope
 
-from .policy import ALL_SCOPES
+from .policy import ALL_SCOPES, Records
 
 Scopes = frozenset[GraphScope]
 Kind = Literal["read", "write"]
-Records = Literal["nodes", "edges", "correlations"]
 
 
 class Rule(NamedTuple):
@@ -24,6 +23,10 @@ class Rule(NamedTuple):
 
 def _everywhere(*arguments: Any) -> Scopes:
     return ALL_SCOPES
+
+
+def _nowhere(*arguments: Any) -> Scopes:
+    return frozenset()
 
 
 def _of_each(records: Any, *more: Any) -> Scopes:
@@ -79,6 +82,26 @@ CORRELATIONS = {
 }
 
 
+def _rules(records: Records, scopes: Callable[..., Scopes], reads: str, writes: str) -> dict[str, Rule]:
+    return {
+        **{name: Rule("read", records, scopes) for name in reads.split()},
+        **{name: Rule("write", records, scopes) for name in writes.split()},
+    }
+
+
+TASKS = _rules(
+    "tasks", _nowhere, "get find count count_by_status",
+    "add add_or_get update delete claim_next give_back transfer hold",
+)  # fmt: skip
+THOUGHTS = _rules("thoughts", _nowhere, "get find count count_by_status", "add update retry escalate delete transfer")
+COORDINATION = _rules(
+    "coordination", _nowhere, "list_occurrences list_leases",
+    "put_occurrence heartbeat remove_occurrence acquire_lease renew_lease release_lease add_leases",
+)  # fmt: skip
+SECRETS = _rules("secrets", _nowhere, "get find list_access", "add reseal delete log_access")
+AUDIT = _rules("audit", _everywhere, "find chains unlisted anchor", "head append cut")
+
+
 class Watched:
     """A part of a session that asks before every call. What is in no table counts as a write of every scope."""
 
@@ -95,8 +118,8 @@ class Watched:
         method = getattr(self._inner, name)
         rule = self._rules.get(name) or Rule("write", self._records, _everywhere)
 
-        def asking(*arguments: Any) -> Any:
-            self._ask(rule.kind, rule.records, name, rule.scopes(*arguments))
-            return method(*arguments)
+        def asking(*arguments: Any, **more: Any) -> Any:
+            self._ask(rule.kind, rule.records, name, rule.scopes(*arguments, **more))
+            return method(*arguments, **more)
 
         return asking

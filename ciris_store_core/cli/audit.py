@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from ciris_store_core.errors import Conflict, NotFound
+from ciris_store_core.printable import printable_json
 
 from .exits import Exit
 from .options import Json, Url, open_existing
-from .output import console, facts, say_json
+from .output import console, facts, line, say_json
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -93,7 +94,9 @@ def tail(
     table = Table("at", "sequence", "event", "actor", "payload", box=SIMPLE_HEAD, show_edge=False)
     for entry in entries:
         at = entry.at.isoformat(sep=" ", timespec="milliseconds")
-        table.add_row(at, str(entry.sequence), entry.event_type, entry.actor, ascii(dict(entry.payload)))
+        table.add_row(
+            at, str(entry.sequence), line(entry.event_type), line(entry.actor), line(ascii(dict(entry.payload)))
+        )
     console().print(table)
 
 
@@ -110,7 +113,7 @@ def export(
     with open_existing(url) as store, _new_file(output) if output else nullcontext(sys.stdout) as out:
         for record in store.audit.export(chain):
             kind = type(record).__name__.removeprefix("Audit").lower()
-            out.write(f'{{"{kind}": {record.to_json()}}}\n')
+            out.write(printable_json(f'{{"{kind}": {record.to_json()}}}\n'))
 
 
 @audit.command()
@@ -165,4 +168,4 @@ def _show(report: AuditReport, as_json: bool) -> None:
     counted = {key: value for key, value in asdict(report).items() if key != "problems"}
     console().print(facts({**counted, "verdict": _VERDICTS[report.verdict]}))
     for problem in report.problems:
-        console().print(f"{problem.kind}: {problem.message}", soft_wrap=True)
+        console().print(line(f"{problem.kind}: {problem.message}"), soft_wrap=True)

@@ -13,7 +13,7 @@ from ciris_store_core.errors import AccessDenied, NotFound
 from ciris_store_core.signing import SigningKey
 
 from .options import Json, Url, open_existing
-from .output import console, errors, facts, say_json
+from .output import console, errors, facts, line, say_json
 
 if TYPE_CHECKING:
     from ciris_store_core.api import Authority, Store
@@ -48,7 +48,7 @@ def list_them(url: Url = None, as_json: Json = False) -> None:
 
     table = Table("name", "key id", "state", box=SIMPLE_HEAD, show_edge=False)
     for each in found:
-        table.add_row(each.name, each.key_id, "revoked" if each.revoked else "active")
+        table.add_row(line(each.name), line(each.key_id), "revoked" if each.revoked else "active")
     console().print(table)
 
 

@@ -13,6 +13,7 @@ from ciris_store_core.models.operations import Finding, Severity
 from ciris_store_core.services.doctor import DoctorReport
 
 from .output import facts, size, table
+from .output import line as line_of
 
 SHOWN = 10
 """Tables, the largest."""
@@ -43,9 +44,9 @@ def _finding(finding: Finding) -> RenderableType:
     line = Table.grid(padding=(0, 1))
     line.add_column(style=style)
     line.add_column(overflow="fold")
-    line.add_row(mark, Text(finding.summary))
+    line.add_row(mark, line_of(finding.summary))
     if finding.mend:
-        line.add_row("", Text(finding.mend, style="dim"))
+        line.add_row("", line_of(finding.mend, style="dim"))
     return line
 
 

@@ -10,9 +10,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ciris_store_core.errors import NotFound
+from ciris_store_core.printable import printable
 
 from .options import Html, Json, Png, Url, open_existing
-from .output import console, say_json
+from .output import console, line, say_json
 
 if TYPE_CHECKING:
     from ciris_store_core.models.graph import GraphEdge, GraphNode, Subgraph
@@ -85,11 +86,13 @@ def tree_of(start: GraphNode, found: Subgraph, depth: int) -> Tree:
 def _node(node: GraphNode) -> Text:
     attributes = ", ".join(f"{key}: {value}" for key, value in node.attributes.items())
     short = attributes if len(attributes) <= _SHOWN_CHARACTERS else attributes[: _SHOWN_CHARACTERS - 1] + "…"
-    return Text.assemble((node.id, "bold"), (f" {node.type}", "cyan"), (f"  {short}" if short else "", "dim"))
+    parts = ((node.id, "bold"), (f" {node.type}", "cyan"), (f"  {short}" if short else "", "dim"))
+    return Text.assemble(*((printable(text), style) for text, style in parts))
 
 
 def _edge(edge: GraphEdge, at: str, node: GraphNode | None, other: str, again: bool) -> Text:
     weight = "" if edge.weight == 1 else f" {edge.weight:g}"
-    arrow = f"─ {edge.relationship}{weight} → " if edge.source == at else f"← {edge.relationship}{weight} ─ "
-    name = Text(f"{other} ↑", style="dim") if again or node is None else _node(node)
+    shown = printable(edge.relationship)
+    arrow = f"─ {shown}{weight} → " if edge.source == at else f"← {shown}{weight} ─ "
+    name = line(f"{other} ↑", style="dim") if again or node is None else _node(node)
     return Text.assemble((arrow, "magenta"), name)

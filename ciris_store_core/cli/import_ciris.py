@@ -19,7 +19,7 @@ from ciris_store_core.url import resolve_url
 
 from .exits import Exit
 from .options import URL_HELP, Json
-from .output import console, errors, say_json
+from .output import console, errors, line, say_json
 
 if TYPE_CHECKING:
     from ciris_store_core.importer import ImportReport
@@ -124,6 +124,6 @@ def _table(done: ImportReport) -> Table:
 
 def _reasons(reasons: list[tuple[int, str]]) -> Iterator[Text]:
     for number, why in reasons[:20]:
-        yield Text(f"  {number:>9,}  {why}")
+        yield line(f"  {number:>9,}  {why}")
     if len(reasons) > 20:
         yield Text(f"  and {len(reasons) - 20} more kinds")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from ciris_store_core.printable import printable, printable_json
+
 from .options import Json, Tag, Url, open_existing, tags_of
 from .output import console
 
@@ -80,12 +82,12 @@ def _print(rows: list[Correlation], as_json: bool) -> None:
                 "tags": row.tags,
                 "occurrence": row.agent_occurrence_id,
             }
-            sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
+            sys.stdout.write(printable_json(json.dumps(fields, ensure_ascii=False)) + "\n")
         else:
             style = _STYLES.get(entry.log_level.upper(), "")
             line = Text.assemble(
-                (f"{row.timestamp:%Y-%m-%d %H:%M:%S} ", "dim"), (f"{entry.log_level:<8} ", style),
-                (f"{entry.logger_name} " if entry.logger_name else "", "cyan"), entry.log_message,
+                (f"{row.timestamp:%Y-%m-%d %H:%M:%S} ", "dim"), (f"{printable(entry.log_level):<8} ", style),
+                (f"{printable(entry.logger_name)} " if entry.logger_name else "", "cyan"), printable(entry.log_message),
             )  # fmt: skip
             screen.print(line, soft_wrap=True)
     sys.stdout.flush()

@@ -15,7 +15,7 @@ from ciris_store_core.errors import InvalidArgument
 
 from .drawing import chart
 from .options import Html, Json, Png, Since, Tag, Url, open_existing, span_of, tags_of, text_of
-from .output import console, say_json
+from .output import console, line, say_json
 
 if TYPE_CHECKING:
     from ciris_store_core.api import Store
@@ -49,8 +49,8 @@ def list_metrics(url: Url = None, as_json: Json = False) -> None:
     for row in found:
         unit = f" {row['unit']}" if row["unit"] else ""
         table.add_row(
-            Text(row["name"]), f"{row['samples']:,}", _minute(row["first"]), _minute(row["newest"]),
-            Text(f"{row['value']:g}{unit}"),
+            line(row["name"]), f"{row['samples']:,}", _minute(row["first"]), _minute(row["newest"]),
+            line(f"{row['value']:g}{unit}"),
         )  # fmt: skip
     console().print(table if found else Text("no metrics are stored"))
 
@@ -75,7 +75,7 @@ def show(
         return
     table = Table("from", *(by or []), *_SHOWN, "resolution", box=SIMPLE_HEAD, show_edge=False)
     for row in rows:
-        tags = [Text(row["tags"][key] or "—") for key in by or []]
+        tags = [line(row["tags"][key] or "—") for key in by or []]
         numbers = [f"{row[function]:g}" for function in _SHOWN]
         table.add_row(_minute(row["start"]), *tags, *numbers, row["resolution"])
     console().print(table if rows else Text(f"no samples of {name} in these {hours:g} hours"))

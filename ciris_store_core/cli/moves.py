@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .options import URL_HELP, Json, Url, open_existing
-from .output import console, facts, say_json, size, table
+from .output import console, facts, line, say_json, size, table
 from .progress import showing
 
 if TYPE_CHECKING:
@@ -172,4 +172,4 @@ def _show(report: TransferReport, as_json: bool) -> None:
         f"{report.records:,} records in {report.seconds:.1f} s ({speed})" + "".join(f", {each}" for each in state)
     )
     for row in report.unreadable:
-        screen.print(f"left out, as it cannot be read: {row}", markup=False)
+        screen.print(line(f"left out, as it cannot be read: {row}"))

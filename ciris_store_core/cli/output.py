@@ -10,9 +10,12 @@ from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from ciris_store_core.printable import printable, printable_json, printable_lines
 
 PADDING = 3
 """Characters between the columns of a table."""
@@ -20,42 +23,57 @@ SMALLEST = 12
 """Characters that a column keeps in a narrow terminal."""
 
 
+class _SafeConsole(Console):
+    """A terminal that no stored text can move, colour or turn round."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Escape control characters; what the program draws holds none."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(printable_lines(text), style)
+
+
 def console() -> Console:
     """For results."""
-    return Console(highlight=False)
+    return _SafeConsole(highlight=False)
 
 
 def errors() -> Console:
     """For errors and progress."""
-    return Console(stderr=True, highlight=False)
+    return _SafeConsole(stderr=True, highlight=False)
+
+
+def line(text: str, style: str = "") -> Text:
+    """Return stored text as one line, which cannot look like several."""
+    return Text(printable(text), style)
 
 
 def say_json(value: Any) -> None:
     """Print a value as JSON, and nothing else."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
+    sys.stdout.write(printable_json(json.dumps(value, indent=2, default=str, ensure_ascii=False)) + "\n")
 
 
 def say_error(message: str) -> None:
     """Print one line that says what is wrong."""
-    line = " ".join(message.split())
-    errors().print(Text.assemble(("error: ", "bold red"), (line, "red")), soft_wrap=True)
+    said = printable(" ".join(message.split()))
+    errors().print(Text.assemble(("error: ", "bold red"), (said, "red")), soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = ()) -> Table:
     """Rows under their headings; those of ``numbers`` end on the right. The last column gets the room that is left."""
     drawn = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    lines = list(rows)
+    lines = [[printable(cell) for cell in row] for row in rows]
     left = console().width
     for number, column in enumerate(columns):
-        widest = max((cell_len(line[number]) for line in lines), default=0)
+        widest = max((cell_len(cells[number]) for cells in lines), default=0)
         width = max(cell_len(column), widest)
         if number == len(columns) - 1:
             width = max(SMALLEST, min(width, left))
         left -= width + PADDING
         side: Literal["right", "left"] = "right" if column in numbers else "left"
         drawn.add_column(column, justify=side, width=width, overflow="ellipsis", no_wrap=True)
-    for line in lines:
-        drawn.add_row(*map(Text, line))
+    for cells in lines:
+        drawn.add_row(*map(Text, cells))
     return drawn
 
 
@@ -84,7 +102,7 @@ def facts(values: Mapping[str, Any]) -> Table:
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in values.items():
-        grid.add_row(name.replace("_", " "), Text(_shown(value)))
+        grid.add_row(name.replace("_", " "), line(_shown(value)))
     return grid
 
 

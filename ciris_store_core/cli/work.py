@@ -12,7 +12,7 @@ from rich.text import Text
 from ciris_store_core.errors import Conflict, NotFound
 
 from .options import Cursor, Json, Limit, Url, open_existing
-from .output import ago, console, facts, say_json, table
+from .output import ago, console, facts, line, say_json, table
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -228,7 +228,7 @@ def _show_page(page: Page[Any], columns: Sequence[str], now: datetime, as_json: 
     screen = console()
     screen.print(_table(page.items, columns, now))
     for row in page.unreadable:
-        screen.print(Text(f"{row.key}: {row.error}", style="red"))
+        screen.print(line(f"{row.key}: {row.error}", style="red"))
     if page.next_cursor is not None:
         screen.print(Text(f"there are more: --cursor {page.next_cursor}", style="dim"), soft_wrap=True)
 

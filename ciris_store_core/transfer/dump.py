@@ -50,6 +50,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 HEADER, END = "header", "end"
 
+LONGEST_HEADER, LONGEST_LINE = 2**20, 2**28
+"""In bytes. No record of a store comes near, so what is longer is no line of a dump and is not read into memory."""
+
 SECRET_KINDS = ("secrets", "secret_access")
 
 
@@ -185,7 +188,7 @@ def _read_header(path: Path, line: bytes) -> DumpHeader:
         lists["stores"] = tuple(map(str, found.get("stores", ())))
         known = {name: found[name] for name in DumpHeader.__dataclass_fields__ if name in found}
         return DumpHeader(**{**known, **lists})
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise NotADatabase(f"{path} is no export of a store: its first line is no header") from None
 
 
@@ -196,6 +199,8 @@ def _later(path: Path, version: int) -> NotSupported:
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InvalidArgument(f"{path} is no regular file: write its content to one first")
         with path.open("rb") as raw:
             compressed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
@@ -210,11 +215,15 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 def _next_line(path: Path, number: int, file: IO[bytes]) -> bytes:
     try:
-        return file.readline()
+        # The limit keeps memory constant, whatever the file is.
+        line = file.readline(LONGEST_HEADER if number == 1 else LONGEST_LINE)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise Corrupt(
             f"line {number} of {path} cannot be unpacked ({error}): the file is cut off or damaged"
         ) from error
+    if len(line) == LONGEST_LINE:
+        raise Corrupt(f"line {number} of {path} has more than {LONGEST_LINE} bytes: no record of a store is so large")
+    return line
 
 
 @dataclass(slots=True)
@@ -313,13 +322,13 @@ class DumpReader:
             if found["kind"] not in KINDS:
                 raise ValueError(f"there is no kind {ascii(found['kind'])[:40]}")
             return found["kind"], json.dumps(found["record"]).encode()
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Corrupt(f"line {number} of {self.path} is no record of a store: {error}") from error
 
     def _digests(self, number: int, text: bytes) -> dict[str, Tally]:
         try:
             return {kind: Tally.parse(each) for kind, each in json.loads(text).items()}
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise Corrupt(f"line {number} of {self.path} holds no digests: export it again") from error
 
 

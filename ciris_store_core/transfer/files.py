@@ -34,6 +34,8 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         _flush(part)
         _rename(part, path, overwrite)
         _flush(path.parent)
+    except StoreError:
+        raise  # AccessDenied is an OSError, too.
     except OSError as error:
         raise as_store_error(error, path) from error
     finally:

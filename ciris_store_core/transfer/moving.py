@@ -191,7 +191,7 @@ class _Mover:
 
     def _has_records(self) -> bool:
         # The mark of a copy that has not come far is none.
-        with StoreReader.of(self._target, Selection()) as target:
+        with StoreReader.of(self._target, Selection(), ask=False) as target:
             return next(target.chunks(None), None) is not None
 
     # --- the records --------------------------------------------------------------------------
@@ -287,7 +287,7 @@ class _Mover:
         )
 
     def _held(self, phase: str, totals: Mapping[str, int] | None = None) -> dict[str, Tally]:
-        with StoreReader.of(self._target, Selection()) as target:
+        with StoreReader.of(self._target, Selection(), ask=False) as target:
             return tallied(target, self._teller(phase, target, {}, totals))
 
     def _refuse_difference(

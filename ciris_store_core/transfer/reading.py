@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ciris_store_core.api import Store
+from ciris_store_core.api.executor import StoreExecutor
 from ciris_store_core.api.store_identity import read_identity
 from ciris_store_core.api.wise import ROOT_KEY
 from ciris_store_core.errors import Corrupt
@@ -65,6 +66,11 @@ class Reader(Protocol):
         ...
 
 
+def executor_of(store: Store) -> StoreExecutor:
+    """Return what runs the calls of an open store, and asks its policy."""
+    return cast(StoreExecutor, store._x)
+
+
 def refuse_unreadable(kind: str, row: Unreadable) -> None:
     """The default ``OnUnreadable``."""
     raise Corrupt(
@@ -99,12 +105,23 @@ class StoreReader:
         selection: Selection,
         on_unreadable: OnUnreadable = refuse_unreadable,
         identity: str | None = None,
+        ask: bool = True,
     ) -> Iterator[StoreReader]:
-        """As the store is now, during the block; its ``identity`` is the URL unless it is given."""
+        """As the store is now, during the block; its ``identity`` is the URL unless it is given.
+
+        The store's policy is asked for each read, unless it is the store itself that reads (``ask``).
+        """
         name = identity or str(store.info()["url"])
         # Layers above the API that work on rows go through the same backend as its parts.
-        with store._backend.snapshot() as session:
-            yield cls(session, name, selection, on_unreadable)
+        executor = executor_of(store)
+        guard = executor.guard
+        try:
+            with store._backend.snapshot() as session:
+                read = guard(session, False) if ask and guard.watches else session
+                yield cls(read, name, selection, on_unreadable)
+        finally:
+            if guard.denied:
+                executor._record_denials()
 
     @classmethod
     @contextmanager
@@ -118,7 +135,12 @@ class StoreReader:
 
     def total(self, kind: Kind) -> int | None:
         """How many there are, where counting loads no row; all scopes count."""
-        return None if kind.count is None else kind.count(self.session)
+        return None if kind.count is None else kind.count(self._unasked)
+
+    @property
+    def _unasked(self) -> Session:
+        """The session below the policy, for what tells of no record."""
+        return getattr(self.session, "inner", self.session)
 
     def root(self) -> GraphNode | None:
         """Return it, unless it is left out."""
@@ -128,7 +150,7 @@ class StoreReader:
 
     def stores(self) -> tuple[str, ...]:
         """Return the store's own id, and those of stores that were copied into it."""
-        found = read_identity(self.session)
+        found = read_identity(self._unasked)
         return (found.store, *found.copied) if found else ()
 
     def chunks(self, position: str | None) -> Iterator[Chunk]:

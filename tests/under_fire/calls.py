@@ -242,7 +242,7 @@ METHODS: dict[str, Method] = {
     "audit.list": _reads(chain="default", **_PAGE),
     "audit.scan": _reads(chain="default"),
     "audit.tail": _reads(chain="default", limit=10),
-    "audit.verify": _reads(chain="default", public_keys=[], checkpoint=CHECKPOINT, require_signatures=None),
+    "audit.verify": _reads(chain="default", public_keys=[], checkpoint=CHECKPOINT, require_signatures=None, stores=[]),
     # --- authorities
     "authorities.list": _reads(),
     "authorities.bootstrap": _writes(public_key="0" * 64, name="w", identity=[node("self", scope=GraphScope.IDENTITY)]),

@@ -159,12 +159,11 @@ class Connector:
 
 
 def _keywords(url: StoreURL, reader: OptionReader) -> _Keywords:
-    keywords = _Keywords(client_encoding="UTF8")
-    login = {"user": url.username, "password": url.password, "dbname": url.database or None}
-    for name, value in {**login, **_hosts(url), **_libpq_options(url, reader)}.items():
-        if value is not None:
-            keywords[name] = value
-    return keywords
+    # First what raises: until then the password is in no local of this frame, which error reports show.
+    options = {**_hosts(url), **_libpq_options(url, reader)}
+    keywords = _Keywords(client_encoding="UTF8", user=url.username, password=url.password, dbname=url.database or None)
+    keywords.update(options)
+    return _Keywords({name: value for name, value in keywords.items() if value is not None})
 
 
 def _schema(reader: OptionReader) -> str:
