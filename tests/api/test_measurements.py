@@ -27,7 +27,7 @@ def test_a_measurement_becomes_a_correlation(store: Store, clock: ManualClock) -
     assert first.tags == second.tags == {"host": "a", 'q".': "é"}
     assert (first.timestamp, second.timestamp) == (earlier, clock.now())
     assert (first.service_type, first.ttl_seconds, first.metadata) == ("sampler", 10**9, {"run": 7})
-    assert first.expires_at == earlier + timedelta(seconds=60)
+    assert first.expires_at == earlier + timedelta(seconds=10**9)
     assert str(third.metric_value) == "0.0"
     assert str(first.correlation_type) == "metric_datapoint"
 
