@@ -19,8 +19,9 @@ from ciris_store_core.api.buffer import Item, Rejection
 from ciris_store_core.api.common import OnUnreadable
 from ciris_store_core.api.correlation_filters import CorrelationFilters
 from ciris_store_core.api.correlations import MetricCommon
+from ciris_store_core.api.edges import AnyEdgeKey
 from ciris_store_core.api.environment import Owner
-from ciris_store_core.api.graph import AnyEdgeKey, AnyNodeKey, NodeFilters
+from ciris_store_core.api.graph import AnyNodeKey, NodeFilters
 from ciris_store_core.api.interactions import InteractionContext, InteractionResult
 from ciris_store_core.api.policy import ScopePolicy
 from ciris_store_core.api.retry import RetryPolicy
@@ -644,6 +645,49 @@ class AsyncGraph:
             InvalidArgument: ``text`` has more than 128 distinct words or 20,000 characters.
             NotSupported: The backend does not declare the capability ``full_text``.
         """
+    async def put_edge(self, edge: GraphEdge, *, expected_revision: int | None = None) -> GraphEdge:
+        """Write an edge and return it as stored; an existing one gets the weight, attributes and metadata given.
+
+        Args:
+            edge: What to write. It is not changed.
+            expected_revision: Write only if the stored edge has this revision; 0: only if there is none.
+
+        Raises:
+            Conflict: The revision moved on. Nothing was written.
+            NotFound: An end does not exist in the edge's scope. Nothing was written.
+        """
+    async def put_edges(self, edges: Iterable[GraphEdge]) -> builtins.list[GraphEdge]:
+        """Write many edges, all or none, in a constant number of round trips. See ``put_edge``.
+
+        A batch that names an edge twice is refused.
+        """
+    async def get_edge(
+        self, source: str, target: str, relationship: str, scope: Scope, *, for_update: bool = False
+    ) -> GraphEdge | None:
+        """The edge with that key, or None. ``for_update`` locks it, as ``get`` does."""
+    async def get_edges(self, keys: Iterable[AnyEdgeKey], *, for_update: bool = False) -> dict[EdgeKey, GraphEdge]:
+        """The edges of these (source, target, relationship, scope) that exist, by key; one round trip.
+
+        ``for_update`` locks them, as ``get`` does.
+        """
+    async def delete_edge(self, source: str, target: str, relationship: str, scope: Scope) -> int:
+        """Delete an edge; returns how many went (0 or 1)."""
+    async def delete_edges(self, keys: Iterable[AnyEdgeKey]) -> int:
+        """Delete the edges of these (source, target, relationship, scope); returns how many were deleted.
+
+        Many are deleted in batches, as ``delete_many`` does.
+        """
+    async def edges(
+        self,
+        *,
+        scope: Scope | None = None,
+        source: str | None = None,
+        target: str | None = None,
+        relationship: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[GraphEdge]:
+        """One page of edges, ascending by scope, source, target and relationship; all filters by equality."""
     async def put(
         self,
         node: GraphNode,
@@ -678,10 +722,31 @@ class AsyncGraph:
 
         A batch that names a node twice is refused.
         """
-    async def get(self, id: str, scope: Scope, *, include_expired: bool = False) -> GraphNode | None:
-        """The node with that key, or None if there is none, or it expired and ``include_expired`` is False."""
-    async def get_many(self, keys: Iterable[AnyNodeKey], *, include_expired: bool = False) -> dict[NodeKey, GraphNode]:
-        """The nodes of these (id, scope) that exist, by key, in the order asked for; one round trip."""
+    async def get(
+        self, id: str, scope: Scope, *, include_expired: bool = False, for_update: bool = False
+    ) -> GraphNode | None:
+        """The node with that key, or None if there is none, or it expired and ``include_expired`` is False.
+
+        ``for_update``, in a transaction only: no other transaction changes or deletes the node until this one ends, so
+        that what you write next cannot overwrite another's change.
+        """
+    async def get_many(
+        self, keys: Iterable[AnyNodeKey], *, include_expired: bool = False, for_update: bool = False
+    ) -> dict[NodeKey, GraphNode]:
+        """The nodes of these (id, scope) that exist, by key, in the order asked for; one round trip. See ``get``."""
+    async def increment(self, id: str, scope: Scope, key: str | Sequence[str], by: int | float = 1) -> int | float:
+        """Add to a number among a node's attributes and return the sum; no concurrent increment is lost.
+
+        Args:
+            id: The node's.
+            scope: The node's.
+            key: The attribute, or a path of keys through objects. What is missing of it is made, from 0.
+            by: What to add; below 0 subtracts.
+
+        Raises:
+            NotFound: There is no such node, or it expired.
+            InvalidArgument: The attribute is no number, or the sum cannot be stored. Nothing was written.
+        """
     async def list(
         self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[NodeFilters]
     ) -> Page[GraphNode]:
@@ -710,39 +775,6 @@ class AsyncGraph:
         need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
         Nodes of protected scopes are approved of, and deleted, together.
         """
-    async def put_edge(self, edge: GraphEdge) -> GraphEdge:
-        """Write an edge and return it as stored; an existing one gets the weight, attributes and metadata given.
-
-        Raises:
-            NotFound: An end does not exist in the edge's scope. Nothing was written.
-        """
-    async def put_edges(self, edges: Iterable[GraphEdge]) -> builtins.list[GraphEdge]:
-        """Write many edges, all or none, in a constant number of round trips. See ``put_edge``.
-
-        A batch that names an edge twice is refused.
-        """
-    async def get_edge(self, source: str, target: str, relationship: str, scope: Scope) -> GraphEdge | None:
-        """The edge with that key, or None."""
-    async def get_edges(self, keys: Iterable[AnyEdgeKey]) -> dict[EdgeKey, GraphEdge]:
-        """The edges of these (source, target, relationship, scope) that exist, by key; one round trip."""
-    async def delete_edge(self, source: str, target: str, relationship: str, scope: Scope) -> int:
-        """Delete an edge; returns how many went (0 or 1)."""
-    async def delete_edges(self, keys: Iterable[AnyEdgeKey]) -> int:
-        """Delete the edges of these (source, target, relationship, scope); returns how many were deleted.
-
-        Many are deleted in batches, as ``delete_many`` does.
-        """
-    async def edges(
-        self,
-        *,
-        scope: Scope | None = None,
-        source: str | None = None,
-        target: str | None = None,
-        relationship: str | None = None,
-        limit: int = 100,
-        cursor: str | None = None,
-    ) -> Page[GraphEdge]:
-        """One page of edges, ascending by scope, source, target and relationship; all filters by equality."""
 
 class AsyncCorrelations:
     """Recorded events: service interactions, metrics, logs, spans and audit events.
@@ -977,10 +1009,16 @@ class AsyncTasks:
             InvalidArgument: The task has no context, and so no correlation id.
             Conflict: A task with that ``task_id`` but another correlation id exists.
         """
-    async def get(self, task_id: str, *, occurrence_id: Owner = None) -> Task | None:
-        """The task with that id, or None if there is none of that owner."""
-    async def get_many(self, task_ids: Iterable[str], *, occurrence_id: Owner = None) -> dict[str, Task]:
-        """The tasks of these ids that exist, by id, in the order asked for; one round trip."""
+    async def get(self, task_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Task | None:
+        """The task with that id, or None if there is none of that owner.
+
+        ``for_update``, in a transaction only: no other transaction changes or deletes it until this one ends, so that
+        what you write next cannot overwrite another's change.
+        """
+    async def get_many(
+        self, task_ids: Iterable[str], *, occurrence_id: Owner = None, for_update: bool = False
+    ) -> dict[str, Task]:
+        """The tasks of these ids that exist, by id, in the order asked for; one round trip. See ``get``."""
     async def update(self, task_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
         """Change the given fields and ``updated_at``; False if there is no such task of that owner.
 
@@ -1076,10 +1114,16 @@ class AsyncThoughts:
         """
     async def add_many(self, thoughts: Iterable[Thought], *, exist_ok: bool = False) -> builtins.list[Thought]:
         """Store many thoughts, all or none, and return them as stored, in the order given. See ``add``."""
-    async def get(self, thought_id: str, *, occurrence_id: Owner = None) -> Thought | None:
-        """The thought with that id, or None if there is none of that owner."""
-    async def get_many(self, thought_ids: Iterable[str], *, occurrence_id: Owner = None) -> dict[str, Thought]:
-        """The thoughts of these ids that exist, by id, in the order asked for; one round trip."""
+    async def get(self, thought_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Thought | None:
+        """The thought with that id, or None if there is none of that owner.
+
+        ``for_update``, in a transaction only: no other transaction changes or deletes it until this one ends, so that
+        what you write next cannot overwrite another's change.
+        """
+    async def get_many(
+        self, thought_ids: Iterable[str], *, occurrence_id: Owner = None, for_update: bool = False
+    ) -> dict[str, Thought]:
+        """The thoughts of these ids that exist, by id, in the order asked for; one round trip. See ``get``."""
     async def update(self, thought_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
         """Change the given fields and ``updated_at``; False if there is no such thought of that owner.
 

@@ -53,6 +53,10 @@ class Executor(Protocol):
         """
         ...
 
+    def lock(self, fn: Callable[[Session], T]) -> T:
+        """Run a function that locks what it reads; outside a transaction raise ``TransactionError``."""
+        ...
+
 
 def _keeping(sealed: Sequence[SecretRecord], fn: Callable[[Session], T]) -> Callable[[Session], T]:
     def both(session: Session) -> T:
@@ -120,6 +124,13 @@ class StoreExecutor:
                 return fn(self.guard(session, single) if write or self.guard.watches else session)
         except NeedsTransaction:
             return self._once(fn, write, False)
+
+    def lock(self, fn: Callable[[Session], T]) -> T:
+        """Refuse: a lock ends with its transaction, and that would be the call itself."""
+        raise TransactionError(
+            "for_update locks records until the transaction ends, and no transaction is open: "
+            "use the handle of one, as in 'with store.transaction() as tx: tx.graph.get(..., for_update=True)'"
+        )
 
     def server_now(self) -> datetime:
         """The database server's time, asked now."""
@@ -198,6 +209,10 @@ class TransactionExecutor:
 
     def read(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
         """Run it in the transaction."""
+        return fn(self.session())
+
+    def lock(self, fn: Callable[[Session], T]) -> T:
+        """Run it in the transaction, which keeps the locks."""
         return fn(self.session())
 
     def write(self, fn: Callable[[Session], T], *, single: bool = True, sealed: Sequence[SecretRecord] = ()) -> T:

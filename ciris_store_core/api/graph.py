@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict, TypeVar, Unpack
 
-from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.errors import InvalidArgument, NotFound
 from ciris_store_core.models.enums import GraphScope, NodeType
 from ciris_store_core.models.graph import (
     KEPT_UNLESS_GIVEN,
-    EdgeKey,
-    EdgeQuery,
-    GraphEdge,
     GraphNode,
     NodeKey,
     NodeQuery,
@@ -22,29 +19,25 @@ from ciris_store_core.models.graph import (
 from ciris_store_core.models.paging import Page
 
 from .common import SCAN_SIZE, OnUnreadable, all_pages, living, page_of, position, refuse_repeats
+from .edges import GraphEdges, tuples_of
 from .sealing import Sealed
 from .secret_refs import as_read, delete_with_secrets, put_sealed, refs_of
 from .upgrades import put_upgraded, upgraded_page
 from .validate import limit_of, moment, whole
-from .walks import Scope, Walks
+from .walks import Scope
 
 T = TypeVar("T")
 
 # Inside the class, ``list`` is a method.
 Nodes = list[GraphNode]
 NodeWrites = list[NodeWrite]
-Edges = list[GraphEdge]
 NodeKeys = list[NodeKey]
 AnyNodeKey = NodeKey | tuple[str, Scope]
-EdgeKeys = list[EdgeKey]
-AnyEdgeKey = EdgeKey | tuple[str, str, str, Scope]
 
 _NODE_KEY = "a node's key is (id, scope)"
-_EDGE_KEY = "an edge's key is (source, target, relationship, scope)"
 
 _KEPT = frozenset(KEPT_UNLESS_GIVEN)
 _NODE_SHAPE = (datetime, str, str)
-_EDGE_SHAPE = (str, str, str, str)
 
 
 class NodeFilters(TypedDict, total=False):
@@ -63,7 +56,7 @@ class NodeFilters(TypedDict, total=False):
     """Also nodes whose ``expires_at`` has passed; by default they are left out."""
 
 
-class Graph(Walks):
+class Graph(GraphEdges):
     """What the agent remembers: nodes by (id, scope), and the weighted edges between them.
 
     Scopes are accepted as members or text. Expired nodes count as absent, cleaned up or not, and so do their edges.
@@ -139,22 +132,63 @@ class Graph(Walks):
         _check_configuration(ready)
         return NodeWrite(ready, mode, remove, expected, _KEPT & given)
 
-    def get(self, id: str, scope: Scope, *, include_expired: bool = False) -> GraphNode | None:
-        """The node with that key, or None if there is none, or it expired and ``include_expired`` is False."""
-        found = self._nodes([self._node_key(id, scope)], include_expired)
+    def get(
+        self, id: str, scope: Scope, *, include_expired: bool = False, for_update: bool = False
+    ) -> GraphNode | None:
+        """The node with that key, or None if there is none, or it expired and ``include_expired`` is False.
+
+        ``for_update``, in a transaction only: no other transaction changes or deletes the node until this one ends, so
+        that what you write next cannot overwrite another's change.
+        """
+        found = self._nodes([self._node_key(id, scope)], include_expired, for_update)
         return found[0] if found else None
 
-    def get_many(self, keys: Iterable[AnyNodeKey], *, include_expired: bool = False) -> dict[NodeKey, GraphNode]:
-        """The nodes of these (id, scope) that exist, by key, in the order asked for; one round trip."""
+    def get_many(
+        self, keys: Iterable[AnyNodeKey], *, include_expired: bool = False, for_update: bool = False
+    ) -> dict[NodeKey, GraphNode]:
+        """The nodes of these (id, scope) that exist, by key, in the order asked for; one round trip. See ``get``."""
         wanted = self._node_keys(keys)
-        found = {node.key: node for node in self._nodes(wanted, include_expired)} if wanted else {}
+        found = {node.key: node for node in self._nodes(wanted, include_expired, for_update)}
         return {key: found[key] for key in wanted if key in found}
 
-    def _nodes(self, keys: NodeKeys, include_expired: bool) -> Nodes:
-        found = self._x.read(lambda session: session.graph.get_nodes(keys, None))
+    def _nodes(self, keys: NodeKeys, include_expired: bool, for_update: bool) -> Nodes:
+        if for_update:
+            found = self._x.lock(lambda session: session.graph.lock_nodes(keys))
+        else:
+            found = self._x.read(lambda session: session.graph.get_nodes(keys, None)) if keys else []
         if not include_expired:
             found = living(found, self._env.server_now)
         return as_read(self._env.upgraders.upgraded_all(found))
+
+    def increment(self, id: str, scope: Scope, key: str | Sequence[str], by: int | float = 1) -> int | float:
+        """Add to a number among a node's attributes and return the sum; no concurrent increment is lost.
+
+        Args:
+            id: The node's.
+            scope: The node's.
+            key: The attribute, or a path of keys through objects. What is missing of it is made, from 0.
+            by: What to add; below 0 subtracts.
+
+        Raises:
+            NotFound: There is no such node, or it expired.
+            InvalidArgument: The attribute is no number, or the sum cannot be stored. Nothing was written.
+        """
+        node_key, now = self._node_key(id, scope), self._env.server_now()
+        path = [self._attribute_key(each) for each in ([key] if isinstance(key, str) else key)]
+        if not path or type(by) not in (int, float):
+            raise InvalidArgument("an increment needs a key and a number: name the attribute, and what to add")
+        self._env.check.scalar(by, "by")
+        if self._env.upgraders:
+            self._upgrade_first(node_key)
+        value = self._x.write(lambda session: session.graph.increment(node_key, path, by, now))
+        if value is None:
+            raise NotFound(f"there is no node {id!r} in scope {node_key.scope}: write it first")
+        return value
+
+    def _upgrade_first(self, key: NodeKey) -> None:
+        stored = self._x.read(lambda session: session.graph.get_nodes([key], self._env.server_now()))
+        if stored and self._env.upgraders.upgraded(stored[0]) is not stored[0]:
+            self.put(GraphNode(id=key.id, scope=key.scope, type=stored[0].type, attributes={}))
 
     def list(self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[NodeFilters]) -> Page[GraphNode]:
         """One page of nodes, newest ``updated_at`` first, ties by id, then scope.
@@ -202,105 +236,13 @@ class Graph(Walks):
             lambda session, batch: session.graph.delete_nodes(batch),
         )
 
-    # --- edges ------------------------------------------------------------------------------------
-
-    def put_edge(self, edge: GraphEdge) -> GraphEdge:
-        """Write an edge and return it as stored; an existing one gets the weight, attributes and metadata given.
-
-        Raises:
-            NotFound: An end does not exist in the edge's scope. Nothing was written.
-        """
-        return self.put_edges([edge])[0]
-
-    def put_edges(self, edges: Iterable[GraphEdge]) -> Edges:
-        """Write many edges, all or none, in a constant number of round trips. See ``put_edge``.
-
-        A batch that names an edge twice is refused.
-        """
-        now, sealed = self._env.clock.now(), Sealed()
-        ready = [self._env.check.record(edge, GraphEdge, now, sealed) for edge in edges]
-        refuse_repeats([edge.key for edge in ready], "edge")
-        if ready:
-            self._x.write(lambda session: session.graph.put_edges(ready), sealed=sealed)
-        return ready
-
-    def get_edge(self, source: str, target: str, relationship: str, scope: Scope) -> GraphEdge | None:
-        """The edge with that key, or None."""
-        keys = [self._edge_key(source, target, relationship, scope)]
-        now = self._env.server_now()
-        found = self._x.read(lambda session: session.graph.get_edges(keys, now))
-        return found[0] if found else None
-
-    def get_edges(self, keys: Iterable[AnyEdgeKey]) -> dict[EdgeKey, GraphEdge]:
-        """The edges of these (source, target, relationship, scope) that exist, by key; one round trip."""
-        wanted = self._edge_keys(keys)
-        now = self._env.server_now()
-        edges = self._x.read(lambda session: session.graph.get_edges(wanted, now)) if wanted else []
-        found = {edge.key: edge for edge in edges}
-        return {key: found[key] for key in wanted if key in found}
-
-    def delete_edge(self, source: str, target: str, relationship: str, scope: Scope) -> int:
-        """Delete an edge; returns how many went (0 or 1)."""
-        return self.delete_edges([(source, target, relationship, scope)])
-
-    def delete_edges(self, keys: Iterable[AnyEdgeKey]) -> int:
-        """Delete the edges of these (source, target, relationship, scope); returns how many were deleted.
-
-        Many are deleted in batches, as ``delete_many`` does.
-        """
-        gone = self._edge_keys(keys)
-        if not gone:
-            return 0
-        return delete_with_secrets(
-            self._x,
-            self._env,
-            gone,
-            lambda session, batch: session.graph.get_edges(batch),
-            lambda session, batch: session.graph.delete_edges(batch),
-        )
-
-    def edges(
-        self,
-        *,
-        scope: Scope | None = None,
-        source: str | None = None,
-        target: str | None = None,
-        relationship: str | None = None,
-        limit: int = 100,
-        cursor: str | None = None,
-    ) -> Page[GraphEdge]:
-        """One page of edges, ascending by scope, source, target and relationship; all filters by equality."""
-        check = self._env.check
-        query = EdgeQuery(
-            limit=limit_of(limit),
-            after=position(self._env, "edges", _EDGE_SHAPE, cursor),
-            scope=None if scope is None else GraphScope.parse(scope),
-            source=check.optional(source, "source"),
-            target=check.optional(target, "target"),
-            relationship=check.optional(relationship, "relationship"),
-            now=self._env.server_now(),
-        )
-        return page_of(self._x.read(lambda session: session.graph.list_edges(query)), "edges")
-
     # --- inside -----------------------------------------------------------------------------------
 
     def _node_key(self, id: str, scope: Scope) -> NodeKey:
         return NodeKey(self._env.check.ident(id, "id"), GraphScope.parse(scope))
 
     def _node_keys(self, keys: Iterable[AnyNodeKey]) -> NodeKeys:
-        return [*dict.fromkeys(self._node_key(*key) for key in _tuples(keys, 2, _NODE_KEY))]
-
-    def _edge_keys(self, keys: Iterable[AnyEdgeKey]) -> EdgeKeys:
-        return [*dict.fromkeys(self._edge_key(*key) for key in _tuples(keys, 4, _EDGE_KEY))]
-
-    def _edge_key(self, source: str, target: str, relationship: str, scope: Scope) -> EdgeKey:
-        ident = self._env.check.ident
-        return EdgeKey(
-            ident(source, "source"),
-            ident(target, "target"),
-            ident(relationship, "relationship"),
-            GraphScope.parse(scope),
-        )
+        return [*dict.fromkeys(self._node_key(*key) for key in tuples_of(keys, 2, _NODE_KEY))]
 
     def _attribute_key(self, key: str) -> str:
         return self._env.check.text(key, "attribute key")
@@ -356,10 +298,3 @@ def _not_text(values: Iterable[T], name: str) -> Iterable[T]:
     if isinstance(values, str):
         raise InvalidArgument(f"{name}: expected several, not one text: put it into a list")
     return values
-
-
-def _tuples(keys: Iterable[Any], size: int, expected: str) -> Iterator[Any]:
-    for key in keys:
-        if not isinstance(key, tuple) or len(key) != size:
-            raise InvalidArgument(f"{expected}, not {ascii(key)[:80]}")
-        yield key

@@ -50,11 +50,18 @@ class GuardedGraph:
         self._ask_for_keys("delete_nodes", keys)
         return self._inner.delete_nodes(keys)
 
-    def put_edges(self, edges: Sequence[GraphEdge]) -> None:
+    def increment(self, key: NodeKey, path: Sequence[str], by: int | float, now: datetime) -> int | float | None:
+        """Add to an attribute, of protected nodes with an approval."""
+        if key.scope in self._protected:
+            self._refuse_reserved("increment", key.scope, [key.id])
+            self._session.need_approval("increment", key.scope, [{"id": key.id, "path": list(path), "by": by}])
+        return self._inner.increment(key, path, by, now)
+
+    def put_edges(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
         """Write edges, protected ones with an approval."""
         for scope, inside in self._by_scope((edge.scope, edge) for edge in edges):
             self._session.need_approval("put_edges", scope, [_edge_content(edge) for edge in inside])
-        self._inner.put_edges(edges)
+        return self._inner.put_edges(edges)
 
     def delete_edges(self, keys: Sequence[EdgeKey]) -> int:
         """Delete edges, protected ones with an approval."""

@@ -135,17 +135,28 @@ class Tasks(Part):
             return known, False
         return self._x.write(lambda session: _add_unique(session, ready, sealed), single=False)
 
-    def get(self, task_id: str, *, occurrence_id: Owner = None) -> Task | None:
-        """The task with that id, or None if there is none of that owner."""
+    def get(self, task_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Task | None:
+        """The task with that id, or None if there is none of that owner.
+
+        ``for_update``, in a transaction only: no other transaction changes or deletes it until this one ends, so that
+        what you write next cannot overwrite another's change.
+        """
         ids, owner = [self._env.check.ident(task_id, "task_id")], self._env.owner(occurrence_id)
-        found = self._x.read(lambda session: session.tasks.get(ids, owner))
+        found = self._stored(ids, owner, for_update)
         return found[0] if found else None
 
-    def get_many(self, task_ids: Iterable[str], *, occurrence_id: Owner = None) -> dict[str, Task]:
-        """The tasks of these ids that exist, by id, in the order asked for; one round trip."""
+    def get_many(
+        self, task_ids: Iterable[str], *, occurrence_id: Owner = None, for_update: bool = False
+    ) -> dict[str, Task]:
+        """The tasks of these ids that exist, by id, in the order asked for; one round trip. See ``get``."""
         ids, owner = self._env.check.idents(task_ids, "task_ids"), self._env.owner(occurrence_id)
-        found = self._x.read(lambda session: session.tasks.get(ids, owner)) if ids else []
+        found = self._stored(ids, owner, for_update) if ids or for_update else []
         return by_id(found, "task_id", ids)
+
+    def _stored(self, ids: TaskIds, owner: str | None, for_update: bool) -> TaskList:
+        if for_update:
+            return self._x.lock(lambda session: session.tasks.lock(ids, owner))
+        return self._x.read(lambda session: session.tasks.get(ids, owner))
 
     def update(self, task_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
         """Change the given fields and ``updated_at``; False if there is no such task of that owner.

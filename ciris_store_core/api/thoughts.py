@@ -100,17 +100,28 @@ class Thoughts(Part):
         self._x.write(lambda session: session.thoughts.add(ready), sealed=sealed)
         return ready
 
-    def get(self, thought_id: str, *, occurrence_id: Owner = None) -> Thought | None:
-        """The thought with that id, or None if there is none of that owner."""
+    def get(self, thought_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Thought | None:
+        """The thought with that id, or None if there is none of that owner.
+
+        ``for_update``, in a transaction only: no other transaction changes or deletes it until this one ends, so that
+        what you write next cannot overwrite another's change.
+        """
         ids, owner = [self._env.check.ident(thought_id, "thought_id")], self._env.owner(occurrence_id)
-        found = self._x.read(lambda session: session.thoughts.get(ids, owner))
+        found = self._stored(ids, owner, for_update)
         return found[0] if found else None
 
-    def get_many(self, thought_ids: Iterable[str], *, occurrence_id: Owner = None) -> dict[str, Thought]:
-        """The thoughts of these ids that exist, by id, in the order asked for; one round trip."""
+    def get_many(
+        self, thought_ids: Iterable[str], *, occurrence_id: Owner = None, for_update: bool = False
+    ) -> dict[str, Thought]:
+        """The thoughts of these ids that exist, by id, in the order asked for; one round trip. See ``get``."""
         ids, owner = self._env.check.idents(thought_ids, "thought_ids"), self._env.owner(occurrence_id)
-        found = self._x.read(lambda session: session.thoughts.get(ids, owner)) if ids else []
+        found = self._stored(ids, owner, for_update) if ids or for_update else []
         return by_id(found, "thought_id", ids)
+
+    def _stored(self, ids: Ids, owner: str | None, for_update: bool) -> ThoughtList:
+        if for_update:
+            return self._x.lock(lambda session: session.thoughts.lock(ids, owner))
+        return self._x.read(lambda session: session.thoughts.get(ids, owner))
 
     def update(self, thought_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
         """Change the given fields and ``updated_at``; False if there is no such thought of that owner.

@@ -49,6 +49,8 @@ def _of_filter(where: Any) -> Scopes:
 GRAPH = {
     "put_nodes": Rule("write", "nodes", _of_writes),
     "get_nodes": Rule("read", "nodes", _of_each),
+    "lock_nodes": Rule("read", "nodes", _of_each),
+    "increment": Rule("write", "nodes", lambda key, *more: frozenset((key.scope,))),
     "list_nodes": Rule("read", "nodes", _of_query),
     "count_nodes": Rule("read", "nodes", _of_query),
     "delete_nodes": Rule("write", "nodes", _of_each),
@@ -56,6 +58,7 @@ GRAPH = {
     "search": Rule("read", "nodes", _of_query),
     "put_edges": Rule("write", "edges", _of_each),
     "get_edges": Rule("read", "edges", _of_each),
+    "lock_edges": Rule("read", "edges", _of_each),
     "delete_edges": Rule("write", "edges", _of_each),
     "list_edges": Rule("read", "edges", _of_query),
     "neighbours": Rule("read", "edges", lambda ids, scope, *more: frozenset((scope,))),

@@ -15,7 +15,7 @@ from ciris_store_core.errors import InvalidArgument
 from .levels import Clause, Level
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "graph": ("graph_nodes", "graph_listing", "graph_edges", "traversal", "search", "words"),
+    "graph": ("graph_nodes", "graph_listing", "graph_edges", "updates", "traversal", "search", "words"),
     "telemetry": ("correlations", "locks", "aggregation"),
     "multi_occurrence": ("claims", "coordination", "processes"),
 }

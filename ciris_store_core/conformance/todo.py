@@ -12,9 +12,9 @@ from .levels import Level
 from .results import ClauseResult, Report, Status
 
 ORDER = (
-    "tasks", "thoughts", "transactions", "graph_nodes", "graph_edges", "graph_listing", "correlations", "coordination",
-    "secrets", "audit", "backends", "records", "claims", "aggregation", "locks", "traversal", "search", "words",
-    "crashes", "processes",
+    "tasks", "thoughts", "transactions", "graph_nodes", "graph_edges", "graph_listing", "updates", "correlations",
+    "coordination", "secrets", "audit", "backends", "records", "claims", "aggregation", "locks", "traversal", "search",
+    "words", "crashes", "processes",
 )  # fmt: skip
 """The parts of the suite in which a backend is written best: a part needs little that comes after it."""
 

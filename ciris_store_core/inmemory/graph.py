@@ -52,6 +52,11 @@ class MemoryGraph(GraphStore):
         """The nodes of these keys that exist and have not expired by ``now``."""
         return [node for node in self._nodes.pick(keys) if not _expired(node, now)]
 
+    def lock_nodes(self, keys: Sequence[NodeKey]) -> list[GraphNode]:
+        """The nodes of these keys: only this transaction writes."""
+        self._nodes.require_write()
+        return self._nodes.pick(keys)
+
     def list_nodes(self, query: NodeQuery) -> Slice[GraphNode]:
         """Nodes by filter, newest first."""
         return page(self._matching(query), query, _node_order, (True, False, False))
@@ -76,14 +81,16 @@ class MemoryGraph(GraphStore):
         oldest_first = ordered(expired, lambda node: (node.expires_at, *node.key), (False, False, False))
         return self.delete_nodes([node.key for node in oldest_first[:limit]])
 
-    def put_edges(self, edges: Sequence[GraphEdge]) -> None:
+    def put_edges(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
         """Write edges, all or none."""
         for edge in edges:
             for end in _ends(edge.key):
                 if end not in self._nodes.rows:
                     raise NotFound(f"there is no node {end.id!r} in scope {end.scope} for the edge: write it first")
         for edge in edges:
-            self._edges.put(edge.key, edge)
+            stored = self._edges.rows.get(edge.key)
+            self._edges.put(edge.key, edge.replaced(revision=stored.revision + 1 if stored else edge.revision or 1))
+        return self._edges.pick(edge.key for edge in edges)
 
     def get_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> list[GraphEdge]:
         """The edges of these keys that exist."""
@@ -91,6 +98,11 @@ class MemoryGraph(GraphStore):
 
     def _lives(self, edge: GraphEdge, now: datetime | None) -> bool:
         return now is None or not any(_expired(self._nodes.rows[end], now) for end in _ends(edge.key))
+
+    def lock_edges(self, keys: Sequence[EdgeKey]) -> list[GraphEdge]:
+        """The edges of these keys: only this transaction writes."""
+        self._edges.require_write()
+        return self._edges.pick(keys)
 
     def delete_edges(self, keys: Sequence[EdgeKey]) -> int:
         """Delete edges."""

@@ -46,6 +46,11 @@ class MemoryTasks(TaskStore):
         """The tasks of these ids that exist and have that owner, where given."""
         return [task for task in self._tasks.pick(task_ids) if occurrence_id in (None, task.agent_occurrence_id)]
 
+    def lock(self, task_ids: Sequence[str], occurrence_id: str | None) -> list[Task]:
+        """The tasks that ``get`` returns: only this transaction writes."""
+        self._tasks.require_write()
+        return self.get(task_ids, occurrence_id)
+
     def update(self, task_id: str, changes: TaskChanges, occurrence_id: str | None, fence: int | None) -> bool:
         """Change the given fields; False if there is no such task of that owner.
 

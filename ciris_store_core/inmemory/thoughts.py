@@ -37,6 +37,11 @@ class MemoryThoughts(ThoughtStore):
         found = self._thoughts.pick(thought_ids)
         return [thought for thought in found if occurrence_id in (None, thought.agent_occurrence_id)]
 
+    def lock(self, thought_ids: Sequence[str], occurrence_id: str | None) -> list[Thought]:
+        """The thoughts that ``get`` returns: only this transaction writes."""
+        self._thoughts.require_write()
+        return self.get(thought_ids, occurrence_id)
+
     def update(self, thought_id: str, changes: ThoughtChanges, occurrence_id: str | None) -> bool:
         """Change the given fields; False if there is no such thought of that owner."""
         if self._owned(thought_id, occurrence_id) is None:

@@ -66,6 +66,8 @@ class GraphEdge(Record):
     relationship: Id
     scope: GraphScope
     weight: Annotated[Finite, Field(ge=0.0, le=1.0)] = 1.0
+    revision: Count = 0
+    """Number of writes of the stored row, from 1; set by the store."""
     attributes: EdgeAttributes = Field(default_factory=EdgeAttributes)
     metadata: JsonObject = Field(default_factory=dict)
 

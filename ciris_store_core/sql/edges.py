@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,19 +21,20 @@ from .statements import all_of, given, one_of
 if TYPE_CHECKING:
     from .session import SqlSession
 
-COLUMNS = "source, target, relationship, scope, weight, attributes, metadata"
+COLUMNS = "source, target, relationship, scope, weight, attributes, metadata, revision"
 
 # Both ends of all edges, before the first is stored and in key order, as deletes lock nodes.
 LOCK_ENDS = "SELECT id FROM {graph_nodes} WHERE (id, scope) IN {keys2} ORDER BY id, scope {share_lock}"
 
 # The ends are locked against deletion until the edge is stored, or an edge could be left without its node.
 PUT = f"""
-INSERT INTO {{graph_edges}} ({COLUMNS})
-SELECT ?, ?, ?, ?, ?, ?, ?
+INSERT INTO {{graph_edges}} AS e ({COLUMNS})
+SELECT ?, ?, ?, ?, ?, ?, ?, ?
 FROM {{graph_nodes}} a, {{graph_nodes}} b
 WHERE a.id = ? AND a.scope = ? AND b.id = ? AND b.scope = ? {{share_lock}}
 ON CONFLICT (scope, source, target, relationship) DO UPDATE
-SET weight = excluded.weight, attributes = excluded.attributes, metadata = excluded.metadata
+SET weight = excluded.weight, attributes = excluded.attributes, metadata = excluded.metadata, revision = e.revision + 1
+RETURNING revision
 """
 
 # Most stores hold nothing that expired, which one look at an index tells: only otherwise is each end looked up.
@@ -44,6 +45,8 @@ LIVING = """NOT (EXISTS (SELECT 1 FROM {graph_nodes} x WHERE x.expires_at <= ?) 
 GET = f"SELECT {COLUMNS} FROM {{graph_edges}} e WHERE (scope, source, target, relationship) IN {{keys4}}"
 
 KEY = "scope, source, target, relationship"
+
+LOCK = f"{GET} ORDER BY {KEY} {{for_update}}"
 
 DELETE = f"DELETE FROM {{graph_edges}} WHERE {{lock graph_edges by {KEY}}}({KEY}) IN {{keys4}}{{end}}"
 
@@ -84,7 +87,7 @@ class SqlEdges(GraphStore):
 
     def read_edge(self, row: Row) -> GraphEdge:
         """The edge of a row."""
-        source, target, relationship, scope, weight, attributes, metadata = row
+        source, target, relationship, scope, weight, attributes, metadata, revision = row
         return GraphEdge.trusted(
             {
                 "source": source,
@@ -94,6 +97,7 @@ class SqlEdges(GraphStore):
                 "weight": weight,
                 "attributes": EdgeAttributes(**from_json(attributes)),
                 "metadata": object_out(metadata),
+                "revision": revision,
             }
         )
 
@@ -102,27 +106,32 @@ class SqlEdges(GraphStore):
         return (
             edge.source, edge.target, edge.relationship, edge.scope.value, edge.weight,
             self.codec.json_in(edge.attributes), self.codec.object_in(edge.metadata),
+            edge.revision or 1,
         )  # fmt: skip
 
-    def put_edges(self, edges: Sequence[GraphEdge]) -> None:
+    def put_edges(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
         """Write edges whose ends exist."""
-        rows = [
-            (*self.edge_values(e), e.source, e.scope.value, e.target, e.scope.value)
-            for e in sorted(edges, key=lambda edge: edge.key)  # all callers lock in one order
-        ]
         locks = self.session.dialect.locks_rows
-        if len(rows) == 1 and not locks:
-            self._check_stored(self.session.run(PUT, rows[0]), edges)
-        elif rows:
-            with self.session.atomic():
-                if locks:
-                    ends = sorted({(end, edge.scope.value) for edge in edges for end in (edge.source, edge.target)})
-                    self.session.rows(LOCK_ENDS, (self.codec.json_in(ends),))
-                self._check_stored(self.session.run_many(PUT, rows), edges)
+        if len(edges) < 2 and not locks:
+            return self._put_each(edges)
+        with self.session.atomic():
+            if locks:
+                ends = sorted({(end, edge.scope.value) for edge in edges for end in (edge.source, edge.target)})
+                self.session.rows(LOCK_ENDS, (self.codec.json_in(ends),))
+            return self._put_each(edges)
 
-    def _check_stored(self, stored: int, edges: Sequence[GraphEdge]) -> None:
-        if stored == len(edges):
-            return
+    def _put_each(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
+        revisions: dict[EdgeKey, int] = {}
+        for e in sorted(edges, key=_key):  # all callers lock in one order
+            values = (*self.edge_values(e), e.source, e.scope.value, e.target, e.scope.value)
+            for row in self.session.rows(PUT, values):
+                revisions[e.key] = row[0]
+        return self.as_stored(edges, revisions)
+
+    def as_stored(self, edges: Sequence[GraphEdge], revisions: Mapping[EdgeKey, int]) -> list[GraphEdge]:
+        """The edges with their stored revisions; NotFound if some were not stored, as one of their nodes is absent."""
+        if len(revisions) == len(edges):
+            return [edge.replaced(revision=revisions[edge.key]) for edge in edges]
         ends = dict.fromkeys(NodeKey(end, edge.scope) for edge in edges for end in (edge.source, edge.target))
         found = {node.key for node in self.get_nodes(list(ends), None)}
         missing = [f"{key.id!r} in scope {key.scope}" for key in ends if key not in found]
@@ -138,6 +147,12 @@ class SqlEdges(GraphStore):
     def living(self, now: datetime | None) -> tuple[str, tuple[Any, ...]]:
         """The condition that neither end of an edge, alias ``e``, expired, and what it binds."""
         return ("", ()) if now is None else (f" AND {LIVING}", (self.codec.time_in(now),) * 3)
+
+    def lock_edges(self, keys: Sequence[EdgeKey]) -> list[GraphEdge]:
+        """Edges by key, locked in the order of their keys."""
+        if not keys:
+            return []
+        return read_all(self.session.rows(LOCK, (self._edge_keys(keys),)), self.read_edge, "edge")
 
     def delete_edges(self, keys: Sequence[EdgeKey]) -> int:
         """Delete edges."""
@@ -220,3 +235,7 @@ class SqlEdges(GraphStore):
             (*(scope.value, *kinds) * len(sides), limit),
         )
         return [Degree(*row) for row in rows]
+
+
+def _key(edge: GraphEdge) -> tuple[str, ...]:
+    return (edge.scope.value, edge.source, edge.target, edge.relationship)

@@ -34,6 +34,8 @@ GET = f"SELECT {COLUMNS} FROM {{tasks}} WHERE task_id = ?"
 
 GET_MANY = f"SELECT {COLUMNS} FROM {{tasks}} WHERE task_id {{in_texts}}"
 
+LOCK = f"{GET_MANY} ORDER BY task_id {{for_update}}"
+
 FIND = f"SELECT {COLUMNS} FROM {{tasks}} t"
 
 COUNT = "SELECT count(*) FROM {tasks} t"
@@ -244,6 +246,12 @@ class SqlTaskStore(TaskStore):
             rows = self.session.rows(GET, (task_ids[0],))
         else:
             rows = self.session.rows(GET_MANY, (self.codec.texts_in(task_ids),))
+        tasks = read_all(rows, self._read, "task")
+        return tasks if occurrence_id is None else [t for t in tasks if t.agent_occurrence_id == occurrence_id]
+
+    def lock(self, task_ids: Sequence[str], occurrence_id: str | None) -> list[Task]:
+        """Tasks by id, locked in the order of their ids."""
+        rows = self.session.rows(LOCK, (self.codec.texts_in(task_ids),))
         tasks = read_all(rows, self._read, "task")
         return tasks if occurrence_id is None else [t for t in tasks if t.agent_occurrence_id == occurrence_id]
 

@@ -32,6 +32,8 @@ GET = f"SELECT {COLUMNS} FROM {{thoughts}} WHERE thought_id = ?"
 
 GET_MANY = f"SELECT {COLUMNS} FROM {{thoughts}} WHERE thought_id {{in_texts}}"
 
+LOCK = f"{GET_MANY} ORDER BY thought_id {{for_update}}"
+
 FIND = f"SELECT {COLUMNS} FROM {{thoughts}} h"
 
 COUNT = "SELECT count(*) FROM {thoughts} h"
@@ -154,6 +156,12 @@ class SqlThoughtStore(ThoughtStore):
             rows = self.session.rows(GET, (thought_ids[0],))
         else:
             rows = self.session.rows(GET_MANY, (self.codec.texts_in(thought_ids),))
+        thoughts = read_all(rows, self._read, "thought")
+        return thoughts if occurrence_id is None else [t for t in thoughts if t.agent_occurrence_id == occurrence_id]
+
+    def lock(self, thought_ids: Sequence[str], occurrence_id: str | None) -> list[Thought]:
+        """Thoughts by id, locked in the order of their ids."""
+        rows = self.session.rows(LOCK, (self.codec.texts_in(thought_ids),))
         thoughts = read_all(rows, self._read, "thought")
         return thoughts if occurrence_id is None else [t for t in thoughts if t.agent_occurrence_id == occurrence_id]
 

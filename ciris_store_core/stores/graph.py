@@ -26,6 +26,9 @@ from ciris_store_core.models.graph import (
 )
 from ciris_store_core.models.paging import Slice
 
+from .locking import cannot_lock
+from .merging import incremented
+
 
 class GraphStore(ABC):
     """Nodes by (id, scope), edges by (scope, source, target, relationship)."""
@@ -55,6 +58,35 @@ class GraphStore(ABC):
         Required; one round trip.
         """
 
+    def lock_nodes(self, keys: Sequence[NodeKey]) -> list[GraphNode]:
+        """The nodes of these keys that exist, expired or not, as they stay until the transaction ends.
+
+        Default: NotSupported. One round trip.
+
+        - In no order. No other transaction changes or deletes them before this one is over.
+        - Rows are locked in key order. Where one transaction writes at a time, this is ``get_nodes``.
+        """
+        raise cannot_lock("nodes")
+
+    def increment(self, key: NodeKey, path: Sequence[str], by: int | float, now: datetime) -> int | float | None:
+        """Add to a number within a node's attributes; returns the sum, or None if the node is absent or expired.
+
+        Default: ``lock_nodes``, then ``put_nodes``.
+
+        - ``path``: the keys that lead to the number, through objects. What is missing of it is made, from 0.
+        - The revision grows by 1 and ``updated_at`` = ``now``; nothing else changes.
+        - Something else than a number or an object on the way, or a sum outside of 64 bits or of the floats:
+          InvalidArgument, and nothing is written.
+        - Atomic: no concurrent increment is lost.
+        """
+        found = [node for node in self.lock_nodes([key]) if node.expires_at is None or node.expires_at > now]
+        if not found:
+            return None
+        attributes, value = incremented(found[0].attributes, path, by)
+        changed = {path[0]: attributes[path[0]]}
+        self.put_nodes([NodeWrite(found[0].replaced(attributes=changed, updated_at=now), "merge")], now)
+        return value
+
     @abstractmethod
     def list_nodes(self, query: NodeQuery) -> Slice[GraphNode]:
         """Nodes by filter, as ``NodeQuery`` orders them. Required; cost grows with the answer.
@@ -79,10 +111,12 @@ class GraphStore(ABC):
         """Delete up to ``limit`` nodes that expired by ``now``, with their edges; returns how many. Required."""
 
     @abstractmethod
-    def put_edges(self, edges: Sequence[GraphEdge]) -> None:
+    def put_edges(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
         """Write edges; no key occurs twice. Required; a constant number of round trips.
 
-        - An existing edge gets the weight, attributes and metadata given.
+        - A new edge is stored as given, its revision included; without one it is 1.
+        - An existing edge gets the weight, attributes and metadata given, and its revision grows by 1.
+        - Returns the edges as stored, in the order given.
         - An end that does not exist in the edge's scope: NotFound, and nothing of the call is written.
         """
 
@@ -92,6 +126,13 @@ class GraphStore(ABC):
 
         - An edge of which an end expired by ``now`` counts as absent, here and in every other question.
         """
+
+    def lock_edges(self, keys: Sequence[EdgeKey]) -> list[GraphEdge]:
+        """The edges of these keys that exist, as they stay until the transaction ends. Default: NotSupported.
+
+        - As ``lock_nodes``.
+        """
+        raise cannot_lock("edges")
 
     @abstractmethod
     def delete_edges(self, keys: Sequence[EdgeKey]) -> int:

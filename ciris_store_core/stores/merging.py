@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
-from ciris_store_core.errors import Conflict
+from ciris_store_core.errors import Conflict, InvalidArgument
 from ciris_store_core.models.graph import KEPT_UNLESS_GIVEN, GraphNode, NodeWrite
 
 
@@ -55,3 +57,20 @@ def _merged(write: NodeWrite, stored: GraphNode) -> GraphNode:
 
 def _kept(attributes: dict[str, Any], write: NodeWrite) -> dict[str, Any]:
     return {key: value for key, value in attributes.items() if key not in write.remove} if write.remove else attributes
+
+
+def incremented(attributes: dict[str, Any], path: Sequence[str], by: int | float) -> tuple[dict[str, Any], int | float]:
+    """A copy of the attributes in which the number at the path is the sum, and the sum."""
+    key, *rest = path
+    old = attributes.get(key)
+    if rest:
+        if old is not None and not isinstance(old, dict):
+            raise InvalidArgument(f"attribute {key!r} is no object: name a path through objects")
+        inner, value = incremented(old or {}, rest, by)
+        return {**attributes, key: inner}, value
+    if old is not None and type(old) not in (int, float):
+        raise InvalidArgument(f"attribute {key!r} is no number: replace it before you add to it")
+    value = (old or 0) + by
+    if not (-(2**63) <= value < 2**63 if type(value) is int else isfinite(value)):
+        raise InvalidArgument(f"attribute {key!r} would exceed the largest number that can be stored")
+    return {**attributes, key: value}, value

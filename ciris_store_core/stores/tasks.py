@@ -10,6 +10,8 @@ from ciris_store_core.models.enums import TaskStatus
 from ciris_store_core.models.paging import Slice
 from ciris_store_core.models.tasks import Task, TaskChanges, TaskQuery
 
+from .locking import cannot_lock
+
 
 class TaskStore(ABC):
     """Tasks by task_id. Every task has one owner, ``agent_occurrence_id``."""
@@ -35,6 +37,14 @@ class TaskStore(ABC):
 
         Required; one round trip.
         """
+
+    def lock(self, task_ids: Sequence[str], occurrence_id: str | None) -> list[Task]:
+        """The tasks that ``get`` returns, as they stay until the transaction ends. Default: NotSupported.
+
+        - No other transaction changes or deletes them before this one is over.
+        - Rows are locked in key order. Where one transaction writes at a time, this is ``get``.
+        """
+        raise cannot_lock("tasks")
 
     @abstractmethod
     def update(self, task_id: str, changes: TaskChanges, occurrence_id: str | None, fence: int | None) -> bool:

@@ -10,6 +10,8 @@ from ciris_store_core.models.enums import ThoughtStatus
 from ciris_store_core.models.paging import Slice
 from ciris_store_core.models.thoughts import Thought, ThoughtChanges, ThoughtQuery
 
+from .locking import cannot_lock
+
 
 class ThoughtStore(ABC):
     """Thoughts by thought_id. Every thought has one owner, ``agent_occurrence_id``."""
@@ -28,6 +30,14 @@ class ThoughtStore(ABC):
 
         Required; one round trip.
         """
+
+    def lock(self, thought_ids: Sequence[str], occurrence_id: str | None) -> list[Thought]:
+        """The thoughts that ``get`` returns, as they stay until the transaction ends. Default: NotSupported.
+
+        - No other transaction changes or deletes them before this one is over.
+        - Rows are locked in key order. Where one transaction writes at a time, this is ``get``.
+        """
+        raise cannot_lock("thoughts")
 
     @abstractmethod
     def update(self, thought_id: str, changes: ThoughtChanges, occurrence_id: str | None) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core import (
+    AccessDenied,
     Capability,
     Conflict,
     GraphEdge,
@@ -19,7 +20,10 @@ from ciris_store_core import (
     NotSupported,
     ScopePolicy,
     Store,
+    Transaction,
+    TransactionError,
 )
+from ciris_store_core.conformance.support import race
 
 LOCAL = GraphScope.LOCAL
 
@@ -239,3 +243,69 @@ def test_a_filter_that_is_no_mapping_is_refused(store: Store) -> None:
         store.graph.list(attributes=wrong)
     with pytest.raises(InvalidArgument):
         store.correlations.aggregate("sum", timedelta(hours=1), group_by=map(str, range(101)))
+
+
+def test_a_read_for_update_needs_a_transaction_that_keeps_the_lock(store: Store) -> None:
+    reads: list[Callable[[Any], Any]] = [
+        lambda s: s.graph.get("n", "local", for_update=True),
+        lambda s: s.graph.get_many([("n", "local")], for_update=True),
+        lambda s: s.graph.get_edge("n", "n", "r", "local", for_update=True),
+        lambda s: s.graph.get_edges([], for_update=True),
+        lambda s: s.tasks.get("t", for_update=True),
+        lambda s: s.tasks.get_many([], for_update=True),
+        lambda s: s.thoughts.get("h", for_update=True),
+        lambda s: s.thoughts.get_many([], for_update=True),
+    ]
+    for read in reads:
+        with pytest.raises(TransactionError, match="no transaction is open"):
+            read(store)
+        with store.transaction() as tx:
+            assert not read(tx)
+
+
+def test_an_edge_is_written_at_the_revision_that_was_read(store: Store) -> None:
+    store.graph.put_many([node("a"), node("b")])
+    put = store.graph.put_edge
+    assert put(edge("a", "b"), expected_revision=0).revision == 1
+    with pytest.raises(Conflict, match="revision 1, not 0"):
+        put(edge("a", "b", weight=0.1), expected_revision=0)
+    assert put(edge("a", "b", weight=0.2), expected_revision=1).revision == 2
+    with store.transaction() as tx:
+        with pytest.raises(Conflict, match="revision 2, not 1"):
+            tx.graph.put_edge(edge("a", "b", weight=0.3), expected_revision=1)
+        with pytest.raises(Conflict, match="revision 0, not 1"):
+            tx.graph.put_edge(edge("b", "a"), expected_revision=1)
+    stored = store.graph.get_edge("a", "b", "r", "local")
+    assert stored is not None and (stored.revision, stored.weight) == (2, 0.2)
+    assert store.graph.get_edge("b", "a", "r", "local") is None
+    assert put(stored).revision == 3
+
+
+def test_increment(store: Store) -> None:
+    store.graph.put(node("n", attributes={"n": 1}))
+    assert store.graph.increment("n", "local", "n") == 2
+    assert store.graph.increment("n", "local", ["deep", "n"], by=-2.5) == -2.5
+    stored = store.graph.get("n", "local")
+    assert stored is not None and (stored.attributes, stored.revision) == ({"n": 2, "deep": {"n": -2.5}}, 3)
+    with pytest.raises(NotFound):
+        store.graph.increment("?", "local", "n")
+    for key, by in (("n", True), ("n", "1"), ((), 1), ("n", float("nan")), ("n", 2**63)):
+        with pytest.raises(InvalidArgument):
+            store.graph.increment("n", "local", key, by)  # type: ignore[arg-type]
+    with pytest.raises(AccessDenied):
+        store.graph.increment("n", "identity", "n")
+
+
+def test_forty_rounds_of_read_modify_write(store: Store) -> None:
+    """The same program counts to 40 on every backend."""
+    store.graph.put(node("n", attributes={"n": 0}))
+
+    def count(tx: Transaction) -> None:
+        read = tx.graph.get("n", "local", for_update=True)
+        assert read is not None
+        read.attributes["n"] += 1
+        tx.graph.put(read)
+
+    race(4, lambda number: [store.run(count) for _ in range(10)])
+    stored = store.graph.get("n", "local")
+    assert stored is not None and stored.attributes == {"n": 40}

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ciris_store_core.capabilities import Capability
-from ciris_store_core.errors import Conflict, NotSupported
+from ciris_store_core.errors import Conflict, InvalidArgument, NotSupported
 from ciris_store_core.models import Direction
 from ciris_store_core.models.graph import NodeKey, SearchHit, TraversalResult
 
@@ -307,6 +307,32 @@ add("degrees_of_both_directions_count_out", f"{DEGREES}.direction", (DEGREES, la
 add("degrees_leave_ties_unordered", f"{DEGREES}.limit", (DEGREES, lambda self, sound, scope, direction, names, limit: sorted(sound(scope, direction, names, 99), key=lambda each: each.id, reverse=True)[:limit]))
 add("degrees_have_no_limit", f"{DEGREES}.limit", (DEGREES, lambda self, sound, scope, direction, names, limit: sound(scope, direction, names, 99)))
 add("degrees_count_every_relationship", f"{DEGREES}.relationships", (DEGREES, lambda self, sound, scope, direction, names, limit: sound(scope, direction, (), limit)))
+
+# --- reading in order to change -----------------------------------------------------------------
+
+LOCKED = "graph.lock_nodes.existing"
+ADD = "graph.increment"
+add("a_node_lock_finds_nothing", LOCKED, ("graph.lock_nodes", lambda self, sound, keys: []))
+add("a_node_lock_leaves_the_expired_out", LOCKED, ("graph.lock_nodes", lambda self, sound, keys: [node for node in sound(keys) if node.expires_at is None]))
+add("an_edge_lock_finds_nothing", LOCKED, ("graph.lock_edges", lambda self, sound, keys: []))
+add("a_task_lock_ignores_the_owner", LOCKED, ("tasks.lock", lambda self, sound, ids, owner: sound(ids, None)))
+add("a_thought_lock_ignores_the_owner", LOCKED, ("thoughts.lock", lambda self, sound, ids, owner: sound(ids, None)))
+add("edges_are_not_counted", "graph.put_edges.revision graph.put_edges.update", ("graph.put_edges", lambda self, sound, edges: [self._edges.put(each.key, each.replaced(revision=1)) or each for each in sound(edges)] and self._edges.pick(each.key for each in edges)))
+add("edges_come_back_as_given", "graph.put_edges.revision", ("graph.put_edges", lambda self, sound, edges: list(edges) if sound(edges) is not None else []))
+add("an_increment_subtracts", f"{ADD}.sum", (ADD, lambda self, sound, key, path, by, now: sound(key, path, -by, now)))
+add("an_increment_takes_the_last_key", f"{ADD}.sum", (ADD, lambda self, sound, key, path, by, now: sound(key, path[-1:], by, now)))
+add("an_increment_is_in_floats", f"{ADD}.sum", (ADD, lambda self, sound, key, path, by, now: sound(key, path, float(by), now)))
+add("an_increment_leaves_the_time", f"{ADD}.sum", (ADD, lambda self, sound, key, path, by, now: sound(key, path, by, self._nodes.rows[key].updated_at) if key in self._nodes.rows else None))
+add("an_increment_brings_expired_nodes_back", f"{ADD}.refused", (ADD, lambda self, sound, key, path, by, now: sound(key, path, by, now - timedelta(days=1))))
+
+
+@plant(f"{ADD}.refused", ADD)
+def an_increment_replaces_what_is_no_number(self: Any, sound: Any, key: Any, path: Any, by: Any, now: Any) -> Any:
+    try:
+        return sound(key, path, by, now)
+    except InvalidArgument:
+        return by
+
 
 # --- search -----------------------------------------------------------------------------------
 

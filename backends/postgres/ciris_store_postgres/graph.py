@@ -7,9 +7,10 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ciris_store_core.models.enums import Direction
+from ciris_store_core.models.enums import Direction, GraphScope
 from ciris_store_core.models.graph import (
     KEPT_UNLESS_GIVEN,
+    EdgeKey,
     GraphEdge,
     GraphNode,
     NodeWrite,
@@ -63,23 +64,24 @@ SET {", ".join(f"{column} = excluded.{column}" for column in STORED[2:])}
 # The ends are locked first, in key order, as deletes lock nodes. FOR KEY SHARE waits for deletes only.
 PUT_EDGES = """
 WITH edges AS MATERIALIZED (
-    SELECT source, target, relationship, scope, weight, attributes, metadata
+    SELECT source, target, relationship, scope, weight, attributes, metadata, revision
     FROM jsonb_to_recordset(?::jsonb) AS v (source text, target text, relationship text, scope text,
-        weight double precision, attributes jsonb, metadata jsonb)
+        weight double precision, attributes jsonb, metadata jsonb, revision bigint)
 ), ends AS MATERIALIZED (
     SELECT n.id, n.scope FROM {graph_nodes} n
     WHERE (n.id, n.scope) IN (SELECT source, scope FROM edges UNION SELECT target, scope FROM edges)
     ORDER BY n.id, n.scope
     FOR KEY SHARE
 )
-INSERT INTO {graph_edges} AS e (source, target, relationship, scope, weight, attributes, metadata)
-SELECT v.source, v.target, v.relationship, v.scope, v.weight, v.attributes, v.metadata
+INSERT INTO {graph_edges} AS e (source, target, relationship, scope, weight, attributes, metadata, revision)
+SELECT v.source, v.target, v.relationship, v.scope, v.weight, v.attributes, v.metadata, v.revision
 FROM edges v
 JOIN ends a ON a.id = v.source AND a.scope = v.scope
 JOIN ends b ON b.id = v.target AND b.scope = v.scope
 ORDER BY v.scope COLLATE "C", v.source COLLATE "C", v.target COLLATE "C", v.relationship COLLATE "C"
 ON CONFLICT (scope, source, target, relationship) DO UPDATE
-SET weight = excluded.weight, attributes = excluded.attributes, metadata = excluded.metadata
+SET weight = excluded.weight, attributes = excluded.attributes, metadata = excluded.metadata, revision = e.revision + 1
+RETURNING source, target, relationship, scope, revision
 """
 
 _OUT = "SELECT e.target FROM {graph_edges} e WHERE e.scope = ? AND e.source = ANY (w.frontier)"
@@ -205,21 +207,22 @@ class PostgresGraphStore(SqlGraphStore):
 
     # --- edges --------------------------------------------------------------------------------
 
-    def put_edges(self, edges: Sequence[GraphEdge]) -> None:
+    def put_edges(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
         """Write edges whose ends exist."""
-        if len(edges) == 1:
-            self._put_edges(edges)
-        elif edges:
-            with self.session.atomic():
-                self._put_edges(edges)
+        if len(edges) < 2:
+            return self._put_each(edges)
+        with self.session.atomic():
+            return self._put_each(edges)
 
-    def _put_edges(self, edges: Sequence[GraphEdge]) -> None:
+    def _put_each(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
         rows = [
             {"source": e.source, "target": e.target, "relationship": e.relationship, "scope": e.scope.value,
-             "weight": e.weight, "attributes": e.attributes, "metadata": e.metadata or None}
+             "weight": e.weight, "attributes": e.attributes, "metadata": e.metadata or None,
+             "revision": e.revision or 1}
             for e in edges
         ]  # fmt: skip
-        self._check_stored(self.session.run(PUT_EDGES, (self.codec.json_in(rows),)), edges)
+        stored = self.session.rows(PUT_EDGES, (self.codec.json_in(rows),)) if rows else []
+        return self.as_stored(edges, {EdgeKey(row[0], row[1], row[2], GraphScope(row[3])): row[4] for row in stored})
 
     # --- walks and words ----------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import pytest
 _MODULES = (
     "records", "graph_nodes", "graph_listing", "graph_edges", "traversal", "search", "correlations", "locks",
     "aggregation", "tasks", "claims", "thoughts", "coordination", "secrets", "audit", "transactions", "backends",
-    "operations", "processes", "crashes", "words",
+    "operations", "processes", "crashes", "words", "updates",
 )  # fmt: skip
 
 # Before they are imported, so that a failing assertion shows its values; what is imported already stays as it is.
@@ -34,6 +34,7 @@ from .tasks import TestAddTasks, TestDeleteTasks, TestFindTasks, TestUpdateTasks
 from .thoughts import TestFindThoughts, TestTransferThoughts, TestWriteThoughts  # noqa: E402
 from .transactions import TestIsolation, TestSavepoints, TestTransactions  # noqa: E402
 from .traversal import TestDegrees, TestShortestPath, TestTraverse  # noqa: E402
+from .updates import TestIncrement, TestReadsForUpdate  # noqa: E402
 from .words import TestWords  # noqa: E402
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "TestFindThoughts",
     "TestGetAndDeleteNodes",
     "TestGiveBack",
+    "TestIncrement",
     "TestIsolation",
     "TestLeases",
     "TestListNodes",
@@ -65,6 +67,7 @@ __all__ = [
     "TestPrepare",
     "TestProcesses",
     "TestPutNodes",
+    "TestReadsForUpdate",
     "TestRecords",
     "TestSavepoints",
     "TestSearch",

@@ -40,7 +40,27 @@ class TestEdges:
         given = edge(weight=0.9, attributes={"created_at": at(5), "new": 1, "context": "c"}, metadata={"new": 1})
         store_edges(backend, given)
         with reading(backend) as session:
-            assert [exact(each) for each in session.graph.list_edges(EdgeQuery()).items] == [exact(given)]
+            found = session.graph.list_edges(EdgeQuery()).items
+        assert [exact(each) for each in found] == [exact(given.replaced(revision=2))]
+
+    @clause("graph.put_edges.revision")
+    def test_writes_are_counted(self, backend: Backend) -> None:
+        """Otherwise a writer cannot tell that an edge changed since it was read."""
+        store_nodes(backend, node("a"), node("b"))
+        with writing(backend) as session:
+            put = session.graph.put_edges
+            assert [each.revision for each in put([edge("b", "a"), edge("a", "b", revision=7)])] == [1, 7]
+            again = put([edge("a", "b", weight=0.5), edge("a", "a"), edge("b", "a", revision=9)])
+            assert [(each.key[:2], each.revision) for each in again] == [
+                (("a", "b"), 8),
+                (("a", "a"), 1),
+                (("b", "a"), 2),
+            ]
+            assert put([]) == []
+            assert session.graph.delete_edges([edge("a", "b").key]) == 1
+            assert [each.revision for each in put([edge("a", "b")])] == [1]
+        with reading(backend) as session:
+            assert [each.revision for each in session.graph.list_edges(EdgeQuery()).items] == [1, 1, 2]
 
     @clause("graph.put_edges.key")
     def test_what_tells_edges_apart(self, backend: Backend) -> None:

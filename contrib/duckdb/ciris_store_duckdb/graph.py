@@ -10,21 +10,24 @@ from ciris_store_core.sql.edges import COLUMNS
 from ciris_store_core.sql.graph import SqlGraphStore
 
 PUT = f"""
-INSERT INTO {{graph_edges}} ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO {{graph_edges}} ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (scope, source, target, relationship) DO UPDATE
-SET weight = excluded.weight, attributes = excluded.attributes, metadata = excluded.metadata
+SET weight = excluded.weight, attributes = excluded.attributes, metadata = excluded.metadata, revision = revision + 1
 """
 
 
 class DuckGraphStore(SqlGraphStore):
     """Looks for the ends of all edges first: nobody else writes meanwhile, so they stay until the edges are stored."""
 
-    def put_edges(self, edges: Sequence[GraphEdge]) -> None:
+    def put_edges(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
         """Write edges whose ends exist."""
-        if edges:
-            with self.session.atomic():
-                self._check_ends({NodeKey(end, edge.scope) for edge in edges for end in (edge.source, edge.target)})
-                self.session.insert(PUT, [self.edge_values(edge) for edge in edges])
+        if not edges:
+            return []
+        with self.session.atomic():
+            self._check_ends({NodeKey(end, edge.scope) for edge in edges for end in (edge.source, edge.target)})
+            self.session.insert(PUT, [self.edge_values(edge) for edge in edges])
+            stored = {edge.key: edge.revision for edge in self.get_edges([edge.key for edge in edges])}
+            return self.as_stored(edges, stored)
 
     def _check_ends(self, ends: set[NodeKey]) -> None:
         missing = sorted(ends - {node.key for node in self.get_nodes(list(ends), None)})

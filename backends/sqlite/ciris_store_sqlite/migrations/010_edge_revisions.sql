@@ -1,0 +1,4 @@
+-- oldest-program: 10
+-- Writes of an edge are counted, so that one can be refused that expects another revision. An older program counts none.
+
+ALTER TABLE {graph_edges} ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;
