@@ -65,7 +65,7 @@ def store_nodes(backend: Backend, *nodes: GraphNode) -> list[GraphNode]:
 
 def edge(source: str = "a", target: str = "b", relationship: str = "knows", **fields: Any) -> GraphEdge:
     """An edge of the local scope."""
-    given = {"scope": LOCAL, "attributes": {"created_at": T0}}
+    given = {"scope": LOCAL, "attributes": {"created_at": T0}, "revision": 1}
     return GraphEdge(source=source, target=target, relationship=relationship, **{**given, **fields})
 
 
