@@ -76,10 +76,10 @@ $(BENCH_VENV)/.stamp: $(PYPROJECTS)
 	@touch $@
 
 faults: setup ## Show that the conformance suite catches every planted fault
-	$(PY) -m tests.faults
+	$(PY) -m tests.mutants
 
 soak: setup ## Run the long tests
-	$(PY) -m tests.under_fire $(SOAK_ARGS)
+	$(PY) -m tests.reliability $(SOAK_ARGS)
 
 docs: setup ## Check the documentation against the code
 	$(PY) -m pytest tests/test_docs.py $(PYTEST_ARGS)

@@ -16,12 +16,12 @@ from typing import Any
 
 from rich.console import Console
 
-from . import growth, places, report, startup, together
-from .contenders import all_contenders
-from .measure import Series, run
-from .places import PLACES, Place
-from .report import BASE, Result
-from .workloads import WORKLOADS
+from benchmarks import concurrent, databases, growth, report, startup
+from benchmarks.contenders import all_contenders
+from benchmarks.databases import PLACES, Place
+from benchmarks.measure import Series, run
+from benchmarks.report import BASE, Result
+from benchmarks.workloads import WORKLOADS
 
 SIZE = 10_000
 """Tasks, nodes and metrics that every database holds before it is measured."""
@@ -37,7 +37,7 @@ STARTS = {
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    names = [*(w.name for w in WORKLOADS), *together.CROWDS, *STARTS, "memory", "import", "growth"]
+    names = [*(w.name for w in WORKLOADS), *concurrent.CROWDS, *STARTS, "memory", "import", "growth"]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds on small stores: to see that it works")
     parser.add_argument("--only", action="append", default=[], choices=names, help="only this; may be repeated")
@@ -111,7 +111,7 @@ def _single(place: Place, size: int, options: argparse.Namespace) -> list[Result
 
 def _many(place: Place, size: int, options: argparse.Namespace) -> list[Result]:
     results: list[Result] = []
-    for name, (title, measure) in together.CROWDS.items():
+    for name, (title, measure) in concurrent.CROWDS.items():
         if _wanted(name, options):
             _say(f"{place.name}: {title}")
             series = measure(place, size, 3 if options.quick else 12)
@@ -144,7 +144,7 @@ def _result(section: str, place: Place, name: str, title: str, series: Series, g
 
 def _facts() -> dict[str, Any]:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    disk = places.disk()
+    disk = databases.disk()
     return {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
         "disk": f"{disk['file_system']}, {disk['sync_us']} microseconds to make 4 KiB durable",
@@ -161,7 +161,7 @@ def _show(results: Sequence[Result], facts: dict[str, Any], options: argparse.Na
     if options.markdown:
         report.write_markdown(options.markdown, results, facts)
     if options.pictures:
-        from .picture import draw  # heavy
+        from benchmarks.picture import draw  # heavy
 
         for path in draw(results, options.pictures):
             print(f"drawn: {path}")

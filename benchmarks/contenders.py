@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from .contender import Contender
-from .fill import fill, path_of, settle
-from .places import Place
-from .raw_postgres import LeanPostgres, RawPostgres
-from .raw_sqlite import LeanSqlite, RawSqlite
-from .with_store import WithDetection, WithStore
+from benchmarks.contender import Contender
+from benchmarks.databases import Place
+from benchmarks.fill import fill, path_of, settle
+from benchmarks.raw_postgres import LeanPostgres, RawPostgres
+from benchmarks.raw_sqlite import LeanSqlite, RawSqlite
+from benchmarks.with_store import WithDetection, WithStore
 
 
 def raw(url: str, size: int) -> Contender:
@@ -25,7 +25,7 @@ def lean(url: str, size: int) -> Contender:
 
 def with_orm(url: str, size: int) -> Contender:
     """SQLAlchemy's ORM on a database with the store's tables."""
-    from .with_orm import WithOrm  # heavy, and not needed by the processes that measure others
+    from benchmarks.with_orm import WithOrm  # heavy, and not needed by the processes that measure others
 
     return WithOrm(url, size)
 
@@ -57,8 +57,8 @@ def all_contenders(place: Place, size: int) -> Iterator[list[Contender]]:
 
 def _strangers(place: Place, size: int) -> list[Contender]:
     """Those with tables of their own."""
-    from .with_langgraph import WithLangGraph
-    from .with_procrastinate import WithProcrastinate
+    from benchmarks.with_langgraph import WithLangGraph
+    from benchmarks.with_procrastinate import WithProcrastinate
 
     found: list[Contender] = []
     for kind in (WithLangGraph, WithProcrastinate) if place.name == "postgres" else (WithLangGraph,):

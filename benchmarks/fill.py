@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import psycopg2
 
+from benchmarks import raw_sqlite, values
 from ciris_store_core import open_store
-
-from . import raw_sqlite, values
 
 # Even tasks are pending, odd ones completed. 2654435761 scatters the keys, as values.filled_key does.
 _SQLITE_NUMBERS = "WITH RECURSIVE number (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM number WHERE i + 1 < {size})"

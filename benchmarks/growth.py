@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from .contender import Contender
-from .fill import fill
-from .measure import run
-from .places import Place
-from .report import Result
-from .with_store import WithStore
-from .workloads import GROWTH_GOAL, WORKLOADS, Workload
+from benchmarks.contender import Contender
+from benchmarks.databases import Place
+from benchmarks.fill import fill
+from benchmarks.measure import run
+from benchmarks.report import Result
+from benchmarks.with_store import WithStore
+from benchmarks.workloads import GROWTH_GOAL, WORKLOADS, Workload
 
 ROUNDS = 20
 

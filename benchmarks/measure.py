@@ -13,8 +13,8 @@ from itertools import count
 from statistics import median, quantiles
 from time import perf_counter
 
-from .contender import Contender, can
-from .workloads import Workload
+from benchmarks.contender import Contender, can
+from benchmarks.workloads import Workload
 
 ROUND_SECONDS = 0.02
 """How long one turn of the first contender should take: long to the clock, short to the machine's moods."""

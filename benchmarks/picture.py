@@ -12,7 +12,7 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from .report import Result
+from benchmarks.report import Result
 
 COLOURS = {
     "store": "#1f77b4",

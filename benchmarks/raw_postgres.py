@@ -11,10 +11,9 @@ from typing import Any
 
 import psycopg2
 
+from benchmarks import rows, values
+from benchmarks.contender import Contender
 from ciris_store_core.words import node_words
-
-from . import rows, values
-from .contender import Contender
 
 ADD_TASK = rows.insert("tasks", rows.NEW_TASK, "%s")
 GET_TASK = f"SELECT {', '.join(rows.TASK_COLUMNS)} FROM tasks WHERE task_id = %s AND agent_occurrence_id = 'default'"

@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from benchmarks import rows, values
+from benchmarks.contender import Contender
 from ciris_store_core.words import node_words
 from ciris_store_sqlite.graph import MOST_PENDING, TAKE_OVER
-
-from . import rows, values
-from .contender import Contender
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)

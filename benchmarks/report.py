@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .measure import Ratio
+from benchmarks.measure import Ratio
 
 BASE = "raw driver"
 WIDTH = 160

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from . import values
+from benchmarks import values
 
 TASK_COLUMNS = (
     "task_id", "channel_id", "description", "agent_occurrence_id", "status", "priority", "created_at", "updated_at",

@@ -14,10 +14,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.databases import Place
+from benchmarks.measure import Series, in_turns
 from ciris_store_core import open_store
-
-from .measure import Series, in_turns
-from .places import Place
 
 NAMES = {"raw": "raw driver", "store": "store", "orm": "SQLAlchemy ORM", "langgraph": "LangGraph store"}
 STORES = 20

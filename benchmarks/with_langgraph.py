@@ -12,8 +12,8 @@ from langgraph.store.sqlite import SqliteStore
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from . import rows, values
-from .contender import Contender
+from benchmarks import rows, values
+from benchmarks.contender import Contender
 
 TASKS, NODES, NEW_METRICS = ("tasks",), ("nodes", "local"), ("metrics", "new")
 BATCH = 1000

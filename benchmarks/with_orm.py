@@ -12,9 +12,9 @@ from sqlalchemy import JSON, Column, Engine, Integer, Table, create_engine, even
 from sqlalchemy.orm import Session, registry
 from sqlalchemy.types import TypeDecorator
 
-from . import rows, values
-from .contender import Contender
-from .raw_sqlite import micros, moment
+from benchmarks import rows, values
+from benchmarks.contender import Contender
+from benchmarks.raw_sqlite import micros, moment
 
 _TIMES = {
     "tasks": ("created_at", "updated_at", "signed_at", "claimed_at"),

@@ -9,8 +9,8 @@ from procrastinate import App, SyncPsycopgConnector
 from procrastinate.jobs import Job
 from procrastinate.sql import queries
 
-from . import values
-from .contender import Contender
+from benchmarks import values
+from benchmarks.contender import Contender
 
 
 class WithProcrastinate(Contender):

@@ -6,6 +6,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from benchmarks import values
+from benchmarks.contender import Contender
 from ciris_store_core import (
     Correlation,
     GraphNode,
@@ -17,10 +19,7 @@ from ciris_store_core import (
     TaskStatus,
     open_store,
 )
-from ciris_store_core.api.correlations import MetricCommon
-
-from . import values
-from .contender import Contender
+from ciris_store_core.store.telemetry.correlations import MetricCommon
 
 HOUR = timedelta(hours=1)
 

@@ -9,40 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .aio import (
-        AsyncStore,
-        MemoryService,
-        open_store_async,
-    )
-    from .api import (
-        ANY,
-        Access,
-        Approval,
-        ApprovalRequest,
-        AuditEvent,
-        AuditProblem,
-        AuditReport,
-        Authority,
-        ClaimedTask,
-        OccurrenceHandle,
-        RetryPolicy,
-        ScopePolicy,
-        Store,
-        TraceNode,
-        Transaction,
-        Upgraders,
-        approved,
-        open_store,
-    )
-    from .capabilities import (
-        Capability,
-    )
-    from .clock import (
-        Clock,
-        ManualClock,
-        SystemClock,
-    )
-    from .errors import (
+    from ciris_store_core.aio import AsyncStore, MemoryService, open_store_async
+    from ciris_store_core.capabilities import Capability
+    from ciris_store_core.clock import Clock, ManualClock, SystemClock
+    from ciris_store_core.contract.hookspecs import CONTRACT_VERSION
+    from ciris_store_core.contract.registry import Registry
+    from ciris_store_core.errors import (
         AccessDenied,
         Conflict,
         Corrupt,
@@ -69,10 +41,7 @@ if TYPE_CHECKING:
         UnknownScheme,
         UpgradeFailed,
     )
-    from .hookspecs import (
-        CONTRACT_VERSION,
-    )
-    from .models import (
+    from ciris_store_core.models import (
         DEFAULT_OCCURRENCE,
         SHARED_OCCURRENCE,
         AggregatePoint,
@@ -136,16 +105,27 @@ if TYPE_CHECKING:
         UserTracking,
         uuid7,
     )
-    from .registry import (
-        Registry,
-    )
-    from .secrets import (
-        KeyRing,
-        SecretPattern,
-        SecretsConfig,
-    )
-    from .signing import (
-        SigningKey,
+    from ciris_store_core.secrets import KeyRing, SecretPattern, SecretsConfig
+    from ciris_store_core.signing import SigningKey
+    from ciris_store_core.store import (
+        ANY,
+        Access,
+        Approval,
+        ApprovalRequest,
+        AuditEvent,
+        AuditProblem,
+        AuditReport,
+        Authority,
+        ClaimedTask,
+        OccurrenceHandle,
+        RetryPolicy,
+        ScopePolicy,
+        Store,
+        TraceNode,
+        Transaction,
+        Upgraders,
+        approved,
+        open_store,
     )
 
     __version__: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .printable import printable
+from ciris_store_core.printable import printable
 
 
 class StoreError(Exception):

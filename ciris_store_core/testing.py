@@ -20,7 +20,7 @@ import pytest
 from ciris_store_core.clock import ManualClock
 
 if TYPE_CHECKING:
-    from ciris_store_core.api import Store
+    from ciris_store_core.store import Store
 
 INI = "ciris_store_url"
 OPTION = "--ciris-store-url"
@@ -70,8 +70,8 @@ def ciris_store(
 
     A store that holds records fails the test and is not touched. A schema that ``{name}`` named is removed afterwards.
     """
-    from ciris_store_core.api import open_store
     from ciris_store_core.persistence import use_store
+    from ciris_store_core.store import open_store
 
     name = f"test_{uuid4().hex[:16]}"
     url = _filled(ciris_store_url, name, request)

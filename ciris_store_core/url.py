@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from ciris_store_core.errors import InvalidURL
-from ciris_store_core.options import OptionReader as OptionReader
-from ciris_store_core.options import is_secret_option
+from ciris_store_core.url_options import OptionReader as OptionReader
+from ciris_store_core.url_options import is_secret_option
 
 ENVIRONMENT_VARIABLE = "CIRIS_DB_URL"
 DEFAULT_URL = "sqlite:///data/ciris.db"

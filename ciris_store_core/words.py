@@ -23,7 +23,7 @@ from operator import add
 from typing import Any, Final
 from unicodedata import category, decimal, normalize
 
-from .errors import InvalidArgument
+from ciris_store_core.errors import InvalidArgument
 
 MAX_WORD: Final = 64
 """Characters of a word; the rest is cut off, in texts and in queries."""

@@ -23,14 +23,14 @@ from ciris_store_core import (
     Store,
     StoreError,
     Transaction,
+    contract,
     errors,
-    hookspecs,
     open_store,
-    stores,
 )
 from ciris_store_core.clock import SystemClock
-from ciris_store_core.hookspecs import BackendContext
-from ciris_store_core.registry import Registry
+from ciris_store_core.contract import hookspecs
+from ciris_store_core.contract.hookspecs import BackendContext
+from ciris_store_core.contract.registry import Registry
 from ciris_store_core.url import resolve_url
 from tests.support import mistakes
 from tests.support.mistakes import Mistakes, Row, row_of
@@ -193,7 +193,7 @@ def _public(kind: type) -> set[str]:
 
 # --- the contract and the errors --------------------------------------------------------------
 
-CONTRACT = [each for each in vars(stores).values() if inspect.isclass(each) and inspect.isabstract(each)]
+CONTRACT = [each for each in vars(contract).values() if inspect.isclass(each) and inspect.isabstract(each)]
 
 
 @pytest.mark.parametrize("kind", CONTRACT, ids=lambda kind: kind.__name__)

@@ -11,7 +11,9 @@ import pytest
 from ciris_store_core.clock import ManualClock
 from ciris_store_core.conformance import factories as make
 from ciris_store_core.conformance.factories import LOCAL, T0, at
-from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.contract import Backend, ThoughtSelector
+from ciris_store_core.contract.hookspecs import BackendContext
+from ciris_store_core.contract.registry import Registry
 from ciris_store_core.models import CorrelationStatus, CorrelationType, Direction, EdgeKey, GraphScope, NodeKey
 from ciris_store_core.models.audit import AuditQuery
 from ciris_store_core.models.correlations import AggregateQuery, CorrelationFilter, CorrelationQuery, PercentileQuery
@@ -20,9 +22,7 @@ from ciris_store_core.models.graph import EdgeQuery, NodeQuery, SearchQuery, Tra
 from ciris_store_core.models.paging import PageRequest
 from ciris_store_core.models.tasks import TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
-from ciris_store_core.registry import Registry
 from ciris_store_core.sql import SqlSession
-from ciris_store_core.stores import Backend, ThoughtSelector
 from ciris_store_core.url import resolve_url
 from tests.support.explain import RecordingCursor, plans_of
 from tests.support.pgserver import ExternalServer, execute

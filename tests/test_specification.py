@@ -33,7 +33,7 @@ from ciris_store_core import (
     persistence,
 )
 from ciris_store_core.persistence import close_stores, get_store
-from tests.api.conftest import BACKENDS
+from tests.store.conftest import BACKENDS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "specification.md"
 SHARED = "WAKEUP_RITUAL_SHARED_20251028"

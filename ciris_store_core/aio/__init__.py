@@ -7,25 +7,24 @@ Every class whose methods wait for the database has a twin here, made from the c
 
 from __future__ import annotations
 
-from ciris_store_core.api import ClaimedTask, OccurrenceHandle, Transaction
-from ciris_store_core.api.audit import AuditTrail
-from ciris_store_core.api.authorities import Authorities
-from ciris_store_core.api.buffer import BufferedWriter
-from ciris_store_core.api.coordination import Leases, Occurrences
-from ciris_store_core.api.correlations import Correlations
-from ciris_store_core.api.graph import Graph
-from ciris_store_core.api.secrets import Secrets
-from ciris_store_core.api.shared_tasks import SharedTasks
-from ciris_store_core.api.tasks import Tasks
-from ciris_store_core.api.thoughts import Thoughts
+from ciris_store_core.aio.facade import twin_of
+from ciris_store_core.aio.services import service
+from ciris_store_core.aio.store import AsyncStore, Opening, open_store_async
 from ciris_store_core.services.configuration import AdaptiveConfiguration
 from ciris_store_core.services.maintenance import DatabaseMaintenanceService
 from ciris_store_core.services.memory import SyncMemoryService
 from ciris_store_core.services.retention import RetentionService
-
-from .facade import twin_of
-from .services import service
-from .store import AsyncStore, Opening, open_store_async
+from ciris_store_core.store import ClaimedTask, OccurrenceHandle, Transaction
+from ciris_store_core.store.access.authorities import Authorities
+from ciris_store_core.store.access.secrets import Secrets
+from ciris_store_core.store.audit.trail import AuditTrail
+from ciris_store_core.store.graph.graph import Graph
+from ciris_store_core.store.telemetry.buffered_writer import BufferedWriter
+from ciris_store_core.store.telemetry.correlations import Correlations
+from ciris_store_core.store.work.coordination import Leases, Occurrences
+from ciris_store_core.store.work.shared_tasks import SharedTasks
+from ciris_store_core.store.work.tasks import Tasks
+from ciris_store_core.store.work.thoughts import Thoughts
 
 AsyncAdaptiveConfiguration = service(AdaptiveConfiguration)
 AsyncAuditTrail = twin_of(AuditTrail)

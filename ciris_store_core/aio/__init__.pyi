@@ -13,29 +13,9 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Concatenate, Self, Unpack, overload
 
-from ciris_store_core.api.audit_events import AuditEvent
-from ciris_store_core.api.audit_verify import AuditReport
-from ciris_store_core.api.buffer import Item, Rejection
-from ciris_store_core.api.common import OnUnreadable
-from ciris_store_core.api.correlation_filters import CorrelationFilters
-from ciris_store_core.api.correlations import MetricCommon
-from ciris_store_core.api.edges import AnyEdgeKey
-from ciris_store_core.api.environment import Owner
-from ciris_store_core.api.graph import AnyNodeKey, NodeFilters
-from ciris_store_core.api.interactions import InteractionContext, InteractionResult
-from ciris_store_core.api.policy import ScopePolicy
-from ciris_store_core.api.retry import RetryPolicy
-from ciris_store_core.api.secrets import Action, R
-from ciris_store_core.api.store import P, Store, T, Transaction
-from ciris_store_core.api.tasks import TaskFilters
-from ciris_store_core.api.thoughts import ThoughtFilters
-from ciris_store_core.api.traces import TraceNode
-from ciris_store_core.api.upgrades import Upgraders
-from ciris_store_core.api.validate import BadText
-from ciris_store_core.api.walks import Relationships, Scope, Way
-from ciris_store_core.api.wise import Authority
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock
+from ciris_store_core.contract.registry import Registry
 from ciris_store_core.errors import StoreError
 from ciris_store_core.models.audit import AuditAnchor, AuditCheckpoint, AuditEntry
 from ciris_store_core.models.coordination import Lease, Occurrence
@@ -63,17 +43,37 @@ from ciris_store_core.models.paging import Page
 from ciris_store_core.models.secrets import SecretAccess, SecretInfo
 from ciris_store_core.models.tasks import Task, TaskOrder, TaskOutcome
 from ciris_store_core.models.thoughts import Thought, ThoughtOrder
-from ciris_store_core.registry import Registry
 from ciris_store_core.secrets.keys import SecretsConfig
 from ciris_store_core.secrets.rotation import Progress, SecretsReport
+from ciris_store_core.services.background_work import BackgroundWork
 from ciris_store_core.services.configuration import C
 from ciris_store_core.services.learning import Operation
 from ciris_store_core.services.maintenance import MaintenancePolicy, MaintenanceReport
 from ciris_store_core.services.memory import AnyScope, Points
-from ciris_store_core.services.plans import RetentionPlan
 from ciris_store_core.services.retention import RetentionReport
-from ciris_store_core.services.running import BackgroundWork
+from ciris_store_core.services.retention_plans import RetentionPlan
 from ciris_store_core.signing import SigningKey
+from ciris_store_core.store.access.known_authorities import Authority
+from ciris_store_core.store.access.policy import ScopePolicy
+from ciris_store_core.store.access.secrets import Action, R
+from ciris_store_core.store.audit.events import AuditEvent
+from ciris_store_core.store.audit.verification import AuditReport
+from ciris_store_core.store.context import Owner
+from ciris_store_core.store.graph.edges import AnyEdgeKey
+from ciris_store_core.store.graph.graph import AnyNodeKey, NodeFilters
+from ciris_store_core.store.graph.traversal import Relationships, Scope, Way
+from ciris_store_core.store.graph.upcasters import Upgraders
+from ciris_store_core.store.resource import OnUnreadable
+from ciris_store_core.store.retry import RetryPolicy
+from ciris_store_core.store.store import P, Store, T, Transaction
+from ciris_store_core.store.telemetry.buffered_writer import Item, Rejection
+from ciris_store_core.store.telemetry.correlation_filters import CorrelationFilters
+from ciris_store_core.store.telemetry.correlations import MetricCommon
+from ciris_store_core.store.telemetry.interactions import InteractionContext, InteractionResult
+from ciris_store_core.store.telemetry.traces import TraceNode
+from ciris_store_core.store.work.tasks import TaskFilters
+from ciris_store_core.store.work.thoughts import ThoughtFilters
+from ciris_store_core.validation.validator import BadText
 
 class Opening:
     """A store that is to be opened: ``await`` it, or use it in ``async with``, which closes it too."""

@@ -20,12 +20,11 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from ciris_store_core.api import Store
-from ciris_store_core.api.common import SCAN_SIZE
-from ciris_store_core.api.executor import Blocking
+from ciris_store_core.aio.workers import Caller, Conversation, Workers, answer, settled
 from ciris_store_core.errors import StoreClosed, TransactionError
-
-from .workers import Caller, Conversation, Workers, answer, settled
+from ciris_store_core.store import Store
+from ciris_store_core.store.execution import Blocking
+from ciris_store_core.store.resource import SCAN_SIZE
 
 T = TypeVar("T")
 PACKAGE = "ciris_store_core"

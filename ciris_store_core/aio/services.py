@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ciris_store_core.api import Store
-from ciris_store_core.api.executor import Blocking
-
-from .facade import Facade, twin_name, twin_of
-from .store import AsyncStore
+from ciris_store_core.aio.facade import Facade, twin_name, twin_of
+from ciris_store_core.aio.store import AsyncStore
+from ciris_store_core.store import Store
+from ciris_store_core.store.execution import Blocking
 
 
 class OfStore:

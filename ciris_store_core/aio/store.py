@@ -9,11 +9,10 @@ from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from ciris_store_core.api import RetryPolicy, Store, Transaction, open_store
+from ciris_store_core.aio.facade import Begun, twin_of
+from ciris_store_core.aio.workers import Workers, answer, in_thread, settled
 from ciris_store_core.errors import InvalidArgument, StoreError
-
-from .facade import Begun, twin_of
-from .workers import Workers, answer, in_thread, settled
+from ciris_store_core.store import RetryPolicy, Store, Transaction, open_store
 
 T = TypeVar("T")
 

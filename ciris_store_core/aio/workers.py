@@ -11,8 +11,8 @@ from contextvars import ContextVar, copy_context
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
-from ciris_store_core.api import Store, Transaction
 from ciris_store_core.errors import InvalidArgument, StoreClosed, TransactionError
+from ciris_store_core.store import Store, Transaction
 
 T = TypeVar("T")
 

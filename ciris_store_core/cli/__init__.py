@@ -8,11 +8,10 @@ from __future__ import annotations
 import io
 import sys
 
+from ciris_store_core.cli.app import app
+from ciris_store_core.cli.exits import Exit, exit_code
+from ciris_store_core.cli.output import say_error
 from ciris_store_core.errors import StoreError
-
-from .app import app
-from .exits import Exit, exit_code
-from .output import say_error
 
 __all__ = ["Exit", "app", "main"]
 

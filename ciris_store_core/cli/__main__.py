@@ -1,5 +1,5 @@
 """``python -m ciris_store_core.cli``: the same as the command ``ciris-store``."""
 
-from . import main
+from ciris_store_core.cli import main
 
 main()

@@ -9,19 +9,19 @@ from typing import Annotated
 
 import typer
 
-from . import databases, moves, work
-from .audit import audit
-from .authority import authority
-from .conformance import BackendsCommand, conformance, matrix
-from .demo import demo
-from .exits import MEANINGS
-from .graph import graph
-from .import_ciris import import_engine
-from .key import app as key
-from .log import log
-from .maintain import maintain
-from .metrics import metrics
-from .new_backend import new_backend
+from ciris_store_core.cli import databases, tasks, transfer
+from ciris_store_core.cli.audit import audit
+from ciris_store_core.cli.authority import authority
+from ciris_store_core.cli.conformance import BackendsCommand, conformance, matrix
+from ciris_store_core.cli.demo import demo
+from ciris_store_core.cli.exits import MEANINGS
+from ciris_store_core.cli.graph import graph
+from ciris_store_core.cli.import_ciris import import_engine
+from ciris_store_core.cli.key import app as key
+from ciris_store_core.cli.log import log
+from ciris_store_core.cli.maintain import maintain
+from ciris_store_core.cli.metrics import metrics
+from ciris_store_core.cli.new_backend import new_backend
 
 app = typer.Typer(
     name="ciris-store",
@@ -61,16 +61,16 @@ app.command(rich_help_panel=LOOK)(databases.migrate)
 app.command(rich_help_panel=LOOK)(maintain)
 app.add_typer(key, rich_help_panel=LOOK)
 app.command(rich_help_panel=LOOK)(databases.backends)
-app.command(rich_help_panel=MOVE)(moves.copy)
-app.command(rich_help_panel=MOVE)(moves.backup)
-app.command(rich_help_panel=MOVE)(moves.restore)
-app.command(rich_help_panel=MOVE)(moves.export)
-app.command("import", rich_help_panel=MOVE)(moves.import_)
+app.command(rich_help_panel=MOVE)(transfer.copy)
+app.command(rich_help_panel=MOVE)(transfer.backup)
+app.command(rich_help_panel=MOVE)(transfer.restore)
+app.command(rich_help_panel=MOVE)(transfer.export)
+app.command("import", rich_help_panel=MOVE)(transfer.import_)
 app.command("import-ciris", rich_help_panel=MOVE)(import_engine)
-app.add_typer(work.tasks, name="tasks", rich_help_panel=INSIDE)
-app.add_typer(work.thoughts, name="thoughts", rich_help_panel=INSIDE)
-app.add_typer(work.occurrences, name="occurrences", rich_help_panel=INSIDE)
-app.add_typer(work.leases, name="leases", rich_help_panel=INSIDE)
+app.add_typer(tasks.tasks, name="tasks", rich_help_panel=INSIDE)
+app.add_typer(tasks.thoughts, name="thoughts", rich_help_panel=INSIDE)
+app.add_typer(tasks.occurrences, name="occurrences", rich_help_panel=INSIDE)
+app.add_typer(tasks.leases, name="leases", rich_help_panel=INSIDE)
 app.add_typer(graph, name="graph", rich_help_panel=INSIDE)
 app.add_typer(log, name="log", rich_help_panel=INSIDE)
 app.add_typer(metrics, name="metrics", rich_help_panel=INSIDE)

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from ciris_store_core.cli.exits import Exit
+from ciris_store_core.cli.options import Json, Url, open_existing
+from ciris_store_core.cli.output import console, facts, line, say_json
 from ciris_store_core.errors import Conflict, NotFound
 from ciris_store_core.printable import printable_json
-
-from .exits import Exit
-from .options import Json, Url, open_existing
-from .output import console, facts, line, say_json
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ciris_store_core.api import AuditReport
     from ciris_store_core.models import AuditCheckpoint
+    from ciris_store_core.store import AuditReport
 
 _LAST = '{"checkpoint": '
 """How the last line of an export begins."""

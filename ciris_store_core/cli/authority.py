@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ciris_store_core.cli.options import Json, Url, open_existing
+from ciris_store_core.cli.output import console, errors, facts, line, say_json
 from ciris_store_core.errors import AccessDenied, NotFound
 from ciris_store_core.signing import SigningKey
 
-from .options import Json, Url, open_existing
-from .output import console, errors, facts, line, say_json
-
 if TYPE_CHECKING:
-    from ciris_store_core.api import Authority, Store
+    from ciris_store_core.store import Authority, Store
 
 authority = typer.Typer(help="Wise Authorities, whose approval writes to identity need.", no_args_is_help=True)
 
@@ -90,7 +89,7 @@ def approve(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Sign without asking.")] = False,
 ) -> None:
     """Show what a program wants to write, sign it, and print the approval for it as JSON. Needs no store."""
-    from ciris_store_core.api import ApprovalRequest
+    from ciris_store_core.store import ApprovalRequest
 
     wish = ApprovalRequest.from_json(sys.stdin.read() if str(request) == "-" else _read(request))
     signer = SigningKey.load(key)
@@ -109,7 +108,7 @@ def _read(path: Path) -> str:
 
 def _done(write: Callable[[], Authority], store: Store, key: Path) -> Authority:
     """Ask, sign, do."""
-    from ciris_store_core.api import approved
+    from ciris_store_core.store import approved
 
     signer = SigningKey.load(key)
     try:

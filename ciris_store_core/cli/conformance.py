@@ -16,10 +16,9 @@ from urllib.parse import quote
 import typer
 from typer.core import TyperCommand
 
+from ciris_store_core.cli.exits import Exit
 from ciris_store_core.errors import InvalidArgument, NotSupported
 from ciris_store_core.url import ENVIRONMENT_VARIABLE, POSTGRES_SCHEMES
-
-from .exits import Exit
 
 if TYPE_CHECKING:
     from ciris_store_core.conformance.results import Report
@@ -156,7 +155,7 @@ def _options(modules: list[str], levels: list[LevelName], quick: bool, waive: li
 
 
 def _run_all(kinds: list[Kind], url: str | None, options: Options, *, silent: bool) -> list[Report]:
-    from .conformance_view import run_visibly
+    from ciris_store_core.cli.conformance_view import run_visibly
 
     if kinds and url:
         raise InvalidArgument(f"give either a URL or {BACKENDS_OPTION}, not both")

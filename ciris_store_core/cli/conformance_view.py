@@ -13,12 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from ciris_store_core.cli.output import console
 from ciris_store_core.conformance.recorder import Progress as Step
 from ciris_store_core.conformance.results import ClauseResult, LevelResult, Report, Status, Verdict
 from ciris_store_core.conformance.runner import Options, run
 from ciris_store_core.conformance.todo import todo
-
-from .output import console
 
 STYLES = {
     Verdict.REACHED: ("reached", "bold green"),

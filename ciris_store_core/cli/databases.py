@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ciris_store_core.cli.exits import Exit
+from ciris_store_core.cli.options import Json, Url, open_existing
+from ciris_store_core.cli.output import console, facts, say_json, table
 from ciris_store_core.errors import MigrationRequired
 
-from .exits import Exit
-from .options import Json, Url, open_existing
-from .output import console, facts, say_json, table
-
 if TYPE_CHECKING:
-    from ciris_store_core.api import Store
+    from ciris_store_core.contract import Backend
     from ciris_store_core.services.doctor import DoctorReport
-    from ciris_store_core.stores import Backend
+    from ciris_store_core.store import Store
 
 
 def backends(as_json: Json = False) -> None:
     """List the installed backends, by URL scheme. None of them is imported."""
-    from ciris_store_core.registry import Registry
+    from ciris_store_core.contract.registry import Registry
 
     plugins = Registry().installed()
     if as_json:
@@ -39,7 +38,7 @@ def info(url: Url = None, as_json: Json = False) -> None:
 
 
 def _contents(store: Store) -> dict[str, Any]:
-    from ciris_store_core.api import ANY
+    from ciris_store_core.store import ANY
 
     tasks, thoughts = store.tasks.count_by_status(occurrence_id=ANY), store.thoughts.count_by_status(occurrence_id=ANY)
     return {
@@ -80,7 +79,7 @@ def migrate(
 
 
 def _migrate(url: str | None, status: bool, as_json: bool) -> None:
-    from ciris_store_core.api import open_store
+    from ciris_store_core.store import open_store
 
     try:
         with open_store(url, migrate=not status, create=not status) as store:
@@ -116,8 +115,8 @@ def _plan(url: str | None, sql: bool, as_json: bool) -> None:
 def _backend(url: str | None) -> Backend:
     """The backend of a URL, which has not touched the database yet."""
     from ciris_store_core.clock import SystemClock
-    from ciris_store_core.hookspecs import BackendContext
-    from ciris_store_core.registry import Registry
+    from ciris_store_core.contract.hookspecs import BackendContext
+    from ciris_store_core.contract.registry import Registry
     from ciris_store_core.url import resolve_url
 
     target = resolve_url(url)
@@ -157,6 +156,6 @@ def _show_report(report: DoctorReport, as_json: bool) -> None:
 
         say_json({**asdict(report), "ok": report.worst() != "error"})
     else:
-        from .doctor_view import draw
+        from ciris_store_core.cli.doctor_view import draw
 
         console().print(draw(report))

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import typer
 
-from .exits import Exit
-from .output import console, say_error, say_json
+from ciris_store_core.cli.exits import Exit
+from ciris_store_core.cli.output import console, say_error, say_json
 
 if TYPE_CHECKING:
     from ciris_store_core import Store

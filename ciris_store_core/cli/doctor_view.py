@@ -9,11 +9,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ciris_store_core.cli.output import facts, size, table
+from ciris_store_core.cli.output import line as line_of
 from ciris_store_core.models.operations import Finding, Severity
 from ciris_store_core.services.doctor import DoctorReport
-
-from .output import facts, size, table
-from .output import line as line_of
 
 SHOWN = 10
 """Tables, the largest."""

@@ -9,11 +9,10 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
+from ciris_store_core.cli.options import Html, Json, Png, Url, open_existing
+from ciris_store_core.cli.output import console, line, say_json
 from ciris_store_core.errors import NotFound
 from ciris_store_core.printable import printable
-
-from .options import Html, Json, Png, Url, open_existing
-from .output import console, line, say_json
 
 if TYPE_CHECKING:
     from ciris_store_core.models.graph import GraphEdge, GraphNode, Subgraph
@@ -45,7 +44,7 @@ def show(
             raise NotFound(f"there is no node {node!r} in the scope {scope}: see other scopes with --scope")
         found = store.graph.subgraph(node, scope, depth=depth)
     if html or png:
-        from .pictures import plot_graph  # needs a library that few programs have
+        from ciris_store_core.cli.images import plot_graph  # needs a library that few programs have
 
         plot_graph(node, found, html, png)
     if as_json:

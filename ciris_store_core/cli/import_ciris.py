@@ -14,12 +14,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from ciris_store_core.cli.exits import Exit
+from ciris_store_core.cli.options import URL_HELP, Json
+from ciris_store_core.cli.output import console, errors, line, say_json
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.url import resolve_url
-
-from .exits import Exit
-from .options import URL_HELP, Json
-from .output import console, errors, line, say_json
 
 if TYPE_CHECKING:
     from ciris_store_core.importer import ImportReport
@@ -46,8 +45,8 @@ def import_engine(
     Run it again after an interruption, or when the engine has written more: what is stored already is compared and left
     as it is. The exit code is 1 if a row could not be taken.
     """
-    from ciris_store_core.api import ScopePolicy, open_store
     from ciris_store_core.importer import ImportReport, import_ciris, open_engine
+    from ciris_store_core.store import ScopePolicy, open_store
 
     source, target = resolve_url(old), resolve_url(new)
     if source == target:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .exits import Exit
-from .options import Json, Url, open_existing
-from .output import console, errors, facts, say_error, say_json
+from ciris_store_core.cli.exits import Exit
+from ciris_store_core.cli.options import Json, Url, open_existing
+from ciris_store_core.cli.output import console, errors, facts, say_error, say_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from ciris_store_core.cli.options import Json, Tag, Url, open_existing, tags_of
+from ciris_store_core.cli.output import console
 from ciris_store_core.printable import printable, printable_json
 
-from .options import Json, Tag, Url, open_existing, tags_of
-from .output import console
-
 if TYPE_CHECKING:
-    from ciris_store_core.api import Store
     from ciris_store_core.models.correlations import Correlation
+    from ciris_store_core.store import Store
 
 log = typer.Typer(help="Look at log entries.", no_args_is_help=True)
 

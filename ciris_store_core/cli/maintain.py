@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, Url
-from .output import console, facts, say_json
+from ciris_store_core.cli.options import Json, Url
+from ciris_store_core.cli.output import console, facts, say_json
 
 
 def maintain(
@@ -39,8 +39,8 @@ def maintain(
 
     What is removed is archived first. Of all processes on one database, one at a time is at it.
     """
-    from ciris_store_core.api import open_store
     from ciris_store_core.services import DatabaseMaintenanceService, MaintenancePolicy
+    from ciris_store_core.store import open_store
 
     policy = MaintenancePolicy(
         stale_shared_after=timedelta(minutes=shared_minutes),

@@ -11,17 +11,15 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from ciris_store_core.cli.options import Html, Json, Png, Since, Tag, Url, open_existing, span_of, tags_of, text_of
+from ciris_store_core.cli.output import console, line, say_json
+from ciris_store_core.cli.terminal_charts import chart
 from ciris_store_core.errors import InvalidArgument
 
-from .drawing import chart
-from .options import Html, Json, Png, Since, Tag, Url, open_existing, span_of, tags_of, text_of
-from .output import console, line, say_json
-
 if TYPE_CHECKING:
-    from ciris_store_core.api import Store
+    from ciris_store_core.cli.terminal_charts import Line
     from ciris_store_core.models.correlations import AggregatePoint
-
-    from .drawing import Line
+    from ciris_store_core.store import Store
 
 metrics = typer.Typer(help="Look at metrics.", no_args_is_help=True)
 
@@ -103,7 +101,7 @@ def plot(
     lines = _lines(points, by or [], span)
     title = f"{function} of {name}, each {text_of(span)}"
     if html or png:
-        from .pictures import plot_series  # needs a library that few programs have
+        from ciris_store_core.cli.images import plot_series  # needs a library that few programs have
 
         plot_series(title, lines, html, png)
     if as_json:

@@ -23,7 +23,7 @@ def new_backend(
 ) -> None:
     """Begin a backend for another database: an installable plugin in ./ciris-store-NAME, ready for the suite."""
     from ciris_store_core import __version__
-    from ciris_store_core.registry import Registry
+    from ciris_store_core.contract.registry import Registry
     from ciris_store_core.scaffold import Names
     from ciris_store_core.scaffold import new_backend as make
 

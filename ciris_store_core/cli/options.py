@@ -11,7 +11,7 @@ import typer
 from ciris_store_core.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from ciris_store_core.api import Store
+    from ciris_store_core.store import Store
 
 URL_HELP = (
     "Database to open; by default that of CIRIS_DB_URL, else sqlite:///data/ciris.db. "
@@ -42,7 +42,7 @@ _UNITS = {
 
 def open_existing(url: str | None) -> Store:
     """The store as it is: neither created nor migrated."""
-    from ciris_store_core.api import open_store
+    from ciris_store_core.store import open_store
 
     return open_store(url, migrate=False, create=False)
 

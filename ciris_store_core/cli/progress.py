@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .output import errors
+from ciris_store_core.cli.output import errors
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from ciris_store_core.transfer import Step
-    from ciris_store_core.transfer.moving import OnStep
+    from ciris_store_core.transfer.copy_store import OnStep
 
 
 @contextmanager

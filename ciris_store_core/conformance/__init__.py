@@ -17,7 +17,7 @@ A module of tests that runs it against a database of one's own::
 Each test needs an empty store of its own, so the fixture makes a harness for each.
 """
 
-from .harness import Harness, UrlHarness
-from .levels import Clause, Level, clause
+from ciris_store_core.conformance.harness import Harness, UrlHarness
+from ciris_store_core.conformance.levels import Clause, Level, clause
 
 __all__ = ["Clause", "Harness", "Level", "UrlHarness", "clause"]

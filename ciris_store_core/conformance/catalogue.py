@@ -10,9 +10,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from ciris_store_core.conformance.levels import Clause, Level
 from ciris_store_core.errors import InvalidArgument
-
-from .levels import Clause, Level
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "graph": ("graph_nodes", "graph_listing", "graph_edges", "updates", "traversal", "search", "words"),
@@ -87,7 +86,7 @@ def catalogue() -> Mapping[str, Entry]:
 
 def _entries() -> Iterator[Entry]:
     # Imported here: the suite's tests look things up in this package too.
-    from . import suite
+    from ciris_store_core.conformance import suite
 
     for name in suite.__all__:
         for _, test in inspect.getmembers(getattr(suite, name), inspect.isfunction):

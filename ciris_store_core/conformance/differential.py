@@ -19,11 +19,11 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from . import replay as names
-from .harness import Harness
-from .pair import Disagreement, Pair, Unusable, replay
-from .random_scripts import Step, random_script, source
-from .shortening import shortest
+from ciris_store_core.conformance import replay as names
+from ciris_store_core.conformance.backend_pair import Disagreement, Pair, Unusable, replay
+from ciris_store_core.conformance.harness import Harness
+from ciris_store_core.conformance.random_scripts import Step, random_script, source
+from ciris_store_core.conformance.shortening import shortest
 
 HEADER = """\
 from ciris_store_core.conformance.replay import *

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ciris_store_core.conformance.support import writing
+from ciris_store_core.contract import Backend
 from ciris_store_core.models import (
     AuditAnchor,
     AuditEntry,
@@ -24,9 +26,6 @@ from ciris_store_core.models import (
     Thought,
 )
 from ciris_store_core.models.graph import KEPT_UNLESS_GIVEN, NodeWrite, NodeWriteMode
-from ciris_store_core.stores import Backend
-
-from .support import writing
 
 T0 = datetime(2025, 1, 1, 12, tzinfo=UTC)
 """When the tests take place."""

@@ -11,14 +11,13 @@ from contextlib import closing
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock, SystemClock
+from ciris_store_core.conformance.peers import Peer, open_peer
+from ciris_store_core.conformance.wiping import damage
+from ciris_store_core.contract import Backend
+from ciris_store_core.contract.hookspecs import BackendContext, BackendSpec
+from ciris_store_core.contract.registry import Registry
 from ciris_store_core.errors import InvalidArgument
-from ciris_store_core.hookspecs import BackendContext, BackendSpec
-from ciris_store_core.registry import Registry
-from ciris_store_core.stores import Backend
 from ciris_store_core.url import StoreURL, build_url, resolve_url
-
-from .peers import Peer, open_peer
-from .wiping import damage
 
 
 class Harness(ABC):

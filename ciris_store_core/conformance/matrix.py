@@ -7,8 +7,8 @@ from html import escape
 from importlib.resources import files
 from itertools import groupby
 
-from .levels import Level
-from .results import CapabilityResult, ClauseResult, LevelResult, Report, Status, Verdict
+from ciris_store_core.conformance.levels import Level
+from ciris_store_core.conformance.results import CapabilityResult, ClauseResult, LevelResult, Report, Status, Verdict
 
 MARKS = {
     Status.PASSED: ("\u2713", "holds"),

@@ -7,10 +7,9 @@ import os
 import sys
 from typing import Any, TextIO
 
+from ciris_store_core.conformance.scripts import SCRIPTS, open_backend
+from ciris_store_core.contract import Backend
 from ciris_store_core.errors import StoreError
-from ciris_store_core.stores import Backend
-
-from .scripts import SCRIPTS, open_backend
 
 
 class Worker:

@@ -11,12 +11,11 @@ from collections.abc import Iterator
 import pytest
 
 from ciris_store_core.clock import ManualClock
-from ciris_store_core.stores import Backend
-
-from .factories import T0
-from .harness import Harness
-from .levels import Clause, Level
-from .peers import POOL, Peer, PeerMaker
+from ciris_store_core.conformance.factories import T0
+from ciris_store_core.conformance.harness import Harness
+from ciris_store_core.conformance.levels import Clause, Level
+from ciris_store_core.conformance.peers import POOL, Peer, PeerMaker
+from ciris_store_core.contract import Backend
 
 
 def pytest_configure(config: pytest.Config) -> None:

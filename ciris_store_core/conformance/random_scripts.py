@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from .random_calls import READS, WRITES
+from ciris_store_core.conformance.random_calls import READS, WRITES
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from ciris_store_core.capabilities import Capability
+from ciris_store_core.conformance.catalogue import Entry, Selection, catalogue
+from ciris_store_core.conformance.levels import Clause
+from ciris_store_core.conformance.results import ClauseResult, Status, needs_of
 from ciris_store_core.errors import InvalidArgument
-
-from .catalogue import Entry, Selection, catalogue
-from .levels import Clause
-from .results import ClauseResult, Status, needs_of
 
 CLAUSE = "clause"
 LEAVING = ("coordination", "secrets", "audit", "records", "transactions", "backends", "processes", "crashes")

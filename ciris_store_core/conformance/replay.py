@@ -4,6 +4,26 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
+from ciris_store_core.conformance.backend_pair import Pair, Stop, compare, replay
+from ciris_store_core.conformance.factories import (
+    T0,
+    access,
+    anchor,
+    at,
+    correlation,
+    edge,
+    entry,
+    lease,
+    metric,
+    node,
+    occurrence,
+    put,
+    secret,
+    task,
+    thought,
+)
+from ciris_store_core.conformance.support import pages
+from ciris_store_core.contract import ThoughtSelector
 from ciris_store_core.models import (
     CorrelationStatus,
     Direction,
@@ -27,27 +47,6 @@ from ciris_store_core.models.graph import EdgeKey, EdgeQuery, NodeKey, NodeQuery
 from ciris_store_core.models.paging import PageRequest
 from ciris_store_core.models.tasks import TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
-from ciris_store_core.stores import ThoughtSelector
-
-from .factories import (
-    T0,
-    access,
-    anchor,
-    at,
-    correlation,
-    edge,
-    entry,
-    lease,
-    metric,
-    node,
-    occurrence,
-    put,
-    secret,
-    task,
-    thought,
-)
-from .pair import Pair, Stop, compare, replay
-from .support import pages
 
 __all__ = [
     "T0",

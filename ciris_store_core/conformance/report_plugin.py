@@ -20,14 +20,13 @@ import pytest
 
 from ciris_store_core import __version__
 from ciris_store_core.capabilities import Capability
+from ciris_store_core.conformance.harness import Harness
+from ciris_store_core.conformance.recorder import Recorder, parse_waivers
+from ciris_store_core.conformance.results import Backend, Report, Status, to_json
+from ciris_store_core.conformance.todo import todo
+from ciris_store_core.contract import Backend as Opened
+from ciris_store_core.contract.hookspecs import CONTRACT_VERSION
 from ciris_store_core.errors import InvalidArgument
-from ciris_store_core.hookspecs import CONTRACT_VERSION
-from ciris_store_core.stores import Backend as Opened
-
-from .harness import Harness
-from .recorder import Recorder, parse_waivers
-from .results import Backend, Report, Status, to_json
-from .todo import todo
 
 NOBODY = Backend("unknown", "", "", "", "")
 

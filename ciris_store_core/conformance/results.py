@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from ciris_store_core.capabilities import Capability
+from ciris_store_core.conformance.levels import LEVEL_NEEDS, Level
 from ciris_store_core.errors import InvalidArgument
-
-from .levels import LEVEL_NEEDS, Level
 
 SCHEMA = "ciris-store-conformance/1"
 """Of the JSON. A new key does not change it; a key that goes, or that means something else, does."""

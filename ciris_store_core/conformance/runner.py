@@ -18,15 +18,14 @@ import pytest
 from ciris_store_core import __version__
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import SystemClock
+from ciris_store_core.conformance.catalogue import Selection
+from ciris_store_core.conformance.harness import Harness
+from ciris_store_core.conformance.recorder import Progress, Recorder
+from ciris_store_core.conformance.results import Backend, Report
+from ciris_store_core.conformance.targets import CannotEmpty, Place, place_for
+from ciris_store_core.contract.hookspecs import CONTRACT_VERSION
+from ciris_store_core.contract.registry import Registry
 from ciris_store_core.errors import InvalidArgument, Unavailable
-from ciris_store_core.hookspecs import CONTRACT_VERSION
-from ciris_store_core.registry import Registry
-
-from .catalogue import Selection
-from .harness import Harness
-from .places import CannotEmpty, Place, place_for
-from .recorder import Progress, Recorder
-from .results import Backend, Report
 
 MODULE = """
 import pytest

@@ -7,6 +7,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ciris_store_core.conformance.factories import (
+    T0,
+    access,
+    correlation,
+    edge,
+    entry,
+    node,
+    occurrence,
+    put,
+    secret,
+    task,
+    thought,
+)
+from ciris_store_core.contract import Session
 from ciris_store_core.models import (
     AuditEntry,
     Correlation,
@@ -29,9 +43,6 @@ from ciris_store_core.models import (
 from ciris_store_core.models.audit import AuditQuery
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.paging import PageRequest
-from ciris_store_core.stores import Session
-
-from .factories import T0, access, correlation, edge, entry, node, occurrence, put, secret, task, thought
 
 FIRST = datetime.min.replace(tzinfo=UTC)
 LAST = datetime.max.replace(tzinfo=UTC)

@@ -7,15 +7,14 @@ from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
 from ciris_store_core.clock import ManualClock
-from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.conformance.factories import LOCAL, T0, at, correlation, edge, entry, node, put, task, thought
+from ciris_store_core.conformance.support import everything, reading, transact, writing
+from ciris_store_core.contract import Backend, Session
+from ciris_store_core.contract.hookspecs import BackendContext
+from ciris_store_core.contract.registry import Registry
 from ciris_store_core.models.graph import NodeKey
 from ciris_store_core.models.tasks import TaskQuery
-from ciris_store_core.registry import Registry
-from ciris_store_core.stores import Backend, Session
 from ciris_store_core.url import resolve_url
-
-from .factories import LOCAL, T0, at, correlation, edge, entry, node, put, task, thought
-from .support import everything, reading, transact, writing
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from .random_scripts import Step
+from ciris_store_core.conformance.random_scripts import Step
 
 Fails = Callable[[Sequence[Step]], bool]
 """Whether a script fails."""

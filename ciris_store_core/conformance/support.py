@@ -10,10 +10,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import StoreError
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.paging import PageRequest, Slice
-from ciris_store_core.stores import Backend, Session
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound=PageRequest)

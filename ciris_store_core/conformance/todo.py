@@ -6,10 +6,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
-from ciris_store_core.stores import Backend, Session
-
-from .levels import Level
-from .results import ClauseResult, Report, Status
+from ciris_store_core.conformance.levels import Level
+from ciris_store_core.conformance.results import ClauseResult, Report, Status
+from ciris_store_core.contract import Backend, Session
 
 ORDER = (
     "tasks", "thoughts", "transactions", "graph_nodes", "graph_edges", "graph_listing", "updates", "correlations",

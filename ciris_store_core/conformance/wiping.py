@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import NotSupported, StoreError
 from ciris_store_core.models.correlations import CorrelationQuery
 from ciris_store_core.models.graph import NodeQuery
@@ -11,7 +12,6 @@ from ciris_store_core.models.paging import PageRequest
 from ciris_store_core.models.tasks import TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
 from ciris_store_core.sql import TABLES, SqlSession
-from ciris_store_core.stores import Backend, Session
 
 KEPT = "schema_migrations"
 BATCH = 1000

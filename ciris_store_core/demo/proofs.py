@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ciris_store_core import GraphNode, Task, TaskStatus, Thought, ThoughtStatus, ThoughtType
-
-from .collect import Dependency, Installed, dependencies
+from ciris_store_core.demo.collect import Dependency, Installed, dependencies
 
 #: A node is written by the survey, and once by its inspection.
 _WRITES_OF_A_NODE = 2

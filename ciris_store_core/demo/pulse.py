@@ -6,10 +6,9 @@ import threading
 from types import TracebackType
 
 from ciris_store_core import Correlation, OccurrenceHandle, Store, StoreError
-
-from .host import UNITS, Sampler
-from .plan import Plan
-from .steps import metric
+from ciris_store_core.demo.host import UNITS, Sampler
+from ciris_store_core.demo.plan import Plan
+from ciris_store_core.demo.steps import metric
 
 SAMPLE_SECONDS = 0.1
 SAMPLES_PER_BEAT = 4

@@ -12,10 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ciris_store_core import Store
-
-from . import charts
-from .plan import Plan
-from .results import Needed, Results, Timeline, WorkerResult
+from ciris_store_core.demo import charts
+from ciris_store_core.demo.plan import Plan
+from ciris_store_core.demo.results import Needed, Results, Timeline, WorkerResult
 
 _MIB = 2**20
 

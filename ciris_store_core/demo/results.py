@@ -9,12 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ciris_store_core import ANY, GraphEdge, GraphScope, Store, Task
-
-from .collect import Dependency, Installed, taken_from
-from .host import UNITS
-from .plan import CLAIMED, DEPENDS_ON, INSPECTION, MAY_DEPEND_ON, SCOPE, WON, Plan
-from .proofs import Evidence, Killed, Proof, prove
-from .team import Member
+from ciris_store_core.demo.collect import Dependency, Installed, taken_from
+from ciris_store_core.demo.host import UNITS
+from ciris_store_core.demo.plan import CLAIMED, DEPENDS_ON, INSPECTION, MAY_DEPEND_ON, SCOPE, WON, Plan
+from ciris_store_core.demo.proofs import Evidence, Killed, Proof, prove
+from ciris_store_core.demo.team import Member
 
 MOST = 8
 COLUMNS = 56

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ciris_store_core import ANY, Capability, InvalidArgument, NotFound, NotSupported, Store, TaskStatus, open_store
-
-from .collect import Installed, installed, places
-from .plan import Plan
-from .proofs import Killed
-from .results import Results, gather
-from .team import Member, Team
+from ciris_store_core.demo.collect import Installed, installed, places
+from ciris_store_core.demo.plan import Plan
+from ciris_store_core.demo.proofs import Killed
+from ciris_store_core.demo.results import Results, gather
+from ciris_store_core.demo.team import Member, Team
 
 TTL_SECONDS = 2.0
 LIMIT_SECONDS = 120.0

@@ -32,9 +32,8 @@ from ciris_store_core import (
     Transaction,
     uuid7,
 )
-
-from .collect import Inspected, Installed, relationship_of
-from .plan import INSPECTION, SCOPE, Plan
+from ciris_store_core.demo.collect import Inspected, Installed, relationship_of
+from ciris_store_core.demo.plan import INSPECTION, SCOPE, Plan
 
 _MIB = 2**20
 

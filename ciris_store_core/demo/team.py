@@ -9,7 +9,7 @@ import threading
 from types import TracebackType
 from typing import IO, Any, Self
 
-from .plan import Plan
+from ciris_store_core.demo.plan import Plan
 
 #: The same modules as in this process, wherever it found them; nothing is looked up in the working directory.
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from ciris_store_core.demo.worker import main; main()"

@@ -13,11 +13,10 @@ import time
 from typing import IO, Any
 
 from ciris_store_core import ANY, ClaimedTask, Store, StoreError, TaskStatus, open_store
-
-from .collect import installed
-from .plan import CLAIMED, WON, Plan
-from .pulse import Pulse
-from .steps import complete_startup_task, inspect, metric, take_startup_task
+from ciris_store_core.demo.collect import installed
+from ciris_store_core.demo.plan import CLAIMED, WON, Plan
+from ciris_store_core.demo.pulse import Pulse
+from ciris_store_core.demo.steps import complete_startup_task, inspect, metric, take_startup_task
 
 POLL_SECONDS = 0.05
 LARGEST_BATCH = 8

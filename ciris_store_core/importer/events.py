@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.importer.row import Row, open_name, parse_time
 from ciris_store_core.models.correlations import (
     Correlation,
     LogData,
@@ -16,9 +17,7 @@ from ciris_store_core.models.correlations import (
 )
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, RetentionPolicy
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
-from ciris_store_core.persistence.forms import to_response
-
-from .row import Row, open_name, parse_time
+from ciris_store_core.persistence.requests import to_response
 
 FEEDBACK = "feedback_mapping"
 """The type of the correlations that feedback mappings become."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.importer.row import Row, open_name, parse_time
 from ciris_store_core.models.enums import GraphScope, NodeType
 from ciris_store_core.models.graph import EdgeAttributes, GraphEdge, GraphNode
-
-from .row import Row, open_name, parse_time
 
 
 def node(row: Row) -> GraphNode:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from ciris_store_core.api import Store
+from ciris_store_core.contract.foreign import ForeignDatabase
+from ciris_store_core.contract.registry import Registry
 from ciris_store_core.errors import (
     AccessDenied,
     Conflict,
@@ -17,19 +18,17 @@ from ciris_store_core.errors import (
     NotSupported,
     StoreError,
 )
+from ciris_store_core.importer import events, memory, work
+from ciris_store_core.importer.report import ImportReport, Say, TableReport, Teller
+from ciris_store_core.importer.row import Row
+from ciris_store_core.importer.targets import Target, targets
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.correlations import Correlation
 from ciris_store_core.models.graph import GraphEdge, GraphNode
 from ciris_store_core.models.tasks import Task
 from ciris_store_core.models.thoughts import Thought
-from ciris_store_core.registry import Registry
-from ciris_store_core.stores.foreign import ForeignDatabase
+from ciris_store_core.store import Store
 from ciris_store_core.url import resolve_url
-
-from . import events, memory, work
-from .report import ImportReport, Say, TableReport, Teller
-from .row import Row
-from .targets import Target, targets
 
 BATCH = 500
 """Rows of one transaction."""

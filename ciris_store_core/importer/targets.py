@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ciris_store_core.api import ANY, Store
-from ciris_store_core.api.common import stored_otherwise
-from ciris_store_core.api.sealing import Sealed
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.correlations import Correlation
 from ciris_store_core.models.graph import GraphEdge, GraphNode
 from ciris_store_core.models.tasks import Task
 from ciris_store_core.models.thoughts import Thought
+from ciris_store_core.secrets.redaction import Sealed
+from ciris_store_core.store import ANY, Store
+from ciris_store_core.store.resource import stored_otherwise
 
 Records = Sequence[Any]
 

@@ -6,11 +6,10 @@ import re
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from ciris_store_core.importer.row import Row
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus, ThoughtType
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, Task, TaskContext, TaskOutcome
 from ciris_store_core.models.thoughts import FinalAction, Thought
-
-from .row import Row
 
 _SHARED = re.compile(r"(.+)_SHARED_[0-9]{8}")
 _CONTEXT_FIELDS = ("correlation_id", "channel_id", "user_id", "parent_task_id", "agent_occurrence_id")

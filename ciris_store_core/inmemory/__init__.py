@@ -6,11 +6,10 @@ private one each time. Nothing outlives the process.
 
 from __future__ import annotations
 
-from ciris_store_core.hookspecs import CONTRACT_VERSION, BackendContext, BackendSpec, hookimpl
-from ciris_store_core.options import OptionReader
+from ciris_store_core.contract.hookspecs import CONTRACT_VERSION, BackendContext, BackendSpec, hookimpl
+from ciris_store_core.inmemory.backend import CAPABILITIES, MemoryBackend
 from ciris_store_core.url import StoreURL
-
-from .backend import CAPABILITIES, MemoryBackend
+from ciris_store_core.url_options import OptionReader
 
 __all__ = ["BACKEND", "MemoryBackend", "ciris_store_backend"]
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ciris_store_core.contract.audit import AuditStore
+from ciris_store_core.inmemory.tables import Tables, copied, page
 from ciris_store_core.models.audit import AuditAnchor, AuditEntry, AuditQuery
 from ciris_store_core.models.paging import Slice
-from ciris_store_core.stores.audit import AuditStore
-
-from .tables import Tables, copied, page
 
 
 class MemoryAudit(AuditStore):

@@ -12,18 +12,17 @@ from weakref import WeakValueDictionary
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock
+from ciris_store_core.contract.backend import Backend, Session
+from ciris_store_core.contract.fair_lock import FairLock, Ticket
 from ciris_store_core.errors import MigrationRequired, StoreClosed, TransactionError, Unavailable
-from ciris_store_core.stores.backend import Backend, Session
-from ciris_store_core.stores.locks import FairLock, Ticket
-
-from .audit import MemoryAudit
-from .coordination import MemoryCoordination
-from .correlations import MemoryCorrelations
-from .graph import MemoryGraph
-from .secrets import MemorySecrets
-from .tables import TABLE_NAMES, Snapshot, Tables
-from .tasks import MemoryTasks
-from .thoughts import MemoryThoughts
+from ciris_store_core.inmemory.audit import MemoryAudit
+from ciris_store_core.inmemory.coordination import MemoryCoordination
+from ciris_store_core.inmemory.correlations import MemoryCorrelations
+from ciris_store_core.inmemory.graph import MemoryGraph
+from ciris_store_core.inmemory.secrets import MemorySecrets
+from ciris_store_core.inmemory.tables import TABLE_NAMES, Snapshot, Tables
+from ciris_store_core.inmemory.tasks import MemoryTasks
+from ciris_store_core.inmemory.thoughts import MemoryThoughts
 
 CAPABILITIES = frozenset({Capability.SAVEPOINTS, Capability.TRANSACTIONAL_DDL, Capability.FULL_TEXT})
 WAIT_SECONDS = 30.0

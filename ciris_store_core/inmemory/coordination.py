@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from ciris_store_core.contract.coordination import CoordinationStore
+from ciris_store_core.inmemory.tables import Tables, copied
 from ciris_store_core.models.coordination import Lease, Occurrence
-from ciris_store_core.stores.coordination import CoordinationStore
-
-from .tables import Tables, copied
 
 
 class MemoryCoordination(CoordinationStore):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from ciris_store_core.contract.correlations import CorrelationStore
+from ciris_store_core.inmemory.tables import Tables, ordered, page, within
 from ciris_store_core.models.correlations import Correlation, CorrelationChanges, CorrelationFilter, CorrelationQuery
 from ciris_store_core.models.paging import Slice, SortKey
-from ciris_store_core.stores.correlations import CorrelationStore
-
-from .tables import Tables, ordered, page, within
 
 
 class MemoryCorrelations(CorrelationStore):

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from ciris_store_core.contract.graph import GraphStore
+from ciris_store_core.contract.merging import written
 from ciris_store_core.errors import InvalidArgument, NotFound
+from ciris_store_core.inmemory.tables import Tables, copied, ordered, page, within
 from ciris_store_core.models.enums import Direction, GraphScope
 from ciris_store_core.models.graph import (
     EdgeKey,
@@ -21,11 +24,7 @@ from ciris_store_core.models.graph import (
     SearchQuery,
 )
 from ciris_store_core.models.paging import Slice, SortKey
-from ciris_store_core.stores.graph import GraphStore
-from ciris_store_core.stores.merging import written
 from ciris_store_core.words import matches, node_words, rank
-
-from .tables import Tables, copied, ordered, page, within
 
 MAX_ATTRIBUTE_BYTES = 16 * 1024 * 1024
 

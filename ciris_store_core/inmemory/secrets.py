@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ciris_store_core.contract.secrets import SecretStore
+from ciris_store_core.inmemory.tables import Tables
+from ciris_store_core.inmemory.tables import page as page_of
 from ciris_store_core.models.paging import PageRequest, Slice
 from ciris_store_core.models.secrets import SecretAccess, SecretRecord
-from ciris_store_core.stores.secrets import SecretStore
-
-from .tables import Tables
-from .tables import page as page_of
 
 
 class MemorySecrets(SecretStore):

@@ -6,15 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
+from ciris_store_core.contract.tasks import TaskStore
 from ciris_store_core.errors import StaleFence
+from ciris_store_core.inmemory.coordination import alive_owners
+from ciris_store_core.inmemory.tables import Tables, ordered, page, within
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.paging import Slice, SortKey
 from ciris_store_core.models.tasks import Task, TaskChanges, TaskOrder, TaskQuery
 from ciris_store_core.models.thoughts import Thought
-from ciris_store_core.stores.tasks import TaskStore
-
-from .coordination import alive_owners
-from .tables import Tables, ordered, page, within
 
 _ORDERS: dict[TaskOrder, tuple[Callable[[Task], SortKey], tuple[bool, ...]]] = {
     "created": (lambda task: (task.created_at, task.task_id), (False, False)),

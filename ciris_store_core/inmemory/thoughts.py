@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from ciris_store_core.contract.thoughts import ThoughtSelector, ThoughtStore
+from ciris_store_core.inmemory.coordination import alive_owners
+from ciris_store_core.inmemory.tables import Tables, page, within
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.paging import Slice, SortKey
 from ciris_store_core.models.thoughts import Thought, ThoughtChanges, ThoughtOrder, ThoughtQuery
-from ciris_store_core.stores.thoughts import ThoughtSelector, ThoughtStore
-
-from .coordination import alive_owners
-from .tables import Tables, page, within
 
 _ORDERS: dict[ThoughtOrder, tuple[Callable[[Thought], SortKey], tuple[bool, ...]]] = {
     "created": (lambda thought: (thought.created_at, thought.thought_id), (False, False)),

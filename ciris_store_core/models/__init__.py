@@ -1,7 +1,7 @@
 """Records, enums, queries and pages."""
 
-from .audit import AuditAnchor, AuditCheckpoint, AuditEntry, ChainHead
-from .configuration import (
+from ciris_store_core.models.audit import AuditAnchor, AuditCheckpoint, AuditEntry, ChainHead
+from ciris_store_core.models.configuration import (
     ChannelConfig,
     Configuration,
     FilterConfig,
@@ -10,8 +10,8 @@ from .configuration import (
     ToolPreferences,
     UserTracking,
 )
-from .coordination import Lease, Occurrence
-from .correlations import (
+from ciris_store_core.models.coordination import Lease, Occurrence
+from ciris_store_core.models.correlations import (
     AggregatePoint,
     Correlation,
     LogData,
@@ -23,7 +23,7 @@ from .correlations import (
     TimeSeriesDataPoint,
     TraceContext,
 )
-from .enums import (
+from ciris_store_core.models.enums import (
     ConfigNodeType,
     CorrelationStatus,
     CorrelationType,
@@ -37,14 +37,24 @@ from .enums import (
     ThoughtStatus,
     ThoughtType,
 )
-from .graph import Degree, EdgeAttributes, EdgeKey, GraphEdge, GraphNode, NodeKey, SearchHit, Subgraph, TraversalResult
-from .ids import uuid7
-from .memory import MemoryOpResult, MemoryQuery, Recall
-from .paging import Page, Unreadable
-from .secrets import SecretAccess, SecretInfo, SecretRecord, Sensitivity
-from .tasks import DEFAULT_OCCURRENCE, SHARED_OCCURRENCE, Task, TaskContext, TaskOutcome
-from .thoughts import FinalAction, Thought
-from .tsdb import TSDBGraphNode
+from ciris_store_core.models.graph import (
+    Degree,
+    EdgeAttributes,
+    EdgeKey,
+    GraphEdge,
+    GraphNode,
+    NodeKey,
+    SearchHit,
+    Subgraph,
+    TraversalResult,
+)
+from ciris_store_core.models.ids import uuid7
+from ciris_store_core.models.memory import MemoryOpResult, MemoryQuery, Recall
+from ciris_store_core.models.paging import Page, Unreadable
+from ciris_store_core.models.secrets import SecretAccess, SecretInfo, SecretRecord, Sensitivity
+from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, SHARED_OCCURRENCE, Task, TaskContext, TaskOutcome
+from ciris_store_core.models.thoughts import FinalAction, Thought
+from ciris_store_core.models.tsdb import TSDBGraphNode
 
 __all__ = [
     "DEFAULT_OCCURRENCE",

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import Id, JsonObject, Record, Text, UtcDateTime, utc_now
-from .ids import uuid7
-from .paging import PageRequest
+from ciris_store_core.models.base import Id, JsonObject, Record, Text, UtcDateTime, utc_now
+from ciris_store_core.models.ids import uuid7
+from ciris_store_core.models.paging import PageRequest
 
 
 class AuditEntry(Record):

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from .base import Count, Finite, Id, Record, Text, UtcDateTime
-from .enums import ConfigNodeType
+from ciris_store_core.models.base import Count, Finite, Id, Record, Text, UtcDateTime
+from ciris_store_core.models.enums import ConfigNodeType
 
 Fraction = Annotated[Finite, Field(ge=0.0, le=1.0)]
 """A number from 0 to 1."""

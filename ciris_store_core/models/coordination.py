@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from .base import Count, Id, JsonObject, Record, UtcDateTime
+from ciris_store_core.models.base import Count, Id, JsonObject, Record, UtcDateTime
 
 
 class Occurrence(Record):

@@ -10,11 +10,22 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from .base import Count, Finite, Id, Int64, JsonObject, Record, Text, UtcDateTime, _plain, utc_now
-from .enums import CorrelationStatus, CorrelationType, GraphScope, Resolution, RetentionPolicy
-from .ids import uuid7
-from .paging import PageRequest
-from .tasks import DEFAULT_OCCURRENCE
+from ciris_store_core.models.base import (
+    Count,
+    Finite,
+    Id,
+    Int64,
+    JsonObject,
+    Record,
+    Text,
+    UtcDateTime,
+    _plain,
+    utc_now,
+)
+from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, GraphScope, Resolution, RetentionPolicy
+from ciris_store_core.models.ids import uuid7
+from ciris_store_core.models.paging import PageRequest
+from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
 
 AnyCorrelationType = Annotated[CorrelationType | str, _plain(CorrelationType.parse)]
 """A ``CorrelationType`` or a well-formed name of one's own."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .base import NamedEnum, OpenEnum
+from ciris_store_core.models.base import NamedEnum, OpenEnum
 
 
 class TaskStatus(NamedEnum):

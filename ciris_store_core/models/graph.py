@@ -8,9 +8,20 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field
 
-from .base import Count, Finite, Id, Int64, JsonObject, Record, Text, UtcDateTime, _plain, utc_now
-from .enums import ConfigNodeType, Direction, GraphScope, NodeType
-from .paging import PageRequest
+from ciris_store_core.models.base import (
+    Count,
+    Finite,
+    Id,
+    Int64,
+    JsonObject,
+    Record,
+    Text,
+    UtcDateTime,
+    _plain,
+    utc_now,
+)
+from ciris_store_core.models.enums import ConfigNodeType, Direction, GraphScope, NodeType
+from ciris_store_core.models.paging import PageRequest
 
 AnyNodeType = Annotated[NodeType | str, _plain(NodeType.parse)]
 """A ``NodeType`` or a well-formed name of one's own."""

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from .base import Id, JsonObject, Record, Text
-from .enums import GraphScope, OpStatus
-from .graph import AnyNodeType, GraphEdge, GraphNode
-from .paging import Page
+from ciris_store_core.models.base import Id, JsonObject, Record, Text
+from ciris_store_core.models.enums import GraphScope, OpStatus
+from ciris_store_core.models.graph import AnyNodeType, GraphEdge, GraphNode
+from ciris_store_core.models.paging import Page
 
 
 class MemoryOpResult(Record):

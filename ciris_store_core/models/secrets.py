@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from .base import Id, JsonObject, NamedEnum, Record, Text, UtcDateTime, _plain, utc_now
-from .ids import uuid7
+from ciris_store_core.models.base import Id, JsonObject, NamedEnum, Record, Text, UtcDateTime, _plain, utc_now
+from ciris_store_core.models.ids import uuid7
 
 
 def _to_bytes(value: object) -> bytes:

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from .base import Count, Id, JsonObject, Record, Text, UtcDateTime, utc_now
-from .enums import TaskStatus
-from .paging import PageRequest
+from ciris_store_core.models.base import Count, Id, JsonObject, Record, Text, UtcDateTime, utc_now
+from ciris_store_core.models.enums import TaskStatus
+from ciris_store_core.models.paging import PageRequest
 
 DEFAULT_OCCURRENCE = "default"
 """Owner of tasks and thoughts where nobody says otherwise, and the usual pool of unclaimed work."""

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from .base import Count, Id, JsonObject, Record, Text, UtcDateTime, utc_now
-from .enums import ThoughtStatus, ThoughtType
-from .paging import PageRequest
-from .tasks import DEFAULT_OCCURRENCE
+from ciris_store_core.models.base import Count, Id, JsonObject, Record, Text, UtcDateTime, utc_now
+from ciris_store_core.models.enums import ThoughtStatus, ThoughtType
+from ciris_store_core.models.paging import PageRequest
+from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
 
 
 class FinalAction(Record):

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from .base import Id
-from .enums import CorrelationType, GraphScope, NodeType, RetentionPolicy
-from .graph import AnyNodeType, GraphNode
-from .ids import uuid7
+from ciris_store_core.models.base import Id
+from ciris_store_core.models.enums import CorrelationType, GraphScope, NodeType, RetentionPolicy
+from ciris_store_core.models.graph import AnyNodeType, GraphNode
+from ciris_store_core.models.ids import uuid7
 
 
 class TSDBGraphNode(GraphNode):

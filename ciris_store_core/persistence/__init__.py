@@ -6,19 +6,19 @@ of an SQLite file; without it, ``CIRIS_DB_URL`` decides. Every function has a tw
 name. Errors are raised: "not found" is None, an empty list, False or 0, and nothing else is.
 """
 
-from . import analytics, db, maintenance, models
-from .analytics import *
-from .db import *
-from .default_store import DbPath, close_stores, get_store, use_store
-from .forms import (
+from ciris_store_core.persistence import analytics, db, maintenance, models
+from ciris_store_core.persistence.analytics import *
+from ciris_store_core.persistence.db import *
+from ciris_store_core.persistence.default_store import DbPath, close_stores, get_store, use_store
+from ciris_store_core.persistence.maintenance import *
+from ciris_store_core.persistence.models import *
+from ciris_store_core.persistence.requests import (
     ChannelInfo,
     CorrelationUpdateRequest,
     DeferralPackage,
     DeferralReportContext,
     MetricsQuery,
 )
-from .maintenance import *
-from .models import *
 
 __all__ = [
     *analytics.__all__,

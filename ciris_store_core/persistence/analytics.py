@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from ciris_store_core.api.environment import Owner
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, Task
 from ciris_store_core.models.thoughts import Thought
-
-from .calls import some, twin
-from .default_store import DbPath, get_store
-from .models.tasks import count_tasks
-from .models.thoughts import count_thoughts
+from ciris_store_core.persistence.arguments import some, twin
+from ciris_store_core.persistence.default_store import DbPath, get_store
+from ciris_store_core.persistence.models.tasks import count_tasks
+from ciris_store_core.persistence.models.thoughts import count_thoughts
+from ciris_store_core.store.context import Owner
 
 _UNFINISHED = (ThoughtStatus.PENDING, ThoughtStatus.PROCESSING)
 

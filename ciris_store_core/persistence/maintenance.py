@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ciris_store_core.persistence.arguments import twin
+from ciris_store_core.persistence.default_store import DbPath, get_store
 from ciris_store_core.services import DatabaseMaintenanceService, MaintenancePolicy, MaintenanceReport
-
-from .calls import twin
-from .default_store import DbPath, get_store
 
 __all__ = [
     "DatabaseMaintenanceService",

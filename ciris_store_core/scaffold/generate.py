@@ -9,10 +9,9 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import InvalidArgument
-from ciris_store_core.stores import Backend, Session
-
-from .stubs import aggregates, docstring, stub_module
+from ciris_store_core.scaffold.stubs import aggregates, docstring, stub_module
 
 SUFFIX = ".tmpl"
 TAKEN = frozenset({"core", "memory", "sqlite", "postgres", "postgresql"})

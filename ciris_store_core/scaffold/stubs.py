@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any, get_type_hints
 
-from ciris_store_core.stores import Session
+from ciris_store_core.contract import Session
 
 WIDTH = 120
 
@@ -104,9 +104,9 @@ def _folded(signature: str) -> str:
 def _imports(store: type, methods: list[ast.FunctionDef]) -> str:
     """The imports that the signatures need."""
     needed = {node.id for method in methods for node in _signature_names(method)} | {store.__name__, "Any"}
-    sources = {**_imported_names(store), store.__name__: "ciris_store_core.stores", "Any": "typing"}
-    stores = importlib.import_module("ciris_store_core.stores")
-    sources.update(dict.fromkeys(needed & set(stores.__all__), "ciris_store_core.stores"))
+    sources = {**_imported_names(store), store.__name__: "ciris_store_core.contract", "Any": "typing"}
+    stores = importlib.import_module("ciris_store_core.contract")
+    sources.update(dict.fromkeys(needed & set(stores.__all__), "ciris_store_core.contract"))
     pairs = sorted((sources[name], name) for name in needed if name in sources)
     lines = {module: _import(module, [name for _, name in group]) for module, group in groupby(pairs, lambda p: p[0])}
     standard = [line for module, line in lines.items() if not module.startswith("ciris_store_core")]

@@ -12,7 +12,7 @@ from ciris_store_core.models.secrets import SecretRecord
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    from .keys import KeyRing
+    from ciris_store_core.secrets.keys import KeyRing
 
 VERSION = 1
 ID_BYTES = 8

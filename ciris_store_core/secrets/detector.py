@@ -6,12 +6,11 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from ciris_store_core.errors import InvalidArgument
-
-from .first_look import suspicious
-from .names import pattern_of
-from .patterns import BUILT_IN, SecretPattern
-from .searches import BY_NAME, SEARCHES
-from .spans import Collapsed, Match, fill, outside, reference_spans
+from ciris_store_core.secrets.names import pattern_of
+from ciris_store_core.secrets.patterns import BUILT_IN, SecretPattern
+from ciris_store_core.secrets.prefilter import suspicious
+from ciris_store_core.secrets.searches import BY_NAME, SEARCHES
+from ciris_store_core.secrets.spans import Collapsed, Match, fill, outside, reference_spans
 
 _MOST_KEYS = 10_000
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ciris_store_core.errors import InvalidArgument, SecretKeyError
-
-from .cipher import ID_BYTES, aes_gcm
-from .key_files import FILE_VARIABLE, HOW_TO_GET_A_KEY, KEY_VARIABLE, read_key_file
-from .patterns import SecretPattern
+from ciris_store_core.secrets.cipher import ID_BYTES, aes_gcm
+from ciris_store_core.secrets.key_files import FILE_VARIABLE, HOW_TO_GET_A_KEY, KEY_VARIABLE, read_key_file
+from ciris_store_core.secrets.patterns import SecretPattern
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM

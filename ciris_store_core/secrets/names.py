@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .patterns import (
+from ciris_store_core.secrets.patterns import (
     API_KEY,
     CARD_NUMBER,
     PASSWORD,

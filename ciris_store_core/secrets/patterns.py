@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.secrets import Sensitivity
-
-from .references import DESCRIPTION
+from ciris_store_core.secrets.references import DESCRIPTION
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 

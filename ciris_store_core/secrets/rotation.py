@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import Corrupt, StoreError
 from ciris_store_core.models.paging import PageRequest
 from ciris_store_core.models.secrets import SecretRecord
-from ciris_store_core.stores.backend import Session
-
-from .cipher import seal, unseal
-from .vault import CHECK_PREFIX, Vault, checks, is_check
+from ciris_store_core.secrets.cipher import seal, unseal
+from ciris_store_core.secrets.crypto import CHECK_PREFIX, Vault, checks, is_check
 
 T = TypeVar("T")
 Run = Callable[[Callable[[Session], T]], T]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from .patterns import PASSWORD, RECOVERY_PHRASE
-from .spans import Match, Matches, is_whole_word, lowered
-from .values import is_mixed, is_placeholder
+from ciris_store_core.secrets.patterns import PASSWORD, RECOVERY_PHRASE
+from ciris_store_core.secrets.spans import Match, Matches, is_whole_word, lowered
+from ciris_store_core.secrets.values import is_mixed, is_placeholder
 
 # Searched for in lower case, and without a condition before them: so the engine skips by the first letter.
 _KEYWORD = re.compile(r"pass(?:word|wd|phrase|code)|pwd?|pin(?: code)?|api key|token|secret", re.ASCII)

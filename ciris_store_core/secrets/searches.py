@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from .names import NAMED
-from .patterns import (
+from ciris_store_core.secrets.names import NAMED
+from ciris_store_core.secrets.patterns import (
     BEARER_TOKEN,
     BUILT_IN,
     CARD_NUMBER,
@@ -20,11 +20,11 @@ from .patterns import (
     TOKENS,
     URL_CREDENTIALS,
 )
-from .said import told
-from .settings import settings
-from .spans import Match, Matches, lowered
-from .statements import calls, commands, elements, foreign, sql
-from .values import is_card_number, is_placeholder, looks_random
+from ciris_store_core.secrets.said import told
+from ciris_store_core.secrets.settings import settings
+from ciris_store_core.secrets.spans import Match, Matches, lowered
+from ciris_store_core.secrets.statements import calls, commands, elements, foreign, sql
+from ciris_store_core.secrets.values import is_card_number, is_placeholder, looks_random
 
 _OF_RUNS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 

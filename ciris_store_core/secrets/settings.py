@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from .names import pattern_of
-from .patterns import SecretPattern
-from .spans import Match, Matches, lowered
-from .values import is_secret_value, may_be_nested
+from ciris_store_core.secrets.names import pattern_of
+from ciris_store_core.secrets.patterns import SecretPattern
+from ciris_store_core.secrets.spans import Match, Matches, lowered
+from ciris_store_core.secrets.values import is_secret_value, may_be_nested
 
 _SEPARATOR = re.compile(r":=|=>|->|[:=]")
 _QUOTE = r"(?:\\{0,3}[\"'`]|[NEBrbf]')"

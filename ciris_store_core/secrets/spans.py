@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
-from .patterns import SecretPattern
-from .references import REFERENCE
+from ciris_store_core.secrets.patterns import SecretPattern
+from ciris_store_core.secrets.references import REFERENCE
 
 
 class Match(NamedTuple):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from .names import FOREIGN, pattern_of
-from .patterns import API_KEY, PASSWORD, SecretPattern
-from .settings import VALUE, value_of
-from .spans import Match, Matches, lowered
-from .values import is_mixed, is_placeholder, is_secret_value
+from ciris_store_core.secrets.names import FOREIGN, pattern_of
+from ciris_store_core.secrets.patterns import API_KEY, PASSWORD, SecretPattern
+from ciris_store_core.secrets.settings import VALUE, value_of
+from ciris_store_core.secrets.spans import Match, Matches, lowered
+from ciris_store_core.secrets.values import is_mixed, is_placeholder, is_secret_value
 
 _QUOTED_OR_BARE = r"(?:'(?P<single>[^'\n]{1,256}+)'|\"(?P<double>[^\"\n]{1,256}+)\"|(?P<bare>[^\s\"'|;&]{1,256}+))"
 

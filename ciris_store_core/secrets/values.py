@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from .patterns import CARD_NUMBER, PASSWORD, PIN, TOKEN, SecretPattern
+from ciris_store_core.secrets.patterns import CARD_NUMBER, PASSWORD, PIN, TOKEN, SecretPattern
 
 _WORDS = """
     none null nil undefined true false yes no on off empty unset unknown na tbd todo redacted masked hidden removed

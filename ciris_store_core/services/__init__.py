@@ -1,15 +1,15 @@
 """What stands over a store: memory, adaptive configuration, maintenance, retention, and background threads."""
 
-from .archive import ArchiveEntry, read_archive
-from .background import Background, Keep
-from .configuration import AdaptiveConfiguration
-from .doctor import DoctorReport, Growth, examine, unstick
-from .learning import Append, Count, MovingAverage, Operation, Prefer, ReplaceTemplate
-from .maintenance import DatabaseMaintenanceService, MaintenancePolicy, MaintenanceReport
-from .memory import SyncMemoryService
-from .plans import PRESETS, RetentionPlan, RetentionRule
-from .retention import Reduced, RetentionReport, RetentionService, start_retention
-from .running import BackgroundWork
+from ciris_store_core.services.archive import ArchiveEntry, read_archive
+from ciris_store_core.services.background_work import BackgroundWork
+from ciris_store_core.services.configuration import AdaptiveConfiguration
+from ciris_store_core.services.doctor import DoctorReport, Growth, examine, unstick
+from ciris_store_core.services.learning import Append, Count, MovingAverage, Operation, Prefer, ReplaceTemplate
+from ciris_store_core.services.maintenance import DatabaseMaintenanceService, MaintenancePolicy, MaintenanceReport
+from ciris_store_core.services.memory import SyncMemoryService
+from ciris_store_core.services.periodic import Background, Keep
+from ciris_store_core.services.retention import Reduced, RetentionReport, RetentionService, start_retention
+from ciris_store_core.services.retention_plans import PRESETS, RetentionPlan, RetentionRule
 
 __all__ = [
     "PRESETS",

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar
 
-from ciris_store_core.api import Store, Transaction
-from ciris_store_core.api.executor import Blocking
 from ciris_store_core.errors import Conflict, InvalidArgument
 from ciris_store_core.models.configuration import Configuration
 from ciris_store_core.models.enums import NodeType
 from ciris_store_core.models.graph import GraphNode
-
-from .learning import Operation
-from .together import as_one
+from ciris_store_core.services.learning import Operation
+from ciris_store_core.services.transactions import as_one
+from ciris_store_core.store import Store, Transaction
+from ciris_store_core.store.execution import Blocking
 
 C = TypeVar("C", bound=Configuration)
 

@@ -8,20 +8,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ciris_store_core.api import Store
 from ciris_store_core.clock import before
+from ciris_store_core.contract.backend import Session
 from ciris_store_core.models.correlations import CorrelationFilter
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.graph import NodeQuery
 from ciris_store_core.models.operations import Finding, Severity, TableSize
 from ciris_store_core.models.tasks import SHARED_OCCURRENCE, TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
-from ciris_store_core.stores.backend import Session
-from ciris_store_core.transfer.kinds import Selection
-from ciris_store_core.transfer.marker import read_progress
+from ciris_store_core.services.maintenance import DatabaseMaintenanceService, MaintenancePolicy
+from ciris_store_core.store import Store
+from ciris_store_core.transfer.progress import read_progress
 from ciris_store_core.transfer.reading import StoreReader
-
-from .maintenance import DatabaseMaintenanceService, MaintenancePolicy
+from ciris_store_core.transfer.record_types import Selection
 
 SKEW = timedelta(seconds=5)
 """How far the clocks of host and server may be apart; leases and heartbeats live for a minute or so."""

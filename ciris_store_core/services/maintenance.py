@@ -9,18 +9,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ciris_store_core.api import Store
 from ciris_store_core.clock import before
+from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.ids import uuid7
 from ciris_store_core.models.tasks import SHARED_OCCURRENCE, Task, TaskQuery
 from ciris_store_core.models.thoughts import Thought
-from ciris_store_core.stores.backend import Session
-
-from .archive import Archive
-from .background import Background, Keep, Scheduled
-from .sweeps import Rule, Sweeper, Swept
+from ciris_store_core.services.archive import Archive
+from ciris_store_core.services.periodic import Background, Keep, Scheduled
+from ciris_store_core.services.sweeps import Rule, Sweeper, Swept
+from ciris_store_core.store import Store
 
 DEFAULT_ARCHIVE = Path("data/archive")
 """Beside the database of the default URL."""

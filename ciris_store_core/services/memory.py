@@ -6,11 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from ciris_store_core.api import Store, Transaction
-from ciris_store_core.api.common import several
-from ciris_store_core.api.executor import Blocking
-from ciris_store_core.api.secrets import Action
-from ciris_store_core.api.validate import moment
 from ciris_store_core.clock import before
 from ciris_store_core.errors import AccessDenied, InvalidArgument
 from ciris_store_core.models.correlations import TimeSeriesDataPoint
@@ -19,12 +14,16 @@ from ciris_store_core.models.graph import GraphEdge, GraphNode, NodeKey
 from ciris_store_core.models.memory import MemoryOpResult, MemoryQuery, Recall
 from ciris_store_core.models.paging import Page
 from ciris_store_core.models.tsdb import TSDBGraphNode
-
-from .background import Startable
-from .events import TIME_SERIES_TYPES, correlation_of, point_of
-from .plans import SUMMARIES
-from .running import BackgroundWork
-from .together import as_one
+from ciris_store_core.services.background_work import BackgroundWork
+from ciris_store_core.services.memory_events import TIME_SERIES_TYPES, correlation_of, point_of
+from ciris_store_core.services.periodic import Startable
+from ciris_store_core.services.retention_plans import SUMMARIES
+from ciris_store_core.services.transactions import as_one
+from ciris_store_core.store import Store, Transaction
+from ciris_store_core.store.access.secrets import Action
+from ciris_store_core.store.execution import Blocking
+from ciris_store_core.store.resource import several
+from ciris_store_core.validation.validator import moment
 
 MOST_NODES = 10_000
 

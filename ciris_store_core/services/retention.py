@@ -7,22 +7,29 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
-from ciris_store_core.api import Store
-from ciris_store_core.api.common import Part
-from ciris_store_core.api.environment import Environment
-from ciris_store_core.api.executor import Executor
 from ciris_store_core.clock import before
+from ciris_store_core.contract.aggregation import bucket_start
+from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import Conflict, InvalidArgument
 from ciris_store_core.models.correlations import Correlation, CorrelationFilter, CorrelationQuery
 from ciris_store_core.models.enums import CorrelationType, GraphScope, NodeType, Resolution, RetentionPolicy
 from ciris_store_core.models.graph import NodeKey
 from ciris_store_core.models.paging import Slice, SortKey
-from ciris_store_core.stores.aggregation import bucket_start
-from ciris_store_core.stores.backend import Session
-
-from .background import Background, Keep, Scheduled
-from .consolidation import DAILY, HOURLY, LOGS, Level, may_be_reduced, merged, summaries_of
-from .plans import LOG, METRIC, PRESETS, SUMMARIES, RetentionPlan, RetentionRule, name_of
+from ciris_store_core.services.periodic import Background, Keep, Scheduled
+from ciris_store_core.services.retention_plans import (
+    LOG,
+    METRIC,
+    PRESETS,
+    SUMMARIES,
+    RetentionPlan,
+    RetentionRule,
+    name_of,
+)
+from ciris_store_core.services.rollups import DAILY, HOURLY, LOGS, Level, may_be_reduced, merged, summaries_of
+from ciris_store_core.store import Store
+from ciris_store_core.store.context import Environment
+from ciris_store_core.store.execution import Executor
+from ciris_store_core.store.resource import Part
 
 ATTEMPTS = 3
 """How often a batch is tried whose summary another process wrote at the same time."""

@@ -11,19 +11,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from ciris_store_core.api.common import Part
-from ciris_store_core.api.environment import Environment
-from ciris_store_core.api.executor import Executor
-from ciris_store_core.api.ownership import lock_thoughts, recover_thoughts
+from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import StaleFence
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.paging import Slice
 from ciris_store_core.models.tasks import Task, TaskQuery
 from ciris_store_core.models.thoughts import Thought, ThoughtQuery
-from ciris_store_core.stores.backend import Session
-
-from .archive import Archive
-from .background import Keep
+from ciris_store_core.services.archive import Archive
+from ciris_store_core.services.periodic import Keep
+from ciris_store_core.store.context import Environment
+from ciris_store_core.store.execution import Executor
+from ciris_store_core.store.resource import Part
+from ciris_store_core.store.work.ownership import lock_thoughts, recover_thoughts
 
 Query = TypeVar("Query", TaskQuery, ThoughtQuery)
 R = TypeVar("R", Task, Thought)

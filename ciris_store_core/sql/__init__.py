@@ -5,11 +5,11 @@ the driver's errors mean), a ``Migrator``, its migrations, and whatever its data
 statements.
 """
 
-from .codec import Codec, decimal_json_text, json_text, micros_codec
-from .dialect import FRAGMENTS, TABLES, Dialect
-from .migrate import Migration, Migrator, load_migrations
-from .session import SqlSession
-from .statements import ANY_RECORD
+from ciris_store_core.sql.codec import Codec, decimal_json_text, json_text, micros_codec
+from ciris_store_core.sql.dialect import FRAGMENTS, TABLES, Dialect
+from ciris_store_core.sql.migrate import Migration, Migrator, load_migrations
+from ciris_store_core.sql.session import SqlSession
+from ciris_store_core.sql.statements import ANY_RECORD
 
 __all__ = [
     "ANY_RECORD",

@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from ciris_store_core.contract.audit import AuditStore
 from ciris_store_core.errors import Conflict
 from ciris_store_core.models.audit import AuditAnchor, AuditEntry, AuditQuery
 from ciris_store_core.models.paging import Slice
-from ciris_store_core.stores.audit import AuditStore
-
-from .codec import object_out
-from .rows import Row, read_all, read_page
-from .statements import all_of, given
+from ciris_store_core.sql.codec import object_out
+from ciris_store_core.sql.rows import Row, read_all, read_page
+from ciris_store_core.sql.statements import all_of, given
 
 if TYPE_CHECKING:
-    from .session import SqlSession
+    from ciris_store_core.sql.session import SqlSession
 
 # One row a chain, locked by whoever is about to append to it: the entries themselves cannot be locked before the
 # first of them exists.

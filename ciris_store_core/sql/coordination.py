@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ciris_store_core.contract.coordination import CoordinationStore
 from ciris_store_core.models.coordination import Lease, Occurrence
-from ciris_store_core.stores.coordination import CoordinationStore
-
-from .codec import object_out
-from .migrate import OLDEST, refuse_too_old
-from .rows import Row, read_all
-from .statements import add_new
+from ciris_store_core.sql.codec import object_out
+from ciris_store_core.sql.migrate import OLDEST, refuse_too_old
+from ciris_store_core.sql.rows import Row, read_all
+from ciris_store_core.sql.statements import add_new
 
 if TYPE_CHECKING:
-    from .session import SqlSession
+    from ciris_store_core.sql.session import SqlSession
 
 PUT_OCCURRENCE = """
 INSERT INTO {occurrences} (occurrence_id, started_at, heartbeat_at, expires_at, metadata)

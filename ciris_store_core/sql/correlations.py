@@ -25,14 +25,13 @@ from ciris_store_core.models.correlations import (
 )
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, GraphScope, Resolution, RetentionPolicy
 from ciris_store_core.models.paging import Slice, SortKey
-
-from .codec import list_out, object_out
-from .rows import Row, read_all, read_page
-from .series import SqlSeries
-from .statements import add_new, all_of
+from ciris_store_core.sql.codec import list_out, object_out
+from ciris_store_core.sql.rows import Row, read_all, read_page
+from ciris_store_core.sql.series import SqlSeries
+from ciris_store_core.sql.statements import add_new, all_of
 
 if TYPE_CHECKING:
-    from .session import SqlSession
+    from ciris_store_core.sql.session import SqlSession
 
 COLUMNS = (
     "correlation_id, correlation_type, service_type, handler_name, action_type, request_data, response_data, status, "

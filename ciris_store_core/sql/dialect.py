@@ -16,8 +16,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from ciris_store_core.errors import InvalidArgument
-
-from .codec import Codec
+from ciris_store_core.sql.codec import Codec
 
 TABLES = (
     "graph_nodes", "graph_edges", "correlations", "tasks", "thoughts", "schema_migrations",
@@ -105,7 +104,10 @@ class Dialect:
         Raises ``InvalidArgument`` for what cannot be translated safely, and on databases that it knows nothing of; see
         the module ``translate``.
         """
-        from .translate import STORE_TABLES, translate  # compiles large patterns, which few programs need
+        from ciris_store_core.sql.translate import (  # compiles large patterns, which few programs need
+            STORE_TABLES,
+            translate,
+        )
 
         return translate(statement, self.name, tables=STORE_TABLES)  # type: ignore[arg-type]  # checked there
 

@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ciris_store_core.models.operations import Finding, Severity
-
-from .migrate import Migration
+from ciris_store_core.sql.migrate import Migration
 
 _MADE = re.compile(
     r"\s*(?:--[^\n]*\n\s*)*CREATE (?P<kind>(?:UNIQUE )?INDEX|(?:VIRTUAL )?TABLE|VIEW|TRIGGER) (?P<name>\{?\w+\}?)",

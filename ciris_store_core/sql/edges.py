@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from ciris_store_core.contract.graph import GraphStore
 from ciris_store_core.errors import NotFound
 from ciris_store_core.models.enums import Direction, GraphScope
 from ciris_store_core.models.graph import Degree, EdgeAttributes, EdgeKey, EdgeQuery, GraphEdge, NodeKey, Traversal
 from ciris_store_core.models.paging import Slice
-from ciris_store_core.stores.graph import GraphStore
-
-from .codec import object_out
-from .rows import Row, read_all, read_page
-from .statements import all_of, given, one_of
+from ciris_store_core.sql.codec import object_out
+from ciris_store_core.sql.rows import Row, read_all, read_page
+from ciris_store_core.sql.statements import all_of, given, one_of
 
 if TYPE_CHECKING:
-    from .session import SqlSession
+    from ciris_store_core.sql.session import SqlSession
 
 COLUMNS = "source, target, relationship, scope, weight, attributes, metadata, revision"
 

@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from ciris_store_core.contract.merging import written
 from ciris_store_core.errors import InvalidArgument, Unavailable
 from ciris_store_core.models.enums import GraphScope, NodeType
 from ciris_store_core.models.graph import GraphNode, NodeKey, NodeQuery, NodeWrite
 from ciris_store_core.models.paging import Slice, SortKey
-from ciris_store_core.stores.merging import written
+from ciris_store_core.sql.codec import list_out, object_out
+from ciris_store_core.sql.edges import SqlEdges
+from ciris_store_core.sql.rows import Row, read_all, read_page
+from ciris_store_core.sql.statements import all_of, given, insert_of
 from ciris_store_core.words import same_words
 
-from .codec import list_out, object_out
-from .edges import SqlEdges
-from .rows import Row, read_all, read_page
-from .statements import all_of, given, insert_of
-
 if TYPE_CHECKING:
-    from .session import SqlSession
+    from ciris_store_core.sql.session import SqlSession
 
 MAX_JSON_BYTES = 16 * 2**20
 

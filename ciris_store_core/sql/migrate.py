@@ -24,12 +24,11 @@ from typing import TYPE_CHECKING
 
 from ciris_store_core.errors import IncompatibleSchema, MigrationRequired
 from ciris_store_core.models.operations import PendingMigration
-
-from .graph import SqlGraphStore
-from .rows import Row, read_all
+from ciris_store_core.sql.graph import SqlGraphStore
+from ciris_store_core.sql.rows import Row, read_all
 
 if TYPE_CHECKING:
-    from .session import SqlSession
+    from ciris_store_core.sql.session import SqlSession
 
 log = logging.getLogger(__name__)
 

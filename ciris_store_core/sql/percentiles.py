@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
+from ciris_store_core.contract.aggregation import interpolated
 from ciris_store_core.models.correlations import PercentilePoint, PercentileQuery
-from ciris_store_core.stores.aggregation import interpolated
-
-from .rows import Row
+from ciris_store_core.sql.rows import Row
 
 # The samples at the two places around a fraction of the way from the first to the last.
 BESIDE = "(place > ? * (n - 1) - 1 AND place < ? * (n - 1) + 1)"

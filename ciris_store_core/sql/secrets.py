@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ciris_store_core.contract.secrets import SecretStore
 from ciris_store_core.models.paging import PageRequest, Slice
 from ciris_store_core.models.secrets import SecretAccess, SecretRecord, Sensitivity
-from ciris_store_core.stores.secrets import SecretStore
-
-from .codec import object_out
-from .rows import Row, read_all, read_page
-from .statements import add_new, all_of, given
+from ciris_store_core.sql.codec import object_out
+from ciris_store_core.sql.rows import Row, read_all, read_page
+from ciris_store_core.sql.statements import add_new, all_of, given
 
 if TYPE_CHECKING:
-    from .session import SqlSession
+    from ciris_store_core.sql.session import SqlSession
 
 COLUMNS = "secret_id, description, sensitivity, key_id, ciphertext, detected_by, created_at, metadata"
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ciris_store_core.contract.correlations import CorrelationStore
 from ciris_store_core.models.correlations import (
     AggregatePoint,
     AggregateQuery,
@@ -15,14 +16,12 @@ from ciris_store_core.models.correlations import (
     PercentileQuery,
 )
 from ciris_store_core.models.enums import CorrelationType, Resolution
-from ciris_store_core.stores.correlations import CorrelationStore
-
-from . import percentiles
-from .rows import Row
-from .statements import all_of, given, one_of
+from ciris_store_core.sql import percentiles
+from ciris_store_core.sql.rows import Row
+from ciris_store_core.sql.statements import all_of, given, one_of
 
 if TYPE_CHECKING:
-    from .session import SqlSession
+    from ciris_store_core.sql.session import SqlSession
 
 METRIC_NAMES = """
 WITH RECURSIVE names (name) AS (

@@ -10,18 +10,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ciris_store_core.contract import Session
 from ciris_store_core.errors import StoreError, TransactionError
-from ciris_store_core.stores import Session
-
-from .audit import SqlAuditStore
-from .coordination import SqlCoordinationStore
-from .correlations import SqlCorrelationStore
-from .dialect import Dialect
-from .graph import SqlGraphStore
-from .secrets import SqlSecretStore
-from .statements import filled, insert_of
-from .tasks import SqlTaskStore
-from .thoughts import SqlThoughtStore
+from ciris_store_core.sql.audit import SqlAuditStore
+from ciris_store_core.sql.coordination import SqlCoordinationStore
+from ciris_store_core.sql.correlations import SqlCorrelationStore
+from ciris_store_core.sql.dialect import Dialect
+from ciris_store_core.sql.graph import SqlGraphStore
+from ciris_store_core.sql.secrets import SqlSecretStore
+from ciris_store_core.sql.statements import filled, insert_of
+from ciris_store_core.sql.tasks import SqlTaskStore
+from ciris_store_core.sql.thoughts import SqlThoughtStore
 
 Row = tuple[Any, ...]
 

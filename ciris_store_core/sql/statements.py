@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ciris_store_core.errors import Conflict
 
 if TYPE_CHECKING:
-    from .session import SqlSession
+    from ciris_store_core.sql.session import SqlSession
 
 ANY_RECORD = """
 SELECT EXISTS (SELECT 1 FROM {graph_nodes}) OR EXISTS (SELECT 1 FROM {correlations}) OR EXISTS (SELECT 1 FROM {tasks})

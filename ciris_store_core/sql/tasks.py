@@ -6,18 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ciris_store_core.contract.tasks import TaskStore
 from ciris_store_core.errors import StaleFence, Unavailable
 from ciris_store_core.models.enums import TaskStatus
 from ciris_store_core.models.paging import Slice, SortKey
 from ciris_store_core.models.tasks import Task, TaskChanges, TaskContext, TaskOutcome, TaskQuery
-from ciris_store_core.stores.tasks import TaskStore
-
-from .codec import object_out
-from .rows import Row, read_all, read_page
-from .statements import add_new, all_of, given, insert_of, one_of, update_of
+from ciris_store_core.sql.codec import object_out
+from ciris_store_core.sql.rows import Row, read_all, read_page
+from ciris_store_core.sql.statements import add_new, all_of, given, insert_of, one_of, update_of
 
 if TYPE_CHECKING:
-    from .session import SqlSession
+    from ciris_store_core.sql.session import SqlSession
 
 COLUMNS = (
     "task_id, channel_id, description, agent_occurrence_id, status, priority, created_at, updated_at, created_by, "

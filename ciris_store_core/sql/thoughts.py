@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from ciris_store_core.contract.thoughts import ThoughtSelector, ThoughtStore
 from ciris_store_core.models.enums import ThoughtStatus, ThoughtType
 from ciris_store_core.models.paging import Slice, SortKey
 from ciris_store_core.models.thoughts import FinalAction, Thought, ThoughtChanges, ThoughtQuery
-from ciris_store_core.stores.thoughts import ThoughtSelector, ThoughtStore
-
-from .codec import object_out
-from .rows import Row, read_all, read_page
-from .statements import add_new, all_of, given, one_of, update_of
+from ciris_store_core.sql.codec import object_out
+from ciris_store_core.sql.rows import Row, read_all, read_page
+from ciris_store_core.sql.statements import add_new, all_of, given, one_of, update_of
 
 if TYPE_CHECKING:
-    from .session import SqlSession
+    from ciris_store_core.sql.session import SqlSession
 
 COLUMNS = (
     "thought_id, source_task_id, content, agent_occurrence_id, channel_id, thought_type, status, created_at, "

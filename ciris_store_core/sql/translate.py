@@ -34,8 +34,7 @@ from itertools import pairwise
 from typing import Literal
 
 from ciris_store_core.errors import InvalidArgument
-
-from .tokens import AFTER_OPERAND, Token, ends_operand, refused, tokenize
+from ciris_store_core.sql.tokens import AFTER_OPERAND, Token, ends_operand, refused, tokenize
 
 Target = Literal["sqlite", "postgres"]
 

@@ -4,11 +4,11 @@ Everything streams: memory does not grow with the store. What goes over is exact
 encrypted secrets as they are, and audit chains with their anchors.
 """
 
-from .backups import BackupReport, backup_store, restore_store
-from .digest import Tally, digest_store
-from .dump import DumpHeader, check_dump, export_store, import_store, read_header
-from .kinds import KINDS
-from .moving import Step, TransferReport, copy_store
+from ciris_store_core.transfer.backups import BackupReport, backup_store, restore_store
+from ciris_store_core.transfer.copy_store import Step, TransferReport, copy_store
+from ciris_store_core.transfer.digest import Tally, digest_store
+from ciris_store_core.transfer.dump import DumpHeader, check_dump, export_store, import_store, read_header
+from ciris_store_core.transfer.record_types import KINDS
 
 __all__ = [
     "KINDS",

@@ -13,21 +13,20 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
-from ciris_store_core.api import Store, open_store
-from ciris_store_core.api.guard import guarded
 from ciris_store_core.clock import SystemClock
+from ciris_store_core.contract.backend import Backend
+from ciris_store_core.contract.hookspecs import BackendContext
+from ciris_store_core.contract.registry import Registry
 from ciris_store_core.errors import NotADatabase, NotSupported
-from ciris_store_core.hookspecs import BackendContext
-from ciris_store_core.registry import Registry
-from ciris_store_core.stores.backend import Backend
+from ciris_store_core.store import Store, open_store
+from ciris_store_core.store.access.session_guard import guarded
+from ciris_store_core.transfer.copy_store import OnStep, Step, TransferReport, move, silent
+from ciris_store_core.transfer.digest import Tally
+from ciris_store_core.transfer.dump import checked, export_store, import_checked, read_header
+from ciris_store_core.transfer.files import new_file
+from ciris_store_core.transfer.reading import StoreReader, executor_of
+from ciris_store_core.transfer.record_types import Selection
 from ciris_store_core.url import resolve_url
-
-from .digest import Tally
-from .dump import checked, export_store, import_checked, read_header
-from .files import new_file
-from .kinds import Selection
-from .moving import OnStep, Step, TransferReport, move, silent
-from .reading import StoreReader, executor_of
 
 _SQLITE = b"SQLite format 3\0"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ciris_store_core.models.base import Record
 
 if TYPE_CHECKING:
-    from ciris_store_core.api import Store
+    from ciris_store_core.store import Store
 
 _MODULUS = 2**256
 
@@ -102,8 +102,8 @@ def digest_store(store: Store, *, without: Iterable[str] = ()) -> dict[str, Tall
 
     Two stores with equal digests hold the same records. ``without``: kinds or scopes to leave out, see ``copy_store``.
     """
-    from .kinds import Selection
-    from .reading import StoreReader, tallied
+    from ciris_store_core.transfer.reading import StoreReader, tallied
+    from ciris_store_core.transfer.record_types import Selection
 
     with StoreReader.of(store, Selection.of(without)) as reader:
         return tallied(reader)

@@ -24,20 +24,19 @@ from typing import IO, Any, cast
 
 from pydantic_core import from_json
 
-from ciris_store_core.api import Store
-from ciris_store_core.api.validate import Checker
-from ciris_store_core.api.wise import ROOT_KEY
+from ciris_store_core.contract.hookspecs import CONTRACT_VERSION
 from ciris_store_core.errors import Corrupt, InvalidArgument, NotADatabase, NotSupported
-from ciris_store_core.hookspecs import CONTRACT_VERSION
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.graph import GraphNode
 from ciris_store_core.models.ids import uuid7
-
-from .digest import Tally
-from .files import new_file, open_new
-from .kinds import KINDS, Kind, Selection, is_stores_own
-from .moving import OnStep, Step, TransferReport, move, silent
-from .reading import CHUNK_BYTES, Chunk, Reader, StoreReader
+from ciris_store_core.store import Store
+from ciris_store_core.store.access.known_authorities import ROOT_KEY
+from ciris_store_core.transfer.copy_store import OnStep, Step, TransferReport, move, silent
+from ciris_store_core.transfer.digest import Tally
+from ciris_store_core.transfer.files import new_file, open_new
+from ciris_store_core.transfer.reading import CHUNK_BYTES, Chunk, Reader, StoreReader
+from ciris_store_core.transfer.record_types import KINDS, Kind, Selection, is_stores_own
+from ciris_store_core.validation.validator import Checker
 
 FORMAT = "ciris-store"
 FORMAT_VERSION = 1

@@ -7,19 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
-from ciris_store_core.api import Store
-from ciris_store_core.api.executor import StoreExecutor
-from ciris_store_core.api.store_identity import read_identity
-from ciris_store_core.api.wise import ROOT_KEY
+from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import Corrupt
 from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.models.graph import GraphNode
 from ciris_store_core.models.paging import SortKey, Unreadable, decode_cursor, encode_cursor
-from ciris_store_core.stores.backend import Session
-
-from .digest import Tally
-from .kinds import Kind, Read, Selection
-from .marker import refuse_unfinished
+from ciris_store_core.store import Store
+from ciris_store_core.store.access.known_authorities import ROOT_KEY
+from ciris_store_core.store.audit.store_identity import read_identity
+from ciris_store_core.store.execution import StoreExecutor
+from ciris_store_core.transfer.digest import Tally
+from ciris_store_core.transfer.progress import refuse_unfinished
+from ciris_store_core.transfer.record_types import Kind, Read, Selection
 
 FIRST_PAGE = 200
 LARGEST_PAGE = 2000

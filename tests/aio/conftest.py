@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tests.aio.support import within
-from tests.api.conftest import clock, url
+from tests.store.conftest import clock, url
 
 __all__ = ["clock", "url", "within"]

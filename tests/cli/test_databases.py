@@ -12,9 +12,8 @@ import pytest
 from ciris_store_core import open_store
 from ciris_store_core.cli import Exit
 from ciris_store_core.conformance import factories as make
+from tests.cli.conftest import Command
 from tests.transfer.conftest import Stores, fill
-
-from .conftest import Command
 
 OBJECTS = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY 1, 2"
 

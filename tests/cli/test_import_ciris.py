@@ -9,9 +9,8 @@ import pytest
 
 from ciris_store_core import open_store
 from ciris_store_core.cli import Exit
+from tests.cli.conftest import Command
 from tests.importer.conftest import Engine, sqlite_engine
-
-from .conftest import Command
 
 __all__ = ["sqlite_engine"]
 

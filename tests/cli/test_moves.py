@@ -13,9 +13,8 @@ import pytest
 from ciris_store_core import open_store
 from ciris_store_core.cli import Exit
 from ciris_store_core.transfer import digest_store
+from tests.cli.conftest import Command
 from tests.transfer.conftest import Stores, fill
-
-from .conftest import Command
 
 PASSWORD = "correct-horse-7"
 

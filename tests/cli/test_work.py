@@ -9,9 +9,8 @@ import pytest
 
 from ciris_store_core import ANY, ManualClock, Store, Task, Thought, open_store
 from ciris_store_core.cli import Exit
+from tests.cli.conftest import Command
 from tests.transfer.conftest import Stores
-
-from .conftest import Command
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 from ciris_store_core.clock import Clock, ManualClock
 from ciris_store_core.conformance import UrlHarness
 from ciris_store_core.conformance.peers import Peer, open_peer
-from ciris_store_core.hookspecs import BackendContext
-from ciris_store_core.registry import Registry
-from ciris_store_core.stores import Backend
+from ciris_store_core.contract import Backend
+from ciris_store_core.contract.hookspecs import BackendContext
+from ciris_store_core.contract.registry import Registry
 from ciris_store_core.url import resolve_url
 from tests.support.pgserver import ExternalServer, execute
 

@@ -15,17 +15,17 @@ import pytest
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.conformance import Harness
+from ciris_store_core.conformance.backend_pair import Disagreement, Unusable, replay
 from ciris_store_core.conformance.differential import check_long_script, check_scripts, run_script
-from ciris_store_core.conformance.pair import Disagreement, Unusable, replay
 from ciris_store_core.conformance.random_calls import READS, WRITES
 from ciris_store_core.conformance.random_scripts import Step, random_step, source
+from ciris_store_core.contract import Session
 from ciris_store_core.errors import NotSupported
-from ciris_store_core.stores import Session
 from tests.conformance.harnesses import PostgresHarness, SqliteHarness, memory_harness, prepare
-from tests.faults.catalogue import FAULTS
-from tests.faults.planting import NO_FAULT, SOUND, Fault, LabHarness
+from tests.mutants.catalogue import FAULTS
+from tests.mutants.planting import NO_FAULT, SOUND, Fault, LabHarness
+from tests.reliability.rows import ROWS, counts, record
 from tests.support.pgserver import ExternalServer
-from tests.under_fire.rows import ROWS, counts, record
 
 Factory = Callable[[], Harness]
 
@@ -103,7 +103,7 @@ def test_a_long_script_calls_every_method_and_opens_every_kind_of_block() -> Non
 
 
 def _class_of(contract: str) -> Any:
-    import ciris_store_core.stores as stores
+    import ciris_store_core.contract as stores
 
     return getattr(stores, contract)
 

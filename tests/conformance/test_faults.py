@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.__main__ import problems, uncovered
-from tests.faults.catalogue import EXEMPT, FAULTS, NOT_ON_THE_REFERENCE
-from tests.faults.planting import Fault, clauses_of
-from tests.faults.running import run
+from tests.mutants.__main__ import problems, uncovered
+from tests.mutants.catalogue import EXEMPT, FAULTS, NOT_ON_THE_REFERENCE
+from tests.mutants.planting import Fault, clauses_of
+from tests.mutants.running import run
 
 pytestmark = pytest.mark.fault
 

@@ -25,17 +25,17 @@ from ciris_store_core.conformance.factories import (
     thought,
 )
 from ciris_store_core.conformance.levels import Level
-from ciris_store_core.conformance.places import CannotEmpty, place_for
 from ciris_store_core.conformance.results import Report, Status, Verdict
 from ciris_store_core.conformance.runner import Options, run
 from ciris_store_core.conformance.support import writing
+from ciris_store_core.conformance.targets import CannotEmpty, place_for
+from ciris_store_core.contract import Backend, Session
+from ciris_store_core.contract.hookspecs import CONTRACT_VERSION, BackendContext, BackendSpec
+from ciris_store_core.contract.registry import Registry
 from ciris_store_core.errors import InvalidArgument, InvalidURL
-from ciris_store_core.hookspecs import CONTRACT_VERSION, BackendContext, BackendSpec
 from ciris_store_core.inmemory.backend import CAPABILITIES, MemoryBackend
-from ciris_store_core.options import OptionReader
-from ciris_store_core.registry import Registry
-from ciris_store_core.stores import Backend, Session
 from ciris_store_core.url import StoreURL
+from ciris_store_core.url_options import OptionReader
 from tests.support.pgserver import ExternalServer, execute
 
 

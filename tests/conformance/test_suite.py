@@ -15,9 +15,9 @@ from ciris_store_core.clock import ManualClock
 from ciris_store_core.conformance import Clause, Harness, UrlHarness, suite
 from ciris_store_core.conformance.factories import node, task
 from ciris_store_core.conformance.support import Worker, exact, pages, race, transact, writing
+from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import InvalidArgument, Unavailable
 from ciris_store_core.models.paging import PageRequest, Slice
-from ciris_store_core.stores import Backend, Session
 
 TESTS: list[Callable[..., Any]] = [
     method

@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from tests.api.conftest import clock, opened, store, url
+from tests.store.conftest import clock, opened, store, url
 
 __all__ = ["clock", "opened", "store", "url"]
 

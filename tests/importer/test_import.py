@@ -28,8 +28,7 @@ from ciris_store_core import (
 from ciris_store_core.importer import TABLES, ImportReport, import_ciris, open_engine
 from ciris_store_core.importer import run as running
 from ciris_store_core.secrets.keys import KeyRing, SecretsConfig, new_key
-
-from .conftest import AT, Engine
+from tests.importer.conftest import AT, Engine
 
 NOON = datetime(2025, 10, 1, 12, tzinfo=UTC)
 
@@ -288,7 +287,7 @@ def test_a_server_that_is_away_is_an_error_of_the_import() -> None:
 
 
 def test_every_table_names_columns_that_the_engine_has() -> None:
-    from .conftest import columns
+    from tests.importer.conftest import columns
 
     for table in TABLES:
         assert {*table.key, *table.columns} == {name for name, _ in columns(table.name)}, table.name

@@ -10,8 +10,7 @@ import pytest
 from ciris_store_core import InvalidArgument, NodeType, ServiceResponse, ThoughtType
 from ciris_store_core.importer import events, memory, work
 from ciris_store_core.importer.row import Row, parse_time
-
-from .conftest import AT, ORDINARY, columns
+from tests.importer.conftest import AT, ORDINARY, columns
 
 NOON = datetime(2025, 10, 1, 12, tzinfo=UTC)
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.api.conftest import clock, opened, store, url
+from tests.store.conftest import clock, opened, store, url
 
 __all__ = ["clock", "opened", "store", "url"]

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import Status, StatusCode
 
 from ciris_store_core import CorrelationStatus, Store, open_store
-from ciris_store_core.otel import StoreLogExporter, StoreMetricExporter, StoreSpanExporter
+from ciris_store_core.integrations.opentelemetry import StoreLogExporter, StoreMetricExporter, StoreSpanExporter
 
 AGENT = Resource.create({"service.name": "agent"})
 

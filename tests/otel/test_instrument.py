@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from ciris_store_core import Conflict, Store, Task
-from ciris_store_core.otel import instrument
+from ciris_store_core.integrations.opentelemetry import instrument
 
 
 def task(name: str) -> Task:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ciris_store_core.persistence import close_stores
-from tests.api.conftest import url
+from tests.store.conftest import url
 
 __all__ = ["url"]
 

@@ -21,9 +21,8 @@ from ciris_store_core.persistence import (
     is_admin_channel,
     update_correlation,
 )
-from ciris_store_core.persistence.forms import CorrelationUpdateRequest, MetricsQuery, to_response
-
-from .conftest import START, TimeService
+from ciris_store_core.persistence.requests import CorrelationUpdateRequest, MetricsQuery, to_response
+from tests.persistence.conftest import START, TimeService
 
 
 def corr(key: str, action: str = "speak", minutes: float = 0, **fields: Any) -> Correlation:

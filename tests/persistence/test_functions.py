@@ -16,7 +16,7 @@ from types import ModuleType
 import pytest
 
 from ciris_store_core import InvalidArgument, ManualClock, NotSupported, StoreError, Task, open_store, persistence
-from ciris_store_core.persistence import analytics, db, left_out, maintenance, models
+from ciris_store_core.persistence import analytics, db, maintenance, models
 from ciris_store_core.persistence.models import correlations, deferral, graph, queue_status, tasks, thoughts
 from tests.support.snippets import rows_of
 

@@ -19,10 +19,9 @@ from ciris_store_core.persistence import (
     get_nodes_by_type,
     save_deferral_report_mapping,
 )
-from ciris_store_core.persistence.forms import DeferralPackage
 from ciris_store_core.persistence.models.graph import _quoted, _unquoted
-
-from .conftest import START, TimeService
+from ciris_store_core.persistence.requests import DeferralPackage
+from tests.persistence.conftest import START, TimeService
 
 
 def node(node_id: str, scope: str = "local", type: str = "concept", **attributes: Any) -> GraphNode:

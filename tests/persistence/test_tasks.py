@@ -47,8 +47,7 @@ from ciris_store_core.persistence import (
     update_task_context_and_signing,
     update_task_status,
 )
-
-from .conftest import START, TimeService
+from tests.persistence.conftest import START, TimeService
 
 
 def task(task_id: str, **fields: Any) -> Task:

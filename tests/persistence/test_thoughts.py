@@ -30,9 +30,8 @@ from ciris_store_core.persistence import (
     thought_exists_for,
     update_thought_status,
 )
-
-from .conftest import START
-from .test_tasks import task, thought
+from tests.persistence.conftest import START
+from tests.persistence.test_tasks import task, thought
 
 
 def ids(thoughts: list[Thought]) -> list[str]:

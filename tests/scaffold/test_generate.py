@@ -14,10 +14,10 @@ import pytest
 from ciris_store_core.conformance.levels import Level
 from ciris_store_core.conformance.results import Backend, ClauseResult, Report, Status
 from ciris_store_core.conformance.todo import todo
+from ciris_store_core.contract import Session
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.scaffold import Names, new_backend
 from ciris_store_core.scaffold.stubs import aggregates
-from ciris_store_core.stores import Session
 
 ROOT = Path(__file__).resolve().parents[2]
 

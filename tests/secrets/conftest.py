@@ -8,7 +8,7 @@ import pytest
 
 from ciris_store_core import KeyRing, ManualClock, SecretsConfig, Store
 from ciris_store_core.secrets.keys import new_key
-from tests.api.conftest import clock, opened, url
+from tests.store.conftest import clock, opened, url
 
 __all__ = ["clock", "opened", "url"]
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .corpus import Maker, Sample
+from tests.secrets.corpus import Maker, Sample
 
 _FOLDER = Path(__file__).parent / "forms"
 _SECRET = re.compile("⟦(.*?)⟧")

@@ -9,11 +9,10 @@ import pytest
 
 from ciris_store_core import GraphNode, InvalidArgument, KeyRing, SecretPattern, SecretsConfig, Sensitivity, open_store
 from ciris_store_core.secrets.detector import Detector
-from ciris_store_core.secrets.first_look import suspicious
 from ciris_store_core.secrets.keys import new_key
+from ciris_store_core.secrets.prefilter import suspicious
 from ciris_store_core.secrets.references import REFERENCE, references_in, texts_of
-
-from .corpus import Sample, negatives, positives
+from tests.secrets.corpus import Sample, negatives, positives
 
 PRECISION, RECALL = 0.99, 0.985
 

@@ -22,7 +22,6 @@ from ciris_store_core import (
     Thought,
     open_store,
 )
-from ciris_store_core.api.validate import Checker
 from ciris_store_core.models import (
     EdgeAttributes,
     FinalAction,
@@ -34,9 +33,9 @@ from ciris_store_core.models import (
 )
 from ciris_store_core.models.base import JsonObject, Record, Text
 from ciris_store_core.models.correlations import Tags
+from ciris_store_core.validation.validator import Checker
+from tests.secrets.raw import everything_in
 from tests.support.snippets import rows_of
-
-from .raw import everything_in
 
 NESTED: dict[tuple[type[Record], str], type[Record]] = {
     (Task, "context"): TaskContext, (Task, "outcome"): TaskOutcome, (GraphEdge, "attributes"): EdgeAttributes,

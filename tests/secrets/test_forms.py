@@ -8,10 +8,9 @@ import pytest
 
 from ciris_store_core import KeyRing, SecretsConfig, Store, open_store
 from ciris_store_core.secrets.keys import new_key
-
-from .corpus import Sample
-from .forms import lookalikes, promised, usual, vendors
-from .test_detection import written
+from tests.secrets.corpus import Sample
+from tests.secrets.forms import lookalikes, promised, usual, vendors
+from tests.secrets.test_detection import written
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,7 @@ from ciris_store_core import GraphNode, KeyRing, SecretsConfig, Store, open_stor
 from ciris_store_core.secrets.detector import Detector
 from ciris_store_core.secrets.keys import new_key
 from ciris_store_core.secrets.references import REFERENCE, reference
-
-from .corpus import Maker, Sample, positives
+from tests.secrets.corpus import Maker, Sample, positives
 
 TYPED = reference("01890a5d-ac96-774b-bcce-b302099a8057", "api key")
 KNOWN = Detector()

@@ -25,12 +25,12 @@ from ciris_store_core import (
     StoreError,
     open_store,
 )
+from ciris_store_core.contract.backend import Session
 from ciris_store_core.models.ids import uuid7
 from ciris_store_core.models.secrets import SecretRecord
 from ciris_store_core.secrets.cipher import seal, unseal
 from ciris_store_core.secrets.key_files import add_to_key_file
 from ciris_store_core.secrets.keys import new_key
-from ciris_store_core.stores.backend import Session
 
 SECRET = "Tr0ub4dor&3"
 

@@ -22,9 +22,8 @@ from ciris_store_core import (
     open_store,
 )
 from ciris_store_core.secrets.keys import new_key
+from tests.secrets.corpus import TOKENS, Maker
 from tests.support.pgserver import PostgresServer
-
-from .corpus import TOKENS, Maker
 
 #: Everything that a session does is logged, with the values that it binds.
 TALKATIVE = """

@@ -30,8 +30,7 @@ from ciris_store_core import (
 )
 from ciris_store_core.services.maintenance import DatabaseMaintenanceService
 from ciris_store_core.services.memory import SyncMemoryService
-
-from .raw import everything_in
+from tests.secrets.raw import everything_in
 
 # Put together here, so that programs that look for leaked keys do not stumble over this file.
 KEY = "sk_" + "live_" + "4eC39HqLyjWDarjtT1zdp7dc"

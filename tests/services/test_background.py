@@ -53,7 +53,7 @@ def test_a_long_job_keeps_its_lease_and_notices_its_loss(
     store: Store, clock: ManualClock, make: Callable[..., Background[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = [0.0]
-    monkeypatch.setattr("ciris_store_core.services.background.time.monotonic", lambda: seconds[0])
+    monkeypatch.setattr("ciris_store_core.services.periodic.time.monotonic", lambda: seconds[0])
 
     def pass_time(span: float) -> None:
         seconds[0] += span

@@ -9,9 +9,9 @@ from itertools import permutations
 import pytest
 
 from ciris_store_core import ANY, ManualClock, OccurrenceHandle, StaleFence, Store, Task
-from ciris_store_core.api.environment import Environment
-from ciris_store_core.api.shared_tasks import SharedTasks
 from ciris_store_core.services import DatabaseMaintenanceService
+from ciris_store_core.store.context import Environment
+from ciris_store_core.store.work.shared_tasks import SharedTasks
 
 OFF = [timedelta(hours=1), timedelta(hours=-1), timedelta(days=3), timedelta(days=-3)]
 TTL = 60

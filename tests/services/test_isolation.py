@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ciris_store_core import InvalidArgument, Store, Task, TaskContext, Thought, ThoughtStatus
-from ciris_store_core.api.tasks import Tasks
-from ciris_store_core.api.thoughts import Thoughts
+from ciris_store_core.store.work.tasks import Tasks
+from ciris_store_core.store.work.thoughts import Thoughts
 from tests.services.dumps import rows_of
 
 OWNERS = ("a", "b")

@@ -26,7 +26,7 @@ from ciris_store_core.services import (
     RetentionService,
     start_retention,
 )
-from ciris_store_core.services.consolidation import log_count
+from ciris_store_core.services.rollups import log_count
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 #: A midnight ten days before the tests' clock begins.

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from ciris_store_core.contract import Backend
 from ciris_store_core.sql import SqlSession
-from ciris_store_core.stores import Backend
 
 BIG_TABLES = frozenset({"tasks", "thoughts", "correlations", "graph_nodes", "graph_edges"})
 """Tables that grow without bound: no statement may read one of them whole."""

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from ciris_store_core import RetryPolicy, StoreError, Task, open_store
-from ciris_store_core.hookspecs import BackendSpec
+from ciris_store_core.contract.hookspecs import BackendSpec
+from ciris_store_core.contract.registry import Registry
 from ciris_store_core.inmemory import BACKEND
-from ciris_store_core.registry import Registry
 from tests.support.pgserver import PostgresServer
 
 Row = tuple[str, str, str]
@@ -201,7 +201,7 @@ def server_mistakes(server: PostgresServer) -> Mistakes:
 # --- plugins ----------------------------------------------------------------------------------
 
 _HOOK = """
-from ciris_store_core.hookspecs import CONTRACT_VERSION, BackendSpec, hookimpl
+from ciris_store_core.contract.hookspecs import CONTRACT_VERSION, BackendSpec, hookimpl
 
 @hookimpl
 def ciris_store_backend():

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ciris_store_core import AuditAnchor, AuditEntry, Correlation, Store
-from ciris_store_core.api.audit_chain import entry_hash
-from ciris_store_core.api.store_identity import STORE_CHAIN
+from ciris_store_core.contract.backend import Session
 from ciris_store_core.inmemory.backend import MemorySession
 from ciris_store_core.models.audit import AuditQuery
 from ciris_store_core.models.correlations import CorrelationFilter, CorrelationQuery
-from ciris_store_core.stores.backend import Session
+from ciris_store_core.store.audit.chain import entry_hash
+from ciris_store_core.store.audit.store_identity import STORE_CHAIN
 
 _DELETE = "DELETE FROM {audit_entries} WHERE chain = ? AND sequence = ?"
 _DELETE_ANCHOR = "DELETE FROM {audit_anchors} WHERE chain = ?"

@@ -12,7 +12,7 @@ from ciris_store_core import Store, open_store
 from ciris_store_core.conformance import factories as make
 from ciris_store_core.models import GraphScope, MetricData, TaskContext, ThoughtStatus
 from ciris_store_core.models.graph import NodeWrite
-from tests.api.conftest import BACKENDS
+from tests.store.conftest import BACKENDS
 
 T0, at = make.T0, make.at
 

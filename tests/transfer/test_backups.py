@@ -14,9 +14,8 @@ from ciris_store_core import ANY, Conflict, Corrupt, InvalidArgument, NotADataba
 from ciris_store_core.sql import load_migrations
 from ciris_store_core.transfer import backup_store, digest_store, restore_store
 from ciris_store_sqlite import backend
-
-from .conftest import Stores, fill, stop_at
-from .test_copy import everything
+from tests.transfer.conftest import Stores, fill, stop_at
+from tests.transfer.test_copy import everything
 
 NATIVE = {"memory": False, "sqlite": True, "postgres": False}
 

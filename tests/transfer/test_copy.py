@@ -13,11 +13,10 @@ from ciris_store_core import ANY, AccessDenied, Conflict, Corrupt, GraphNode, In
 from ciris_store_core.conformance import factories as make
 from ciris_store_core.conformance.support import exact
 from ciris_store_core.conformance.wiping import damage
-from ciris_store_core.transfer import KINDS, backup_store, copy_store, digest_store, export_store, kinds, reading
-from ciris_store_core.transfer.kinds import MARKER_ID, Selection
+from ciris_store_core.transfer import KINDS, backup_store, copy_store, digest_store, export_store, reading, record_types
 from ciris_store_core.transfer.reading import StoreReader
-
-from .conftest import Stores, fill, stop_at
+from ciris_store_core.transfer.record_types import MARKER_ID, Selection
+from tests.transfer.conftest import Stores, fill, stop_at
 
 
 def everything(store: Store) -> list[Any]:
@@ -102,7 +101,7 @@ def test_what_a_target_does_not_keep_is_noticed(stores: Stores, monkeypatch: pyt
     source, target = stores.new("memory"), stores.new("memory")
     fill(source)
     losing = replace(KINDS["tasks"], add=lambda session, tasks: session.tasks.add(tasks[1:]))
-    monkeypatch.setattr(kinds, "KINDS", MappingProxyType({**KINDS, "tasks": losing}))
+    monkeypatch.setattr(record_types, "KINDS", MappingProxyType({**KINDS, "tasks": losing}))
     with pytest.raises(Corrupt, match=r"digests differ for tasks \(20 for 21\)"):
         copy_store(source, target)
     assert not target.is_empty()

@@ -12,9 +12,8 @@ import pytest
 
 from ciris_store_core import Conflict, Corrupt, InvalidArgument, NotADatabase, NotSupported, Store
 from ciris_store_core.transfer import check_dump, digest_store, dump, export_store, import_store, read_header, reading
-
-from .conftest import Stores, fill, stop_at
-from .test_copy import everything
+from tests.transfer.conftest import Stores, fill, stop_at
+from tests.transfer.test_copy import everything
 
 SECRETS = {"secrets", "secret_access"}
 

@@ -23,10 +23,9 @@ from ciris_store_core import (
 )
 from ciris_store_core.transfer import copy_store, dump, export_store, import_store, restore_store
 from ciris_store_core.transfer.digest import Tally
-from ciris_store_core.transfer.kinds import MARKER_ID
-from ciris_store_core.transfer.marker import Progress
-
-from .conftest import Stores, stop_at
+from ciris_store_core.transfer.progress import Progress
+from ciris_store_core.transfer.record_types import MARKER_ID
+from tests.transfer.conftest import Stores, stop_at
 
 OWNER, ATTACKER = SigningKey.generate(), SigningKey.generate()
 RESERVED = ["__copy__", "__store__", "__anything__", "____"]

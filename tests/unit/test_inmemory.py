@@ -11,7 +11,9 @@ import pytest
 
 from ciris_store_core import errors
 from ciris_store_core.clock import ManualClock
-from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.contract import Session
+from ciris_store_core.contract.hookspecs import BackendContext
+from ciris_store_core.contract.registry import Registry
 from ciris_store_core.inmemory import BACKEND, MemoryBackend
 from ciris_store_core.models import (
     AuditAnchor,
@@ -27,8 +29,6 @@ from ciris_store_core.models import (
 )
 from ciris_store_core.models.graph import NodeQuery, NodeWrite, SearchQuery
 from ciris_store_core.models.tasks import TaskQuery
-from ciris_store_core.registry import Registry
-from ciris_store_core.stores import Session
 from ciris_store_core.url import resolve_url
 from ciris_store_core.words import search_terms
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciris_store_core.api.json_copy import MAX_DEPTH, UNUSUAL, Refused, close_copy, json_copy, usual_copy
+from ciris_store_core.validation.json_values import MAX_DEPTH, UNUSUAL, Refused, close_copy, json_copy, usual_copy
 
 
 class Word(StrEnum):

@@ -5,7 +5,7 @@ import logging
 import sys
 from typing import Any
 
-from ciris_store_core.logs import JsonFormatter
+from ciris_store_core.integrations.json_logging import JsonFormatter
 
 
 def told(message: str, *args: Any, exc_info: Any = None, **extra: Any) -> dict[str, Any]:

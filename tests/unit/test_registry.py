@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from ciris_store_core.contract.hookspecs import CONTRACT_VERSION, BackendSpec
+from ciris_store_core.contract.registry import InstalledPlugin, Registry, _check_contract
 from ciris_store_core.errors import InvalidArgument, InvalidURL, PluginError, UnknownScheme
-from ciris_store_core.hookspecs import CONTRACT_VERSION, BackendSpec
-from ciris_store_core.registry import InstalledPlugin, Registry, _check_contract
 
 GROUP = "ciris_store.backends"
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ def plugin_source(scheme: str = "fake", version: str = CONTRACT_VERSION, answer:
         f"BackendSpec('Fake', ({scheme!r},), lambda url, context: None, frozenset(), {version!r}, 'ciris-store-fake')"
     )
     return (
-        "from ciris_store_core.hookspecs import BackendSpec, hookimpl\n"
+        "from ciris_store_core.contract.hookspecs import BackendSpec, hookimpl\n"
         "@hookimpl\n"
         "def ciris_store_backend():\n"
         f"    return {answer or spec}\n"
@@ -130,7 +130,7 @@ def test_the_reference_backend_is_built_in() -> None:
 
 def test_nothing_is_imported_before_it_is_needed() -> None:
     program = (
-        "import sys; from ciris_store_core.registry import Registry; Registry().installed(); "
+        "import sys; from ciris_store_core.contract.registry import Registry; Registry().installed(); "
         "sys.exit(any(name in sys.modules for name in ('ciris_store_core.inmemory', 'sqlite3', 'psycopg2')))"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0

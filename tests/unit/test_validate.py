@@ -25,10 +25,10 @@ from ciris_store_core import (
     TaskStatus,
     Thought,
 )
-from ciris_store_core.api.json_copy import MAX_BYTES, encoded_size
-from ciris_store_core.api.sealing import Sealed
-from ciris_store_core.api.validate import Checker, limit_of, moment, whole
 from ciris_store_core.models.tasks import UPDATABLE_TASK_FIELDS
+from ciris_store_core.secrets.redaction import Sealed
+from ciris_store_core.validation.json_values import MAX_BYTES, encoded_size
+from ciris_store_core.validation.validator import Checker, limit_of, moment, whole
 
 NOW = datetime(2025, 1, 1, 12, tzinfo=UTC)
 CHECK = Checker()

@@ -11,23 +11,22 @@ from types import TracebackType
 from typing import Any
 
 from ciris_store_core.capabilities import Capability
+from ciris_store_core.contract import Backend, Session
+from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.errors import InvalidURL, NotSupported, StoreError
-from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.models.operations import Diagnosis, PendingMigration
 from ciris_store_core.sql import ANY_RECORD, load_migrations
 from ciris_store_core.sql.migrate import refuse_too_old
-from ciris_store_core.stores import Backend, Session
 from ciris_store_core.url import StoreURL
-
-from .connect import ConnectOptions, Connector
-from .connection import PooledConnection
-from .diagnosis import diagnose
-from .dialect import PostgresDialect
-from .lineage import Lineage
-from .migrate import PostgresMigrator
-from .pool import ConnectionPool
-from .session import BEGIN, SNAPSHOT, PostgresSession
-from .watchdog import Watchdog
+from ciris_store_postgres.connect import ConnectOptions, Connector
+from ciris_store_postgres.connection import PooledConnection
+from ciris_store_postgres.diagnosis import diagnose
+from ciris_store_postgres.dialect import PostgresDialect
+from ciris_store_postgres.migrate import PostgresMigrator
+from ciris_store_postgres.pool import ConnectionPool
+from ciris_store_postgres.session import BEGIN, SNAPSHOT, PostgresSession
+from ciris_store_postgres.timeline import Lineage
+from ciris_store_postgres.watchdog import Watchdog
 
 CAPABILITIES = frozenset(
     {

@@ -18,11 +18,10 @@ from ciris_store_core.models.correlations import (
 from ciris_store_core.sql.correlations import ADD_COLUMNS, METRIC_COLUMNS, SqlCorrelationStore, is_plain
 from ciris_store_core.sql.percentiles import ordered
 from ciris_store_core.sql.series import HUGE
-
-from .copying import ROWS_TO_COPY, copy_new
+from ciris_store_postgres.bulk_copy import ROWS_TO_COPY, copy_new
 
 if TYPE_CHECKING:
-    from .session import PostgresSession
+    from ciris_store_postgres.session import PostgresSession
 
 COPY = f"COPY {{correlations}} ({ADD_COLUMNS}) FROM STDIN"
 

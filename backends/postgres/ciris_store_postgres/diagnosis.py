@@ -11,8 +11,7 @@ from ciris_store_core.models.operations import Diagnosis, Finding, Severity, Tab
 from ciris_store_core.sql import load_migrations
 from ciris_store_core.sql.drift import missing
 from ciris_store_core.sql.migrate import APPLIED
-
-from .session import PostgresSession
+from ciris_store_postgres.session import PostgresSession
 
 OBJECTS = """
 SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -9,13 +9,12 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 
+from ciris_store_core.contract.foreign import ForeignDatabase
 from ciris_store_core.errors import Corrupt, StoreClosed
-from ciris_store_core.stores.foreign import ForeignDatabase
 from ciris_store_core.url import StoreURL
-
-from .connect import ConnectOptions, Connector
-from .connection import PooledConnection
-from .errors import translate
+from ciris_store_postgres.connect import ConnectOptions, Connector
+from ciris_store_postgres.connection import PooledConnection
+from ciris_store_postgres.errors import translate
 
 BATCH = 1000
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ciris_store_core.contract.merging import written
 from ciris_store_core.models.enums import Direction, GraphScope
 from ciris_store_core.models.graph import (
     KEPT_UNLESS_GIVEN,
@@ -23,13 +24,11 @@ from ciris_store_core.models.graph import (
 from ciris_store_core.sql.graph import ADDED, COLUMNS, KEY, SqlGraphStore, readable
 from ciris_store_core.sql.rows import Row, read_all
 from ciris_store_core.sql.statements import all_of, filled, given, insert_of
-from ciris_store_core.stores.merging import written
 from ciris_store_core.words import SEARCHED_WHOLE, node_words, rank
-
-from .copying import copy_new
+from ciris_store_postgres.bulk_copy import copy_new
 
 if TYPE_CHECKING:
-    from .session import PostgresSession
+    from ciris_store_postgres.session import PostgresSession
 
 _LIVE = "n.type = excluded.type AND (n.expires_at IS NULL OR n.expires_at > ?)"
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ciris_store_core.errors import Unavailable
 from ciris_store_core.sql import Migration, Migrator
-
-from .session import PostgresSession
+from ciris_store_postgres.session import PostgresSession
 
 log = logging.getLogger(__name__)
 

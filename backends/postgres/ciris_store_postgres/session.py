@@ -16,17 +16,16 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INER
 from ciris_store_core.errors import Conflict, Corrupt, OutcomeUnknown, StoreError, TransactionError, Unavailable
 from ciris_store_core.sql import SqlSession
 from ciris_store_core.sql.statements import filled, insert_of
-
-from .audit import PostgresAuditStore
-from .connection import PooledConnection
-from .coordination import PostgresCoordinationStore
-from .correlations import PostgresCorrelationStore
-from .dialect import PostgresDialect
-from .errors import translate
-from .graph import PostgresGraphStore
-from .tasks import PostgresTaskStore
-from .thoughts import PostgresThoughtStore
-from .watchdog import NEVER
+from ciris_store_postgres.audit import PostgresAuditStore
+from ciris_store_postgres.connection import PooledConnection
+from ciris_store_postgres.coordination import PostgresCoordinationStore
+from ciris_store_postgres.correlations import PostgresCorrelationStore
+from ciris_store_postgres.dialect import PostgresDialect
+from ciris_store_postgres.errors import translate
+from ciris_store_postgres.graph import PostgresGraphStore
+from ciris_store_postgres.tasks import PostgresTaskStore
+from ciris_store_postgres.thoughts import PostgresThoughtStore
+from ciris_store_postgres.watchdog import NEVER
 
 # What is sent is written into the server's log and its views, so it says what it needs and nothing else.
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; "

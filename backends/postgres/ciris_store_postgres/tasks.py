@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from ciris_store_core.models.tasks import Task
 from ciris_store_core.sql.rows import read_all
 from ciris_store_core.sql.tasks import COLUMNS, SqlTaskStore
-
-from .copying import ROWS_TO_COPY, copy_new
+from ciris_store_postgres.bulk_copy import ROWS_TO_COPY, copy_new
 
 if TYPE_CHECKING:
-    from .session import PostgresSession
+    from ciris_store_postgres.session import PostgresSession
 
 COPY = f"COPY {{tasks}} ({COLUMNS}, correlation_id) FROM STDIN"
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from ciris_store_core.models.thoughts import Thought
 from ciris_store_core.sql.thoughts import COLUMNS, SqlThoughtStore
-
-from .copying import ROWS_TO_COPY, copy_new
+from ciris_store_postgres.bulk_copy import ROWS_TO_COPY, copy_new
 
 if TYPE_CHECKING:
-    from .session import PostgresSession
+    from ciris_store_postgres.session import PostgresSession
 
 COPY = f"COPY {{thoughts}} ({COLUMNS}) FROM STDIN"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core.clock import SystemClock
-from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.url import resolve_url
 from ciris_store_postgres.backend import PostgresBackend
 from tests.support.pgserver import ExternalServer, shared_server

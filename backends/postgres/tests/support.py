@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
-from ciris_store_core.api.retry import RetryPolicy
-from ciris_store_core.api.store import Store, open_store
 from ciris_store_core.conformance.factories import task
 from ciris_store_core.errors import OutcomeUnknown, StoreError
+from ciris_store_core.store.retry import RetryPolicy
+from ciris_store_core.store.store import Store, open_store
 from tests.support.pgserver import execute
 
 COMMIT = b"COMMIT\0"

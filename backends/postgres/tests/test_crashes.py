@@ -12,8 +12,8 @@ import pytest
 from backends.postgres.tests.support import KILL, Load, add_surely, store_at, task_ids, wait_for
 from ciris_store_core import RetryPolicy, Store, Transaction
 from ciris_store_core.conformance.factories import task
+from tests.reliability.rows import counts, record
 from tests.support.pgserver import ExternalServer, PostgresServer, execute
-from tests.under_fire.rows import counts, record
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
 

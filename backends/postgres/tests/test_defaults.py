@@ -21,10 +21,10 @@ from ciris_store_core import (
 )
 from ciris_store_core.conformance.factories import LOCAL, T0, edge, node
 from ciris_store_postgres.session import PostgresSession
+from tests.reliability.calls import METHODS, call, fill, plain_arguments
+from tests.reliability.corpus import plain, state_of
+from tests.reliability.rows import record
 from tests.support.pgserver import execute
-from tests.under_fire.calls import METHODS, call, fill, plain_arguments
-from tests.under_fire.corpus import plain, state_of
-from tests.under_fire.rows import record
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
 

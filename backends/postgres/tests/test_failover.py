@@ -16,14 +16,14 @@ import pytest
 from backends.postgres.tests.support import KILL, Load, add_surely, store_at, task_ids, wait_for
 from ciris_store_core.clock import SystemClock
 from ciris_store_core.conformance.factories import task
+from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.errors import TransactionError, Unavailable
-from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.url import resolve_url
 from ciris_store_postgres.backend import PostgresBackend
-from ciris_store_postgres.lineage import Lineage
+from ciris_store_postgres.timeline import Lineage
+from tests.reliability.rows import counts, record
 from tests.support.pgserver import PostgresServer, execute, server_url
 from tests.support.tcpproxy import TcpProxy
-from tests.under_fire.rows import counts, record
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
 
@@ -168,7 +168,7 @@ def test_any_role_may_ask_for_the_timeline(url: str) -> None:
 
 def test_a_server_that_cannot_say_is_let_through(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for statement in ("SELECT no_such_function()", "SELECT pg_read_file('/etc/passwd')"):
-        monkeypatch.setattr("ciris_store_postgres.lineage.LINEAGE", statement)
+        monkeypatch.setattr("ciris_store_postgres.timeline.LINEAGE", statement)
         backend = PostgresBackend(resolve_url(url), BackendContext(SystemClock()))
         lineage = Lineage()
         with closing(backend), suppress(TransactionError), backend.session(write=True) as session:

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core.api.store import Transaction, open_store
 from ciris_store_core.clock import SystemClock
 from ciris_store_core.conformance.factories import T0, correlation, task
+from ciris_store_core.contract import Session
+from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.errors import OutcomeUnknown, StoreError, Unavailable
-from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.models import NodeKey
 from ciris_store_core.models.enums import GraphScope
-from ciris_store_core.stores import Session
+from ciris_store_core.store.store import Transaction, open_store
 from ciris_store_core.url import resolve_url
 from ciris_store_postgres.backend import PostgresBackend
 from tests.support.pgserver import ExternalServer, execute

@@ -8,9 +8,9 @@ from random import Random
 import pytest
 
 from ciris_store_postgres.backend import _Use
+from tests.reliability.interrupts import Attack
+from tests.reliability.rows import counts, record
 from tests.support.pgserver import ExternalServer
-from tests.under_fire.interrupts import Attack
-from tests.under_fire.rows import counts, record
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault, pytest.mark.slow]
 

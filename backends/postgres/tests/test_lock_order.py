@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core.api import tasks
-from ciris_store_core.api.store import Store
 from ciris_store_core.conformance.factories import correlation, edge, node, task, thought
 from ciris_store_core.conformance.support import race
+from ciris_store_core.contract import Session
 from ciris_store_core.errors import StoreError, Unavailable
 from ciris_store_core.models import Task
 from ciris_store_core.sql import SqlSession
-from ciris_store_core.stores import Session
+from ciris_store_core.store.store import Store
+from ciris_store_core.store.work import tasks
 from ciris_store_postgres.session import PostgresSession
 
 from .support import store_at

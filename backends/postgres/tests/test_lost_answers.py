@@ -14,9 +14,9 @@ from ciris_store_core.conformance.factories import correlation, task, thought
 from ciris_store_core.errors import StoreError
 from ciris_store_postgres import session
 from ciris_store_postgres.errors import translate
+from tests.reliability.rows import counts, record
 from tests.support.pgserver import ExternalServer, execute
 from tests.support.tcpproxy import TcpProxy
-from tests.under_fire.rows import counts, record
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
 

@@ -15,9 +15,9 @@ from ciris_store_core import Store
 from ciris_store_core.conformance.factories import task
 from ciris_store_core.errors import OutcomeUnknown, StoreError, Unavailable
 from ciris_store_postgres.pool import ConnectionPool, PooledConnection
+from tests.reliability.rows import counts, record
 from tests.support.pgserver import ExternalServer
 from tests.support.tcpproxy import TcpProxy
-from tests.under_fire.rows import counts, record
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
 

@@ -18,9 +18,9 @@ import pytest
 from psycopg2 import extensions
 
 from backends.postgres.tests.support import Load, store_at, task_ids, wait_for
+from tests.reliability.rows import record
 from tests.support.pgbouncer import PgBouncer
 from tests.support.pgserver import PostgresServer
-from tests.under_fire.rows import record
 
 pytestmark = [pytest.mark.postgres, pytest.mark.soak]
 

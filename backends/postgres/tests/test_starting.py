@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from ciris_store_core.sql import load_migrations
+from tests.reliability.rows import counts, record
 from tests.support.pgserver import ExternalServer, execute
-from tests.under_fire.rows import counts, record
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
 
@@ -26,7 +26,7 @@ UP = f"{len(VERSIONS)} True"
 STARTER = """
 import sys
 from ciris_store_core.clock import SystemClock
-from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.url import resolve_url
 from ciris_store_postgres.backend import PostgresBackend
 from ciris_store_postgres.migrate import PostgresMigrator
@@ -112,7 +112,7 @@ import os, signal, sys
 from contextlib import nullcontext
 from ciris_store_core.sql import SqlSession
 from ciris_store_core.clock import SystemClock
-from ciris_store_core.hookspecs import BackendContext
+from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.url import resolve_url
 from ciris_store_postgres.backend import PostgresBackend
 from ciris_store_postgres.session import PostgresSession

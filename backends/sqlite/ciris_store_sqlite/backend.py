@@ -15,27 +15,26 @@ from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
 from ciris_store_core.capabilities import Capability
+from ciris_store_core.contract import Backend, Session
+from ciris_store_core.contract.fair_lock import FairLock, Ticket
+from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.errors import (
     NotSupported,
     PoolTimeout,
     ReadOnly,
     StoreClosed,
 )
-from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.models.operations import Diagnosis, PendingMigration
 from ciris_store_core.sql import ANY_RECORD, Migrator, load_migrations
-from ciris_store_core.stores import Backend, Session
-from ciris_store_core.stores.locks import FairLock, Ticket
 from ciris_store_core.url import StoreURL
-
-from . import forks, upkeep
-from .dialect import SqliteDialect
-from .errors import translate
-from .files import agreed_time, has_content, identities_beside, identity, make_missing, replaced
-from .session import SqliteSession
-from .settings import Settings
-from .turn import WriteTurn, lock_path
-from .use import Use
+from ciris_store_sqlite import forks, upkeep
+from ciris_store_sqlite.dialect import SqliteDialect
+from ciris_store_sqlite.errors import translate
+from ciris_store_sqlite.files import agreed_time, has_content, identities_beside, identity, make_missing, replaced
+from ciris_store_sqlite.session import SqliteSession
+from ciris_store_sqlite.settings import Settings
+from ciris_store_sqlite.use import Use
+from ciris_store_sqlite.write_lock import WriteTurn, lock_path
 
 CAPABILITIES = frozenset(
     {

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from ciris_store_core.clock import Clock, SystemClock
 from ciris_store_core.errors import InvalidURL, NotADatabase, StoreClosed
-
-from .errors import cannot_open
-from .settings import Settings
+from ciris_store_sqlite.errors import cannot_open
+from ciris_store_sqlite.settings import Settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # File systems round their times, the coarsest to two seconds.

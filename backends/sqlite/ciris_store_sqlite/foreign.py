@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ciris_store_core.contract.foreign import ForeignDatabase
 from ciris_store_core.errors import InvalidURL, StoreClosed, Unavailable
-from ciris_store_core.options import OptionReader
-from ciris_store_core.stores.foreign import ForeignDatabase
 from ciris_store_core.url import StoreURL
-
-from .errors import cannot_open, translate
+from ciris_store_core.url_options import OptionReader
+from ciris_store_sqlite.errors import cannot_open, translate
 
 BATCH = 1000
 

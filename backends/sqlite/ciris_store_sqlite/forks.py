@@ -12,13 +12,12 @@ import time
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from ciris_store_core.contract.fair_lock import Ticket
 from ciris_store_core.errors import StoreClosed
-from ciris_store_core.stores.locks import Ticket
-
-from .files import identity
+from ciris_store_sqlite.files import identity
 
 if TYPE_CHECKING:
-    from .backend import SqliteBackend
+    from ciris_store_sqlite.backend import SqliteBackend
 
 PATIENCE_SECONDS = 1.0
 """How long a fork waits for the calls of other threads to end."""

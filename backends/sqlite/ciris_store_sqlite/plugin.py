@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from ciris_store_core.hookspecs import CONTRACT_VERSION, BackendContext, BackendSpec, hookimpl
-from ciris_store_core.stores import Backend
-from ciris_store_core.stores.foreign import ForeignDatabase
+from ciris_store_core.contract import Backend
+from ciris_store_core.contract.foreign import ForeignDatabase
+from ciris_store_core.contract.hookspecs import CONTRACT_VERSION, BackendContext, BackendSpec, hookimpl
 from ciris_store_core.url import StoreURL
-
-from .backend import CAPABILITIES, SqliteBackend
+from ciris_store_sqlite.backend import CAPABILITIES, SqliteBackend
 
 
 def open_backend(url: StoreURL, context: BackendContext) -> Backend:
@@ -17,7 +16,7 @@ def open_backend(url: StoreURL, context: BackendContext) -> Backend:
 
 def open_foreign(url: StoreURL) -> ForeignDatabase:
     """A database that another program wrote, open for reading."""
-    from .foreign import SqliteForeign
+    from ciris_store_sqlite.foreign import SqliteForeign
 
     return SqliteForeign(url)
 

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import ClassVar
 
+from ciris_store_core.contract.aggregation import total_over
 from ciris_store_core.errors import StoreError
 from ciris_store_core.sql import SqlSession
 from ciris_store_core.sql.correlations import SqlCorrelationStore
-from ciris_store_core.stores.aggregation import total_over
-
-from .dialect import SqliteDialect
-from .errors import translate
-from .graph import SqliteGraphStore
+from ciris_store_sqlite.dialect import SqliteDialect
+from ciris_store_sqlite.errors import translate
+from ciris_store_sqlite.graph import SqliteGraphStore
 
 _TERM, _COUNT = "coalesce(sample_sum, metric_value)", "coalesce(sample_count, 1)"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from ciris_store_core.hookspecs import BackendContext
-from ciris_store_core.options import OptionReader
+from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.url import StoreURL
+from ciris_store_core.url_options import OptionReader
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,8 @@ from ciris_store_core.models.operations import Diagnosis, Finding, Severity, Tab
 from ciris_store_core.sql import load_migrations
 from ciris_store_core.sql.drift import missing
 from ciris_store_core.sql.migrate import APPLIED
-
-from .errors import translate
-from .session import SqliteSession
+from ciris_store_sqlite.errors import translate
+from ciris_store_sqlite.session import SqliteSession
 
 OBJECTS = "SELECT name FROM sqlite_master WHERE type IN ('table', 'index', 'view', 'trigger')"
 

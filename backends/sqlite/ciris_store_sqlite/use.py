@@ -6,12 +6,11 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ciris_store_core.stores.locks import Ticket
-
-from .session import SqliteSession
+from ciris_store_core.contract.fair_lock import Ticket
+from ciris_store_sqlite.session import SqliteSession
 
 if TYPE_CHECKING:
-    from .backend import SqliteBackend
+    from ciris_store_sqlite.backend import SqliteBackend
 
 
 class Use(AbstractContextManager[SqliteSession]):

@@ -22,8 +22,8 @@ from backends.sqlite.tests import writers
 from backends.sqlite.tests.support import ROOT, open_once, task
 from ciris_store_core.errors import StoreError, Unavailable
 from ciris_store_core.sql import load_migrations
-from tests.shows.processes import Team, processes
-from tests.under_fire.rows import counts, record
+from tests.reliability.rows import counts, record
+from tests.scenarios.processes import Team, processes
 
 STARTERS = 8
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ciris_store_core import RetryPolicy, Store, StoreError, Task, Thought, open_store
 from ciris_store_core.sql import SqlSession
-from ciris_store_sqlite.turn import WriteTurn
+from ciris_store_sqlite.write_lock import WriteTurn
 
 
 def write(store: Store, name: str) -> None:

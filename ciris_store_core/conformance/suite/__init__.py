@@ -14,28 +14,28 @@ _MODULES = (
 _NAMES = (*(f"{__name__}.{name}" for name in _MODULES), "ciris_store_core.conformance.support")
 pytest.register_assert_rewrite(*(name for name in _NAMES if name not in sys.modules))
 
-from .aggregation import TestAggregate, TestMetricNames, TestPercentiles, TestPoints  # noqa: E402
-from .audit import TestAudit  # noqa: E402
-from .backends import TestBackend, TestPrepare  # noqa: E402
-from .claims import TestClaim, TestGiveBack, TestTransfer  # noqa: E402
-from .coordination import TestLeases, TestOccurrences  # noqa: E402
-from .correlations import TestFindCorrelations, TestWriteCorrelations  # noqa: E402
-from .crashes import TestCrashes  # noqa: E402
-from .graph_edges import TestEdges, TestNeighbours  # noqa: E402
-from .graph_listing import TestListNodes  # noqa: E402
-from .graph_nodes import TestGetAndDeleteNodes, TestPutNodes  # noqa: E402
-from .locks import TestLocks  # noqa: E402
-from .operations import TestOperations  # noqa: E402
-from .processes import TestProcesses, TestTakeOver  # noqa: E402
-from .records import TestRecords  # noqa: E402
-from .search import TestSearch  # noqa: E402
-from .secrets import TestAccessLog, TestSecrets  # noqa: E402
-from .tasks import TestAddTasks, TestDeleteTasks, TestFindTasks, TestUpdateTasks  # noqa: E402
-from .thoughts import TestFindThoughts, TestTransferThoughts, TestWriteThoughts  # noqa: E402
-from .transactions import TestIsolation, TestSavepoints, TestTransactions  # noqa: E402
-from .traversal import TestDegrees, TestShortestPath, TestTraverse  # noqa: E402
-from .updates import TestIncrement, TestReadsForUpdate  # noqa: E402
-from .words import TestWords  # noqa: E402
+from ciris_store_core.conformance.suite.aggregation import TestAggregate, TestMetricNames, TestPercentiles, TestPoints  # noqa: E402
+from ciris_store_core.conformance.suite.audit import TestAudit  # noqa: E402
+from ciris_store_core.conformance.suite.backends import TestBackend, TestPrepare  # noqa: E402
+from ciris_store_core.conformance.suite.claims import TestClaim, TestGiveBack, TestTransfer  # noqa: E402
+from ciris_store_core.conformance.suite.coordination import TestLeases, TestOccurrences  # noqa: E402
+from ciris_store_core.conformance.suite.correlations import TestFindCorrelations, TestWriteCorrelations  # noqa: E402
+from ciris_store_core.conformance.suite.crashes import TestCrashes  # noqa: E402
+from ciris_store_core.conformance.suite.graph_edges import TestEdges, TestNeighbours  # noqa: E402
+from ciris_store_core.conformance.suite.graph_listing import TestListNodes  # noqa: E402
+from ciris_store_core.conformance.suite.graph_nodes import TestGetAndDeleteNodes, TestPutNodes  # noqa: E402
+from ciris_store_core.conformance.suite.locks import TestLocks  # noqa: E402
+from ciris_store_core.conformance.suite.operations import TestOperations  # noqa: E402
+from ciris_store_core.conformance.suite.processes import TestProcesses, TestTakeOver  # noqa: E402
+from ciris_store_core.conformance.suite.records import TestRecords  # noqa: E402
+from ciris_store_core.conformance.suite.search import TestSearch  # noqa: E402
+from ciris_store_core.conformance.suite.secrets import TestAccessLog, TestSecrets  # noqa: E402
+from ciris_store_core.conformance.suite.tasks import TestAddTasks, TestDeleteTasks, TestFindTasks, TestUpdateTasks  # noqa: E402
+from ciris_store_core.conformance.suite.thoughts import TestFindThoughts, TestTransferThoughts, TestWriteThoughts  # noqa: E402
+from ciris_store_core.conformance.suite.transactions import TestIsolation, TestSavepoints, TestTransactions  # noqa: E402
+from ciris_store_core.conformance.suite.traversal import TestDegrees, TestShortestPath, TestTraverse  # noqa: E402
+from ciris_store_core.conformance.suite.updates import TestIncrement, TestReadsForUpdate  # noqa: E402
+from ciris_store_core.conformance.suite.words import TestWords  # noqa: E402
 
 __all__ = [
     "TestAccessLog",

@@ -8,6 +8,11 @@ from typing import Any
 
 import pytest
 
+from ciris_store_core.conformance.factories import T0, at, correlation, metric
+from ciris_store_core.conformance.levels import clause
+from ciris_store_core.conformance.suite.correlations import add
+from ciris_store_core.conformance.support import everything, exact, reading
+from ciris_store_core.contract import Backend
 from ciris_store_core.errors import NotSupported
 from ciris_store_core.models import AggregatePoint, Correlation, Resolution, TimeSeriesDataPoint
 from ciris_store_core.models.correlations import (
@@ -18,12 +23,6 @@ from ciris_store_core.models.correlations import (
     PercentilePoint,
     PercentileQuery,
 )
-from ciris_store_core.stores import Backend
-
-from ..factories import T0, at, correlation, metric
-from ..levels import clause
-from ..support import everything, exact, reading
-from .correlations import add
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from ciris_store_core.conformance.factories import anchor, entry
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.support import Worker, everything, exact, race, reading, transact, writing
+from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import Conflict
 from ciris_store_core.models import AuditEntry
 from ciris_store_core.models.audit import AuditQuery
-from ciris_store_core.stores import Backend, Session
-
-from ..factories import anchor, entry
-from ..levels import Level, clause
-from ..support import Worker, everything, exact, race, reading, transact, writing
 
 
 def append(backend: Backend, *entries: AuditEntry) -> None:

@@ -13,15 +13,27 @@ import pytest
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import ManualClock
+from ciris_store_core.conformance.factories import (
+    T0,
+    access,
+    anchor,
+    at,
+    correlation,
+    entry,
+    node,
+    occurrence,
+    put,
+    secret,
+    task,
+    thought,
+)
+from ciris_store_core.conformance.harness import Harness
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.support import MOMENT, Worker, race, reading, writing
+from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import MigrationRequired, StoreClosed
 from ciris_store_core.models import NodeType
 from ciris_store_core.models.graph import NodeQuery
-from ciris_store_core.stores import Backend, Session
-
-from ..factories import T0, access, anchor, at, correlation, entry, node, occurrence, put, secret, task, thought
-from ..harness import Harness
-from ..levels import Level, clause
-from ..support import MOMENT, Worker, race, reading, writing
 
 CROWD = 24
 """Threads that use one store at a time: more than a pool has connections."""

@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 
 from ciris_store_core.capabilities import Capability
+from ciris_store_core.conformance.factories import T0, at, occurrence, task, thought
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.suite.tasks import add, get
+from ciris_store_core.conformance.support import PATIENCE, Worker, exact, race, reading, transact, writing
+from ciris_store_core.contract import Backend
 from ciris_store_core.errors import StaleFence
 from ciris_store_core.models import Task, TaskStatus, Thought, ThoughtStatus
 from ciris_store_core.models.thoughts import ThoughtQuery
-from ciris_store_core.stores import Backend
-
-from ..factories import T0, at, occurrence, task, thought
-from ..levels import Level, clause
-from ..support import PATIENCE, Worker, exact, race, reading, transact, writing
-from .tasks import add, get
 
 NOW = at(100)
 ACTIVE = TaskStatus.ACTIVE

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from ciris_store_core.conformance.factories import T0, at, lease, occurrence
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.support import exact, race, reading, transact, writing
+from ciris_store_core.contract import Backend
 from ciris_store_core.errors import Conflict
 from ciris_store_core.models import Lease, Occurrence
-from ciris_store_core.stores import Backend
-
-from ..factories import T0, at, lease, occurrence
-from ..levels import Level, clause
-from ..support import exact, race, reading, transact, writing
 
 
 def occurrences(backend: Backend, alive_at: float | None = None) -> list[Occurrence]:

@@ -7,6 +7,13 @@ from typing import Any
 
 import pytest
 
+from ciris_store_core.conformance.factories import T0, at, correlation, metric
+from ciris_store_core.conformance.harness import Harness
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.samples import AWKWARD_KEYS, AWKWARD_TEXTS, LAST, full_correlation
+from ciris_store_core.conformance.support import everything, exact, pages, race, reading, transact, writing
+from ciris_store_core.contract import Backend
+from ciris_store_core.contract.aggregation import measured
 from ciris_store_core.errors import Conflict
 from ciris_store_core.models import Correlation, CorrelationStatus, GraphScope, Resolution, RetentionPolicy
 from ciris_store_core.models.correlations import (
@@ -15,14 +22,6 @@ from ciris_store_core.models.correlations import (
     CorrelationQuery,
     Metric,
 )
-from ciris_store_core.stores import Backend
-from ciris_store_core.stores.aggregation import measured
-
-from ..factories import T0, at, correlation, metric
-from ..harness import Harness
-from ..levels import Level, clause
-from ..samples import AWKWARD_KEYS, AWKWARD_TEXTS, LAST, full_correlation
-from ..support import everything, exact, pages, race, reading, transact, writing
 
 REQUEST = {"service_type": "s", "method_name": "m", "request_timestamp": T0}
 DISTINCT: dict[str, dict[str, Any]] = {

@@ -12,20 +12,19 @@ import pytest
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import ManualClock
+from ciris_store_core.conformance.factories import task
+from ciris_store_core.conformance.harness import Harness
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.peers import PeerMaker
+from ciris_store_core.conformance.scripts import write_all
+from ciris_store_core.conformance.suite.backends import blank
+from ciris_store_core.conformance.support import everything, reading, writing
+from ciris_store_core.contract import Backend
 from ciris_store_core.models.audit import AuditQuery
 from ciris_store_core.models.correlations import CorrelationQuery
 from ciris_store_core.models.graph import EdgeQuery, NodeQuery
 from ciris_store_core.models.tasks import TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
-from ciris_store_core.stores import Backend
-
-from ..factories import task
-from ..harness import Harness
-from ..levels import Level, clause
-from ..peers import PeerMaker
-from ..scripts import write_all
-from ..support import everything, reading, writing
-from .backends import blank
 
 DURABLE = Level.DURABLE
 

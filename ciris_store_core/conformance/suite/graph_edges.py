@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
+from ciris_store_core.conformance.factories import LOCAL, at, edge, node, store_edges, store_nodes
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.support import everything, exact, pages, race, reading, transact, writing
+from ciris_store_core.contract import Backend
 from ciris_store_core.errors import NotFound
 from ciris_store_core.models import Direction, GraphEdge, GraphScope
 from ciris_store_core.models.graph import EdgeKey, EdgeQuery
-from ciris_store_core.stores import Backend
-
-from ..factories import LOCAL, at, edge, node, store_edges, store_nodes
-from ..levels import Level, clause
-from ..support import everything, exact, pages, race, reading, transact, writing
 
 NETWORK = GraphScope.NETWORK
 

@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
+from ciris_store_core.conformance.factories import LOCAL, T0, at, node, store_nodes
+from ciris_store_core.conformance.harness import Harness
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.samples import AWKWARD_KEYS, AWKWARD_TEXTS
+from ciris_store_core.conformance.support import everything, pages, reading
+from ciris_store_core.contract import Backend
 from ciris_store_core.models import GraphScope, NodeType
 from ciris_store_core.models.graph import NodeQuery
-from ciris_store_core.stores import Backend
-
-from ..factories import LOCAL, T0, at, node, store_nodes
-from ..harness import Harness
-from ..levels import Level, clause
-from ..samples import AWKWARD_KEYS, AWKWARD_TEXTS
-from ..support import everything, pages, reading
 
 PREFIXES = {
     "a": ["a%", "a%b", "a*", "a\\", "a_", "a_b", "ab"],

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
+from ciris_store_core.conformance.factories import LOCAL, T0, at, edge, node, put, store_edges, store_nodes
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.support import exact, race, reading, transact, writing
+from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import Conflict, InvalidArgument, NotFound
 from ciris_store_core.models import GraphNode, GraphScope
 from ciris_store_core.models.graph import EdgeQuery, NodeKey, NodeQuery, NodeWrite
-from ciris_store_core.stores import Backend, Session
-
-from ..factories import LOCAL, T0, at, edge, node, put, store_edges, store_nodes
-from ..levels import Level, clause
-from ..support import exact, race, reading, transact, writing
 
 NOW = at(100)
 

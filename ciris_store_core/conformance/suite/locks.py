@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
+from ciris_store_core.conformance.factories import at, correlation
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.suite.correlations import add, get
+from ciris_store_core.conformance.support import everything, exact, race, transact, writing
+from ciris_store_core.contract import Backend, Session
 from ciris_store_core.models import Correlation
 from ciris_store_core.models.correlations import CorrelationFilter, CorrelationQuery
-from ciris_store_core.stores import Backend, Session
-
-from ..factories import at, correlation
-from ..levels import Level, clause
-from ..support import everything, exact, race, transact, writing
-from .correlations import add, get
 
 Reader = Callable[[Session], list[Correlation]]
 

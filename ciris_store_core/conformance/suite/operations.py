@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 
 from ciris_store_core.clock import ManualClock
+from ciris_store_core.conformance.factories import task
+from ciris_store_core.conformance.harness import Harness
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.suite.backends import blank
+from ciris_store_core.conformance.support import Worker, reading, writing
+from ciris_store_core.contract import Backend
 from ciris_store_core.errors import MigrationRequired, NotSupported
 from ciris_store_core.models.operations import Severity
-from ciris_store_core.stores import Backend
-
-from ..factories import task
-from ..harness import Harness
-from ..levels import Level, clause
-from ..support import Worker, reading, writing
-from .backends import blank
 
 
 def add_task(backend: Backend, id: str) -> None:

@@ -8,18 +8,17 @@ from contextlib import closing
 import pytest
 
 from ciris_store_core.clock import ManualClock
+from ciris_store_core.conformance.factories import LOCAL, T0, at, node, occurrence, put, task
+from ciris_store_core.conformance.harness import Harness
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.peers import Peer, PeerMaker, together
+from ciris_store_core.conformance.suite.audit import listed
+from ciris_store_core.conformance.suite.backends import blank
+from ciris_store_core.conformance.suite.tasks import add, get
+from ciris_store_core.conformance.support import reading, transact, writing
+from ciris_store_core.contract import Backend
 from ciris_store_core.errors import StaleFence
 from ciris_store_core.models.graph import NodeKey
-from ciris_store_core.stores import Backend
-
-from ..factories import LOCAL, T0, at, node, occurrence, put, task
-from ..harness import Harness
-from ..levels import Level, clause
-from ..peers import Peer, PeerMaker, together
-from ..support import reading, transact, writing
-from .audit import listed
-from .backends import blank
-from .tasks import add, get
 
 MULTI = Level.MULTI_INSTANCE
 RACERS = 4

@@ -8,16 +8,10 @@ import pytest
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import ManualClock
-from ciris_store_core.models import Correlation, GraphScope
-from ciris_store_core.models.base import Record
-from ciris_store_core.models.graph import NodeKey, NodeQuery
-from ciris_store_core.models.tasks import TaskQuery
-from ciris_store_core.stores import Backend
-
-from ..factories import T0, correlation, entry, node, secret, store_nodes, task, thought
-from ..harness import Harness
-from ..levels import Level, clause
-from ..samples import (
+from ciris_store_core.conformance.factories import T0, correlation, entry, node, secret, store_nodes, task, thought
+from ciris_store_core.conformance.harness import Harness
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.samples import (
     AWKWARD_KEYS,
     AWKWARD_TEXTS,
     BEFORE_EPOCH,
@@ -28,7 +22,12 @@ from ..samples import (
     awkward_json,
     nested,
 )
-from ..support import everything, exact, reading, writing
+from ciris_store_core.conformance.support import everything, exact, reading, writing
+from ciris_store_core.contract import Backend
+from ciris_store_core.models import Correlation, GraphScope
+from ciris_store_core.models.base import Record
+from ciris_store_core.models.graph import NodeKey, NodeQuery
+from ciris_store_core.models.tasks import TaskQuery
 
 SAMPLES = [
     pytest.param(kind, sample(), id=f"{kind.name}-{which}")

@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 
 from ciris_store_core.capabilities import Capability
+from ciris_store_core.conformance.factories import LOCAL, at, node, store_nodes
+from ciris_store_core.conformance.levels import clause
+from ciris_store_core.conformance.support import reading
+from ciris_store_core.contract import Backend
 from ciris_store_core.errors import NotSupported
 from ciris_store_core.models import GraphScope
 from ciris_store_core.models.graph import SearchQuery
-from ciris_store_core.stores import Backend
 from ciris_store_core.words import search_terms
-
-from ..factories import LOCAL, at, node, store_nodes
-from ..levels import clause
-from ..support import reading
 
 FULL_TEXT = Capability.FULL_TEXT
 

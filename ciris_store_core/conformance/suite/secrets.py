@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from ciris_store_core.conformance.factories import T0, access, at, secret
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.support import everything, exact, race, reading, transact, writing
+from ciris_store_core.contract import Backend
 from ciris_store_core.errors import Conflict
 from ciris_store_core.models import SecretAccess, SecretRecord
 from ciris_store_core.models.paging import PageRequest
-from ciris_store_core.stores import Backend
-
-from ..factories import T0, access, at, secret
-from ..levels import Level, clause
-from ..support import everything, exact, race, reading, transact, writing
 
 
 def add(backend: Backend, *records: SecretRecord) -> None:

@@ -6,17 +6,16 @@ from typing import Any
 
 import pytest
 
+from ciris_store_core.conformance.factories import T0, at, occurrence, task, thought
+from ciris_store_core.conformance.harness import Harness
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.samples import full_task
+from ciris_store_core.conformance.support import Worker, everything, exact, pages, race, reading, transact, writing
+from ciris_store_core.contract import Backend
 from ciris_store_core.errors import Conflict, StaleFence
 from ciris_store_core.models import Task, TaskStatus, ThoughtStatus
 from ciris_store_core.models.tasks import UPDATABLE_TASK_FIELDS, TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
-from ciris_store_core.stores import Backend
-
-from ..factories import T0, at, occurrence, task, thought
-from ..harness import Harness
-from ..levels import Level, clause
-from ..samples import full_task
-from ..support import Worker, everything, exact, pages, race, reading, transact, writing
 
 FAILED = TaskStatus.FAILED
 DISTINCT: dict[str, dict[str, Any]] = {

@@ -6,16 +6,15 @@ from typing import Any
 
 import pytest
 
+from ciris_store_core.conformance.factories import T0, at, occurrence, task, thought
+from ciris_store_core.conformance.harness import Harness
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.samples import full_thought
+from ciris_store_core.conformance.support import everything, exact, pages, race, reading, transact, writing
+from ciris_store_core.contract import Backend, ThoughtSelector
 from ciris_store_core.errors import Conflict
 from ciris_store_core.models import TaskStatus, Thought, ThoughtStatus, ThoughtType
 from ciris_store_core.models.thoughts import UPDATABLE_THOUGHT_FIELDS, ThoughtQuery
-from ciris_store_core.stores import Backend, ThoughtSelector
-
-from ..factories import T0, at, occurrence, task, thought
-from ..harness import Harness
-from ..levels import Level, clause
-from ..samples import full_thought
-from ..support import everything, exact, pages, race, reading, transact, writing
 
 NOW = at(100)
 FAILED = ThoughtStatus.FAILED

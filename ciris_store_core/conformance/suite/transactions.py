@@ -8,18 +8,17 @@ from functools import partial
 import pytest
 
 from ciris_store_core.capabilities import Capability
+from ciris_store_core.conformance.factories import LOCAL, T0, correlation, edge, entry, node, put, secret, task, thought
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.samples import KINDS
+from ciris_store_core.conformance.support import Worker, race, reading, transact, writing
+from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import Conflict, InvalidArgument, NotFound, StaleFence, StoreError, TransactionError
 from ciris_store_core.models.audit import AuditQuery
 from ciris_store_core.models.correlations import CorrelationFilter
 from ciris_store_core.models.graph import NodeKey, NodeQuery
 from ciris_store_core.models.tasks import TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
-from ciris_store_core.stores import Backend, Session
-
-from ..factories import LOCAL, T0, correlation, edge, entry, node, put, secret, task, thought
-from ..levels import Level, clause
-from ..samples import KINDS
-from ..support import Worker, race, reading, transact, writing
 
 SAVEPOINTS = Capability.SAVEPOINTS
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
+from ciris_store_core.conformance.factories import LOCAL, at, edge, node, store_edges, store_nodes
+from ciris_store_core.conformance.levels import clause
+from ciris_store_core.conformance.support import reading
+from ciris_store_core.contract import Backend
 from ciris_store_core.models import Degree, Direction, GraphScope
 from ciris_store_core.models.graph import Traversal, TraversalResult
-from ciris_store_core.stores import Backend
-
-from ..factories import LOCAL, at, edge, node, store_edges, store_nodes
-from ..levels import clause
-from ..support import reading
 
 OUT = Direction.OUT
 

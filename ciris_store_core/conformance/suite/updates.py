@@ -6,13 +6,23 @@ from collections.abc import Callable
 
 import pytest
 
+from ciris_store_core.conformance.factories import (
+    LOCAL,
+    T0,
+    at,
+    edge,
+    node,
+    put,
+    store_edges,
+    store_nodes,
+    task,
+    thought,
+)
+from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.support import exact, race, reading, transact, writing
+from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models import NodeKey, NodeType
-from ciris_store_core.stores import Backend, Session
-
-from ..factories import LOCAL, T0, at, edge, node, put, store_edges, store_nodes, task, thought
-from ..levels import Level, clause
-from ..support import exact, race, reading, transact, writing
 
 N = NodeKey("n", LOCAL)
 

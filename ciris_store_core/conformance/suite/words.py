@@ -10,13 +10,12 @@ from unicodedata import normalize
 import pytest
 
 from ciris_store_core.capabilities import Capability
-from ciris_store_core.stores import Backend
+from ciris_store_core.conformance.factories import at, node, put, store_nodes
+from ciris_store_core.conformance.levels import clause
+from ciris_store_core.conformance.scripts_of_unicode import sentences
+from ciris_store_core.conformance.suite.search import ids, tell
+from ciris_store_core.contract import Backend
 from ciris_store_core.words import MAX_TERMS
-
-from ..factories import at, node, put, store_nodes
-from ..levels import clause
-from ..scripts_of_unicode import sentences
-from .search import ids, tell
 
 FULL_TEXT = Capability.FULL_TEXT
 

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from ciris_store_core.errors import InvalidArgument
-from ciris_store_core.url import resolve_url
-
-from ..calls import twin
-from ..default_store import DbPath, get_store
-from ..left_out import (
+from ciris_store_core.persistence.arguments import twin
+from ciris_store_core.persistence.default_store import DbPath, get_store
+from ciris_store_core.persistence.unsupported import (
     get_db_connection,
     get_graph_edges_table_schema_sql,
     get_graph_nodes_table_schema_sql,
     get_service_correlations_table_schema_sql,
 )
+from ciris_store_core.url import resolve_url
 
 
 def initialize_database(db_path: DbPath = None) -> None:

@@ -1,13 +1,13 @@
 """The functions on tasks, thoughts, graph and correlations, a module each."""
 
-from . import correlations, deferral, graph, identity, queue_status, tasks, thoughts
-from .correlations import *
-from .deferral import *
-from .graph import *
-from .identity import *
-from .queue_status import *
-from .tasks import *
-from .thoughts import *
+from ciris_store_core.persistence.models import correlations, deferral, graph, identity, queue_status, tasks, thoughts
+from ciris_store_core.persistence.models.correlations import *
+from ciris_store_core.persistence.models.deferral import *
+from ciris_store_core.persistence.models.graph import *
+from ciris_store_core.persistence.models.identity import *
+from ciris_store_core.persistence.models.queue_status import *
+from ciris_store_core.persistence.models.tasks import *
+from ciris_store_core.persistence.models.thoughts import *
 
 __all__ = [
     *correlations.__all__,

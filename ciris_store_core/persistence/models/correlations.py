@@ -7,15 +7,14 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from ciris_store_core.api import Store, Transaction
-from ciris_store_core.api.correlations import Correlations
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.correlations import Correlation
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType
-
-from ..calls import TimeService, clocked, completed, instant, some, twin
-from ..default_store import DbPath, get_store
-from ..forms import ChannelInfo, to_response
+from ciris_store_core.persistence.arguments import TimeService, clocked, completed, instant, some, twin
+from ciris_store_core.persistence.default_store import DbPath, get_store
+from ciris_store_core.persistence.requests import ChannelInfo, to_response
+from ciris_store_core.store import Store, Transaction
+from ciris_store_core.store.telemetry.correlations import Correlations
 
 MESSAGES = ("speak", "observe")
 """The actions that make up a conversation."""

@@ -7,10 +7,9 @@ from typing import Any
 from ciris_store_core.models.base import to_json_object
 from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.models.graph import GraphNode
-
-from ..calls import twin
-from ..default_store import DbPath, get_store
-from ..forms import DeferralPackage, DeferralReportContext
+from ciris_store_core.persistence.arguments import twin
+from ciris_store_core.persistence.default_store import DbPath, get_store
+from ciris_store_core.persistence.requests import DeferralPackage, DeferralReportContext
 
 
 def save_deferral_report_mapping(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from ciris_store_core.api import Transaction
-from ciris_store_core.api.graph import Graph
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.enums import GraphScope, NodeType
 from ciris_store_core.models.graph import GraphEdge, GraphNode
-
-from ..calls import TimeService, clocked, some, twin
-from ..default_store import DbPath, get_store
+from ciris_store_core.persistence.arguments import TimeService, clocked, some, twin
+from ciris_store_core.persistence.default_store import DbPath, get_store
+from ciris_store_core.store import Transaction
+from ciris_store_core.store.graph.graph import Graph
 
 AnyScope = GraphScope | str
 

@@ -1,6 +1,6 @@
 """The engine's functions on an agent's identity, which refuse every call: see ``left_out``."""
 
-from ..left_out import (
+from ciris_store_core.persistence.unsupported import (
     get_identity_for_context,
     retrieve_agent_identity,
     store_agent_identity,

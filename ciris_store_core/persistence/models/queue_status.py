@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from ciris_store_core.api.environment import Owner
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
-
-from ..calls import readable, twin
-from ..default_store import DbPath, get_store
+from ciris_store_core.persistence.arguments import readable, twin
+from ciris_store_core.persistence.default_store import DbPath, get_store
+from ciris_store_core.store.context import Owner
 
 _SAMPLE = 100
 

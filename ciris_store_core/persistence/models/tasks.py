@@ -7,15 +7,14 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
-from ciris_store_core.api import Transaction
-from ciris_store_core.api.environment import Owner
-from ciris_store_core.api.tasks import Tasks
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, Task
-
-from ..calls import TimeService, clocked, completed, instant, readable, some, twin
-from ..default_store import DbPath, get_store
-from ..transfers import OwnershipTransfer, tell
+from ciris_store_core.persistence.arguments import TimeService, clocked, completed, instant, readable, some, twin
+from ciris_store_core.persistence.default_store import DbPath, get_store
+from ciris_store_core.persistence.transfers import OwnershipTransfer, tell
+from ciris_store_core.store import Transaction
+from ciris_store_core.store.context import Owner
+from ciris_store_core.store.work.tasks import Tasks
 
 AnyStatus = TaskStatus | str
 

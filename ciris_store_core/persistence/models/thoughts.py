@@ -7,17 +7,16 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any, overload
 
-from ciris_store_core.api.environment import Owner
-from ciris_store_core.api.thoughts import Thoughts
-from ciris_store_core.api.validate import limit_of
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.enums import ThoughtStatus
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
 from ciris_store_core.models.thoughts import FinalAction, Thought
-
-from ..calls import TimeService, clocked, instant, some, twin
-from ..default_store import DbPath, get_store
-from ..transfers import OwnershipTransfer, tell
+from ciris_store_core.persistence.arguments import TimeService, clocked, instant, some, twin
+from ciris_store_core.persistence.default_store import DbPath, get_store
+from ciris_store_core.persistence.transfers import OwnershipTransfer, tell
+from ciris_store_core.store.context import Owner
+from ciris_store_core.store.work.thoughts import Thoughts
+from ciris_store_core.validation.validator import limit_of
 
 AnyStatus = ThoughtStatus | str
 

@@ -15,17 +15,16 @@ from weakref import WeakValueDictionary
 import duckdb
 
 from ciris_store_core.capabilities import Capability
+from ciris_store_core.contract import Backend
+from ciris_store_core.contract.fair_lock import FairLock, Ticket
+from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.errors import InvalidURL, MigrationRequired, StoreClosed, TransactionError, Unavailable
-from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.models.operations import PendingMigration
 from ciris_store_core.sql import ANY_RECORD, Migrator, load_migrations
-from ciris_store_core.stores import Backend
-from ciris_store_core.stores.locks import FairLock, Ticket
 from ciris_store_core.url import OptionReader, StoreURL
-
-from .dialect import DuckDialect
-from .errors import cannot_open
-from .session import DuckSession
+from ciris_store_duckdb.dialect import DuckDialect
+from ciris_store_duckdb.errors import cannot_open
+from ciris_store_duckdb.session import DuckSession
 
 CAPABILITIES = frozenset({Capability.TRANSACTIONAL_DDL, Capability.DURABLE})
 

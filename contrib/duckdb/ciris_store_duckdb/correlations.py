@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ciris_store_core.contract import CorrelationStore
 from ciris_store_core.models.correlations import AggregatePoint, AggregateQuery
 from ciris_store_core.sql.correlations import SqlCorrelationStore
-from ciris_store_core.stores import CorrelationStore
 
 INEXACT = ("sum", "avg")
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from ciris_store_core.hookspecs import CONTRACT_VERSION, BackendContext, BackendSpec, hookimpl
-from ciris_store_core.stores import Backend
+from ciris_store_core.contract import Backend
+from ciris_store_core.contract.hookspecs import CONTRACT_VERSION, BackendContext, BackendSpec, hookimpl
 from ciris_store_core.url import StoreURL
-
-from .backend import CAPABILITIES, DuckBackend
+from ciris_store_duckdb.backend import CAPABILITIES, DuckBackend
 
 
 def open_backend(url: StoreURL, context: BackendContext) -> Backend:

@@ -10,10 +10,9 @@ import duckdb
 
 from ciris_store_core.errors import StoreError
 from ciris_store_core.sql import Dialect, SqlSession
-
-from .correlations import DuckCorrelationStore
-from .errors import ends_connection, translate
-from .graph import DuckGraphStore
+from ciris_store_duckdb.correlations import DuckCorrelationStore
+from ciris_store_duckdb.errors import ends_connection, translate
+from ciris_store_duckdb.graph import DuckGraphStore
 
 ROWS_AT_ONCE = 50
 """How many rows one INSERT takes. DuckDB is slow to begin a statement: fifty rows at once take a tenth of the time."""

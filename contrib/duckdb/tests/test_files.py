@@ -15,6 +15,7 @@ import pytest
 from ciris_store_core import ANY, NotADatabase, ReadOnly, StoreError, Unavailable, open_store
 from ciris_store_core.clock import ManualClock
 from ciris_store_core.conformance.factories import task
+from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.errors import (
     DatabaseError,
     InvalidURL,
@@ -23,7 +24,6 @@ from ciris_store_core.errors import (
     StorageFull,
     TransactionError,
 )
-from ciris_store_core.hookspecs import BackendContext
 from ciris_store_core.transfer import backup_store, restore_store
 from ciris_store_core.url import resolve_url
 from ciris_store_duckdb import errors

@@ -1,0 +1,103 @@
+"""The one hook that a backend's distribution implements, and what it returns.
+
+A distribution names the module that holds its hook in the entry-point group ``ciris_store.backends``, once for each
+URL scheme, with the scheme as the entry point's name::
+
+    [project.entry-points."ciris_store.backends"]
+    mydb = "ciris_store_mydb"
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from ciris_store_core.capabilities import Capability
+from ciris_store_core.clock import Clock
+from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.url import SCHEME_PATTERN, StoreURL
+
+if TYPE_CHECKING:
+    from ciris_store_core.contract.backend import Backend
+    from ciris_store_core.contract.foreign import ForeignDatabase
+
+PROJECT = "ciris_store"
+ENTRY_POINT_GROUP = "ciris_store.backends"
+
+CONTRACT_VERSION = "1.2"
+"""Of the contract between the core and its backends, apart from the version of any package. A new capability, or a
+new method with a default, moves the minor number; a new required method or a tighter clause the major one."""
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendContext:
+    """What a backend is opened with, besides its URL."""
+
+    clock: Clock
+    """Gives the time where the database has no clock of its own."""
+    migrate: bool = True
+    """Bring the schema up to date at open; False raises ``MigrationRequired`` where it is not."""
+    create: bool = True
+    """A missing or empty database becomes a new one; False refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """A backend, described without opening it.
+
+    Raises ``InvalidArgument`` where a field cannot be right, so that a plugin's author sees it at once.
+    """
+
+    name: str
+    """For people: in reports and error messages."""
+    schemes: tuple[str, ...]
+    """The URL schemes that it serves, lower case, without ``://``."""
+    factory: Callable[[StoreURL, BackendContext], Backend]
+    """Opens the store that a URL names."""
+    capabilities: frozenset[Capability]
+    """What it can do beyond the contract."""
+    contract_version: str
+    """The contract that it implements, ``MAJOR.MINOR``."""
+    distribution: str
+    """The name to ``pip install``."""
+    open_foreign: Callable[[StoreURL], ForeignDatabase] | None = None
+    """Opens a database that another program wrote, for reading its tables; None: that is not offered."""
+
+    def __post_init__(self) -> None:
+        """Check the fields that the registry relies on."""
+        if not _are_schemes(self.schemes):
+            raise InvalidArgument(f"schemes must be a tuple of lower-case URL schemes, not {self.schemes!r}")
+        if not _is_version(self.contract_version):
+            raise InvalidArgument(f"contract_version must be text like '1.0', not {self.contract_version!r}")
+        if not callable(self.factory):
+            raise InvalidArgument(f"factory must be callable, not {type(self.factory).__name__}")
+
+
+def _are_schemes(value: object) -> bool:
+    # A plain string would pass for a tuple of one-letter schemes.
+    return isinstance(value, tuple) and bool(value) and all(map(_is_scheme, value))
+
+
+def _is_version(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9]+\.[0-9]+", value) is not None
+
+
+def _is_scheme(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(SCHEME_PATTERN, value) is not None
+
+
+@hookspec
+def ciris_store_backend() -> BackendSpec:
+    """Describe the backend of this plugin, without connecting anywhere.
+
+    Called when a URL with one of the plugin's schemes is opened, and only then is the plugin imported.
+    """
+    # Never called: pluggy takes the signature from here and the answer from the plugin.
+    raise NotImplementedError

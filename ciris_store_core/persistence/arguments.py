@@ -1,0 +1,119 @@
+"""What the functions have in common: the caller's time service, reading lists, async twins."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from ciris_store_core.aio.workers import answer
+from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.models.paging import Page
+from ciris_store_core.persistence.default_store import workers
+from ciris_store_core.store.resource import Part, raise_unreadable
+from ciris_store_core.validation.validator import MAX_LIMIT, moment, whole
+
+T = TypeVar("T")
+P = ParamSpec("P")
+SomePart = TypeVar("SomePart", bound=Part)
+
+TimeService = Any
+"""Anything with ``now()``, an aware datetime, or ``now_iso()``, its ISO 8601 text; None: the store's clock."""
+
+
+class ServiceClock:
+    """A clock that asks a time service."""
+
+    def __init__(self, time_service: TimeService) -> None:
+        """Over an object with ``now()`` or ``now_iso()``; ``InvalidArgument`` for any other."""
+        if not (hasattr(time_service, "now") or hasattr(time_service, "now_iso")):
+            raise InvalidArgument(
+                f"time_service: {type(time_service).__name__} has neither now() nor now_iso(): "
+                "leave it out to use the store's clock"
+            )
+        self._service = time_service
+
+    def now(self) -> datetime:
+        """Its time, in UTC; ``InvalidArgument`` if that is no aware datetime."""
+        for name in ("now", "now_iso"):
+            value = getattr(self._service, name, lambda: None)()
+            if isinstance(value, datetime | str):
+                return instant(value, f"time_service.{name}()").astimezone(UTC)
+        raise InvalidArgument("time_service: neither now() nor now_iso() gives a datetime or its ISO 8601 text")
+
+
+def clocked(part: SomePart, time_service: TimeService) -> SomePart:
+    """The same part of a store, with times by the time service if there is one."""
+    if time_service is None:
+        return part
+    return type(part)(part._x, replace(part._env, clock=ServiceClock(time_service)))
+
+
+def instant(value: datetime | str, name: str) -> datetime:
+    """An aware datetime, or its ISO 8601 text, in UTC."""
+    at = moment(value, name)  # type: ignore[arg-type]
+    if at is None:
+        raise InvalidArgument(f"{name}: expected an aware datetime or its ISO 8601 text")
+    return at
+
+
+# --- lists ------------------------------------------------------------------------------------
+
+
+class Listing(Protocol[T]):
+    """A part of a store that lists records."""
+
+    @property
+    def list(self) -> Callable[..., Page[T]]:
+        """One page."""
+        ...
+
+    @property
+    def scan(self) -> Callable[..., Iterator[T]]:
+        """All pages."""
+        ...
+
+
+def readable(page: Page[T]) -> list[T]:
+    """The records of a page; ``Corrupt`` if one of its rows cannot be read."""
+    for row in page.unreadable:
+        raise_unreadable(row)
+    return page.items
+
+
+def some(part: Listing[T], limit: int | None, offset: int = 0, **filters: Any) -> list[T]:
+    """``limit`` records after the first ``offset`` of a listing, all of them for None."""
+    start = whole(offset, "offset", 0, 2**63 - 1)
+    if limit is None:
+        return [*islice(part.scan(**filters), start, None)]
+    stop = start + whole(limit, "limit", 0, 2**63 - 1 - start)
+    if not 0 < stop <= MAX_LIMIT:
+        return [*islice(part.scan(**filters), start, stop)] if stop else []
+    return readable(part.list(limit=stop, **filters))[start:]
+
+
+# --- async ------------------------------------------------------------------------------------
+
+
+def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """The same function as a coroutine function, which runs it in a worker thread.
+
+    The threads are fewer than a store has connections. A call that is cancelled before its turn never runs.
+    """
+
+    @functools.wraps(function)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await answer(workers().submit(functools.partial(function, *args, **kwargs)))
+
+    call.__name__ = f"async_{function.__name__}"
+    call.__qualname__ = f"async_{function.__qualname__}"
+    call.__doc__ = f"``{function.__name__}`` in a worker thread."
+    return call
+
+
+async def completed(answer: Awaitable[T] | T) -> T:
+    """What was answered, awaited if it has to be."""
+    return await answer if isinstance(answer, Awaitable) else answer

@@ -1,0 +1,143 @@
+"""The vault: seals secrets for the records that they are part of, and holds the keys for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from ciris_store_core.contract.backend import Session
+from ciris_store_core.errors import Conflict, SecretKeyError, Unavailable
+from ciris_store_core.models.ids import uuid7
+from ciris_store_core.models.paging import PageRequest
+from ciris_store_core.models.secrets import SecretRecord, Sensitivity
+from ciris_store_core.secrets.cipher import seal, unseal
+from ciris_store_core.secrets.key_files import HOW_TO_GET_A_KEY
+from ciris_store_core.secrets.keys import KeyRing
+from ciris_store_core.secrets.patterns import SecretPattern
+from ciris_store_core.secrets.references import REFERENCE, replaced
+
+Owner = list[str]
+"""What a secret belongs to: the kind of record, then its key."""
+
+CHECK_PREFIX = "key/"
+"""Before a key's id, the id of the record that shows whether one has the key. It sorts behind all others."""
+
+_CHECKS_AT_ONCE = 1000
+
+
+def is_check(secret: SecretRecord) -> bool:
+    """Whether it is no secret but the check of a key."""
+    return secret.secret_id.startswith(CHECK_PREFIX)
+
+
+class Vault:
+    """Encrypts and decrypts secrets. Safe to use from many threads."""
+
+    def __init__(self, keys: KeyRing | None) -> None:
+        """``keys``: None where there are none; then nothing can be sealed or read."""
+        self._keys = keys
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there is a key."""
+        return self._keys is not None
+
+    @property
+    def keys(self) -> KeyRing:
+        """The keys; ``SecretKeyError`` where there are none."""
+        if self._keys is None:
+            raise SecretKeyError(f"there is no key for the secrets of this store: {HOW_TO_GET_A_KEY}")
+        return self._keys
+
+    def seal(self, owner: Owner, pattern: SecretPattern, value: Any, now: datetime) -> SecretRecord:
+        """A new secret of that record, encrypted under the active key. ``value``: text, or a number."""
+        metadata: dict[str, Any] = {"owner": owner} | ({} if isinstance(value, str) else {"json": True})
+        secret = SecretRecord(
+            secret_id=uuid7(),
+            description=pattern.description,
+            sensitivity=pattern.sensitivity,
+            key_id="",
+            ciphertext=b"",
+            detected_by=pattern.name,
+            created_at=now,
+            metadata=metadata,
+        )
+        return seal(self.keys, secret, value if isinstance(value, str) else json.dumps(value))
+
+    def unseal(self, secret: SecretRecord) -> Any:
+        """The value as it was sealed.
+
+        Raises:
+            SecretKeyError: There is no key, or another than the secret's.
+            Corrupt: The row was damaged or tampered with.
+        """
+        text = unseal(self.keys, secret)
+        return json.loads(text) if secret.metadata.get("json") else text
+
+    def check(self, now: datetime) -> SecretRecord:
+        """The record that shows whoever opens the store whether they have the active key."""
+        return seal(self.keys, _check_of(self.keys.active, now), self.keys.active)
+
+    def verify(self, session: Session) -> None:
+        """Raise unless the ring has every key that the store's secrets are encrypted under.
+
+        Raises:
+            SecretKeyError: A key is missing.
+            Corrupt: A key is the right one, and yet its check cannot be decrypted.
+        """
+        for check in checks(session):
+            key_id = check.secret_id.removeprefix(CHECK_PREFIX)
+            if key_id not in self.keys.ids and session.secrets.find(PageRequest(1), key_id).items:
+                self.keys.cipher(key_id)  # Raises, naming the key.
+            unseal(self.keys, check)
+
+
+def checks(session: Session) -> list[SecretRecord]:
+    """The checks of all keys that were ever used here; that of a retired key is encrypted under the newer one."""
+    return list(session.secrets.find(PageRequest(_CHECKS_AT_ONCE, (CHECK_PREFIX,)), None).items)
+
+
+def _check_of(key_id: str, now: datetime) -> SecretRecord:
+    return SecretRecord(
+        secret_id=CHECK_PREFIX + key_id,
+        description="check of a key",
+        sensitivity=Sensitivity.CRITICAL,
+        key_id=key_id,
+        ciphertext=b"",
+        created_at=now,
+    )
+
+
+def keep(session: Session, sealed: Sequence[SecretRecord], owners: Iterable[Owner] | None = None) -> None:
+    """Store sealed secrets, in the transaction of the records that refer to them.
+
+    ``owners``: only those of these records.
+
+    Raises:
+        SecretKeyError: The key was retired by a rotation.
+        Unavailable: Another process began to use the key at the same moment.
+    """
+    wanted = sealed if owners is None else [s for s in sealed if is_check(s) or s.metadata["owner"] in owners]
+    known = {s.secret_id: s for s in session.secrets.get([s.secret_id for s in wanted if is_check(s)])}
+    for key_id, check in ((id.removeprefix(CHECK_PREFIX), check) for id, check in known.items()):
+        if check.key_id != key_id:
+            raise SecretKeyError(f"key {key_id} was retired by a rotation: give this process the new one first")
+    try:
+        session.secrets.add([secret for secret in wanted if secret.secret_id not in known])
+    except Conflict:
+        raise Unavailable("another process began to use the same key just now: run the transaction again") from None
+
+
+def revealed(vault: Vault, value: Any, secrets: Iterable[SecretRecord]) -> Any:
+    """A copy of a record or a JSON value with these secrets in place of their references."""
+    values = {secret.secret_id: vault.unseal(secret) for secret in secrets}
+
+    def text(text: str) -> Any:
+        whole = REFERENCE.fullmatch(text)
+        if whole and whole[1] in values:
+            return values[whole[1]]
+        return REFERENCE.sub(lambda match: str(values.get(match[1], match[0])), text)
+
+    return replaced(value, text)

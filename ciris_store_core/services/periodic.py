@@ -1,0 +1,214 @@
+"""A job that runs again and again in a thread of its own, in one process at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from ciris_store_core.errors import InvalidArgument, StaleFence, StoreClosed, StoreError
+from ciris_store_core.models.coordination import Lease
+from ciris_store_core.models.ids import uuid7
+from ciris_store_core.store import Store
+from ciris_store_core.store.execution import Blocking
+
+T = TypeVar("T")
+Keep = Callable[[], None]
+"""Renews the job's lease, once in a while. Raises ``StaleFence`` when it is lost, or the job is to stop: let it out."""
+
+logger = logging.getLogger(__name__)
+
+
+class Startable(ABC):
+    """Something that runs from ``start`` to ``stop``; as a context manager it does both."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Begin; does nothing if it is running."""
+
+    @abstractmethod
+    def stop(self) -> object:
+        """End; does nothing if it is not running."""
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+
+class Background(Startable, Generic[T]):
+    """Runs ``job`` under a lease, so that one process at a time does, on one database.
+
+    ``start`` begins a daemon thread, which runs the job at once and then every ``interval_seconds``; ``stop`` ends it.
+    As a context manager it does both. Nothing runs before ``start``.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        job: Callable[[Keep], T],
+        *,
+        interval_seconds: float = 3600,
+        ttl_seconds: float = 120,
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            store: Where the lease is. Stop this before you close it.
+            name: Of the lease, and of the thread.
+            job: Called with a function that it calls between its steps, more often than every ``ttl_seconds``.
+            interval_seconds: Between the end of one run and the beginning of the next.
+            ttl_seconds: How long a process that died keeps others from running the job.
+        """
+        if not interval_seconds > 0:
+            raise InvalidArgument("interval_seconds must be more than 0")
+        self.name = name
+        """Of the lease."""
+        self.last_result: T | None = None
+        """What the last successful run returned."""
+        self.last_error: Exception | None = None
+        """Why the last run failed; None if it did not."""
+        self._store = store
+        self._job = job
+        self._interval = interval_seconds
+        self._ttl = ttl_seconds
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread is at work or waits for its next turn."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin; does nothing if it is running."""
+        if self.running:
+            return
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, args=(self._stop,), name=self.name, daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float | None = None) -> bool:
+        """Finish the step that is being done, and end; does nothing if it is not running.
+
+        Returns whether the thread has ended, which may be False only with a ``timeout_seconds``.
+        """
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+        return not self.running
+
+    close = stop
+
+    def run_once(self) -> T | None:
+        """Run the job now, in this thread; None if another process or thread holds the lease.
+
+        Raises:
+            StaleFence: The lease was lost meanwhile, as by a computer that slept.
+        """
+        return self._under_lease(threading.Event())
+
+    def _under_lease(self, stop: threading.Event) -> T | None:
+        lease = self._store.leases.acquire(self.name, _holder(), self._ttl)
+        if lease is None:
+            return None
+        try:
+            result = self._job(_Keeper(self._store, lease, self._ttl, stop))
+        finally:
+            # Where it cannot be released it runs out by itself; an error of the job must not be hidden by that.
+            with suppress(StoreError):
+                self._store.leases.release(lease)
+        return result
+
+    def _loop(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._turn(stop)
+            stop.wait(self._interval)
+
+    def _turn(self, stop: threading.Event) -> None:
+        try:
+            result = self._under_lease(stop)
+        except StoreClosed as error:
+            self.last_error = error
+            stop.set()
+        except Exception as error:  # The thread must outlive a database that is away for a while.
+            if stop.is_set():
+                return
+            self.last_error = error
+            logger.warning("%s failed and will be tried again in %g s: %s", self.name, self._interval, error)
+        else:
+            self.last_error = None
+            self.last_result = self.last_result if result is None else result
+
+
+class Scheduled(Startable, Blocking, Generic[T]):
+    """The life of a service that runs in the background."""
+
+    def __init__(self, background: Background[T]) -> None:
+        """Around what it runs."""
+        self._background = background
+
+    @property
+    def running(self) -> bool:
+        """Whether the background thread runs."""
+        return self._background.running
+
+    @property
+    def last_report(self) -> T | None:
+        """Of the last pass that the background thread finished."""
+        return self._background.last_result
+
+    @property
+    def last_error(self) -> Exception | None:
+        """Why the last pass of the background thread failed; None if it did not."""
+        return self._background.last_error
+
+    def start(self) -> None:
+        """Do a pass now and then regularly, in the background; does nothing if it is running."""
+        self._background.start()
+
+    def stop(self, timeout_seconds: float | None = None) -> bool:
+        """End the background thread after the batch that it is at; returns whether it has ended."""
+        return self._background.stop(timeout_seconds)
+
+    close = stop
+
+
+class _Keeper:
+    """Keeps the lease during a job."""
+
+    def __init__(self, store: Store, lease: Lease, ttl: float, stop: threading.Event) -> None:
+        self._store = store
+        self._lease = lease
+        self._ttl = ttl
+        self._stop = stop
+        self._renewed = time.monotonic()
+
+    def __call__(self) -> None:
+        if self._stop.is_set():
+            raise StaleFence(f"{self._lease.name} was told to stop")
+        # A quarter, so that the lease never comes near its end, and that quick steps do not write it every time.
+        if time.monotonic() - self._renewed < self._ttl / 4:
+            return
+        if self._store.leases.renew(self._lease, self._ttl) is None:
+            raise StaleFence(f"the lease {self._lease.name!r} ran out during the work: another process may be at it")
+        self._renewed = time.monotonic()
+
+
+def _holder() -> str:
+    """A name that no other run has, and that tells an operator where to look."""
+    return f"{platform.node()[:40]}:{os.getpid()}:{uuid7()}"

@@ -1,0 +1,35 @@
+"""What users hold: the store, written once over the contract for backends."""
+
+from ciris_store_core.store.access.approvals import Approval, ApprovalRequest, approved
+from ciris_store_core.store.access.known_authorities import Authority
+from ciris_store_core.store.access.policy import Access, ScopePolicy
+from ciris_store_core.store.audit.events import AuditEvent
+from ciris_store_core.store.audit.verification import AuditProblem, AuditReport
+from ciris_store_core.store.context import ANY
+from ciris_store_core.store.graph.upcasters import Upgraders
+from ciris_store_core.store.retry import RetryPolicy
+from ciris_store_core.store.store import Store, Transaction, open_store
+from ciris_store_core.store.telemetry.traces import TraceNode
+from ciris_store_core.store.work.claimed_task import ClaimedTask
+from ciris_store_core.store.work.occurrence_handle import OccurrenceHandle
+
+__all__ = [
+    "ANY",
+    "Access",
+    "Approval",
+    "ApprovalRequest",
+    "AuditEvent",
+    "AuditProblem",
+    "AuditReport",
+    "Authority",
+    "ClaimedTask",
+    "OccurrenceHandle",
+    "RetryPolicy",
+    "ScopePolicy",
+    "Store",
+    "TraceNode",
+    "Transaction",
+    "Upgraders",
+    "approved",
+    "open_store",
+]

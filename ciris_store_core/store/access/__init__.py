@@ -1,0 +1,1 @@
+"""Access control: scope policies, approvals, and the secrets that records refer to."""

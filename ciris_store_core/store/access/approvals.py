@@ -1,0 +1,106 @@
+"""What a Wise Authority is asked for, and what it answers (contract section 9)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.models.base import Id, JsonObject, Record, UtcDateTime
+from ciris_store_core.models.enums import GraphScope
+from ciris_store_core.signing import SigningKey
+from ciris_store_core.store.audit.canonical import canonical, fields_of, hash_of
+
+LONGEST_LIFE = timedelta(days=30)
+"""How long an approval can be valid. A longer one is refused, whoever signed it."""
+
+
+def _hexadecimal(digits: int) -> Any:
+    return Field(pattern=f"^[0-9a-f]{{{digits}}}$")
+
+
+class ApprovalRequest(Record):
+    """Exactly what is to be written to a protected scope. Refused writes bring it along, as ``error.request``."""
+
+    operation: Id
+    """``put_nodes``, ``delete_nodes``, ``put_edges``, ``delete_edges``, ``register_authority`` or
+    ``revoke_authority``."""
+    scope: GraphScope
+    store: str = ""
+    """The id of the store that it is for. A copy of the store has another one, so an approval works in one of them."""
+    content: list[JsonObject]
+    """The keys, and for writes the full content, in the order of the call."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the request's one form: what an approval is bound to."""
+        return hash_of("ciris-store approval request 1", fields_of(self))
+
+    def approve(
+        self, key: SigningKey, *, valid_seconds: float = 3600, now: datetime | None = None, nonce: str | None = None
+    ) -> Approval:
+        """Sign it. The approval is good for one write, of exactly this content, in that time.
+
+        Args:
+            key: The authority's.
+            valid_seconds: How long it can be used, by the store's clock; at most 30 days.
+            now: When that time begins; by default now, by this host's clock.
+            nonce: 32 hexadecimal digits that no other approval has; by default random.
+        """
+        if not 0 < valid_seconds <= LONGEST_LIFE.total_seconds():
+            raise InvalidArgument("valid_seconds must be more than 0 and at most 30 days")
+        approval = Approval(
+            authority=key.key_id,
+            request=self.digest,
+            expires_at=(now or datetime.now(UTC)) + timedelta(seconds=valid_seconds),
+            nonce=nonce or secrets.token_hex(16),
+            signature="0" * 128,
+        )
+        approval.signature = key.sign(approval.statement)
+        return approval
+
+
+class Approval(Record):
+    """A Wise Authority's signature under a request; can be sent as JSON (``to_json``, ``from_json``)."""
+
+    authority: Id
+    """The id of its key."""
+    request: Annotated[str, _hexadecimal(64)]
+    """Digest of what it approved."""
+    expires_at: UtcDateTime
+    nonce: Annotated[str, _hexadecimal(32)]
+    signature: Annotated[str, _hexadecimal(128)]
+
+    @property
+    def statement(self) -> bytes:
+        """What the signature signs."""
+        fields = {name: value for name, value in fields_of(self).items() if name != "signature"}
+        return b"ciris-store approval 1\n" + canonical(fields)
+
+
+_given: ContextVar[tuple[Approval, ...]] = ContextVar("approvals", default=())
+
+
+def given() -> tuple[Approval, ...]:
+    """The approvals that the running code writes with."""
+    return _given.get()
+
+
+@contextmanager
+def approved(*approvals: Approval) -> Iterator[None]:
+    """Within the block, whatever these approvals are for can be written: each once, exactly as approved.
+
+    It holds for the code that runs in the block, in transactions, services and awaited calls too, and for no other
+    thread or task.
+    """
+    token = _given.set((*_given.get(), *approvals))
+    try:
+        yield
+    finally:
+        _given.reset(token)

@@ -1,0 +1,129 @@
+"""Wise Authorities, as users hold them (contract section 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ciris_store_core.contract.backend import Session
+from ciris_store_core.errors import Conflict, NotFound
+from ciris_store_core.models.enums import GraphScope
+from ciris_store_core.models.graph import GraphNode
+from ciris_store_core.signing import key_id_of
+from ciris_store_core.store.access.known_authorities import Authority, KnownAuthorities, stored_authorities
+from ciris_store_core.store.access.session_guard import guarded
+from ciris_store_core.store.audit.events import AuditEvent, append_events
+from ciris_store_core.store.context import is_reserved
+from ciris_store_core.store.execution import TransactionExecutor
+from ciris_store_core.store.graph.graph import Graph
+from ciris_store_core.store.resource import Part
+
+# Inside the class, ``list`` is a method.
+AuthorityList = list[Authority]
+
+
+class Authorities(Part):
+    """Whose signatures approve of writes to protected scopes, known by their public Ed25519 keys.
+
+    The first is registered by ``bootstrap``. From then on each change needs the approval of one of them, like any
+    other write to IDENTITY.
+    """
+
+    __slots__ = ()
+
+    def list(self) -> AuthorityList:
+        """All that ever were registered, revoked ones too, by id."""
+        return self._x.read(lambda session: stored_authorities(session.graph), single=False)
+
+    def bootstrap(self, public_key: str, name: str, *, identity: Iterable[GraphNode] = ()) -> bool:
+        """Register the first authority and store the first identity; the one time that it needs no approval.
+
+        Exactly one of all racers, in any number of threads, processes and hosts, gets True. Others get False, and
+        nothing of theirs is stored.
+
+        Args:
+            public_key: The authority's, as ``SigningKey.public_key`` gives it.
+            name: Who it is.
+            identity: Nodes to be stored with it, none of which may exist.
+
+        Raises:
+            Conflict: A node of ``identity`` exists, or the store is an unfinished copy. Nothing was stored.
+        """
+        authority, nodes = self._authority(public_key, name), list(identity)
+        now = self._env.server_now()
+
+        def fn(session: Session) -> bool:
+            protected = guarded(session)
+            known = KnownAuthorities(protected.inner, now)
+            if not known.bootstrap():
+                return False
+            _refuse_unfinished_copy(session)
+            known.put(authority, "insert")
+            with protected.without_approval():
+                Graph(TransactionExecutor(session), self._env).put_many(nodes, insert=True)
+            facts = {"key_id": authority.key_id, "nodes": [node.id for node in nodes]}
+            append_events(session, self._env, [AuditEvent("identity_bootstrapped", authority.name, facts)])
+            return True
+
+        return self._x.write(fn, single=False)
+
+    def register(self, public_key: str, name: str) -> Authority:
+        """Register another authority. Needs an approval.
+
+        Raises:
+            AccessDenied: Without one; ``error.request`` is what to have approved.
+            Conflict: That key was registered before.
+        """
+        authority = self._authority(public_key, name)
+
+        def fn(session: Session) -> Authority:
+            if self._known(session).get(authority.key_id) is not None:
+                raise Conflict(f"{authority.key_id} was registered before: a key is registered once")
+            content = {"key_id": authority.key_id, "public_key": public_key, "name": authority.name}
+            self._write(session, "register_authority", content, authority)
+            return authority
+
+        return self._x.write(fn, single=False)
+
+    def revoke(self, key_id: str) -> Authority:
+        """Let an authority's approvals count no more, from now on and for good. Needs an approval.
+
+        Raises:
+            AccessDenied: Without one; ``error.request`` is what to have approved.
+            NotFound: It is not registered.
+            Conflict: Nobody else is left: register another one first.
+        """
+        key = self._env.check.ident(key_id, "key_id")
+
+        def fn(session: Session) -> Authority:
+            known = self._known(session)
+            authority = known.get(key)
+            if authority is None:
+                raise NotFound(f"{key!a} is not registered: see store.authorities.list")
+            if authority.revoked:
+                return authority
+            if not any(not each.revoked and each.key_id != key for each in known.all()):
+                raise Conflict("nobody else could approve of anything any more: register another authority first")
+            revoked = authority.replaced(revoked=True)
+            self._write(session, "revoke_authority", {"key_id": key}, revoked)
+            return revoked
+
+        return self._x.write(fn, single=False)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _authority(self, public_key: str, name: str) -> Authority:
+        return Authority(key_id=key_id_of(public_key), public_key=public_key, name=self._env.check.ident(name, "name"))
+
+    def _known(self, session: Session) -> KnownAuthorities:
+        return KnownAuthorities(guarded(session).inner, self._env.server_now())
+
+    def _write(self, session: Session, operation: str, content: dict[str, Any], authority: Authority) -> None:
+        guarded(session).need_approval(operation, GraphScope.IDENTITY, [content])
+        self._known(session).put(authority, "merge")
+
+
+def _refuse_unfinished_copy(session: Session) -> None:
+    # What such a copy wrote to IDENTITY was approved by nobody, and must not become the identity of an authority.
+    if any(is_reserved(each.occurrence_id) for each in session.coordination.list_occurrences(None)):
+        raise Conflict("the store is an unfinished copy: finish the copy, or begin with an empty store")

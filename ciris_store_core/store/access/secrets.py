@@ -1,0 +1,369 @@
+"""The secrets of a store, as users hold them (contract section 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeVar
+
+from ciris_store_core.clock import before
+from ciris_store_core.contract.backend import Session
+from ciris_store_core.errors import InvalidArgument, StoreError, TransactionError
+from ciris_store_core.models.base import Record
+from ciris_store_core.models.correlations import Correlation
+from ciris_store_core.models.enums import GraphScope
+from ciris_store_core.models.graph import EdgeKey, GraphEdge, GraphNode, NodeKey
+from ciris_store_core.models.paging import Page, PageRequest
+from ciris_store_core.models.secrets import SecretAccess, SecretInfo, SecretRecord, Sensitivity
+from ciris_store_core.secrets.crypto import is_check, revealed
+from ciris_store_core.secrets.redaction import KINDS, Sealed, owner_of
+from ciris_store_core.secrets.references import references_in
+from ciris_store_core.secrets.rotation import Progress, SecretsReport, rotate, survey
+from ciris_store_core.store.execution import TransactionExecutor
+from ciris_store_core.store.resource import Part, living, page_of, position
+from ciris_store_core.validation.validator import limit_of, span
+
+R = TypeVar("R", bound=Record)
+Action = Literal["speak", "tool", "memorize"]
+
+# Inside the class, ``list`` is a method.
+Ids = list[str]
+SecretRecords = list[SecretRecord]
+
+_LOW, _MEDIUM, _HIGH = Sensitivity.LOW, Sensitivity.MEDIUM, Sensitivity.HIGH
+ALLOWED: dict[str, frozenset[Sensitivity]] = {
+    "speak": frozenset({_LOW, _MEDIUM}),
+    "tool": frozenset({_LOW, _MEDIUM, _HIGH}),
+    "memorize": frozenset({_LOW}),
+}
+"""Which secrets an action has decrypted by itself."""
+
+_SWEEP = 200
+
+
+class Secrets(Part):
+    """What was found in records and encrypted: references stand for it in their texts.
+
+    A secret of a record that has expired counts as absent.
+
+    Nothing decrypts it but ``reveal``, for an action, and ``disclose``, for somebody who gives a reason. Both are
+    logged, granted or not, before anything is returned.
+    """
+
+    __slots__ = ()
+
+    # --- use --------------------------------------------------------------------------------------
+
+    def reveal(self, record: R, *, action: Action, accessor: str) -> R:
+        """A copy of a stored record with the secrets in place of their references, as far as the action may have them.
+
+        References that it may not have, or that are none of this record's, stay as they are; a node resolves only
+        what its ``secret_refs`` list. Do not store the copy's texts elsewhere: they would be sealed anew.
+
+        Args:
+            record: A node, edge, task, thought, correlation or occurrence, as it was read.
+            action: What it is for. ``speak``: sensitivity low and medium; ``tool``: also high; ``memorize``: low only.
+                A critical secret is not revealed for any of them: see ``disclose``.
+            accessor: Who asks, for the log.
+
+        Raises:
+            SecretKeyError: The store has no key, or another than a secret's.
+            Corrupt: A secret that the action may have was damaged or tampered with. Nothing is revealed.
+            TransactionError: In a transaction, where the log could be rolled back.
+        """
+        allowed = ALLOWED.get(action)
+        if allowed is None:
+            raise InvalidArgument(f"action must be one of {', '.join(ALLOWED)}, not {ascii(action)[:40]}")
+        if type(record) not in KINDS:
+            raise InvalidArgument(f"{type(record).__name__} is no record that is stored: reveal the records in it")
+        self._refuse_in_transaction()
+        who, ids = self._env.check.ident(accessor, "accessor"), _listed(record)
+        if not ids:
+            return record
+        found = {secret.secret_id: secret for secret in self._of_living(ids, record)}
+        owner = owner_of(record)
+        granted = [s for s in found.values() if s.metadata.get("owner") == owner and s.sensitivity in allowed]
+        reasons = {id: _reason(found.get(id), owner, allowed) for id in ids}
+        made: R = self._logged(lambda: revealed(self._env.vault, record, granted), reasons, found, who, action)
+        return made
+
+    def disclose(self, secret_id: str, *, accessor: str, reason: str) -> Any:
+        """The value of one secret of whatever sensitivity, because a person decided so; None if there is none.
+
+        No code that runs by itself should call this. ``reason`` goes to the log.
+
+        Raises:
+            SecretKeyError, Corrupt, TransactionError: As ``reveal``.
+        """
+        check = self._env.check
+        key, who, why = (
+            check.ident(secret_id, "secret_id"),
+            check.ident(accessor, "accessor"),
+            check.text(reason, "reason"),
+        )
+        if not why.strip():
+            raise InvalidArgument("reason: say why, for the log")
+        self._refuse_in_transaction()
+        found = {secret.secret_id: secret for secret in self._known([key])}
+        secret, denied = found.get(key), {key: None if found else "there is no such secret"}
+        return self._logged(
+            lambda: None if secret is None else self._env.vault.unseal(secret), denied, found, who, "disclose", why
+        )
+
+    def forget(self, *secret_ids: str, accessor: str | None = None) -> int:
+        """Delete secrets for good; returns how many went. Their references stay in the texts, and reveal nothing.
+
+        ``accessor``: who, for the log, which stays; by default the store's own occurrence.
+        """
+        ids = self._env.check.idents(secret_ids, "secret_ids")
+        who = self._env.occurrence_id if accessor is None else self._env.check.ident(accessor, "accessor")
+
+        def fn(session: Session) -> int:
+            found = {secret.secret_id: secret for secret in _secrets(session, ids)}
+            sealed = Sealed()
+            entries = self._entries(dict.fromkeys(found), found, who, "forget", None, sealed)
+            count = session.secrets.delete([*found]) if found else 0
+            session.secrets.log_access(entries)
+            return count
+
+        return self._x.write(fn, single=False) if ids else 0
+
+    # --- what there is ----------------------------------------------------------------------------
+
+    def get(self, secret_id: str) -> SecretInfo | None:
+        """What is known of a secret, without its value; None if there is none with that id."""
+        ids = [self._env.check.ident(secret_id, "secret_id")]
+        found = self._known(ids)
+        return _info(found[0]) if found else None
+
+    def list(self, *, limit: int = 100, cursor: str | None = None) -> Page[SecretInfo]:
+        """One page of what is known of the secrets, without their values, oldest first."""
+        page = PageRequest(limit_of(limit), position(self._env, "secrets", (str,), cursor))
+        found = page_of(self._x.read(lambda session: session.secrets.find(page, None)), "secrets")
+        known = [secret for secret in found.items if not is_check(secret)]
+        secrets = [_info(secret) for secret in self._without_expired(known)]
+        # The checks of keys come behind all secrets.
+        return Page(secrets, found.next_cursor if len(known) == len(found.items) else None, found.unreadable)
+
+    def accesses(
+        self, secret_id: str | None = None, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[SecretAccess]:
+        """One page of the access log, oldest first, of all secrets or of one, also of one that is gone."""
+        page = PageRequest(limit_of(limit), position(self._env, "secret_access", (datetime, str), cursor))
+        key = self._env.check.optional(secret_id, "secret_id")
+        return page_of(self._x.read(lambda session: session.secrets.list_access(page, key)), "secret_access")
+
+    # --- upkeep -----------------------------------------------------------------------------------
+
+    def check(self) -> SecretsReport:
+        """Decrypt every secret, one after the other, and count them by key; shows nobody their values."""
+        self._refuse_in_transaction()
+        return survey(lambda fn: self._x.read(fn), self._env.vault)
+
+    def rotate(self, progress: Progress = lambda moved: None) -> SecretsReport:
+        """Encrypt all secrets anew under the active key, and prove it: ``report.rotated``.
+
+        It may be killed and called again, and readers and writers may go on. Before it, give every process that
+        writes the new key, first in its ring, and keep the old one behind it; from now on, writers that only have the
+        old one are refused secrets. Keep old keys for as long as you keep backups from before.
+
+        Args:
+            progress: Called with how many were moved so far, some hundred at a time.
+
+        Raises:
+            SecretKeyError: The store was opened without a key.
+        """
+        self._refuse_in_transaction()
+        now = self._env.clock.now()
+        return rotate(self._x.read, lambda fn: self._x.write(fn, single=False), self._env.vault, now, progress)
+
+    def sweep(self, older_than: timedelta = timedelta(minutes=10)) -> int:
+        """Delete secrets that nothing refers to any more; returns how many went.
+
+        They are left behind when a value is overwritten, or when a record goes with another, expires or is
+        consolidated. The maintenance service calls this.
+
+        Args:
+            older_than: Secrets sealed since are left alone, in case somebody is about to write a text that was read.
+        """
+        age, total = span(older_than, "older_than", timedelta(0), timedelta.max), 0
+        sealed_by = before(self._env.clock.now(), age)
+        page = PageRequest(_SWEEP)
+        while True:
+            found = self._x.read(lambda session, page=page: session.secrets.find(page, None))  # type: ignore[misc]
+            old = [s for s in found.items if s.created_at <= sealed_by and s.metadata.get("owner", [""])[0] in _READ]
+            if old:
+                total += self._x.write(lambda session, old=old: _sweep(session, old), single=False)  # type: ignore[misc]
+            if found.next_after is None:
+                return total
+            page = PageRequest(_SWEEP, found.next_after)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _of_living(self, ids: Ids, record: Record) -> SecretRecords:
+        """The secrets of a record; none once it has expired."""
+        found = self._x.read(lambda session: session.secrets.get(ids))
+        if isinstance(record, GraphEdge):
+            return self._without_expired(found)
+        if isinstance(record, GraphNode | Correlation) and not living([record], self._env.server_now):
+            return []
+        return found
+
+    def _known(self, ids: Ids) -> SecretRecords:
+        return self._without_expired(self._x.read(lambda session: _secrets(session, ids)))
+
+    def _without_expired(self, secrets: SecretRecords) -> SecretRecords:
+        """Without those of records that have expired and are not cleaned up yet."""
+        keys = {kind: [s.metadata["owner"][1:] for s in secrets if _kind(s) == kind] for kind in _EXPIRING}
+        if not any(keys.values()):
+            return secrets
+        now = self._env.server_now()
+        gone = self._x.read(
+            lambda session: [
+                owner for kind in keys if keys[kind] for owner in _expired(session, kind, keys[kind], now)
+            ],
+            single=False,
+        )
+        return [secret for secret in secrets if secret.metadata.get("owner") not in gone]
+
+    def _refuse_in_transaction(self) -> None:
+        if isinstance(self._x, TransactionExecutor):
+            raise TransactionError("ask the store itself, outside of the transaction: the log must not be rolled back")
+
+    def _logged(
+        self,
+        decrypt: Callable[[], Any],
+        reasons: dict[str, str | None],
+        found: dict[str, SecretRecord],
+        who: str,
+        action: str,
+        why: str | None = None,
+    ) -> Any:
+        """What ``decrypt`` returns, once the log is stored; where it fails, nothing was granted."""
+        failure: StoreError | None = None
+        value = None
+        try:
+            value = decrypt()
+        except StoreError as error:
+            failure = error
+            reasons = {id: reason or type(error).__name__ for id, reason in reasons.items()}
+        sealed = Sealed()
+        entries = self._entries(reasons, found, who, action, why, sealed)
+        self._x.write(lambda session: session.secrets.log_access(entries), sealed=sealed)
+        if failure is not None:
+            raise failure
+        return value
+
+    def _entries(
+        self,
+        reasons: dict[str, str | None],
+        found: dict[str, SecretRecord],
+        who: str,
+        action: str,
+        why: str | None,
+        sealed: Sealed,
+    ) -> Sequence[SecretAccess]:
+        now = self._env.clock.now()
+        entries = []
+        for id, denied in reasons.items():
+            secret = found.get(id)
+            known = {"description": secret.description, "owner": secret.metadata.get("owner")} if secret else {}
+            facts = known | {name: value for name, value in (("denied", denied), ("reason", why)) if value}
+            entry = SecretAccess(
+                secret_id=id, accessor=who, action=action, granted=denied is None, at=now, metadata=facts
+            )
+            entries.append(self._env.check.record(entry, SecretAccess, now, sealed))
+        return entries
+
+
+def _listed(record: Record) -> Ids:
+    ids = references_in(record)
+    if isinstance(record, GraphNode):
+        return [id for id in ids if id in record.secret_refs]
+    return [*ids]
+
+
+def _reason(secret: SecretRecord | None, owner: Ids, allowed: frozenset[Sensitivity]) -> str | None:
+    """Why a secret is not revealed; None if it is."""
+    if secret is None:
+        return "there is no such secret"
+    if secret.metadata.get("owner") != owner:
+        return "it belongs to another record"
+    return None if secret.sensitivity in allowed else f"its sensitivity is {secret.sensitivity.value}"
+
+
+def _secrets(session: Session, ids: Ids) -> SecretRecords:
+    return [secret for secret in session.secrets.get(ids) if not is_check(secret)]
+
+
+def _kind(secret: SecretRecord) -> str:
+    owner = secret.metadata.get("owner")
+    return owner[0] if owner else ""
+
+
+def _info(secret: SecretRecord) -> SecretInfo:
+    return SecretInfo(
+        secret_id=secret.secret_id,
+        description=secret.description,
+        sensitivity=secret.sensitivity,
+        key_id=secret.key_id,
+        detected_by=secret.detected_by,
+        created_at=secret.created_at,
+        owner=secret.metadata.get("owner", []),
+    )
+
+
+# --- what nothing refers to -----------------------------------------------------------------------
+
+
+def _sweep(session: Session, secrets: SecretRecords) -> int:
+    owners: dict[str, set[tuple[str, ...]]] = {}
+    for secret in secrets:
+        kind, *key = secret.metadata["owner"]
+        owners.setdefault(kind, set()).add(tuple(key))
+    living = {
+        (id, *owner_of(record))
+        for kind, keys in owners.items()
+        for record in _READ[kind](session, sorted(keys))
+        for id in references_in(record)
+    }
+    gone = [secret.secret_id for secret in secrets if (secret.secret_id, *secret.metadata["owner"]) not in living]
+    return session.secrets.delete(gone) if gone else 0
+
+
+Keys = list[tuple[str, ...]]
+
+
+def _nodes(session: Session, keys: Keys) -> Sequence[Record]:
+    return session.graph.get_nodes([NodeKey(id, GraphScope(scope)) for scope, id in keys], None)
+
+
+def _edges(session: Session, keys: Keys) -> Sequence[Record]:
+    return session.graph.get_edges(
+        [EdgeKey(source, target, kind, GraphScope(scope)) for scope, source, target, kind in keys]
+    )
+
+
+def _occurrences(session: Session, keys: Keys) -> Sequence[Record]:
+    return [each for each in session.coordination.list_occurrences(None) if (each.occurrence_id,) in keys]
+
+
+_READ: dict[str, Callable[[Session, Keys], Sequence[Record]]] = {
+    "node": _nodes,
+    "edge": _edges,
+    "task": lambda session, keys: session.tasks.get([key[0] for key in keys], None),
+    "thought": lambda session, keys: session.thoughts.get([key[0] for key in keys], None),
+    "correlation": lambda session, keys: session.correlations.get([key[0] for key in keys]),
+    "occurrence": _occurrences,
+}
+
+_EXPIRING = ("node", "edge", "correlation")
+
+
+def _expired(session: Session, kind: str, keys: Sequence[Ids], now: datetime) -> list[Ids]:
+    """The owners, among those of that kind, that are stored and have expired."""
+    records = _READ[kind](session, sorted({tuple(key) for key in keys}))
+    if kind == "edge":
+        kept = {edge.key for edge in session.graph.get_edges([edge.key for edge in records], now)}  # type: ignore[attr-defined]
+        return [owner_of(edge) for edge in records if edge.key not in kept]  # type: ignore[attr-defined]
+    return [owner_of(record) for record in records if not living([record], lambda: now)]  # type: ignore[type-var]

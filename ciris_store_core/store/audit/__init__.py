@@ -1,0 +1,1 @@
+"""The audit trail: hash chains, signatures and their verification."""

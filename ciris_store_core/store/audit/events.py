@@ -1,0 +1,57 @@
+"""Audit events as a program makes them, and storing them within its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ciris_store_core.contract.backend import Session
+from ciris_store_core.models.correlations import Correlation
+from ciris_store_core.models.enums import CorrelationStatus, CorrelationType
+from ciris_store_core.models.ids import uuid7
+from ciris_store_core.secrets.crypto import keep
+from ciris_store_core.secrets.redaction import Sealed
+
+if TYPE_CHECKING:
+    from ciris_store_core.store.context import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """Something that is to be remembered as it was: who did what, and all that was known of it."""
+
+    event_type: str
+    actor: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    event_id: str = field(default_factory=uuid7)
+
+
+def append_events(session: Session, env: Environment, events: Iterable[AuditEvent]) -> list[Correlation]:
+    """Store audit events in the open transaction of a writer, in the chain of ``env``'s occurrence.
+
+    Whoever appends waits until the chain's last writer has committed: call it last in your transaction. Returns the
+    correlations that were stored; their ids are the events' and the entries' too.
+    """
+    now, sealed = env.clock.now(), Sealed()
+    stored = [_correlation(env, event, now, sealed) for event in events]
+    if stored:
+        session.correlations.add(stored)
+    if sealed:
+        keep(session, sealed)
+    return stored
+
+
+def _correlation(env: Environment, event: AuditEvent, now: datetime, sealed: Sealed) -> Correlation:
+    made = Correlation(
+        correlation_id=event.event_id,
+        correlation_type=CorrelationType.AUDIT_EVENT,
+        service_type="audit",
+        handler_name=event.actor,
+        action_type=event.event_type,
+        status=CorrelationStatus.COMPLETED,
+        agent_occurrence_id=env.occurrence_id,
+        metadata=event.payload,
+    )
+    return env.check.record(made, Correlation, now, sealed)

@@ -1,0 +1,233 @@
+"""The audit trail, as users hold it (contract section 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from ciris_store_core.contract.backend import Session
+from ciris_store_core.errors import Corrupt, InvalidArgument
+from ciris_store_core.models.audit import AuditAnchor, AuditCheckpoint, AuditEntry, AuditQuery, ChainHead
+from ciris_store_core.models.paging import Page
+from ciris_store_core.store.access.session_guard import guarded
+from ciris_store_core.store.audit.chain import anchor_statement, checkpoint_statement
+from ciris_store_core.store.audit.events import AuditEvent, append_events
+from ciris_store_core.store.audit.store_identity import STORE_CHAIN, read_identity
+from ciris_store_core.store.audit.verification import AuditReport, ChainCheck, Signatures, Verifier
+from ciris_store_core.store.resource import (
+    SCAN_SIZE,
+    Part,
+    all_pages,
+    page_of,
+    position,
+    raise_unreadable,
+    refuse_repeats,
+)
+from ciris_store_core.validation.validator import limit_of, moment
+
+# Inside the class, ``list`` is a method.
+AuditEntries = list[AuditEntry]
+Names = list[str]
+
+_BATCH = 500
+
+
+class AuditTrail(Part):
+    """What happened, in chains of entries that show every later change; one chain per occurrence.
+
+    Each event is also a correlation of type ``audit_event`` with the same id, and every such correlation that is
+    stored, by whichever method, has its entry. Neither can be changed or deleted, until ``cut`` removes what is old.
+    """
+
+    __slots__ = ()
+
+    def append(self, event_type: str, actor: str, payload: Mapping[str, Any] | None = None) -> str:
+        """Store an audit event and return its id, which is its entry's and its correlation's.
+
+        In a transaction, append last: until it ends, other writers of this occurrence's chain wait.
+
+        Args:
+            event_type: What was done.
+            actor: Who did it.
+            payload: What else is to be known: a JSON object.
+        """
+        return self.append_many([AuditEvent(event_type, actor, payload or {})])[0]
+
+    def append_many(self, events: Iterable[AuditEvent]) -> Names:
+        """Store audit events, all or none, in the order given; returns their ids."""
+        wanted = list(events)
+        refuse_repeats([event.event_id for event in wanted], "event_id")
+        if wanted:
+            self._x.write(lambda session: append_events(session, self._env, wanted), single=False)
+        return [event.event_id for event in wanted]
+
+    def chains(self) -> Names:
+        """The occurrences that have a chain, ascending."""
+        return [name for name in self._x.read(lambda session: session.audit.chains()) if name != STORE_CHAIN]
+
+    def list(self, chain: str | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
+        """One page of entries by chain, then sequence, ascending; of all chains or of one."""
+        after = position(self._env, "audit", (str, int), cursor)
+        query = AuditQuery(limit_of(limit), after, self._env.check.optional(chain, "chain"))
+        return page_of(self._x.read(lambda session: session.audit.find(query)), "audit")
+
+    def scan(self, chain: str | None = None) -> Iterator[AuditEntry]:
+        """All entries, read page by page; see ``list``."""
+        return all_pages(lambda cursor: self.list(chain, limit=SCAN_SIZE, cursor=cursor), raise_unreadable)
+
+    def tail(self, chain: str | None = None, limit: int = 20) -> AuditEntries:
+        """The newest entries of a chain, by default of the store's own occurrence, oldest of them first."""
+        name, count = self._chain(chain), limit_of(limit)
+
+        def fn(session: Session) -> AuditEntries:
+            head = session.audit.head(name)
+            after = (name, max(0, head[0] - count)) if head else None
+            return session.audit.find(AuditQuery(count, after, name)).items if head else []
+
+        return self._x.write(fn, single=False)
+
+    # --- proof ------------------------------------------------------------------------------------
+
+    def verify(
+        self,
+        chain: str | None = None,
+        *,
+        public_keys: Sequence[str] = (),
+        checkpoint: AuditCheckpoint | None = None,
+        require_signatures: bool | None = None,
+        stores: Sequence[str] = (),
+    ) -> AuditReport:
+        """Look for entries that were changed, removed, moved or cut off, and for correlations that were.
+
+        Nothing is locked: writers and retention go on meanwhile. Without a key the verdict is never ``ok``: hashes
+        alone can be made anew by whoever can write to the database.
+
+        Args:
+            chain: Only this one; otherwise all chains, and all audit events among the correlations.
+            public_keys: Keys whose signatures count, beside the store's own signing key.
+            checkpoint: Made earlier by ``checkpoint()`` and kept elsewhere: each chain must still reach it.
+            require_signatures: Every entry and anchor must be signed by one of the keys. So it is by default where a
+                key is known; False is for chains that began before there was one.
+            stores: Ids of other stores whose entries may be here. A copy that was made with a signing key says so
+                itself.
+        """
+        check = self._env.check
+        if checkpoint is not None:
+            checkpoint = check.record(checkpoint, AuditCheckpoint, self._env.clock.now(), None)
+        own = [self._env.signer.public_key] if self._env.signer else []
+        keys = [*own, *check.idents(public_keys, "public_keys")]
+        verifier = Verifier(self._x, keys, checkpoint, require_signatures, check.idents(stores, "stores"))
+        return verifier.run(None if chain is None else self._chain(chain))
+
+    def checkpoint(self) -> AuditCheckpoint:
+        """Where every chain ends now, signed if the store has a signing key. Keep it where the database's users cannot.
+
+        ``verify(checkpoint=...)`` finds a chain that was cut off or made anew since.
+        """
+        heads, store = self._x.write(_heads, single=False)
+        signer = self._env.signer
+        key_id = signer.key_id if signer else None
+        made = AuditCheckpoint(heads=heads, store=store, at=self._env.clock.now(), signing_key_id=key_id)
+        if signer:
+            made.signature = signer.sign(checkpoint_statement(made))
+        return made
+
+    def export(self, chain: str | None = None) -> Iterator[AuditAnchor | AuditEntry | AuditCheckpoint]:
+        """The whole trail for keeping elsewhere: of each chain its anchor and entries, and last a checkpoint of all."""
+        for name in self.chains() if chain is None else [self._chain(chain)]:
+            anchor = self._anchor_of(name)
+            if anchor is not None:
+                yield anchor
+            yield from self.scan(name)
+        yield self.checkpoint()
+
+    def _anchor_of(self, chain: str) -> AuditAnchor | None:
+        return self._x.read(lambda session: session.audit.anchor(chain))
+
+    # --- retention --------------------------------------------------------------------------------
+
+    def cut(self, before: datetime, *, chain: str | None = None) -> int:
+        """Remove the entries of a chain that are older, with their correlations; returns how many went.
+
+        Its beginning is replaced by an anchor, signed if the store has a signing key, so that what remains still
+        verifies. An entry that is not old enough keeps all that follow it. The cut itself becomes an audit event of the
+        same chain. Export first what you want to keep.
+
+        Args:
+            before: Entries of that time and later stay. It must not lie in the future.
+            chain: By default that of the store's own occurrence.
+
+        Raises:
+            Corrupt: Something of what is to go is not as it was written. Nothing more is removed, so that no trace of
+                it is lost: see ``verify``.
+        """
+        name, limit = self._chain(chain), moment(before, "before")
+        if limit is None:
+            raise InvalidArgument("before: say up to when audit events may go")
+        if limit > max(self._env.clock.now(), self._env.server_now()):
+            # A mistyped year would take events along that are appended while this runs.
+            raise InvalidArgument(f"before: {limit.isoformat()} lies in the future: give a time that is over")
+        total, count = 0, _BATCH
+        while count == _BATCH:
+            count = self._x.write(lambda session: self._cut(session, name, limit), single=False)
+            total += count
+        return total
+
+    def _cut(self, session: Session, chain: str, before: datetime) -> int:
+        session.audit.head(chain)  # Until this transaction ends, nobody else appends or cuts.
+        last = session.audit.anchor(chain)
+        start = last.sequence if last else 0
+        found = session.audit.find(AuditQuery(_BATCH, (chain, start), chain)).items
+        old = next((i for i, entry in enumerate(found) if entry.at >= before), len(found))
+        if not old:
+            return 0
+        going = found[:old]
+        _refuse_damaged(session, chain, last, going)
+        anchor = self._anchor(going[-1], (last.removed_count if last else 0) + old)
+        guarded(session).inner.correlations.delete([entry.entry_id for entry in going])
+        session.audit.cut(anchor)
+        done = {"chain": chain, "up_to": anchor.sequence, "removed": old, "before": before.isoformat()}
+        event = AuditEvent("audit_cut", self._env.occurrence_id, done)
+        append_events(session, replace(self._env, occurrence_id=chain), [event])
+        return old
+
+    def _anchor(self, last: AuditEntry, removed: int) -> AuditAnchor:
+        signer = self._env.signer
+        anchor = AuditAnchor(
+            chain=last.chain,
+            sequence=last.sequence,
+            entry_hash=last.entry_hash,
+            removed_count=removed,
+            at=self._env.clock.now(),
+            signing_key_id=signer.key_id if signer else None,
+        )
+        if signer:
+            anchor.signature = signer.sign(anchor_statement(anchor))
+        return anchor
+
+    def _chain(self, chain: str | None) -> str:
+        return self._env.occurrence_id if chain is None else self._env.check.ident(chain, "chain")
+
+
+def _refuse_damaged(session: Session, chain: str, anchor: AuditAnchor | None, going: AuditEntries) -> None:
+    identity = read_identity(session)
+    known = identity.known if identity else ()
+    check = ChainCheck(chain, anchor, Signatures((), required=False), AuditReport(), known)
+    stored = {each.correlation_id: each for each in session.correlations.get([entry.entry_id for entry in going])}
+    for entry in going:
+        check.follow(entry)
+        check.compare(entry, stored.get(entry.entry_id))
+    if check.report.problems:
+        raise Corrupt(
+            f"what was to be cut is not as it was written ({check.report.problems[0].message}): keep a copy of the "
+            "database, and look at it with store.audit.verify"
+        )
+
+
+def _heads(session: Session) -> tuple[list[ChainHead], str | None]:
+    heads = ((chain, session.audit.head(chain)) for chain in session.audit.chains() if chain != STORE_CHAIN)
+    found = [ChainHead(chain=chain, sequence=head[0], entry_hash=head[1]) for chain, head in heads if head is not None]
+    identity = read_identity(session)
+    return found, identity.store if identity else None

@@ -1,0 +1,157 @@
+"""What every part of the API shares: clocks, checks, and the occurrence that it speaks for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, Final, Literal
+
+from ciris_store_core.capabilities import Capability
+from ciris_store_core.clock import Clock, SystemClock
+from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.models.tasks import SHARED_OCCURRENCE
+from ciris_store_core.secrets.crypto import Vault
+from ciris_store_core.signing import SigningKey
+from ciris_store_core.store.graph.upcasters import Upgraders
+from ciris_store_core.validation.json_values import plain_number
+from ciris_store_core.validation.validator import Checker
+
+SYNC_SECONDS = 10.0
+
+
+class AnyOwner(Enum):
+    """The type of ``ANY``."""
+
+    ANY = "any"
+
+    def __repr__(self) -> str:
+        """Its public name."""
+        return "ANY"
+
+
+ANY: Final = AnyOwner.ANY
+"""As ``occurrence_id``: records of all owners."""
+
+Owner = str | Literal[AnyOwner.ANY] | None
+"""An occurrence's id, ``ANY``, or None: the store's own occurrence, ``"default"`` unless it was opened otherwise."""
+
+
+def is_reserved(identifier: str) -> bool:
+    """Return whether an id has the form ``__…__``, which only the store itself uses."""
+    return identifier.startswith("__") and identifier.endswith("__")
+
+
+class ServerTime:
+    """The database server's time, without asking the server for every call.
+
+    The server is asked once in ten seconds; in between, its time goes on by the host's monotonic clock, which is as
+    exact as an answer that travelled. A clock that was injected is asked every time, so that tests can move it.
+    """
+
+    def __init__(
+        self, ask: Callable[[], datetime], clock: Clock, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``ask`` gives the server's time; ``clock`` is the store's."""
+        self._ask = ask
+        self._monotonic = monotonic
+        self._cached = type(clock) is SystemClock
+        self._synced: tuple[float, datetime] | None = None
+
+    def now(self) -> datetime:
+        """The server's time, aware, in UTC."""
+        synced = self._synced
+        if not self._cached or synced is None:
+            return self.ask()
+        elapsed = self._monotonic() - synced[0]
+        return synced[1] + timedelta(seconds=elapsed) if elapsed < SYNC_SECONDS else self.ask()
+
+    def ask(self) -> datetime:
+        """The server's time, asked now."""
+        answer = self._ask()
+        # Counted from when the answer came, so that the time lags a little: no lease ever looks expired too soon.
+        self._synced = (self._monotonic(), answer)
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Shared by all aggregates of one handle."""
+
+    clock: Clock
+    server_now: Callable[[], datetime]
+    check: Checker
+    vault: Vault
+    capabilities: frozenset[Capability]
+    occurrence_id: str
+    """Owner of what is written and looked up where the caller names none."""
+    bound: bool = False
+    """Another owner than ``occurrence_id`` is refused."""
+    signer: SigningKey | None = None
+    """Signs audit entries and anchors."""
+    upgraders: Upgraders = field(default_factory=Upgraders)
+    """Bring the attributes of older nodes up to date."""
+
+    def changed_at(self) -> datetime:
+        """The time of a change, whose age others judge by the server's time: never before it, if the host is late."""
+        return max(self.clock.now(), self.server_now())
+
+    def bind(self, occurrence_id: str) -> Environment:
+        """The same, for one occurrence and no other."""
+        return replace(self, occurrence_id=self.identity(occurrence_id, "occurrence_id"), bound=True)
+
+    def owner(self, occurrence_id: Owner) -> str | None:
+        """The owner to look up; None for all."""
+        if occurrence_id is None:
+            return self.occurrence_id
+        if occurrence_id is not ANY:
+            return self.one_owner(occurrence_id, "occurrence_id")
+        if self.bound:
+            raise self.other_owner(ANY)
+        return None
+
+    def one_owner(self, occurrence_id: str, name: str) -> str:
+        """An owner that this handle may speak for."""
+        owner = self.check.ident(occurrence_id, name)
+        if self.bound and owner != self.occurrence_id:
+            raise self.other_owner(owner)
+        return owner
+
+    def other_owner(self, occurrence_id: Any) -> InvalidArgument:
+        """The error for an owner that this handle may not speak for."""
+        return InvalidArgument(
+            f"this handle is bound to occurrence {self.occurrence_id!r}, not {occurrence_id!r}: use the store itself"
+        )
+
+    def identity(self, occurrence_id: str, name: str) -> str:
+        """The id of an occurrence that runs, which neither ``__shared__`` nor any other ``__…__`` can be."""
+        owner = self.check.ident(occurrence_id, name)
+        if owner == SHARED_OCCURRENCE:
+            raise InvalidArgument(
+                f"{name}: {SHARED_OCCURRENCE!r} is the namespace of shared tasks, which no occurrence runs under: "
+                "choose an id of its own"
+            )
+        if is_reserved(owner):
+            raise InvalidArgument(f"{name}: {owner!a} is reserved, as all of the form __...__ are: choose another id")
+        return owner
+
+    def span(self, seconds: float, name: str = "ttl_seconds") -> timedelta:
+        """A positive span of at most ten years."""
+        return _span(seconds, name, "seconds", 315_576_000)
+
+    def hours(self, hours: float, name: str) -> timedelta:
+        """A positive span of at most ten years, given in hours."""
+        return _span(hours, name, "hours", 87_660)
+
+    def days(self, days: float, name: str) -> timedelta:
+        """A positive span of at most ten years, given in days."""
+        return _span(days, name, "days", 3_652.5)
+
+
+def _span(value: float, name: str, unit: str, most: float) -> timedelta:
+    number = plain_number(value)
+    if number is None or not 0 < number <= most:
+        raise InvalidArgument(f"{name} must be more than 0 and at most ten years, in {unit}")
+    return timedelta(**{unit: number})

@@ -1,0 +1,228 @@
+"""How a call of the API reaches the backend: in a transaction of its own, or in the one that is open."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
+from threading import get_ident
+from typing import Protocol, TypeVar
+from weakref import ref
+
+from ciris_store_core.contract.backend import Backend, Session
+from ciris_store_core.errors import StoreError, TransactionError
+from ciris_store_core.models.secrets import SecretRecord
+from ciris_store_core.secrets.crypto import keep
+from ciris_store_core.store.access.session_guard import Guard, NeedsTransaction, guarded
+from ciris_store_core.store.retry import RetryPolicy
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+Observe = Callable[[str, bool], AbstractContextManager[object]]
+"""Called with the name of what is run, and whether it writes; runs around it."""
+
+
+def operation_of(fn: Callable[..., object]) -> str:
+    """What a function of the API does, by where it was written: ``tasks.add``."""
+    function = getattr(fn, "func", fn)  # of a partial
+    return getattr(function, "__qualname__", "call").partition(".<locals>")[0].lower()
+
+
+class Blocking:
+    """Whose methods wait for the database. The async facade has a twin of every such class."""
+
+    __slots__ = ()
+
+
+class Executor(Protocol):
+    """Runs a function on a session. ``single``: it makes exactly one call of the session."""
+
+    def read(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
+        """Run a function that only reads."""
+        ...
+
+    def write(self, fn: Callable[[Session], T], *, single: bool = True, sealed: Sequence[SecretRecord] = ()) -> T:
+        """Run a function that writes; all of it is kept, or nothing.
+
+        ``sealed``: secrets of what it writes, to be kept with it, unless it returns False for having found no row.
+        """
+        ...
+
+    def lock(self, fn: Callable[[Session], T]) -> T:
+        """Run a function that locks what it reads; outside a transaction raise ``TransactionError``."""
+        ...
+
+
+def _keeping(sealed: Sequence[SecretRecord], fn: Callable[[Session], T]) -> Callable[[Session], T]:
+    def both(session: Session) -> T:
+        result = fn(session)
+        if result is not False:
+            keep(session, sealed)
+        return result
+
+    both.__qualname__ = getattr(fn, "__qualname__", both.__qualname__)
+    return both
+
+
+class _Open:
+    """A transaction that is open, for as long as it is referred to."""
+
+    __slots__ = ("__weakref__",)
+
+
+class StoreExecutor:
+    """Every call is a transaction of its own, run again as a whole after a retryable error."""
+
+    def __init__(self, backend: Backend, retry: RetryPolicy, guard: Guard) -> None:
+        """Over an open backend, whose writers get the sessions that the guard makes."""
+        self.backend = backend
+        self.retry = retry
+        self.guard = guard
+        self.observe: Observe | None = None
+        """Told of every transaction, where somebody asked for it."""
+        # Threads that have a transaction open. Each entry refers to what ends with the transaction's block, so that one
+        # whose end was skipped by an interrupt counts no longer.
+        self._inside: dict[int, ref[_Open]] = {}
+
+    def read(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
+        """Run it in a reading transaction."""
+        return self._run(fn, False, single)
+
+    def write(self, fn: Callable[[Session], T], *, single: bool = True, sealed: Sequence[SecretRecord] = ()) -> T:
+        """Run it in a writing transaction."""
+        if sealed:
+            return self._run(_keeping(sealed, fn), True, False)
+        return self._run(fn, True, single)
+
+    def _run(self, fn: Callable[[Session], T], write: bool, single: bool, observed: bool = False) -> T:
+        if self._inside:
+            self.refuse_inside()
+        if self.observe is not None and not observed:
+            with self.observe(operation_of(fn), write):
+                return self._run(fn, write, single, True)
+        try:
+            with self.backend.session(write=write, single=single) as session:
+                return fn(self.guard(session, single) if write or self.guard.watches else session)
+        except NeedsTransaction:
+            return self._run(fn, write, False, True)
+        except StoreError as error:
+            if not error.retryable:
+                raise
+            return self.retry.again(lambda: self._once(fn, write, single), error)
+        finally:
+            if self.guard.denied:
+                self._record_denials()
+
+    def _once(self, fn: Callable[[Session], T], write: bool, single: bool) -> T:
+        try:
+            with self.backend.session(write=write, single=single) as session:
+                return fn(self.guard(session, single) if write or self.guard.watches else session)
+        except NeedsTransaction:
+            return self._once(fn, write, False)
+
+    def lock(self, fn: Callable[[Session], T]) -> T:
+        """Refuse: a lock ends with its transaction, and that would be the call itself."""
+        raise TransactionError(
+            "for_update locks records until the transaction ends, and no transaction is open: "
+            "use the handle of one, as in 'with store.transaction() as tx: tx.graph.get(..., for_update=True)'"
+        )
+
+    def server_now(self) -> datetime:
+        """The database server's time, asked now."""
+        try:
+            return self.backend.server_now()
+        except StoreError as error:
+            if not error.retryable or self._is_inside():
+                raise  # inside a transaction, that one is over: only the whole of it can be run again
+            return self.retry.again(self.backend.server_now, error)
+
+    def refuse_inside(self) -> None:
+        """Raise ``TransactionError`` in a thread that has a transaction open: it would wait for itself."""
+        if self._is_inside():
+            raise TransactionError(
+                "this thread has a transaction open on this store: use the transaction's handle, "
+                "as in 'with store.transaction() as tx: tx.tasks...', or tx.savepoint() to nest"
+            )
+
+    def _is_inside(self) -> bool:
+        reference = self._inside.get(get_ident())
+        return reference is not None and reference() is not None
+
+    @contextmanager
+    def transaction(self) -> Iterator[TransactionExecutor]:
+        """Open a writing transaction for this thread."""
+        self.refuse_inside()
+        thread, mark = get_ident(), _Open()
+        try:
+            self._inside[thread] = ref(mark)
+            with (
+                self.observe("transaction", True) if self.observe else nullcontext(),
+                self.backend.session(write=True) as session,
+            ):
+                executor = TransactionExecutor(self.guard(session, False))
+                try:
+                    yield executor
+                finally:
+                    executor.end()
+        finally:
+            self._inside.pop(thread, None)
+            if self.guard.denied:
+                self._record_denials()
+
+    def _record_denials(self) -> None:
+        """Store what was refused to this thread, in a transaction of its own: the caller's may have been undone."""
+        events = self.guard.denied.pop(get_ident(), [])
+        try:
+            if events:
+                self._run(lambda session: guarded(session).record(events), True, False)
+        except StoreError:
+            # The refusal itself, or whatever else the caller is about to hear, matters more.
+            logger.exception("refused, and could not be recorded: %s", events)
+
+
+class TransactionExecutor:
+    """Calls run in the open transaction, in the thread that opened it."""
+
+    __slots__ = ("_session", "_thread")
+
+    def __init__(self, session: Session) -> None:
+        """Belongs to the calling thread."""
+        self._session = session
+        self._thread: int | None = get_ident()
+
+    def session(self) -> Session:
+        """The session; ``TransactionError`` from another thread, or once the transaction is over."""
+        if self._thread == get_ident():
+            return self._session
+        if self._thread is None:
+            raise TransactionError("the transaction is over: begin a new one")
+        raise TransactionError("a transaction belongs to the thread that began it: begin one of your own here")
+
+    def end(self) -> None:
+        """Refuse all later calls."""
+        self._thread = None
+
+    def read(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
+        """Run it in the transaction."""
+        return fn(self.session())
+
+    def lock(self, fn: Callable[[Session], T]) -> T:
+        """Run it in the transaction, which keeps the locks."""
+        return fn(self.session())
+
+    def write(self, fn: Callable[[Session], T], *, single: bool = True, sealed: Sequence[SecretRecord] = ()) -> T:
+        """Run it in the transaction; what takes several calls is undone as a whole when it fails.
+
+        A backend without savepoints dooms the transaction instead, so that no half of it can be committed.
+        """
+        session = self.session()
+        if sealed:
+            fn, single = _keeping(sealed, fn), False
+        if single:
+            return fn(session)
+        with session.savepoint():
+            return fn(session)

@@ -1,0 +1,1 @@
+"""Graph memory: nodes, edges and traversal."""

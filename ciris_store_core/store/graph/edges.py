@@ -1,0 +1,164 @@
+"""Edges of the graph memory, as users hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ciris_store_core.contract.backend import Session
+from ciris_store_core.errors import Conflict, InvalidArgument, NotSupported
+from ciris_store_core.models.enums import GraphScope
+from ciris_store_core.models.graph import EdgeKey, EdgeQuery, GraphEdge
+from ciris_store_core.models.paging import Page
+from ciris_store_core.secrets.redaction import Sealed
+from ciris_store_core.store.access.secret_refs import delete_with_secrets
+from ciris_store_core.store.graph.traversal import Scope, Walks
+from ciris_store_core.store.resource import page_of, position, refuse_repeats
+from ciris_store_core.validation.validator import limit_of, whole
+
+Edges = list[GraphEdge]
+EdgeKeys = list[EdgeKey]
+AnyEdgeKey = EdgeKey | tuple[str, str, str, Scope]
+
+_EDGE_KEY = "an edge's key is (source, target, relationship, scope)"
+
+_EDGE_SHAPE = (str, str, str, str)
+
+
+class GraphEdges(Walks):
+    """Weighted edges between the nodes of a scope."""
+
+    __slots__ = ()
+
+    def put_edge(self, edge: GraphEdge, *, expected_revision: int | None = None) -> GraphEdge:
+        """Write an edge and return it as stored; an existing one gets the weight, attributes and metadata given.
+
+        Args:
+            edge: What to write. It is not changed.
+            expected_revision: Write only if the stored edge has this revision; 0: only if there is none.
+
+        Raises:
+            Conflict: The revision moved on. Nothing was written.
+            NotFound: An end does not exist in the edge's scope. Nothing was written.
+        """
+        if expected_revision is None:
+            return self.put_edges([edge])[0]
+        expected = whole(expected_revision, "expected_revision", 0, 2**63 - 1)
+        sealed = Sealed()
+        ready = self._ready([edge], sealed)
+        return self._x.write(lambda session: _put_expected(session, ready, expected), single=False, sealed=sealed)[0]
+
+    def put_edges(self, edges: Iterable[GraphEdge]) -> Edges:
+        """Write many edges, all or none, in a constant number of round trips. See ``put_edge``.
+
+        A batch that names an edge twice is refused.
+        """
+        sealed = Sealed()
+        ready = self._ready(edges, sealed)
+        if not ready:
+            return []
+        return self._x.write(lambda session: session.graph.put_edges(ready), sealed=sealed) or ready
+
+    def _ready(self, edges: Iterable[GraphEdge], sealed: Sealed) -> Edges:
+        now = self._env.clock.now()
+        ready = [self._env.check.record(edge, GraphEdge, now, sealed) for edge in edges]
+        for edge in ready:
+            edge.__dict__["revision"] = 1  # that of a new edge
+        refuse_repeats([edge.key for edge in ready], "edge")
+        return ready
+
+    def get_edge(
+        self, source: str, target: str, relationship: str, scope: Scope, *, for_update: bool = False
+    ) -> GraphEdge | None:
+        """The edge with that key, or None. ``for_update`` locks it, as ``get`` does."""
+        key = self._edge_key(source, target, relationship, scope)
+        return self.get_edges([key], for_update=for_update).get(key)
+
+    def get_edges(self, keys: Iterable[AnyEdgeKey], *, for_update: bool = False) -> dict[EdgeKey, GraphEdge]:
+        """The edges of these (source, target, relationship, scope) that exist, by key; one round trip.
+
+        ``for_update`` locks them, as ``get`` does.
+        """
+        wanted = self._edge_keys(keys)
+        if for_update:
+            self._x.lock(lambda session: session.graph.lock_edges(wanted))
+        now = self._env.server_now()  # the edges of expired nodes are absent
+        edges = self._x.read(lambda session: session.graph.get_edges(wanted, now)) if wanted else []
+        found = {edge.key: edge for edge in edges}
+        return {key: found[key] for key in wanted if key in found}
+
+    def delete_edge(self, source: str, target: str, relationship: str, scope: Scope) -> int:
+        """Delete an edge; returns how many went (0 or 1)."""
+        return self.delete_edges([(source, target, relationship, scope)])
+
+    def delete_edges(self, keys: Iterable[AnyEdgeKey]) -> int:
+        """Delete the edges of these (source, target, relationship, scope); returns how many were deleted.
+
+        Many are deleted in batches, as ``delete_many`` does.
+        """
+        gone = self._edge_keys(keys)
+        if not gone:
+            return 0
+        return delete_with_secrets(
+            self._x,
+            self._env,
+            gone,
+            lambda session, batch: session.graph.get_edges(batch),
+            lambda session, batch: session.graph.delete_edges(batch),
+        )
+
+    def edges(
+        self,
+        *,
+        scope: Scope | None = None,
+        source: str | None = None,
+        target: str | None = None,
+        relationship: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[GraphEdge]:
+        """One page of edges, ascending by scope, source, target and relationship; all filters by equality."""
+        check = self._env.check
+        query = EdgeQuery(
+            limit=limit_of(limit),
+            after=position(self._env, "edges", _EDGE_SHAPE, cursor),
+            scope=None if scope is None else GraphScope.parse(scope),
+            source=check.optional(source, "source"),
+            target=check.optional(target, "target"),
+            relationship=check.optional(relationship, "relationship"),
+            now=self._env.server_now(),
+        )
+        return page_of(self._x.read(lambda session: session.graph.list_edges(query)), "edges")
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _edge_keys(self, keys: Iterable[AnyEdgeKey]) -> EdgeKeys:
+        return [*dict.fromkeys(self._edge_key(*key) for key in tuples_of(keys, 4, _EDGE_KEY))]
+
+    def _edge_key(self, source: str, target: str, relationship: str, scope: Scope) -> EdgeKey:
+        ident = self._env.check.ident
+        return EdgeKey(
+            ident(source, "source"),
+            ident(target, "target"),
+            ident(relationship, "relationship"),
+            GraphScope.parse(scope),
+        )
+
+
+def _put_expected(session: Session, edges: Edges, expected: int) -> Edges:
+    # The write counts the revision under the row's lock; what it counted from is what was stored. The error undoes it.
+    stored = session.graph.put_edges(edges)
+    if not stored:
+        raise NotSupported("this backend counts no revisions of edges: leave out expected_revision")
+    if stored[0].revision != expected + 1:
+        found = stored[0].revision - 1
+        raise Conflict(f"edge {edges[0].key[:3]!r} is at revision {found}, not {expected}: read it again")
+    return stored
+
+
+def tuples_of(keys: Iterable[Any], size: int, expected: str) -> Iterator[Any]:
+    """The keys; ``InvalidArgument`` for one that is no tuple of that size."""
+    for key in keys:
+        if not isinstance(key, tuple) or len(key) != size:
+            raise InvalidArgument(f"{expected}, not {ascii(key)[:80]}")
+        yield key

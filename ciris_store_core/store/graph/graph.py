@@ -1,0 +1,307 @@
+"""The graph memory, as users hold it: nodes and edges (contract section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypedDict, TypeVar, Unpack
+
+from ciris_store_core.errors import InvalidArgument, NotFound
+from ciris_store_core.models.enums import GraphScope, NodeType
+from ciris_store_core.models.graph import (
+    KEPT_UNLESS_GIVEN,
+    GraphNode,
+    NodeKey,
+    NodeQuery,
+    NodeWrite,
+    NodeWriteMode,
+)
+from ciris_store_core.models.paging import Page
+from ciris_store_core.secrets.redaction import Sealed
+from ciris_store_core.store.access.secret_refs import as_read, delete_with_secrets, put_sealed, refs_of
+from ciris_store_core.store.graph.edges import GraphEdges, tuples_of
+from ciris_store_core.store.graph.traversal import Scope
+from ciris_store_core.store.graph.upcasters import put_upgraded, upgraded_page
+from ciris_store_core.store.resource import (
+    SCAN_SIZE,
+    OnUnreadable,
+    all_pages,
+    living,
+    page_of,
+    position,
+    refuse_repeats,
+)
+from ciris_store_core.validation.validator import limit_of, moment, whole
+
+T = TypeVar("T")
+
+# Inside the class, ``list`` is a method.
+Nodes = list[GraphNode]
+NodeWrites = list[NodeWrite]
+NodeKeys = list[NodeKey]
+AnyNodeKey = NodeKey | tuple[str, Scope]
+
+_NODE_KEY = "a node's key is (id, scope)"
+
+_KEPT = frozenset(KEPT_UNLESS_GIVEN)
+_NODE_SHAPE = (datetime, str, str)
+
+
+class NodeFilters(TypedDict, total=False):
+    """Which nodes are meant; all that are given must hold."""
+
+    scope: Scope | None
+    type: NodeType | str | None
+    prefix: str | None
+    """How the id begins; nothing in it is a wildcard."""
+    attributes: Mapping[str, Any]
+    """Top-level attributes that must equal a text, number (1 equals 1.0), boolean or None."""
+    updated_from: datetime | None
+    updated_to: datetime | None
+    """Both bounds inclusive, and aware."""
+    include_expired: bool
+    """Also nodes whose ``expires_at`` has passed; by default they are left out."""
+
+
+class Graph(GraphEdges):
+    """What the agent remembers: nodes by (id, scope), and the weighted edges between them.
+
+    Scopes are accepted as members or text. Expired nodes count as absent, cleaned up or not, and so do their edges.
+    """
+
+    __slots__ = ()
+
+    # --- nodes ------------------------------------------------------------------------------------
+
+    def put(
+        self,
+        node: GraphNode,
+        *,
+        merge: bool = True,
+        remove: Iterable[str] = (),
+        expected_revision: int | None = None,
+        insert: bool = False,
+    ) -> GraphNode:
+        """Write a node and return it as stored.
+
+        A new node is stored as given. Of an existing one, upgraded first if an upgrader of its version is known, the
+        attributes are merged: given keys win, others stay; ``version``, ``updated_by``, ``consent_stream``,
+        ``expires_at`` and ``metadata`` change if you gave them; ``created_at`` stays, ``updated_at`` moves and
+        ``revision`` grows by 1 (and by another 1 for the upgrade). The merge is atomic.
+
+        Args:
+            node: What to write. It is not changed.
+            merge: False replaces all attributes by the given ones.
+            remove: Attribute keys to take away, after the merge.
+            expected_revision: Write only if the stored node has this revision; 0: only if there is none.
+            insert: Write only if there is none.
+
+        Raises:
+            Conflict: Another type is stored, the revision moved on, or ``insert`` met a stored node.
+            InvalidArgument: A field cannot be stored, or a configuration is in the wrong scope. Nothing was written.
+        """
+        keys = () if remove == () else tuple(self._attribute_key(key) for key in _not_text(remove, "remove"))
+        if expected_revision is not None:
+            whole(expected_revision, "expected_revision", 0, 2**63 - 1)
+        sealed = Sealed()
+        write = self._write_of(node, _mode(merge, insert), keys, expected_revision, sealed)
+        return self._put([write], sealed)[0]
+
+    def put_many(self, nodes: Iterable[GraphNode], *, merge: bool = True, insert: bool = False) -> Nodes:
+        """Write many nodes, all or none, in a constant number of round trips; returns them as stored. See ``put``.
+
+        A batch that names a node twice is refused.
+        """
+        sealed = Sealed()
+        writes = [self._write_of(node, _mode(merge, insert), (), None, sealed) for node in nodes]
+        refuse_repeats([write.node.key for write in writes], "node")
+        return self._put(writes, sealed) if writes else []
+
+    def _put(self, writes: NodeWrites, sealed: Sealed) -> Nodes:
+        now, upgraders = self._env.server_now(), self._env.upgraders
+        if upgraders.concern(writes):
+            return as_read(put_upgraded(self._x, upgraders, self._env.check, writes, now, sealed))
+        if not sealed:
+            return as_read(self._x.write(lambda session: session.graph.put_nodes(writes, now)))
+        return as_read(self._x.write(lambda session: put_sealed(session, writes, now), sealed=sealed))
+
+    def _write_of(
+        self, node: GraphNode, mode: NodeWriteMode, remove: tuple[str, ...], expected: int | None, sealed: Sealed
+    ) -> NodeWrite:
+        now = self._env.clock.now()
+        ready = self._env.check.record(node, GraphNode, now, sealed)
+        if sealed or ready.secret_refs:
+            ready.__dict__["secret_refs"] = refs_of(ready, sealed)
+        given = node.__pydantic_fields_set__
+        if "updated_at" not in given or ready.updated_at is None:
+            ready.__dict__["updated_at"] = now
+        ready.__dict__["revision"] = 1  # that of a new node
+        _check_configuration(ready)
+        return NodeWrite(ready, mode, remove, expected, _KEPT & given)
+
+    def get(
+        self, id: str, scope: Scope, *, include_expired: bool = False, for_update: bool = False
+    ) -> GraphNode | None:
+        """The node with that key, or None if there is none, or it expired and ``include_expired`` is False.
+
+        ``for_update``, in a transaction only: no other transaction changes or deletes the node until this one ends, so
+        that what you write next cannot overwrite another's change.
+        """
+        found = self._nodes([self._node_key(id, scope)], include_expired, for_update)
+        return found[0] if found else None
+
+    def get_many(
+        self, keys: Iterable[AnyNodeKey], *, include_expired: bool = False, for_update: bool = False
+    ) -> dict[NodeKey, GraphNode]:
+        """The nodes of these (id, scope) that exist, by key, in the order asked for; one round trip. See ``get``."""
+        wanted = self._node_keys(keys)
+        found = {node.key: node for node in self._nodes(wanted, include_expired, for_update)}
+        return {key: found[key] for key in wanted if key in found}
+
+    def _nodes(self, keys: NodeKeys, include_expired: bool, for_update: bool) -> Nodes:
+        if for_update:
+            found = self._x.lock(lambda session: session.graph.lock_nodes(keys))
+        else:
+            found = self._x.read(lambda session: session.graph.get_nodes(keys, None)) if keys else []
+        if not include_expired:
+            found = living(found, self._env.server_now)
+        return as_read(self._env.upgraders.upgraded_all(found))
+
+    def increment(self, id: str, scope: Scope, key: str | Sequence[str], by: int | float = 1) -> int | float:
+        """Add to a number among a node's attributes and return the sum; no concurrent increment is lost.
+
+        Args:
+            id: The node's.
+            scope: The node's.
+            key: The attribute, or a path of keys through objects. What is missing of it is made, from 0.
+            by: What to add; below 0 subtracts.
+
+        Raises:
+            NotFound: There is no such node, or it expired.
+            InvalidArgument: The attribute is no number, or the sum cannot be stored. Nothing was written.
+        """
+        node_key, now = self._node_key(id, scope), self._env.server_now()
+        path = [self._attribute_key(each) for each in ([key] if isinstance(key, str) else key)]
+        if not path or type(by) not in (int, float):
+            raise InvalidArgument("an increment needs a key and a number: name the attribute, and what to add")
+        self._env.check.scalar(by, "by")
+        if self._env.upgraders:
+            self._upgrade_first(node_key)
+        value = self._x.write(lambda session: session.graph.increment(node_key, path, by, now))
+        if value is None:
+            raise NotFound(f"there is no node {id!r} in scope {node_key.scope}: write it first")
+        return value
+
+    def _upgrade_first(self, key: NodeKey) -> None:
+        stored = self._x.read(lambda session: session.graph.get_nodes([key], self._env.server_now()))
+        if stored and self._env.upgraders.upgraded(stored[0]) is not stored[0]:
+            self.put(GraphNode(id=key.id, scope=key.scope, type=stored[0].type, attributes={}))
+
+    def list(self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[NodeFilters]) -> Page[GraphNode]:
+        """One page of nodes, newest ``updated_at`` first, ties by id, then scope.
+
+        Args:
+            limit: At most so many, 1 to 10,000.
+            cursor: The ``next_cursor`` of the page before, of the same filters.
+            filters: See ``NodeFilters``.
+        """
+        return self._node_page(self._query(**filters), limit, cursor)
+
+    def scan(self, *, on_unreadable: OnUnreadable | None = None, **filters: Unpack[NodeFilters]) -> Iterator[GraphNode]:
+        """All nodes that the filters match, read page by page; see ``list``.
+
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        """
+        query = self._query(**filters)
+        return all_pages(lambda cursor: self._node_page(query, SCAN_SIZE, cursor), on_unreadable)
+
+    def count(self, **filters: Unpack[NodeFilters]) -> int:
+        """How many nodes the filters match; loads none of them."""
+        query = NodeQuery(**self._query(**filters))
+        return self._x.read(lambda session: session.graph.count_nodes(query))
+
+    def delete(self, id: str, scope: Scope) -> int:
+        """Delete a node and every edge that touches it, in one transaction; returns how many nodes went (0 or 1)."""
+        return self._delete([self._node_key(id, scope)])
+
+    def delete_many(self, keys: Iterable[AnyNodeKey]) -> int:
+        """Delete the nodes of these (id, scope) with their edges; returns how many nodes were deleted.
+
+        Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
+        need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
+        Nodes of protected scopes are approved of, and deleted, together.
+        """
+        gone = self._node_keys(keys)
+        return self._delete(gone) if gone else 0
+
+    def _delete(self, keys: NodeKeys) -> int:
+        return delete_with_secrets(
+            self._x,
+            self._env,
+            keys,
+            lambda session, batch: session.graph.get_nodes(batch, None),
+            lambda session, batch: session.graph.delete_nodes(batch),
+        )
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _node_key(self, id: str, scope: Scope) -> NodeKey:
+        return NodeKey(self._env.check.ident(id, "id"), GraphScope.parse(scope))
+
+    def _node_keys(self, keys: Iterable[AnyNodeKey]) -> NodeKeys:
+        return [*dict.fromkeys(self._node_key(*key) for key in tuples_of(keys, 2, _NODE_KEY))]
+
+    def _attribute_key(self, key: str) -> str:
+        return self._env.check.text(key, "attribute key")
+
+    def _query(
+        self,
+        *,
+        scope: Scope | None = None,
+        type: NodeType | str | None = None,
+        prefix: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        updated_from: datetime | None = None,
+        updated_to: datetime | None = None,
+        include_expired: bool = False,
+    ) -> dict[str, Any]:
+        check = self._env.check
+        if attributes is not None and not isinstance(attributes, Mapping):
+            raise InvalidArgument("attributes: expected a dict, of keys and the values that they must have")
+        wanted = {self._attribute_key(key): check.scalar(value, key) for key, value in (attributes or {}).items()}
+        return {
+            "scope": None if scope is None else GraphScope.parse(scope),
+            "type": None if type is None else str(NodeType.parse(type)),
+            "id_prefix": check.text(prefix, "prefix") if prefix else None,
+            "attributes": tuple(wanted.items()),
+            "updated_from": moment(updated_from, "updated_from"),
+            "updated_to": moment(updated_to, "updated_to"),
+            "now": None if include_expired else self._env.server_now(),
+        }
+
+    def _node_page(self, query: dict[str, Any], limit: int, cursor: str | None) -> Page[GraphNode]:
+        after = position(self._env, "nodes", _NODE_SHAPE, cursor)
+        page = NodeQuery(**query, limit=limit_of(limit), after=after)
+        found = upgraded_page(self._env.upgraders, self._x.read(lambda session: session.graph.list_nodes(page)))
+        as_read(found.items)
+        return page_of(found, "nodes")
+
+
+def _mode(merge: bool, insert: bool) -> NodeWriteMode:
+    if insert:
+        return "insert"
+    return "merge" if merge else "replace"
+
+
+def _check_configuration(node: GraphNode) -> None:
+    kind = node.config_type() if node.type == NodeType.CONFIG else None
+    if kind is not None and kind.required_scope != node.scope:
+        raise InvalidArgument(
+            f"a configuration of type {kind.value} belongs to scope {kind.required_scope.value}, not {node.scope.value}"
+        )
+
+
+def _not_text(values: Iterable[T], name: str) -> Iterable[T]:
+    if isinstance(values, str):
+        raise InvalidArgument(f"{name}: expected several, not one text: put it into a list")
+    return values

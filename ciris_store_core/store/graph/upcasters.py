@@ -1,0 +1,201 @@
+"""Bringing the attributes of older nodes up to date when they are read (contract section 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ciris_store_core.contract.backend import Session
+from ciris_store_core.errors import Conflict, InvalidArgument, UpgradeFailed
+from ciris_store_core.models.enums import NodeType
+from ciris_store_core.models.graph import GraphNode, NodeWrite
+from ciris_store_core.models.paging import Slice, Unreadable
+from ciris_store_core.secrets.crypto import keep
+from ciris_store_core.secrets.redaction import Sealed
+from ciris_store_core.store.access.secret_refs import put_sealed, refs_of
+from ciris_store_core.validation.validator import Checker, whole
+
+if TYPE_CHECKING:
+    from ciris_store_core.store.execution import Executor
+
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+U = TypeVar("U", bound=Upgrade)
+
+_ATTEMPTS = 10
+
+
+class Upgraders:
+    """Functions that make newer attributes of older ones, by node type and ``version``.
+
+    Give it to ``open_store``; it may grow while the store is open. A node that is older than what it knows is upgraded
+    step by step in every read. What is stored changes when the node is written: a write upgrades it first, so that
+    merging works on what you see. Filters of listings and searches look at what is stored::
+
+        upgraders = Upgraders()
+
+        @upgraders.add("user", 1, 2)
+        def split_name(attributes):
+            first, _, last = attributes.pop("name").partition(" ")
+            return {**attributes, "first": first, "last": last}
+
+        store = open_store(url, upgraders=upgraders)
+    """
+
+    def __init__(self) -> None:
+        self._steps: dict[tuple[str, int], tuple[int, Upgrade]] = {}
+
+    def __len__(self) -> int:
+        """The number of steps that are known."""
+        return len(self._steps)
+
+    def __repr__(self) -> str:
+        """The steps that are known."""
+        known = (f"{kind} {low}->{high}" for (kind, low), (high, _) in sorted(self._steps.items()))
+        return f"Upgraders({', '.join(known)})"
+
+    def add(self, type: NodeType | str, from_version: int, to_version: int) -> Callable[[U], U]:
+        """Decorate a function that takes attributes of version ``from_version`` and returns those of ``to_version``.
+
+        It may change what it is given, and must not depend on anything else: it runs at every read of an older node.
+
+        Raises:
+            InvalidArgument: The versions do not ascend, or there is a step from that version already.
+        """
+        kind = str(NodeType.parse(type))
+        low = whole(from_version, "from_version", 1, 2**62)
+        high = whole(to_version, "to_version", low + 1, 2**63 - 1)
+        if (kind, low) in self._steps:
+            raise InvalidArgument(f"there is an upgrader of {kind!r} from version {low} already: one step leads on")
+
+        def register(upgrade: U) -> U:
+            self._steps[kind, low] = (high, upgrade)
+            return upgrade
+
+        return register
+
+    def upgraded(self, node: GraphNode, newest: int | None = None) -> GraphNode:
+        """The node as its newest known version, or the newest up to ``newest``; itself if it is no older.
+
+        Raises:
+            UpgradeFailed: A step raised, or returned no attributes.
+        """
+        version, attributes = node.version, node.attributes
+        while (step := self._steps.get((str(node.type), version))) and (newest is None or step[0] <= newest):
+            attributes = _applied(step[1], attributes, node, version, step[0])
+            version = step[0]
+        return node if version == node.version else node.replaced(attributes=attributes, version=version)
+
+    def upgraded_all(self, nodes: list[GraphNode]) -> list[GraphNode]:
+        """The nodes, each as ``upgraded`` makes it."""
+        return [self.upgraded(node) for node in nodes] if self else nodes
+
+    def concern(self, writes: Iterable[NodeWrite]) -> bool:
+        """Whether one of the writes may merge into an older node."""
+        if not self._steps:
+            return False
+        kinds = {kind for kind, _ in self._steps}
+        return any(write.mode == "merge" and str(write.node.type) in kinds for write in writes)
+
+
+def _applied(step: Upgrade, attributes: dict[str, Any], node: GraphNode, low: int, high: int) -> dict[str, Any]:
+    where = f"the upgrader of {str(node.type)!r} from version {low} to {high} failed on node {node.id!r}"
+    advice = "the node is stored as it was: mend the upgrader, or open the store without it"
+    try:
+        upgraded = step(dict(attributes))
+    except Exception as error:
+        raise UpgradeFailed(f"{where} ({type(error).__name__}); {advice}") from error
+    if type(upgraded) is not dict:
+        raise UpgradeFailed(f"{where}: it returned no dict; {advice}")
+    return upgraded
+
+
+def upgraded_page(upgraders: Upgraders, found: Slice[GraphNode]) -> Slice[GraphNode]:
+    """A page in which a node whose upgrader fails counts as unreadable, and the others are upgraded."""
+    if not upgraders:
+        return found
+    nodes, unreadable = [], list(found.unreadable)
+    for node in found.items:
+        try:
+            nodes.append(upgraders.upgraded(node))
+        except UpgradeFailed as error:
+            unreadable.append(Unreadable(f"{node.id} {node.scope.value}", str(error)))
+    return Slice(nodes, found.next_after, unreadable)
+
+
+# --- writes -----------------------------------------------------------------------------------
+
+
+def put_upgraded(
+    executor: Executor,
+    upgraders: Upgraders,
+    check: Checker,
+    writes: Sequence[NodeWrite],
+    now: datetime,
+    sealed: Sealed,
+) -> list[GraphNode]:
+    """``put_nodes``, of which a merge into an older node merges into what that is once it is upgraded."""
+
+    def fn(session: Session) -> list[GraphNode]:
+        own = _upgrade_stored(session, upgraders, check, writes, now)
+        return put_sealed(session, own, now) if sealed else session.graph.put_nodes(own, now)
+
+    for _ in range(_ATTEMPTS):
+        try:
+            return executor.write(fn, single=False, sealed=sealed)
+        except _Moved:
+            continue
+    raise Conflict("another writer is upgrading the same node again and again: read it and call again")
+
+
+class _Moved(Exception):
+    """Somebody wrote an older node between our look at it and our upgrade of it."""
+
+
+def _upgrade_stored(
+    session: Session, upgraders: Upgraders, check: Checker, writes: Sequence[NodeWrite], now: datetime
+) -> list[NodeWrite]:
+    """Write what is older in its newest form; returns the writes as they follow on that."""
+    found = Sealed()
+    older, own = [], []
+    keys = [write.node.key for write in writes if write.mode == "merge"]
+    stored = {node.key: node for node in session.graph.get_nodes(keys, now)}
+    for write in writes:
+        upgrade = _upgrade_before(write, stored.get(write.node.key), upgraders)
+        if upgrade is not None:
+            older.append(_checked(upgrade, check, now, found))
+            write = replace(write, expected_revision=(upgrade.expected_revision or 0) + 1)
+        own.append(write)
+    _put(session, older, now, found)
+    return own
+
+
+def _upgrade_before(write: NodeWrite, node: GraphNode | None, upgraders: Upgraders) -> NodeWrite | None:
+    """The write that brings the stored node up to date before another one merges into it, where that is needed."""
+    if node is None or write.expected_revision not in (None, node.revision):
+        return None
+    newer = upgraders.upgraded(node, write.node.version if "version" in write.given else None)
+    if newer is node:
+        return None
+    return NodeWrite(newer, "replace", expected_revision=node.revision, given=frozenset({"version"}))
+
+
+def _checked(upgrade: NodeWrite, check: Checker, now: datetime, found: Sealed) -> NodeWrite:
+    try:
+        node = check.record(upgrade.node, GraphNode, now, found)
+    except InvalidArgument as error:
+        raise UpgradeFailed(f"node {upgrade.node.id!r} cannot be stored as it was upgraded: {error}") from error
+    return replace(upgrade, node=node.replaced(secret_refs=refs_of(node, found)))
+
+
+def _put(session: Session, older: Sequence[NodeWrite], now: datetime, found: Sealed) -> None:
+    try:
+        if found or any(write.node.secret_refs for write in older):
+            put_sealed(session, older, now)
+        elif older:
+            session.graph.put_nodes(older, now)
+    except Conflict:
+        raise _Moved from None
+    if found:
+        keep(session, found)

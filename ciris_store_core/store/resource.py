@@ -1,0 +1,267 @@
+"""What the parts of the API have in common: pages, cursors, and adding records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
+
+from ciris_store_core.contract.backend import Session
+from ciris_store_core.errors import Conflict, Corrupt, InvalidArgument, StoreError, Unavailable
+from ciris_store_core.models.base import NamedEnum, Record
+from ciris_store_core.models.paging import Page, Slice, SortKey, Unreadable, decode_cursor, encode_cursor
+from ciris_store_core.secrets.crypto import keep, revealed
+from ciris_store_core.secrets.redaction import Sealed, owner_of
+from ciris_store_core.secrets.references import references_in
+from ciris_store_core.store.context import Environment
+from ciris_store_core.store.execution import Blocking, Executor
+from ciris_store_core.validation.json_values import INT64
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Record)
+E = TypeVar("E", bound=NamedEnum)
+OneOrMore: TypeAlias = T | Iterable[T] | None
+
+SCAN_SIZE = 1000
+_TRIES = 10
+OnUnreadable = Callable[[Unreadable], object]
+
+
+class Part(Blocking):
+    """One aggregate of a store or a transaction."""
+
+    __slots__ = ("_env", "_x")
+
+    def __init__(self, executor: Executor, env: Environment) -> None:
+        """Made by the store."""
+        self._x = executor
+        self._env = env
+
+
+# --- pages ------------------------------------------------------------------------------------
+
+
+def page_of(found: Slice[T], listing: str) -> Page[T]:
+    """The page that a slice makes."""
+    return Page(found.items, encode_cursor(listing, found.next_after), found.unreadable)
+
+
+def position(env: Environment, listing: str, shape: Sequence[type], cursor: str | None) -> SortKey | None:
+    """The sort key of a cursor, checked, as anybody can make one up."""
+    after = decode_cursor(listing, cursor)
+    if after is None:
+        return None
+    if len(after) != len(shape) or any(type(value) is not kind for value, kind in zip(after, shape, strict=True)):
+        raise InvalidArgument("the cursor is not one of this store's: pass on page.next_cursor as it is")
+    return tuple(_checked(env, value) for value in after)
+
+
+def end_after(error: BaseException | None, end: Callable[[], object], name: str) -> None:
+    """End what a block held. The block's own error is kept: one of ``end`` becomes a note on it, and raises alone."""
+    try:
+        end()
+    except StoreError as problem:
+        if error is None:
+            raise
+        error.add_note(f"{name} failed as well: {problem}")
+
+
+def _checked(env: Environment, value: Any) -> Any:
+    if isinstance(value, int) and value not in INT64:
+        raise InvalidArgument("the cursor is not one of this store's: pass on page.next_cursor as it is")
+    return env.check.text(value, "cursor") if isinstance(value, str) else value
+
+
+def all_pages(next_page: Callable[[str | None], Page[T]], on_unreadable: OnUnreadable | None) -> Iterator[T]:
+    """The items of all pages, each read when it is needed."""
+    cursor: str | None = None
+    while True:
+        page = next_page(cursor)
+        for row in page.unreadable:
+            if on_unreadable is None:
+                raise_unreadable(row, "repair it, or pass on_unreadable= to go on")
+            on_unreadable(row)
+        yield from page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def raise_unreadable(row: Unreadable, advice: str = "repair it") -> NoReturn:
+    """Raise ``Corrupt``, for a row that its listing could not read."""
+    raise Corrupt(f"the stored row {row.key!r} cannot be read ({row.error}): {advice}")
+
+
+# --- filters ----------------------------------------------------------------------------------
+
+
+def several(kind: type[E], value: OneOrMore[Any], name: str) -> tuple[Any, ...]:
+    """The members for None (no filter), one or several values of an enum."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (kind.parse(value),)
+    members = tuple(dict.fromkeys(kind.parse(item) for item in value))
+    if not members:
+        raise InvalidArgument(f"{name}: the selection is empty: leave it out to mean all")
+    return members
+
+
+def several_ids(env: Environment, value: OneOrMore[str], name: str) -> tuple[str, ...]:
+    """The names for None (no filter), one or several."""
+    if value is None:
+        return ()
+    names = tuple(env.check.idents([value] if isinstance(value, str) else value, name))
+    if not names:
+        raise InvalidArgument(f"{name}: the selection is empty: leave it out to mean all")
+    return names
+
+
+class Mortal(Protocol):
+    """A record that may expire."""
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it does."""
+
+
+M = TypeVar("M", bound=Mortal)
+
+
+def living(records: list[M], server_now: Callable[[], datetime]) -> list[M]:
+    """Those that have not expired. Most records never do: only for one that may is the server's time needed."""
+    if all(record.expires_at is None for record in records):
+        return records
+    now = server_now()
+    return [record for record in records if record.expires_at is None or record.expires_at > now]
+
+
+def by_id(records: Iterable[R], field: str, ids: Iterable[str]) -> dict[str, R]:
+    """Records by id, in the order in which the ids were asked for."""
+    found = {getattr(record, field): record for record in records}
+    return {key: found[key] for key in ids if key in found}
+
+
+# --- adding -----------------------------------------------------------------------------------
+
+
+def prepare(env: Environment, record: R, model: type[R], now: datetime, sealed: Sealed | None) -> R:
+    """The record as it is to be stored: checked, with its owner; of ``sealed`` see ``Checker.record``."""
+    ready = env.check.record(record, model, now, sealed)
+    if "agent_occurrence_id" not in record.__pydantic_fields_set__:
+        ready.__dict__["agent_occurrence_id"] = env.occurrence_id
+    elif env.bound and ready.__dict__["agent_occurrence_id"] != env.occurrence_id:
+        raise env.other_owner(ready.__dict__["agent_occurrence_id"])
+    return ready
+
+
+def prepare_many(
+    env: Environment, records: Iterable[R], model: type[R], key: str, sealed: Sealed
+) -> tuple[list[R], list[R]]:
+    """The records as given and as they are to be stored; an id that occurs twice is refused."""
+    given = list(records)
+    now = env.clock.now()
+    ready = [prepare(env, record, model, now, sealed) for record in given]
+    refuse_repeats([record.__dict__[key] for record in ready], key)
+    return given, ready
+
+
+def refuse_repeats(keys: Sequence[Any], name: str) -> None:
+    """``InvalidArgument`` where a batch names one key twice."""
+    if len(set(keys)) != len(keys):
+        twice = Counter(keys).most_common(1)[0][0]
+        raise InvalidArgument(f"{name} {ascii(twice)[:80]} occurs twice in this batch: keep one of them")
+
+
+def add_or_same(
+    executor: Executor,
+    env: Environment,
+    given: Sequence[R],
+    ready: Sequence[R],
+    key: str,
+    stored: Callable[[Session, list[str]], list[R]],
+    add: Callable[[Session, list[R]], None],
+    sealed: Sealed,
+) -> list[R]:
+    """Store what is new and return what is stored; a stored record that differs in a given field is a Conflict.
+
+    ``sealed``: the secrets of what is ready; where a record is stored already, its secrets are too.
+    """
+    ids = [record.__dict__[key] for record in ready]
+
+    def fn(session: Session) -> list[R]:
+        found = {record.__dict__[key]: record for record in stored(session, ids)}
+        for want, wanted in zip(given, ready, strict=True):
+            known = found.get(wanted.__dict__[key])
+            if known is not None:
+                _refuse_difference(session, env, want, wanted, known, key, sealed)
+        new = [record for record in ready if record.__dict__[key] not in found]
+        if new:
+            try:
+                add(session, new)
+            except Conflict as error:
+                raise _Raced from error
+            if sealed:
+                keep(session, sealed, [owner_of(record) for record in new])
+        return [found.get(record.__dict__[key], record) for record in ready]
+
+    for _ in range(_TRIES):
+        try:
+            return executor.write(fn, single=False)
+        except _Raced:
+            continue  # Another caller stored one of them between the look and the write; now it can be compared.
+    raise Unavailable(f"other callers added and deleted the same records {_TRIES} times meanwhile: call again")
+
+
+class _Raced(Exception):
+    """A record that was not there a moment ago is stored by now."""
+
+
+def _refuse_difference(
+    session: Session, env: Environment, given: R, wanted: R, stored: R, key: str, sealed: Sealed
+) -> None:
+    field = stored_otherwise(session, env, given, wanted, stored, sealed)
+    if env.bound and stored.__dict__["agent_occurrence_id"] != wanted.__dict__["agent_occurrence_id"]:
+        field = "agent_occurrence_id"  # Not given, but a bound handle stands for it.
+    if field is not None:
+        raise Conflict(
+            f"{type(wanted).__name__} {ascii(wanted.__dict__[key])[:80]} is stored already with another {field}: "
+            "read it and decide, or choose another id"
+        )
+
+
+def stored_otherwise(
+    session: Session, env: Environment, given: Record, wanted: Record, stored: Record, sealed: Sealed
+) -> str | None:
+    """The first field that the caller gave and that is stored otherwise; ``sealed``: the secrets of ``wanted``."""
+    field = difference(given, wanted, stored)
+    if field is None or not env.vault.has_keys or not (ids := references_in(stored)):
+        return field
+    # The same secret has another reference whenever it is sealed: what counts is its value.
+    known = [secret for secret in session.secrets.get(list(ids)) if secret.metadata.get("owner") == owner_of(stored)]
+    return difference(given, revealed(env.vault, wanted, sealed), revealed(env.vault, stored, known))
+
+
+def difference(given: Record, wanted: Record, stored: Record) -> str | None:
+    """The first field that the caller gave and that is stored otherwise."""
+    for name in sorted(given.__pydantic_fields_set__):
+        ours, theirs = wanted.__dict__[name], stored.__dict__[name]
+        if isinstance(ours, Record) and isinstance(theirs, Record):
+            inner = difference(given.__dict__[name], ours, theirs)
+            if inner is not None:
+                return f"{name}.{inner}"
+        elif not identical(ours, theirs):
+            return name
+    return None
+
+
+def identical(a: Any, b: Any) -> bool:
+    """Equality that keeps 1, 1.0 and True apart, as JSON does."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(identical(value, b[key]) for key, value in a.items())
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(identical, a, b))
+    if isinstance(a, bool | int | float) or isinstance(b, bool | int | float):
+        return type(a) is type(b) and a == b
+    return bool(a == b)

@@ -1,0 +1,1 @@
+"""Correlations and time series: metrics, logs, spans and service interactions."""

@@ -1,0 +1,1 @@
+"""Tasks, thoughts, occurrences and leases."""

@@ -1,0 +1,96 @@
+"""A handle to claimed work, whose every write is refused once the work has another owner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ciris_store_core.contract.backend import Session
+from ciris_store_core.errors import InvalidArgument, StaleFence
+from ciris_store_core.models.enums import TaskStatus
+from ciris_store_core.models.tasks import UPDATABLE_TASK_FIELDS, Task, TaskOutcome
+from ciris_store_core.models.thoughts import UPDATABLE_THOUGHT_FIELDS, Thought
+from ciris_store_core.secrets.redaction import Sealed
+from ciris_store_core.store.context import Environment
+from ciris_store_core.store.execution import Blocking, Executor
+from ciris_store_core.store.resource import prepare
+
+
+class ClaimedTask(Blocking):
+    """A task that this worker claimed, with the fence of that claim.
+
+    Every write raises ``StaleFence``, and writes nothing, once the task was taken over, given back or deleted. A
+    handle that came from a transaction lives as long as the transaction; ``store.tasks.claimed(handle.task)`` makes
+    one that lasts.
+    """
+
+    __slots__ = ("_env", "_x", "fence", "task")
+
+    task: Task
+    """As claimed, with the changes made through this handle."""
+    fence: int
+    """Grows with every change of owner."""
+
+    def __init__(self, executor: Executor, env: Environment, task: Task) -> None:
+        """Made by ``claim_next`` and ``claimed``."""
+        self._x = executor
+        self._env = env
+        self.task = task
+        self.fence = task.fence
+
+    def __repr__(self) -> str:
+        """Id, owner and fence."""
+        return f"ClaimedTask({self.task.task_id!r}, owner={self.task.agent_occurrence_id!r}, fence={self.fence})"
+
+    def update(self, **changes: Any) -> None:
+        """Change the given fields and ``updated_at``; raises ``InvalidArgument`` as ``Tasks.update`` does."""
+        key, now, sealed = self.task.task_id, self._env.changed_at(), Sealed()
+        new = self._env.check.changes(Task, key, changes, UPDATABLE_TASK_FIELDS, now, sealed)
+        # The fence alone says whose it is: the owner cannot change without it.
+        if not self._x.write(lambda session: session.tasks.update(key, new, None, self.fence), sealed=sealed):
+            raise StaleFence(f"task {key!r} is gone: stop working on it")
+        self.task = self.task.replaced(**new)
+
+    def complete(self, outcome: TaskOutcome | None = None) -> None:
+        """Set the status to completed, with the outcome if one is given."""
+        self._finish(TaskStatus.COMPLETED, outcome)
+
+    def fail(self, outcome: TaskOutcome | None = None) -> None:
+        """Set the status to failed, with the outcome if one is given."""
+        self._finish(TaskStatus.FAILED, outcome)
+
+    def _finish(self, status: TaskStatus, outcome: TaskOutcome | None) -> None:
+        self.update(status=status, **({} if outcome is None else {"outcome": outcome}))
+
+    def add_thought(self, thought: Thought) -> Thought:
+        """Store a new thought of this task, owned by the task's owner; returns it as stored.
+
+        Raises:
+            InvalidArgument: It belongs to another task or owner.
+            Conflict: Its id exists.
+        """
+        owner, sealed = self.task.agent_occurrence_id, Sealed()
+        ready = prepare(self._env.bind(owner), thought, Thought, self._env.clock.now(), sealed)
+        if ready.source_task_id != self.task.task_id:
+            raise InvalidArgument(f"the thought belongs to task {ready.source_task_id!r}, not {self.task.task_id!r}")
+
+        def fn(session: Session) -> None:
+            session.tasks.hold(self.task.task_id, self.fence)
+            session.thoughts.add([ready])
+
+        self._x.write(fn, single=False, sealed=sealed)
+        return ready
+
+    def update_thought(self, thought_id: str, **changes: Any) -> bool:
+        """Change fields of a thought of this task, and ``updated_at``; False if this task has no such thought."""
+        key, owner = self._env.check.ident(thought_id, "thought_id"), self.task.agent_occurrence_id
+        now, sealed = self._env.changed_at(), Sealed()
+        new = self._env.check.changes(Thought, key, changes, UPDATABLE_THOUGHT_FIELDS, now, sealed)
+
+        def fn(session: Session) -> bool:
+            session.tasks.hold(self.task.task_id, self.fence)
+            found = session.thoughts.get([key], owner)
+            if not found or found[0].source_task_id != self.task.task_id:
+                return False
+            return session.thoughts.update(key, new, owner)
+
+        return self._x.write(fn, single=False, sealed=sealed)

@@ -1,0 +1,160 @@
+"""Shared tasks: what exactly one occurrence does on a day (contract section 6)."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime, timedelta
+
+from ciris_store_core.contract.backend import Session
+from ciris_store_core.contract.thoughts import ThoughtSelector
+from ciris_store_core.models.enums import TaskStatus
+from ciris_store_core.models.paging import Page
+from ciris_store_core.models.tasks import SHARED_OCCURRENCE, Task, TaskQuery
+from ciris_store_core.secrets.crypto import keep
+from ciris_store_core.secrets.redaction import Sealed
+from ciris_store_core.store.context import Environment
+from ciris_store_core.store.resource import SCAN_SIZE, Part, all_pages, page_of, position, raise_unreadable
+from ciris_store_core.store.work.ownership import queue_up, record_transfer
+
+_FRESH = timedelta(minutes=5)
+_DAY = timedelta(days=1)
+_UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE, TaskStatus.DEFERRED)
+
+
+class SharedTasks(Part):
+    """Tasks that belong to all occurrences until one of them takes each. Dates and ages are by ``server_now()``."""
+
+    __slots__ = ()
+
+    def try_claim(
+        self, task_type: str, channel_id: str, description: str, priority: int = 0, *, occurrence_id: str | None = None
+    ) -> tuple[Task, bool]:
+        """Claim today's task of that type; returns the stored task, and whether this call created it.
+
+        Exactly one of all racers, in any number of threads, processes and hosts, gets True. The others get the stored
+        task, finished or not. An unfinished task of the day before that is younger than five minutes counts as
+        today's. The task is owned by ``__shared__``; ``claim_and_transfer`` claims it and takes it over at once.
+
+        Args:
+            task_type: Upper-cased; with the UTC date it makes the id, such as ``WAKEUP_SHARED_20251028``.
+            channel_id: Where it happens.
+            description: What is to be done.
+            priority: 0 to 10.
+            occurrence_id: Who claims it, recorded in ``created_by``; by default the store's own occurrence.
+        """
+        claimant = self._claimant(occurrence_id)
+        sealed = Sealed()
+        wanted = self._wanted(task_type, channel_id, description, priority, claimant, sealed)
+        known = self._x.read(lambda session: _existing(session, wanted))
+        if known is not None:
+            return known, False
+        return self._x.write(lambda session: _claim(session, wanted, sealed), single=False)
+
+    def claim_and_transfer(
+        self, task_type: str, channel_id: str, description: str, priority: int = 0, *, occurrence_id: str | None = None
+    ) -> tuple[Task, bool]:
+        """``try_claim``, and give a task that it created to the occurrence, with its thoughts, in one transaction.
+
+        Returns the task as it is now, and whether this call created it. What changes hands is recorded in that
+        transaction as audit events ``task_ownership_transfer`` and ``thought_ownership_transfer``, which are stored
+        as correlations of type ``audit_event``.
+        """
+        owner, sealed = self._claimant(occurrence_id), Sealed()
+        wanted = self._wanted(task_type, channel_id, description, priority, owner, sealed)
+
+        def fn(session: Session) -> tuple[Task, bool]:
+            task, created = _claim(session, wanted, sealed)
+            return (_take(session, self._env, task, owner), True) if created else (task, False)
+
+        known = self._x.read(lambda session: _existing(session, wanted))
+        return (known, False) if known is not None else self._x.write(fn, single=False)
+
+    def latest(self, task_type: str, within_hours: float = 24) -> Task | None:
+        """The newest shared task of exactly that type created within so many hours, whoever owns it now, or None."""
+        kind, since = self._type(task_type), self._env.server_now() - self._env.hours(within_hours, "within_hours")
+        # They come oldest first, at most one a day.
+        newest = deque(all_pages(lambda cursor: self._page(kind, since, cursor), raise_unreadable), maxlen=1)
+        return newest[0] if newest else None
+
+    def status(self, task_type: str, within_hours: float = 24) -> TaskStatus | None:
+        """The status of the ``latest`` one, or None if there is none."""
+        task = self.latest(task_type, within_hours)
+        return None if task is None else task.status
+
+    def is_completed(self, task_type: str, within_hours: float = 24) -> bool:
+        """Whether the ``latest`` one is completed; False if there is none."""
+        return self.status(task_type, within_hours) == TaskStatus.COMPLETED
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _claimant(self, occurrence_id: str | None) -> str:
+        if occurrence_id is None:
+            return self._env.occurrence_id
+        return self._env.one_owner(self._env.identity(occurrence_id, "occurrence_id"), "occurrence_id")
+
+    def _type(self, task_type: str) -> str:
+        return self._env.check.ident(task_type, "task_type").upper()
+
+    def _wanted(
+        self, task_type: str, channel_id: str, description: str, priority: int, claimant: str, sealed: Sealed
+    ) -> Task:
+        kind, now = self._type(task_type), self._env.server_now()
+        task = Task(
+            task_id=_id_of(kind, now),
+            channel_id=channel_id,
+            description=description,
+            priority=priority,
+            agent_occurrence_id=SHARED_OCCURRENCE,
+            created_at=now,
+            updated_at=now,
+            created_by=claimant,
+            shared_type=kind,
+        )
+        return self._env.check.record(task, Task, now, sealed)
+
+    def _page(self, kind: str, since: datetime, cursor: str | None) -> Page[Task]:
+        after = position(self._env, "shared", (datetime, str), cursor)
+        query = TaskQuery(limit=SCAN_SIZE, after=after, shared_type=kind, only_shared=True, created_from=since)
+        return page_of(self._x.read(lambda session: session.tasks.find(query)), "shared")
+
+
+def _id_of(kind: str, day: datetime) -> str:
+    return f"{kind}_SHARED_{day:%Y%m%d}"
+
+
+def _claim(session: Session, wanted: Task, sealed: Sealed) -> tuple[Task, bool]:
+    """The stored task and whether this call stored it, at most one caller of a type at a time."""
+    # The id alone settles races of one day. Either side of midnight two ids are in play, and the one who looks for
+    # yesterday's task must not miss one that is just being stored. So claims of a type queue up here.
+    queue_up(session, f"shared_task:{wanted.shared_type}")
+    existing = _existing(session, wanted)
+    if existing is not None:
+        return existing, False
+    task, created = session.tasks.add_or_get(wanted)
+    if created and sealed:
+        keep(session, sealed)
+    return task, created
+
+
+def _existing(session: Session, wanted: Task) -> Task | None:
+    """The stored task that counts as the wanted one."""
+    kind, now = wanted.shared_type or "", wanted.created_at
+    today, tomorrow, yesterday = (_id_of(kind, day) for day in (now, now + _DAY, now - _DAY))
+    found = {task.task_id: task for task in session.tasks.get([today, tomorrow, yesterday], None)}
+    # One of tomorrow: midnight passed between this caller's look at the clock and now.
+    for task in (found.get(tomorrow), found.get(today)):
+        if task is not None:
+            return task
+    late = found.get(yesterday)
+    counts = late is not None and late.status in _UNFINISHED and now - late.created_at < _FRESH
+    return late if counts else None
+
+
+def _take(session: Session, env: Environment, task: Task, owner: str) -> Task:
+    key, now = task.task_id, task.updated_at
+    session.tasks.transfer([key], SHARED_OCCURRENCE, owner, now)
+    record_transfer(session, env, "task_ownership_transfer", SHARED_OCCURRENCE, owner, task_id=key)
+    moved = session.thoughts.transfer(ThoughtSelector(task_id=key), SHARED_OCCURRENCE, owner, now)
+    if moved:
+        record_transfer(session, env, "thought_ownership_transfer", SHARED_OCCURRENCE, owner, task_id=key, count=moved)
+    return session.tasks.get([key], owner)[0]

@@ -1,0 +1,371 @@
+"""Tasks, as users hold them (contract sections 5 and 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, TypedDict, Unpack
+
+from ciris_store_core.contract.backend import Session
+from ciris_store_core.errors import Corrupt, InvalidArgument
+from ciris_store_core.models.enums import TaskStatus
+from ciris_store_core.models.paging import Page
+from ciris_store_core.models.tasks import (
+    DEFAULT_OCCURRENCE,
+    UPDATABLE_TASK_FIELDS,
+    Task,
+    TaskOrder,
+    TaskQuery,
+)
+from ciris_store_core.secrets.crypto import keep
+from ciris_store_core.secrets.redaction import Sealed
+from ciris_store_core.store.access.secret_refs import delete_with_secrets, drop_of, in_batches
+from ciris_store_core.store.context import Owner
+from ciris_store_core.store.resource import (
+    SCAN_SIZE,
+    OneOrMore,
+    OnUnreadable,
+    Part,
+    add_or_same,
+    all_pages,
+    by_id,
+    page_of,
+    position,
+    prepare,
+    prepare_many,
+    several,
+)
+from ciris_store_core.store.work.claimed_task import ClaimedTask
+from ciris_store_core.store.work.ownership import queue_up, record_transfer
+from ciris_store_core.validation.validator import limit_of, moment
+
+# Inside the class, ``list`` is a method.
+TaskList = list[Task]
+TaskIds = list[str]
+ClaimedTasks = list[ClaimedTask]
+
+_SHAPES: dict[str, tuple[type, ...]] = {
+    "created": (datetime, str),
+    "priority": (int, datetime, str),
+    "updated_desc": (datetime, str),
+}
+
+
+class TaskFilters(TypedDict, total=False):
+    """Which tasks are meant; all that are given must hold."""
+
+    status: OneOrMore[TaskStatus | str]
+    """One status or several."""
+    occurrence_id: Owner
+    """Exactly this owner; ``ANY`` for all. By default the store's own occurrence, ``"default"``."""
+    channel_id: str | None
+    parent_task_id: str | None
+    correlation_id: str | None
+    """The one in the task's context."""
+    shared_type: str | None
+    """Only shared tasks of exactly this type, whoever owns them now."""
+    created_from: datetime | None
+    updated_to: datetime | None
+    """Both bounds inclusive, and aware."""
+    needs_seed_thought: bool
+    """Only tasks that no thought belongs to."""
+
+
+class Tasks(Part):
+    """Units of work. Every task has one owner, its ``agent_occurrence_id``.
+
+    Every method with an ``occurrence_id`` looks only at tasks of that owner; by default at those of the store's own
+    occurrence, ``"default"`` unless the store was opened otherwise; ``ANY`` means all owners.
+    """
+
+    __slots__ = ()
+
+    def add(self, task: Task, *, exist_ok: bool = False) -> Task:
+        """Store a new task and return it as stored.
+
+        Times that were not given are the store's; an owner that was not given is the store's own occurrence.
+
+        Args:
+            task: What to store. It is not changed.
+            exist_ok: A stored task with that id is returned, if every field that you gave is stored so;
+                this makes it safe to call again after ``OutcomeUnknown``.
+
+        Raises:
+            Conflict: The id exists, and ``exist_ok`` is False or the stored task differs.
+            InvalidArgument: A field cannot be stored. Nothing was written.
+        """
+        if exist_ok:
+            return self.add_many([task], exist_ok=True)[0]
+        sealed = Sealed()
+        ready = prepare(self._env, task, Task, self._env.clock.now(), sealed)
+        self._x.write(lambda session: session.tasks.add([ready]), sealed=sealed)
+        return ready
+
+    def add_many(self, tasks: Iterable[Task], *, exist_ok: bool = False) -> TaskList:
+        """Store many tasks, all or none, and return them as stored, in the order given. See ``add``."""
+        sealed = Sealed()
+        given, ready = prepare_many(self._env, tasks, Task, "task_id", sealed)
+        if not ready:
+            return []
+        if exist_ok:
+            return add_or_same(self._x, self._env, given, ready, "task_id", _stored, _add, sealed)
+        self._x.write(lambda session: session.tasks.add(ready), sealed=sealed)
+        return ready
+
+    def add_unique(self, task: Task) -> tuple[Task, bool]:
+        """Store a new task unless one has its context's correlation id, of whatever owner and status.
+
+        Of any number of callers with one correlation id, in any number of threads, processes and hosts, one stores
+        its task; the others get the stored one. What ``add`` stored counts too, but ``add`` itself does not look.
+
+        Returns the stored task, the oldest where there are several, and whether this call stored it.
+
+        Raises:
+            InvalidArgument: The task has no context, and so no correlation id.
+            Conflict: A task with that ``task_id`` but another correlation id exists.
+        """
+        sealed = Sealed()
+        ready = prepare(self._env, task, Task, self._env.clock.now(), sealed)
+        if ready.context is None:
+            raise InvalidArgument("the task has no context: give it one with the correlation id that is to be unique")
+        known = self._x.read(lambda session: _correlated(session, ready))
+        if known is not None:
+            return known, False
+        return self._x.write(lambda session: _add_unique(session, ready, sealed), single=False)
+
+    def get(self, task_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Task | None:
+        """The task with that id, or None if there is none of that owner.
+
+        ``for_update``, in a transaction only: no other transaction changes or deletes it until this one ends, so that
+        what you write next cannot overwrite another's change.
+        """
+        ids, owner = [self._env.check.ident(task_id, "task_id")], self._env.owner(occurrence_id)
+        found = self._stored(ids, owner, for_update)
+        return found[0] if found else None
+
+    def get_many(
+        self, task_ids: Iterable[str], *, occurrence_id: Owner = None, for_update: bool = False
+    ) -> dict[str, Task]:
+        """The tasks of these ids that exist, by id, in the order asked for; one round trip. See ``get``."""
+        ids, owner = self._env.check.idents(task_ids, "task_ids"), self._env.owner(occurrence_id)
+        found = self._stored(ids, owner, for_update) if ids or for_update else []
+        return by_id(found, "task_id", ids)
+
+    def _stored(self, ids: TaskIds, owner: str | None, for_update: bool) -> TaskList:
+        if for_update:
+            return self._x.lock(lambda session: session.tasks.lock(ids, owner))
+        return self._x.read(lambda session: session.tasks.get(ids, owner))
+
+    def update(self, task_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
+        """Change the given fields and ``updated_at``; False if there is no such task of that owner.
+
+        The owner changes by ``transfer`` and ``claim_next`` alone. No concurrent update of other fields is lost.
+
+        Raises:
+            InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
+        """
+        key, owner = self._env.check.ident(task_id, "task_id"), self._env.owner(occurrence_id)
+        sealed = Sealed()
+        now = self._env.changed_at()
+        new = self._env.check.changes(Task, key, changes, UPDATABLE_TASK_FIELDS, now, sealed)
+        return self._x.write(lambda session: session.tasks.update(key, new, owner, None), sealed=sealed)
+
+    def list(
+        self,
+        *,
+        order: TaskOrder = "created",
+        limit: int = 100,
+        cursor: str | None = None,
+        **filters: Unpack[TaskFilters],
+    ) -> Page[Task]:
+        """One page of tasks.
+
+        Args:
+            order: ``created``: oldest first; ``priority``: highest first, then oldest; ``updated_desc``: updated last
+                first. Ties go by id.
+            limit: At most so many, 1 to 10,000.
+            cursor: The ``next_cursor`` of the page before, of the same order and filters.
+            filters: See ``TaskFilters``; statuses are accepted as members or text, one or several.
+        """
+        return self._page(self._query(**filters), order, limit, cursor)
+
+    def scan(
+        self, *, order: TaskOrder = "created", on_unreadable: OnUnreadable | None = None, **filters: Unpack[TaskFilters]
+    ) -> Iterator[Task]:
+        """All tasks that the filters match, read page by page; see ``list``.
+
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        """
+        query = self._query(**filters)
+        return all_pages(lambda cursor: self._page(query, order, SCAN_SIZE, cursor), on_unreadable)
+
+    def count(self, **filters: Unpack[TaskFilters]) -> int:
+        """How many tasks the filters match; loads none of them."""
+        query = TaskQuery(**self._query(**filters))
+        return self._x.read(lambda session: session.tasks.count(query))
+
+    def count_by_status(self, *, occurrence_id: Owner = None) -> dict[TaskStatus, int]:
+        """How many tasks have each status, 0 included; one round trip."""
+        owner = self._env.owner(occurrence_id)
+        counts = self._x.read(lambda session: session.tasks.count_by_status(owner))
+        return {status: counts.get(status, 0) for status in TaskStatus}
+
+    def delete(self, *task_ids: str) -> int:
+        """Delete tasks with their descendants and the thoughts of all of them, of whatever owner.
+
+        Returns how many tasks were deleted, descendants included. Ids that do not exist are passed over. A handle that
+        is bound to an occurrence deletes only tasks of that occurrence, with their descendants.
+
+        Up to 1,000 ids are deleted in one transaction; more, outside a transaction, in batches, each a transaction of
+        its own, so that other writers need not wait for all of them; after an error some batches may be gone.
+        """
+        ids = self._env.check.idents(task_ids, "task_ids")
+        if not ids:
+            return 0
+        if self._env.bound:
+            write = self._x.write
+            return in_batches(self._x, ids, lambda batch: write(lambda s: self._delete_own(s, batch), single=False))
+        return delete_with_secrets(
+            self._x,
+            self._env,
+            ids,
+            lambda session, batch: session.tasks.get(batch, None),
+            lambda session, batch: session.tasks.delete(batch),
+        )
+
+    def _delete_own(self, session: Session, ids: Sequence[str]) -> int:
+        own = sorted(session.tasks.get(ids, self._env.occurrence_id), key=lambda task: task.task_id)
+        for task in own:
+            session.tasks.hold(task.task_id, task.fence)  # No other owner may take it between this look and the delete.
+        count = session.tasks.delete([task.task_id for task in own]) if own else 0
+        drop_of(session, own)
+        return count
+
+    # --- the questions that agents ask ----------------------------------------------------------
+
+    def pending_for_activation(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
+        """Pending tasks, highest priority first, then oldest."""
+        return self.list(status=TaskStatus.PENDING, occurrence_id=occurrence_id, order="priority", limit=limit)
+
+    def top(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
+        """Pending and active tasks, highest priority first, then oldest."""
+        unfinished = (TaskStatus.PENDING, TaskStatus.ACTIVE)
+        return self.list(status=unfinished, occurrence_id=occurrence_id, order="priority", limit=limit)
+
+    def recent_completed(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
+        """Completed tasks, updated last first."""
+        return self.list(status=TaskStatus.COMPLETED, occurrence_id=occurrence_id, order="updated_desc", limit=limit)
+
+    def needing_seed_thought(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
+        """Active tasks that no thought belongs to yet, oldest first."""
+        return self.list(status=TaskStatus.ACTIVE, needs_seed_thought=True, occurrence_id=occurrence_id, limit=limit)
+
+    # --- ownership ------------------------------------------------------------------------------
+
+    def transfer(self, task_id: str, *, from_occurrence: str, to_occurrence: str) -> bool:
+        """Give a task to another owner; False if ``from_occurrence`` does not own it (any more).
+
+        Owner, ``updated_at`` and ``fence`` change, and nothing else; its thoughts stay where they are. A reader at
+        any moment sees exactly one owner. In the same transaction an audit event ``task_ownership_transfer`` is
+        stored, as a correlation of type ``audit_event``.
+        """
+        check, env = self._env.check, self._env
+        key, source = check.ident(task_id, "task_id"), env.one_owner(from_occurrence, "from_occurrence")
+        target, now = check.ident(to_occurrence, "to_occurrence"), env.changed_at()
+
+        def fn(session: Session) -> bool:
+            moved = session.tasks.transfer([key], source, target, now) == 1
+            if moved:
+                record_transfer(session, env, "task_ownership_transfer", source, target, task_id=key)
+            return moved
+
+        return self._x.write(fn, single=False)
+
+    def claim_next(self, worker: str, limit: int = 1, *, pool: str = DEFAULT_OCCURRENCE) -> ClaimedTasks:
+        """Make the worker the owner of up to ``limit`` pending tasks of the pool, and them active.
+
+        Highest priority first, then oldest; no two workers get the same one. Unfinished thoughts of the pool come
+        along. Register the worker first and send heartbeats: work of an occurrence that is not alive is given back
+        to its pool by ``rescue``, and then every write through the returned handles raises ``StaleFence``.
+
+        Raises:
+            InvalidArgument: The worker is ``__shared__`` or the pool itself, or the pool is ``__shared__``.
+        """
+        env = self._env
+        worker, pool = env.one_owner(env.identity(worker, "worker"), "worker"), env.identity(pool, "pool")
+        if worker == pool:
+            raise InvalidArgument("the worker is the pool itself: give every worker an id of its own")
+        count, now = limit_of(limit), env.changed_at()
+        tasks = self._x.write(lambda session: session.tasks.claim_next(worker, pool, count, now))
+        return [ClaimedTask(self._x, env, task) for task in tasks]
+
+    def claimed(self, task: Task) -> ClaimedTask:
+        """A handle for a task that was claimed before, as it was read then: writes are refused once its fence moved."""
+        return ClaimedTask(self._x, self._env, self._env.check.record(task, Task, self._env.clock.now(), None))
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _query(
+        self,
+        *,
+        status: OneOrMore[TaskStatus | str] = None,
+        occurrence_id: Owner = None,
+        channel_id: str | None = None,
+        parent_task_id: str | None = None,
+        correlation_id: str | None = None,
+        shared_type: str | None = None,
+        created_from: datetime | None = None,
+        updated_to: datetime | None = None,
+        needs_seed_thought: bool = False,
+    ) -> dict[str, Any]:
+        check = self._env.check
+        return {
+            "occurrence_id": self._env.owner(occurrence_id),
+            "statuses": several(TaskStatus, status, "status"),
+            "channel_id": check.optional(channel_id, "channel_id"),
+            "parent_task_id": check.optional(parent_task_id, "parent_task_id"),
+            "correlation_id": check.optional(correlation_id, "correlation_id"),
+            "shared_type": check.optional(shared_type, "shared_type"),
+            "created_from": moment(created_from, "created_from"),
+            "updated_to": moment(updated_to, "updated_to"),
+            "needs_seed_thought": bool(needs_seed_thought),
+        }
+
+    def _page(self, query: dict[str, Any], order: TaskOrder, limit: int, cursor: str | None) -> Page[Task]:
+        if order not in _SHAPES:
+            raise InvalidArgument(f"order must be one of {', '.join(_SHAPES)}, not {order!r}")
+        listing = f"tasks:{order}"
+        after = position(self._env, listing, _SHAPES[order], cursor)
+        page = TaskQuery(**query, order=order, limit=limit_of(limit), after=after)
+        return page_of(self._x.read(lambda session: session.tasks.find(page)), listing)
+
+
+def _stored(session: Session, ids: TaskIds) -> TaskList:
+    return session.tasks.get(ids, None)
+
+
+def _add(session: Session, tasks: TaskList) -> None:
+    session.tasks.add(tasks)
+
+
+def _correlated(session: Session, task: Task) -> Task | None:
+    key = task.context.correlation_id if task.context else None
+    found = session.tasks.find(TaskQuery(correlation_id=key, limit=1))
+    for row in found.unreadable:
+        raise Corrupt(f"task {row.key!r} has that correlation id and cannot be read ({row.error}): repair it")
+    return found.items[0] if found.items else None
+
+
+def _add_unique(session: Session, task: Task, sealed: Sealed) -> tuple[Task, bool]:
+    # Callers with one correlation id must wait for one another. A bounded number of queues does: others that share
+    # one wait for a moment longer, and the database does not keep a row for every correlation id.
+    key = task.context.correlation_id if task.context else ""
+    queue_up(session, f"task_correlation:{sha256(key.encode()).hexdigest()[:2]}")
+    known = _correlated(session, task)
+    if known is not None:
+        return known, False
+    session.tasks.add([task])
+    if sealed:
+        keep(session, sealed)
+    return task, True

@@ -1,0 +1,300 @@
+"""Thoughts, as users hold them (contract section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, TypedDict, Unpack, overload
+
+from ciris_store_core.contract.backend import Session
+from ciris_store_core.contract.thoughts import ThoughtSelector
+from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.models.enums import ThoughtStatus, ThoughtType
+from ciris_store_core.models.paging import Page
+from ciris_store_core.models.thoughts import UPDATABLE_THOUGHT_FIELDS, Thought, ThoughtOrder, ThoughtQuery
+from ciris_store_core.secrets.redaction import Sealed
+from ciris_store_core.store.access.secret_refs import delete_with_secrets, drop_of, in_batches
+from ciris_store_core.store.context import Owner
+from ciris_store_core.store.resource import (
+    SCAN_SIZE,
+    OneOrMore,
+    OnUnreadable,
+    Part,
+    add_or_same,
+    all_pages,
+    by_id,
+    page_of,
+    position,
+    prepare,
+    prepare_many,
+    several,
+)
+from ciris_store_core.store.work.ownership import Transfer, record_transfer
+from ciris_store_core.validation.validator import limit_of, moment, whole
+
+# Inside the class, ``list`` is a method.
+ThoughtList = list[Thought]
+Ids = list[str]
+
+_SHAPE = (datetime, str)
+_ORDERS = ("created", "updated_desc")
+
+
+class ThoughtFilters(TypedDict, total=False):
+    """Which thoughts are meant; all that are given must hold."""
+
+    status: OneOrMore[ThoughtStatus | str]
+    """One status or several."""
+    thought_type: OneOrMore[ThoughtType | str]
+    """One type or several."""
+    occurrence_id: Owner
+    """Exactly this owner; ``ANY`` for all. By default the store's own occurrence, ``"default"``."""
+    source_task_id: str | None
+    parent_thought_id: str | None
+    created_from: datetime | None
+    updated_to: datetime | None
+    """Both bounds inclusive, and aware."""
+    of_active_tasks: bool
+    """Only thoughts whose task is active and has the same owner."""
+
+
+class Thoughts(Part):
+    """Steps of reasoning about tasks. Every thought has one owner, its ``agent_occurrence_id``.
+
+    Every method with an ``occurrence_id`` looks only at thoughts of that owner; by default at those of the store's
+    own occurrence, ``"default"`` unless the store was opened otherwise; ``ANY`` means all owners.
+    """
+
+    __slots__ = ()
+
+    def add(self, thought: Thought, *, exist_ok: bool = False) -> Thought:
+        """Store a new thought and return it as stored. Its task need not exist.
+
+        Times that were not given are the store's; an owner that was not given is the store's own occurrence.
+
+        Args:
+            thought: What to store. It is not changed.
+            exist_ok: A stored thought with that id is returned, if every field that you gave is stored so;
+                this makes it safe to call again after ``OutcomeUnknown``.
+
+        Raises:
+            Conflict: The id exists, and ``exist_ok`` is False or the stored thought differs.
+            InvalidArgument: A field cannot be stored. Nothing was written.
+        """
+        if exist_ok:
+            return self.add_many([thought], exist_ok=True)[0]
+        sealed = Sealed()
+        ready = prepare(self._env, thought, Thought, self._env.clock.now(), sealed)
+        self._x.write(lambda session: session.thoughts.add([ready]), sealed=sealed)
+        return ready
+
+    def add_many(self, thoughts: Iterable[Thought], *, exist_ok: bool = False) -> ThoughtList:
+        """Store many thoughts, all or none, and return them as stored, in the order given. See ``add``."""
+        sealed = Sealed()
+        given, ready = prepare_many(self._env, thoughts, Thought, "thought_id", sealed)
+        if not ready:
+            return []
+        if exist_ok:
+            return add_or_same(self._x, self._env, given, ready, "thought_id", _stored, _add, sealed)
+        self._x.write(lambda session: session.thoughts.add(ready), sealed=sealed)
+        return ready
+
+    def get(self, thought_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Thought | None:
+        """The thought with that id, or None if there is none of that owner.
+
+        ``for_update``, in a transaction only: no other transaction changes or deletes it until this one ends, so that
+        what you write next cannot overwrite another's change.
+        """
+        ids, owner = [self._env.check.ident(thought_id, "thought_id")], self._env.owner(occurrence_id)
+        found = self._stored(ids, owner, for_update)
+        return found[0] if found else None
+
+    def get_many(
+        self, thought_ids: Iterable[str], *, occurrence_id: Owner = None, for_update: bool = False
+    ) -> dict[str, Thought]:
+        """The thoughts of these ids that exist, by id, in the order asked for; one round trip. See ``get``."""
+        ids, owner = self._env.check.idents(thought_ids, "thought_ids"), self._env.owner(occurrence_id)
+        found = self._stored(ids, owner, for_update) if ids or for_update else []
+        return by_id(found, "thought_id", ids)
+
+    def _stored(self, ids: Ids, owner: str | None, for_update: bool) -> ThoughtList:
+        if for_update:
+            return self._x.lock(lambda session: session.thoughts.lock(ids, owner))
+        return self._x.read(lambda session: session.thoughts.get(ids, owner))
+
+    def update(self, thought_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
+        """Change the given fields and ``updated_at``; False if there is no such thought of that owner.
+
+        Raises:
+            InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
+        """
+        key, owner = self._env.check.ident(thought_id, "thought_id"), self._env.owner(occurrence_id)
+        sealed = Sealed()
+        now = self._env.changed_at()
+        new = self._env.check.changes(Thought, key, changes, UPDATABLE_THOUGHT_FIELDS, now, sealed)
+        return self._x.write(lambda session: session.thoughts.update(key, new, owner), sealed=sealed)
+
+    def list(
+        self,
+        *,
+        order: ThoughtOrder = "created",
+        limit: int = 100,
+        cursor: str | None = None,
+        **filters: Unpack[ThoughtFilters],
+    ) -> Page[Thought]:
+        """One page of thoughts.
+
+        Args:
+            order: ``created``: oldest first; ``updated_desc``: updated last first. Ties go by id.
+            limit: At most so many, 1 to 10,000.
+            cursor: The ``next_cursor`` of the page before, of the same order and filters.
+            filters: See ``ThoughtFilters``; statuses and types are accepted as members or text, one or several.
+        """
+        return self._page(self._query(**filters), order, limit, cursor)
+
+    def scan(
+        self,
+        *,
+        order: ThoughtOrder = "created",
+        on_unreadable: OnUnreadable | None = None,
+        **filters: Unpack[ThoughtFilters],
+    ) -> Iterator[Thought]:
+        """All thoughts that the filters match, read page by page; see ``list``.
+
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        """
+        query = self._query(**filters)
+        return all_pages(lambda cursor: self._page(query, order, SCAN_SIZE, cursor), on_unreadable)
+
+    def count(self, **filters: Unpack[ThoughtFilters]) -> int:
+        """How many thoughts the filters match; loads none of them."""
+        query = ThoughtQuery(**self._query(**filters))
+        return self._x.read(lambda session: session.thoughts.count(query))
+
+    def count_by_status(self, *, occurrence_id: Owner = None) -> dict[ThoughtStatus, int]:
+        """How many thoughts have each status, 0 included; one round trip."""
+        owner = self._env.owner(occurrence_id)
+        counts = self._x.read(lambda session: session.thoughts.count_by_status(owner))
+        return {status: counts.get(status, 0) for status in ThoughtStatus}
+
+    def delete(self, *thought_ids: str) -> int:
+        """Delete thoughts, of whatever owner; returns how many were deleted.
+
+        Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
+        need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
+
+        Ids that do not exist are passed over. A handle that is bound to an occurrence deletes only its own.
+        """
+        ids = self._env.check.idents(thought_ids, "thought_ids")
+        if not ids:
+            return 0
+        if self._env.bound:
+            write = self._x.write
+            return in_batches(self._x, ids, lambda batch: write(lambda s: self._delete_own(s, batch), single=False))
+        return delete_with_secrets(
+            self._x,
+            self._env,
+            ids,
+            lambda session, batch: session.thoughts.get(batch, None),
+            lambda session, batch: session.thoughts.delete(batch),
+        )
+
+    def _delete_own(self, session: Session, ids: Sequence[str]) -> int:
+        own = session.thoughts.get(ids, self._env.occurrence_id)
+        count = session.thoughts.delete([thought.thought_id for thought in own]) if own else 0
+        drop_of(session, own)
+        return count
+
+    def pending_of_active_tasks(self, limit: int = 100, *, occurrence_id: Owner = None) -> Page[Thought]:
+        """Pending thoughts whose task is active and has the same owner, oldest first; one query."""
+        return self.list(status=ThoughtStatus.PENDING, of_active_tasks=True, occurrence_id=occurrence_id, limit=limit)
+
+    def retry(self, thought_id: str, max_retries: int = 3, *, occurrence_id: Owner = None) -> bool:
+        """Move a failed thought back to pending and add 1 to ``retry_count``.
+
+        False, and nothing changes, if it is not failed, has been retried ``max_retries`` times, or is not there.
+        """
+        key, owner = self._env.check.ident(thought_id, "thought_id"), self._env.owner(occurrence_id)
+        most, now = whole(max_retries, "max_retries", 0, 2**31 - 1), self._env.changed_at()
+        return self._x.write(lambda session: session.thoughts.retry(key, owner, most, now))
+
+    def escalate(self, thought_id: str, *, occurrence_id: Owner = None) -> bool:
+        """Add 1 to ``escalation_level``; False if there is no such thought of that owner."""
+        key, owner = self._env.check.ident(thought_id, "thought_id"), self._env.owner(occurrence_id)
+        now = self._env.changed_at()
+        return self._x.write(lambda session: session.thoughts.escalate(key, owner, now))
+
+    @overload
+    def transfer(self, *, thought_id: str, from_occurrence: str, to_occurrence: str) -> bool: ...
+
+    @overload
+    def transfer(self, *, task_id: str, from_occurrence: str, to_occurrence: str) -> int: ...
+
+    def transfer(
+        self, *, thought_id: str | None = None, task_id: str | None = None, from_occurrence: str, to_occurrence: str
+    ) -> bool | int:
+        """Give thoughts to another owner; only owner and ``updated_at`` change.
+
+        Give exactly one of ``thought_id``, which returns whether ``from_occurrence`` owned it (and so it moved), and
+        ``task_id`` for all thoughts of that task, which returns how many moved. Where any moved, an audit event
+        ``thought_ownership_transfer`` is stored in the same transaction, as a correlation of type ``audit_event``.
+        """
+        check, env = self._env.check, self._env
+        if (thought_id is None) == (task_id is None):
+            raise InvalidArgument("give exactly one of thought_id (one thought) and task_id (all thoughts of a task)")
+        thought, task = check.optional(thought_id, "thought_id"), check.optional(task_id, "task_id")
+        source, target = env.one_owner(from_occurrence, "from_occurrence"), check.ident(to_occurrence, "to_occurrence")
+        selector = ThoughtSelector(task_id=task, thought_ids=[] if thought is None else [thought])
+        now = env.changed_at()
+
+        def fn(session: Session) -> int:
+            moved = session.thoughts.transfer(selector, source, target, now)
+            if moved:
+                action: Transfer = "thought_ownership_transfer"
+                record_transfer(session, env, action, source, target, task_id=task, thought_id=thought, count=moved)
+            return moved
+
+        moved = self._x.write(fn, single=False)
+        return moved if thought_id is None else moved == 1
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _query(
+        self,
+        *,
+        status: OneOrMore[ThoughtStatus | str] = None,
+        thought_type: OneOrMore[ThoughtType | str] = None,
+        occurrence_id: Owner = None,
+        source_task_id: str | None = None,
+        parent_thought_id: str | None = None,
+        created_from: datetime | None = None,
+        updated_to: datetime | None = None,
+        of_active_tasks: bool = False,
+    ) -> dict[str, Any]:
+        check = self._env.check
+        return {
+            "occurrence_id": self._env.owner(occurrence_id),
+            "statuses": several(ThoughtStatus, status, "status"),
+            "thought_types": several(ThoughtType, thought_type, "thought_type"),
+            "source_task_id": check.optional(source_task_id, "source_task_id"),
+            "parent_thought_id": check.optional(parent_thought_id, "parent_thought_id"),
+            "created_from": moment(created_from, "created_from"),
+            "updated_to": moment(updated_to, "updated_to"),
+            "of_active_tasks": bool(of_active_tasks),
+        }
+
+    def _page(self, query: dict[str, Any], order: ThoughtOrder, limit: int, cursor: str | None) -> Page[Thought]:
+        if order not in _ORDERS:
+            raise InvalidArgument(f"order must be one of {', '.join(_ORDERS)}, not {order!r}")
+        listing = f"thoughts:{order}"
+        after = position(self._env, listing, _SHAPE, cursor)
+        page = ThoughtQuery(**query, order=order, limit=limit_of(limit), after=after)
+        return page_of(self._x.read(lambda session: session.thoughts.find(page)), listing)
+
+
+def _stored(session: Session, ids: Ids) -> ThoughtList:
+    return session.thoughts.get(ids, None)
+
+
+def _add(session: Session, thoughts: ThoughtList) -> None:
+    session.thoughts.add(thoughts)

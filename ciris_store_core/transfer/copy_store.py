@@ -1,0 +1,299 @@
+"""Copies into a store: resumable, and compared with what was read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, cast
+
+from ciris_store_core.contract.backend import Session
+from ciris_store_core.errors import Conflict, Corrupt, InvalidArgument
+from ciris_store_core.models.graph import GraphNode
+from ciris_store_core.models.paging import Unreadable
+from ciris_store_core.store import Store
+from ciris_store_core.store.access.known_authorities import ROOT_KEY, has_authorities, lock_authorities
+from ciris_store_core.store.access.session_guard import GuardedSession, guarded
+from ciris_store_core.store.audit.store_identity import copy_identity
+from ciris_store_core.transfer.digest import Tally, canonical
+from ciris_store_core.transfer.progress import Progress, end_progress, read_progress, save_progress
+from ciris_store_core.transfer.read_ahead import read_ahead
+from ciris_store_core.transfer.reading import Chunk, Reader, StoreReader, refuse_unreadable, tallied
+from ciris_store_core.transfer.record_types import GROUPS, KINDS, Kind, Selection
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a move is, for progress bars."""
+
+    phase: str
+    """``copy``, ``check`` (the source again, or the file) or ``verify`` (the target)."""
+    kind: str
+    done: int
+    """Records of that kind so far."""
+    total: int | None = None
+    """How many there are, where that is known."""
+
+
+OnStep = Callable[[Step], object]
+
+
+def silent(step: Step) -> None:
+    """Tells nobody."""
+
+
+@dataclass(slots=True)
+class TransferReport:
+    """What was moved."""
+
+    source: str
+    target: str
+    kinds: dict[str, Tally] = field(default_factory=dict)
+    """Of each kind that there were records of, the number and digest."""
+    resumed: bool = False
+    """It went on where an earlier run was stopped."""
+    verified: bool = False
+    """What the target holds was read again and is what was read from the source."""
+    unreadable: list[str] = field(default_factory=list)
+    """Rows that could not be read and were left out, as ``kind key``."""
+    seconds: float = 0.0
+
+    @property
+    def records(self) -> int:
+        """How many records in all."""
+        return sum(tally.count for tally in self.kinds.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "source": self.source,
+            "target": self.target,
+            "records": self.records,
+            "kinds": {name: {"count": t.count, "digest": f"{t.total:064x}"} for name, t in self.kinds.items()},
+            "resumed": self.resumed,
+            "verified": self.verified,
+            "unreadable": self.unreadable,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def copy_store(
+    source: Store,
+    target: Store,
+    *,
+    without: Iterable[str] = (),
+    into_existing: bool = False,
+    skip_unreadable: bool = False,
+    verify: bool = True,
+    on_step: OnStep = silent,
+) -> TransferReport:
+    """Copy everything from one store to another, of whatever backends, as the source is at one moment.
+
+    Stopped at any point, it goes on where it was when it is called again. Until it is finished, the target holds a mark
+    (the occurrence ``__copy__``, which is not alive). If the source changes between two runs, the digests tell.
+
+    Args:
+        source: Is not changed.
+        target: Must be empty, or the target of the same copy, unfinished.
+        without: Names of kinds (``tasks``), groups (``graph``, ``secrets``, ``audit``) or scopes (``identity``) to
+            leave out.
+        into_existing: Add to what the target holds; a record that is there already is a Conflict. Nobody else may
+            write to the target meanwhile.
+        skip_unreadable: Leave out rows that cannot be read, and report them.
+        verify: Read the target at the end, and compare its digests with those of what was read.
+        on_step: Told of the progress.
+
+    Raises:
+        Conflict: The target is not empty, or holds another unfinished copy; or the source changed between two runs.
+        Corrupt: A row cannot be read, or the target holds something else than was written.
+    """
+    selection = Selection.of(without)
+    if str(source.info()["url"]) == str(target.info()["url"]) and source.info()["backend"] != "memory":
+        raise InvalidArgument("source and target are the same store")
+    skipped: list[str] = []
+
+    def skip(kind: str, row: Unreadable) -> None:
+        skipped.append(f"{kind} {row.key}")
+
+    opened = StoreReader.of_source(source, selection, skip if skip_unreadable else refuse_unreadable)
+    with read_ahead(opened) as reader:
+        report = move(reader, target, selection, into_existing=into_existing, verify=verify, on_step=on_step)
+    report.unreadable = list(dict.fromkeys(skipped))
+    return report
+
+
+def move(
+    reader: Reader, target: Store, selection: Selection, *, into_existing: bool, verify: bool, on_step: OnStep
+) -> TransferReport:
+    """Write all that a reader reads into a store."""
+    began = time.monotonic()
+    mover = _Mover(reader, target, selection, on_step)
+    progress, resumed = mover.begun(into_existing)
+    mover.write_all(progress)
+    if verify:
+        mover.verify(progress, resumed)
+    mover.finish(progress)
+    return TransferReport(
+        source=reader.identity,
+        target=str(target.info()["url"]),
+        kinds=progress.copied,
+        resumed=resumed,
+        verified=verify,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _is_root(record: object) -> bool:
+    return isinstance(record, GraphNode) and record.key == ROOT_KEY
+
+
+class _Mover:
+    def __init__(self, reader: Reader, target: Store, selection: Selection, on_step: OnStep) -> None:
+        self._reader = reader
+        self._target = target
+        self._selection = selection
+        self._on_step = on_step
+        self._x = target._x
+
+    def write(self, fn: Callable[[GuardedSession], T]) -> T:
+        """In a transaction of its own."""
+        return self._x.write(lambda session: fn(guarded(session)), single=False)
+
+    # --- where to begin -----------------------------------------------------------------------
+
+    def begun(self, into_existing: bool) -> tuple[Progress, bool]:
+        """How far the copy is, and whether it was begun before."""
+        found = self._x.read(read_progress, single=True)
+        if found is None or not (found.copied or self._goes_on(found)):
+            return self._begin(into_existing), False
+        if not self._goes_on(found):
+            left_out = f" without {', '.join(found.without)}" if found.without else ""
+            raise Conflict(
+                f"the target holds an unfinished copy of {found.source}{left_out}: continue that one, or empty it"
+            )
+        return found, True
+
+    def _goes_on(self, found: Progress) -> bool:
+        return (found.source, found.without) == (self._reader.identity, self._selection.without)
+
+    def _begin(self, into_existing: bool) -> Progress:
+        progress = Progress(self._reader.identity, self._selection.without, into_existing=into_existing)
+        if into_existing:
+            progress.before = self._held("check")
+        elif self._has_records():
+            raise Conflict("the target is not empty: name an empty one, or say that the records are to be added to it")
+        now = self._target.server_now()
+        self.write(lambda session: save_progress(session.inner, progress, now))
+        return progress
+
+    def _has_records(self) -> bool:
+        # The mark of a copy that has not come far is none.
+        with StoreReader.of(self._target, Selection(), ask=False) as target:
+            return next(target.chunks(None), None) is not None
+
+    # --- the records --------------------------------------------------------------------------
+
+    def write_all(self, progress: Progress) -> None:
+        """Chunk by chunk, each in one transaction with the note of how far it goes."""
+        now = self._target.server_now()
+        tell = self._teller("copy", self._reader, progress.copied)
+        stores = self._reader.stores()
+        for chunk in self._reader.chunks(progress.position):
+            name = chunk.kind.name
+            after = replace(
+                progress,
+                position=chunk.position,
+                copied={**progress.copied, name: progress.copied.get(name, Tally()) + chunk.tally},
+            )
+
+            def fn(session: GuardedSession, chunk: Chunk = chunk, after: Progress = after) -> None:
+                records = [record for record in chunk.records if not _is_root(record)]
+                chunk.kind.add(self._writer(session, chunk.kind, records, after), records)
+                if chunk.kind.name in GROUPS["audit"] and stores:
+                    copy_identity(session.inner, self._target._env.signer, now, stores)
+                save_progress(session.inner, after, now)
+
+            try:
+                self.write(fn)
+            except Conflict as error:
+                raise Conflict(f"{error}: leave {name} out, or copy into an empty store") from error
+            progress.position, progress.copied = after.position, after.copied
+            tell(chunk)
+
+    def _writer(self, session: GuardedSession, kind: Kind, records: Sequence[Any], progress: Progress) -> Session:
+        """Return the session to write to: the guarded one, unless the target has no authority."""
+        # The guards would chain the audit events anew that bring their chain along, so other kinds pass them.
+        ask = kind.name in GROUPS["graph"] and (progress.into_existing or self._has_authority(session, records))
+        return cast(Session, session) if ask else session.inner
+
+    def _has_authority(self, session: GuardedSession, records: Sequence[Any]) -> bool:
+        """Return whether a protected record is among these and the target has an authority to be asked about it."""
+        if not any(record.scope in session.guard.policy.protected for record in records):
+            return False
+        # Looked up in the transaction that writes, under the lock of bootstrap. The mark of a copy proves nothing: it
+        # says that the target was empty when the copy began.
+        lock_authorities(session.inner)
+        return has_authorities(session.inner.graph)
+
+    def finish(self, progress: Progress) -> None:
+        """Write the node by which the target has authorities: last, so that no half of a copy brings one along."""
+        root = self._reader.root()
+
+        def fn(session: GuardedSession) -> None:
+            if root is not None:
+                nodes = KINDS["nodes"]
+                nodes.add(self._writer(session, nodes, [root], progress), [root])
+            end_progress(session.inner)
+
+        self.write(fn)
+
+    def _teller(
+        self, phase: str, reader: Reader, so_far: Mapping[str, Tally], totals: Mapping[str, int] | None = None
+    ) -> Callable[[Chunk], None]:
+        done = {kind: tally.count for kind, tally in so_far.items()}
+        known: dict[str, int | None] = dict(totals or {})
+
+        def tell(chunk: Chunk) -> None:
+            name = chunk.kind.name
+            if name not in known:
+                known[name] = reader.total(chunk.kind)
+            done[name] = done.get(name, 0) + len(chunk.records)
+            self._on_step(Step(phase, name, done[name], known[name]))
+
+        return tell
+
+    # --- the proof ----------------------------------------------------------------------------
+
+    def verify(self, progress: Progress, resumed: bool) -> None:
+        """Compare what the target holds with what was read."""
+        wanted = dict(progress.copied)
+        if resumed:
+            # What was read in several runs need not have been there at any one moment.
+            now = tallied(self._reader, self._teller("check", self._reader, {}))
+            self._refuse_difference(
+                now, wanted, Conflict, "the source changed between the runs: empty the target, and copy again"
+            )
+        for kind, tally in progress.before.items():
+            wanted[kind] = wanted.get(kind, Tally()) + tally
+        held = self._held("verify", {kind: tally.count for kind, tally in wanted.items()})
+        root = self._reader.root()
+        if root is not None:
+            held["nodes"] = held.get("nodes", Tally()) + Tally.of([canonical(root)])
+        self._refuse_difference(
+            held, wanted, Corrupt, "the target does not hold what was written to it: do not use it, and copy again"
+        )
+
+    def _held(self, phase: str, totals: Mapping[str, int] | None = None) -> dict[str, Tally]:
+        with StoreReader.of(self._target, Selection(), ask=False) as target:
+            return tallied(target, self._teller(phase, target, {}, totals))
+
+    def _refuse_difference(
+        self, found: Mapping[str, Tally], wanted: Mapping[str, Tally], kind: type[Conflict | Corrupt], advice: str
+    ) -> None:
+        names = [name for name in KINDS if found.get(name, Tally()) != wanted.get(name, Tally())]
+        if names:
+            counts = {name: (found.get(name, Tally()).count, wanted.get(name, Tally()).count) for name in names}
+            shown = ", ".join(f"{name} ({there} for {expected})" for name, (there, expected) in counts.items())
+            raise kind(f"digests differ for {shown}: {advice}")

@@ -1,0 +1,52 @@
+"""Reading one chunk ahead, so that the source is read while the target writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+
+from ciris_store_core.models.graph import GraphNode
+from ciris_store_core.transfer.reading import Chunk, Reader
+from ciris_store_core.transfer.record_types import Kind
+
+
+class ReadAhead:
+    """A reader that is used in a thread of its own, since its session belongs to one thread."""
+
+    def __init__(self, reader: Reader, thread: ThreadPoolExecutor) -> None:
+        """``thread`` has one thread, the one that opened the reader."""
+        self._reader = reader
+        self._thread = thread
+        self.identity = reader.identity
+
+    def total(self, kind: Kind) -> int | None:
+        """How many there are."""
+        return self._thread.submit(self._reader.total, kind).result()
+
+    def root(self) -> GraphNode | None:
+        """The reader's."""
+        return self._thread.submit(self._reader.root).result()
+
+    def stores(self) -> tuple[str, ...]:
+        """The reader's."""
+        return self._thread.submit(self._reader.stores).result()
+
+    def chunks(self, position: str | None) -> Iterator[Chunk]:
+        """The reader's."""
+        source = self._reader.chunks(position)
+        following = self._thread.submit(next, source, None)
+        while (chunk := following.result()) is not None:
+            following = self._thread.submit(next, source, None)
+            yield chunk
+
+
+@contextmanager
+def read_ahead(opened: AbstractContextManager[Reader]) -> Iterator[ReadAhead]:
+    """A reader, opened and closed in a thread of its own."""
+    with ThreadPoolExecutor(1, "ciris-store-read-ahead") as thread:
+        reader = thread.submit(opened.__enter__).result()
+        try:
+            yield ReadAhead(reader, thread)
+        finally:
+            thread.submit(opened.__exit__, None, None, None).result()

@@ -1,0 +1,185 @@
+"""The kinds of records that a store holds: how each is read in order, and written as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ciris_store_core.contract.backend import Session
+from ciris_store_core.errors import Conflict, InvalidArgument
+from ciris_store_core.models.audit import AuditAnchor, AuditEntry, AuditQuery
+from ciris_store_core.models.base import Record
+from ciris_store_core.models.coordination import Lease, Occurrence
+from ciris_store_core.models.correlations import Correlation, CorrelationFilter, CorrelationQuery
+from ciris_store_core.models.enums import GraphScope
+from ciris_store_core.models.graph import EdgeQuery, GraphEdge, GraphNode, NodeQuery, NodeWrite
+from ciris_store_core.models.paging import PageRequest, Slice, SortKey
+from ciris_store_core.models.secrets import SecretAccess, SecretRecord
+from ciris_store_core.models.tasks import Task, TaskQuery
+from ciris_store_core.models.thoughts import Thought, ThoughtQuery
+from ciris_store_core.store.audit.store_identity import STORE_CHAIN
+from ciris_store_core.store.context import is_reserved
+
+MARKER_ID = "__copy__"
+"""The occurrence that stands for a copy that is not finished. It is part of no copy."""
+
+Read = Callable[[Session, SortKey | None, int], Slice[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of records."""
+
+    name: str
+    model: type[Record]
+    streams: Mapping[str, Read]
+    """Together these read all records, each in an order of its own; by name."""
+    add: Callable[[Session, Sequence[Any]], object]
+    """Writes records as they are; one that is there is a Conflict."""
+    count: Callable[[Session], int] | None = None
+    """How many there are, where that is told without reading them."""
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def _nodes(scope: GraphScope, session: Session, after: SortKey | None, limit: int) -> Slice[GraphNode]:
+    return session.graph.list_nodes(NodeQuery(limit, after, scope=scope))
+
+
+def _edges(scope: GraphScope, session: Session, after: SortKey | None, limit: int) -> Slice[GraphEdge]:
+    return session.graph.list_edges(EdgeQuery(limit, after, scope=scope))
+
+
+def _occurrences(session: Session, after: SortKey | None, limit: int) -> Slice[Occurrence]:
+    found = session.coordination.list_occurrences(None)
+    return Slice([each for each in found if not is_reserved(each.occurrence_id)])
+
+
+def _anchors(session: Session, after: SortKey | None, limit: int) -> Slice[AuditAnchor]:
+    # A copy has an id of its own.
+    found = (session.audit.anchor(chain) for chain in session.audit.chains() if chain != STORE_CHAIN)
+    return Slice([each for each in found if each is not None])
+
+
+def _by_scope(read: Callable[[GraphScope, Session, SortKey | None, int], Slice[Any]]) -> Mapping[str, Read]:
+    # By scope, since every index of nodes and edges begins with it; first the one that may be refused.
+    scopes = sorted(GraphScope, key=lambda scope: scope is not GraphScope.IDENTITY)
+    return {scope.value: partial(read, scope) for scope in scopes}
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+def _add_nodes(session: Session, nodes: Sequence[GraphNode]) -> None:
+    if nodes:
+        session.graph.put_nodes([NodeWrite(node, "restore") for node in nodes], nodes[0].created_at)
+
+
+def _add_edges(session: Session, edges: Sequence[GraphEdge]) -> None:
+    _refuse([edge.key for edge in session.graph.get_edges([edge.key for edge in edges])], "edge")
+    session.graph.put_edges(edges)
+
+
+def _add_occurrences(session: Session, occurrences: Sequence[Occurrence]) -> None:
+    there = {each.occurrence_id for each in session.coordination.list_occurrences(None)}
+    _refuse(sorted(there & {each.occurrence_id for each in occurrences}), "occurrence")
+    for occurrence in occurrences:
+        session.coordination.put_occurrence(occurrence)
+
+
+def _add_anchors(session: Session, anchors: Sequence[AuditAnchor]) -> None:
+    _refuse(sorted(set(session.audit.chains()) & {anchor.chain for anchor in anchors}), "audit chain")
+    for anchor in anchors:
+        session.audit.cut(anchor)
+
+
+def _refuse(there: Sequence[object], what: str) -> None:
+    if there:
+        raise Conflict(f"{what} exists: {', '.join(map(ascii, there[:3]))}")
+
+
+# --- all of them ------------------------------------------------------------------------------
+
+_ALL: tuple[Kind, ...] = (
+    # First what a store that records are added to is most likely to have too, or to refuse: then nothing was written.
+    Kind("audit_anchors", AuditAnchor, {"all": _anchors}, _add_anchors),
+    Kind(
+        "audit_entries", AuditEntry, {"all": lambda s, after, limit: s.audit.find(AuditQuery(limit, after))},
+        lambda s, entries: s.audit.append(entries),
+    ),
+    Kind("occurrences", Occurrence, {"all": _occurrences}, _add_occurrences),
+    Kind(
+        "leases", Lease, {"all": lambda s, after, limit: Slice(s.coordination.list_leases(None))},
+        lambda s, leases: s.coordination.add_leases(leases),
+    ),
+    Kind(
+        "secrets", SecretRecord, {"all": lambda s, after, limit: s.secrets.find(PageRequest(limit, after), None)},
+        lambda s, secrets: s.secrets.add(secrets),
+    ),
+    Kind(
+        "secret_access", SecretAccess,
+        {"all": lambda s, after, limit: s.secrets.list_access(PageRequest(limit, after), None)},
+        lambda s, entries: s.secrets.log_access(entries),
+    ),
+    Kind("nodes", GraphNode, _by_scope(_nodes), _add_nodes, lambda s: s.graph.count_nodes(NodeQuery())),
+    Kind("edges", GraphEdge, _by_scope(_edges), _add_edges),
+    Kind(
+        "tasks", Task, {"all": lambda s, after, limit: s.tasks.find(TaskQuery(limit, after))},
+        lambda s, tasks: s.tasks.add(tasks), lambda s: s.tasks.count(TaskQuery()),
+    ),
+    Kind(
+        "thoughts", Thought, {"all": lambda s, after, limit: s.thoughts.find(ThoughtQuery(limit, after))},
+        lambda s, thoughts: s.thoughts.add(thoughts), lambda s: s.thoughts.count(ThoughtQuery()),
+    ),
+    Kind(
+        "correlations", Correlation,
+        {"all": lambda s, after, limit: s.correlations.find(CorrelationQuery(limit, after))},
+        lambda s, rows: s.correlations.add(rows), lambda s: s.correlations.count(CorrelationFilter()),
+    ),
+)  # fmt: skip
+
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
+"""By name, in the order in which they are written: anchors before what is left of their chains, nodes before edges."""
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "graph": ("nodes", "edges"),
+    "secrets": ("secrets", "secret_access"),
+    "audit": ("audit_anchors", "audit_entries"),
+}
+"""Kinds that are left out together."""
+
+
+def is_stores_own(record: Record) -> bool:
+    """Return whether only a store itself makes such a record, so that none can come in by a file."""
+    if isinstance(record, Occurrence):
+        return is_reserved(record.occurrence_id)
+    return isinstance(record, AuditAnchor | AuditEntry) and record.chain == STORE_CHAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What to move: all but what is named here."""
+
+    without: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, without: Iterable[str]) -> Selection:
+        """Raises ``InvalidArgument`` for a name that is none."""
+        names = tuple(dict.fromkeys(without))
+        valid = sorted({*KINDS, *GROUPS, *(scope.value for scope in GraphScope)})
+        for name in names:
+            if name not in valid:
+                raise InvalidArgument(f"there is nothing called {name!r} to leave out: use one of {', '.join(valid)}")
+        return cls(names)
+
+    def kinds(self) -> list[Kind]:
+        """The kinds that are left, in order."""
+        out = {kind for name in self.without for kind in GROUPS.get(name, (name,))}
+        return [kind for kind in KINDS.values() if kind.name not in out]
+
+    def streams(self, kind: Kind) -> dict[str, Read]:
+        """The streams of a kind that are left, in order."""
+        return {name: read for name, read in kind.streams.items() if name not in self.without}

@@ -1,0 +1,1 @@
+"""Validation of what callers pass: records, JSON values and arguments."""

@@ -1,0 +1,20 @@
+"""The conformance suite on broken backends. Collected by ``tests.mutants.running`` only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ciris_store_core.conformance import Harness
+from ciris_store_core.conformance.suite import *  # noqa: F403
+from tests.mutants.planting import LabHarness
+
+pytest_plugins = ["ciris_store_core.conformance.plugin"]
+
+
+@pytest.fixture
+def harness(request: pytest.FixtureRequest) -> Iterator[Harness]:
+    made = LabHarness(request.param)
+    yield made
+    made.cleanup()

@@ -1,0 +1,205 @@
+"""A fault: the reference backend with one method replaced, and the clauses whose tests must notice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Any
+
+from ciris_store_core.capabilities import Capability
+from ciris_store_core.clock import Clock, ManualClock
+from ciris_store_core.conformance import Harness
+from ciris_store_core.conformance.factories import T0
+from ciris_store_core.conformance.peers import Peer
+from ciris_store_core.contract import Backend, Session
+from ciris_store_core.inmemory.backend import CAPABILITIES, Database, MemoryBackend, MemorySession
+from ciris_store_core.inmemory.tables import Tables
+from ciris_store_core.models.paging import Slice, Unreadable
+from tests.mutants.peers import LabPeer
+
+SOUND = CAPABILITIES | {Capability.DURABLE, Capability.MULTI_PROCESS}
+"""What the backend can do that the faults are planted in: the reference, which can be reopened, also by its peers."""
+LISTINGS = {
+    "graph_nodes": "graph.list_nodes",
+    "correlations": "correlations.find",
+    "tasks": "tasks.find",
+    "thoughts": "thoughts.find",
+}
+"""Where damaged rows of each table show up."""
+
+Replacement = Callable[..., Any]
+"""A function of the object, its sound method, and the arguments."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way of being broken."""
+
+    name: str
+    clauses: tuple[str, ...]
+    """Each of these is broken, and a test of each must fail."""
+    plants: tuple[tuple[str, Replacement], ...]
+    """What is replaced (``tasks.add``, ``backend.session``, ``harness.open``) and by what."""
+    capabilities: frozenset[Capability] = SOUND
+    """What it declares."""
+
+
+FAULTS: list[Fault] = []
+NO_FAULT = Fault("none", (), ())
+
+
+def plant(
+    clauses: str, *targets: str, capabilities: frozenset[Capability] = SOUND
+) -> Callable[[Replacement], Replacement]:
+    """Register a function as the fault that it makes of each target; its name is the fault's."""
+
+    def register(function: Replacement) -> Replacement:
+        add(function.__name__, clauses, *((target, function) for target in targets), capabilities=capabilities)
+        return function
+
+    return register
+
+
+def add(name: str, clauses: str, *plants: tuple[str, Replacement], capabilities: frozenset[Capability] = SOUND) -> None:
+    """Register a fault. ``clauses`` are separated by spaces."""
+    FAULTS.append(Fault(name, tuple(clauses.split()), plants, capabilities))
+
+
+def always(answer: Any) -> Replacement:
+    """A method that always gives the same answer."""
+    return lambda *arguments, **more: answer
+
+
+def _replace(root: Any, path: str, function: Replacement) -> None:
+    *way, name = path.split(".")
+    for step in way:
+        root = getattr(root, step)
+    setattr(root, name, partial(function, root, getattr(root, name)))
+
+
+class LabBackend(MemoryBackend):
+    """The reference, with a fault."""
+
+    def __init__(self, clock: Clock, name: str, fault: Fault, damaged: set[tuple[str, str]]) -> None:
+        super().__init__(clock, name, wait_seconds=30.0)
+        self.capabilities = fault.capabilities
+        self.fault, self.damaged = fault, damaged
+        self.plant_in(self, "backend")
+
+    @property
+    def database(self) -> Database:
+        """What is committed."""
+        return self._opened()
+
+    @contextmanager
+    def session(self, *, write: bool, single: bool = False) -> Iterator[Session]:
+        with super().session(write=write, single=single) as session:
+            yield self.prepared(session)
+
+    def prepared(self, session: Session) -> Session:
+        """The session, with damaged rows and the fault in it."""
+        assert isinstance(session, MemorySession)
+        before = session._tables.snapshot()
+        for name in ("graph", "correlations", "tasks", "thoughts", "coordination", "secrets", "audit"):
+            store = getattr(session, name)
+            store.lab, store.before = self, before
+        for listing in LISTINGS.values():
+            _replace(session, listing, partial(_with_damage, self.damaged))
+        self.plant_in(session, "")
+        return session
+
+    def plant_in(self, root: Any, kind: str) -> None:
+        """Plant what belongs there."""
+        for path, function in self.fault.plants:
+            owner, _, rest = path.partition(".")
+            if owner == kind:
+                _replace(root, rest, function)
+            elif not kind and owner not in ("backend", "harness"):
+                _replace(root, rest if owner == "session" else path, function)
+
+    def transaction(
+        self, commit: Callable[[Database, Tables], None], *, write: bool, locked: bool = True
+    ) -> AbstractContextManager[Session]:
+        """A transaction that commits in another way."""
+        return self._transaction(commit, write, locked)
+
+    @contextmanager
+    def _transaction(self, commit: Callable[[Database, Tables], None], write: bool, locked: bool) -> Iterator[Session]:
+        database = self.database
+        turn: AbstractContextManager[None] = database.writing(5.0) if write and locked else nullcontext()
+        with turn:
+            tables = Tables.of(list(database.committed), writable=write)
+            try:
+                yield self.prepared(MemorySession(tables))
+                if write:
+                    commit(database, tables)
+            finally:
+                tables.end()
+
+
+def _with_damage(damaged: set[tuple[str, str]], store: Any, sound: Any, query: Any) -> Slice[Any]:
+    page = sound(query)
+    bad = [row for row in page.items if (type(row).__name__, key_of(row)) in damaged]
+    good = [row for row in page.items if row not in bad]
+    return Slice(good, page.next_after, [Unreadable(key_of(row), "damaged") for row in bad])
+
+
+def key_of(row: Any) -> str:
+    """The id of a record."""
+    names = {"GraphNode": "id", "Correlation": "correlation_id", "Task": "task_id", "Thought": "thought_id"}
+    return str(getattr(row, names[type(row).__name__]))
+
+
+_numbers = count()
+_RECORDS = {"graph_nodes": "GraphNode", "correlations": "Correlation", "tasks": "Task", "thoughts": "Thought"}
+
+
+class LabHarness(Harness):
+    """A new store of a backend with a fault."""
+
+    capabilities = SOUND
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self.capabilities = fault.capabilities
+        self.name = f"lab-{next(_numbers)}"
+        self.damaged: set[tuple[str, str]] = set()
+        # As long as these are there, so are their databases.
+        self.keepers = [MemoryBackend(_NoClock(), name) for name in (self.name, f"{self.name}-blank")]
+        for path, function in fault.plants:
+            if path.startswith("harness."):
+                _replace(self, path.removeprefix("harness."), function)
+
+    def open(self, clock: Clock) -> Backend:
+        backend = LabBackend(clock, self.name, self.fault, self.damaged)
+        backend.prepare(migrate=True)
+        return backend
+
+    def blank(self, clock: Clock) -> Backend | None:
+        return LabBackend(clock, f"{self.name}-blank", self.fault, self.damaged)
+
+    def open_peer(self, *, blank: bool = False) -> Peer | None:
+        clock = ManualClock(T0)
+        opened = self.blank(clock) if blank else self.open(clock)
+        assert opened is not None
+        return LabPeer(opened)
+
+    def corrupt(self, table: str, key: str) -> bool:
+        self.damaged.add((_RECORDS[table], key))
+        return True
+
+    def cleanup(self) -> None:
+        self.keepers.clear()
+
+
+class _NoClock:
+    def now(self) -> Any:
+        raise AssertionError("nobody asks a keeper for the time")
+
+
+def clauses_of(faults: Iterable[Fault]) -> set[str]:
+    """All clauses that these break."""
+    return {clause for fault in faults for clause in fault.clauses}

@@ -1,0 +1,103 @@
+"""Runs the tests of the broken clauses on each broken backend, in one pytest session, and keeps what came out."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciris_store_core.conformance import Clause
+from ciris_store_core.errors import StoreError
+from tests.mutants.planting import NO_FAULT, Fault
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Outcomes:
+    """What came out, by fault and clause."""
+
+    failed: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+    ran: set[tuple[str, str]] = field(default_factory=set)
+    accidents: dict[str, str] = field(default_factory=dict)
+    """Faults that failed in another way than they were meant to: a slip in their own code."""
+    clauses: dict[str, Clause] = field(default_factory=dict)
+    """All clauses of the suite."""
+
+    def escaped(self, fault: Fault) -> list[str]:
+        """The clauses whose tests did not notice the fault."""
+        return [clause for clause in fault.clauses if not self.failed.get((fault.name, clause))]
+
+
+class Plugin:
+    """Plants the faults and keeps the outcomes."""
+
+    def __init__(self, faults: Sequence[Fault], progress: Callable[[int, int], None]) -> None:
+        self.outcomes = Outcomes()
+        self._progress = progress
+        self._done = self._total = 0
+        self._by_clause: dict[str, list[Fault]] = defaultdict(list)
+        for fault in faults:
+            for clause in fault.clauses:
+                self._by_clause[clause].append(fault)
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Each test once on the sound backend and once on each backend that breaks its clause."""
+        clause = getattr(metafunc.function, "clause", None)
+        if clause is None or "harness" not in metafunc.fixturenames:
+            return
+        self.outcomes.clauses[clause.id] = clause
+        faults = [NO_FAULT, *self._by_clause[clause.id]]
+        metafunc.parametrize("harness", faults, indirect=True, ids=[fault.name for fault in faults])
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Count."""
+        self._total = len(session.items)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: Any, call: pytest.CallInfo[Any]) -> Any:
+        """Keep what came out of a test."""
+        report = yield
+        fault, clause = item.callspec.params["harness"], item.obj.clause.id
+        if report.when == "call" and not report.skipped:
+            self.outcomes.ran.add((fault.name, clause))
+        if report.failed:
+            self._failed(fault, clause, report.when, call.excinfo)
+        if report.when == "teardown":
+            self._done += 1
+            self._progress(self._done, self._total)
+        return report
+
+    def _failed(self, fault: Fault, clause: str, when: str, caught: Any) -> None:
+        self.outcomes.failed[fault.name, clause].append(str(caught.value))
+        in_fault = HERE.parent in Path(caught.traceback[-1].path).parents
+        meant = isinstance(caught.value, (StoreError, AssertionError)) or caught.typename == "Failed"
+        if fault is not NO_FAULT and (when != "call" or (in_fault and not meant)):
+            self.outcomes.accidents[fault.name] = f"{when}: {caught.exconly()}"
+
+
+def run(faults: Sequence[Fault], progress: Callable[[int, int], None] = lambda done, total: None) -> Outcomes:
+    """Run them; ``progress`` is told how many tests of how many are done."""
+    plugin = Plugin(faults, progress)
+    arguments = [
+        str(HERE / "cases.py"),
+        "-q",
+        "--tb=no",
+        "--no-header",
+        "--no-summary",
+        "-p",
+        "no:cacheprovider",
+        "--assert=plain",
+    ]
+    arguments += ["-o", "addopts=--import-mode=importlib", "-o", "timeout=60", "--rootdir", str(HERE.parent.parent)]
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        code = pytest.main(arguments, plugins=[plugin])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise RuntimeError(f"pytest ended with {code!r}: run `pytest tests/mutants/cases.py` to see why")
+    return plugin.outcomes

@@ -1,0 +1,69 @@
+"""The table of ``docs/reliability.md``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.reliability.rows import ROWS, Row
+from tests.reliability.soak import ROOT, Result
+
+PAGE = ROOT / "docs" / "reliability.md"
+BEGIN, END = "<!-- counts: written by make soak -->", "<!-- end of counts -->"
+
+_COUNTED = re.compile(r"\{('[^{}]*)\}")
+"""Counts by name, as Python prints them."""
+
+
+def write(results: Mapping[str, Result], page: Path = PAGE) -> None:
+    """Put the table of these results between the marks of the page."""
+    text = page.read_text()
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    page.write_text(f"{before}{BEGIN}\n\n{table(results)}\n{END}{after}")
+
+
+def table(results: Mapping[str, Result]) -> str:
+    """One line for each promise."""
+    lines = [
+        "| fault | how it is brought about | promise | quick / long | last long run | what its controls found |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in ROWS.items():
+        result = results.get(name)
+        records = result.records if result else []
+        run = "not run yet" if result is None else _did(result)
+        control = _listed(f"{each['subject']}: {_found(each)}" for each in records if each["control"])
+        lines.append(f"| {row.fault} | {row.injected} | {row.promise} | {_counts(row)} | {run} | {control or '-'} |")
+    total = sum(result.seconds for result in results.values())
+    failed = [name for name, result in results.items() if not result.passed]
+    lines += ["", f"Rows run: {len(results)}, failed: {len(failed)}{' (' + ', '.join(failed) + ')' if failed else ''}; "
+              f"{total / 60:.0f} minutes of tests, several beside one another."]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _counts(row: Row) -> str:
+    return f"{row.quick:,} / {row.long:,} {row.unit}" if row.long else f"all {row.unit}"
+
+
+def _did(result: Result) -> str:
+    said = [f"{each['subject']}: {each['done']:,}, {each['wrong']:,} wrong{_note(each)}"
+            for each in result.records if not each["control"]]  # fmt: skip
+    state = "" if result.passed else "**failed** "
+    return f"{state}{_listed(said)}<br>{result.day}, {result.seconds:,.0f} s"
+
+
+def _found(record: Mapping[str, Any]) -> str:
+    cases = "case" if record["done"] == 1 else "cases"
+    return f"{record['wrong']:,} in {record['done']:,} {cases}{_note(record)}"
+
+
+def _note(record: Mapping[str, Any]) -> str:
+    note = _COUNTED.sub(lambda found: found[1].replace("'", ""), record["note"])
+    return f" ({note})" if note else ""
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return "<br>".join(line.replace("|", "\\|") for line in lines)
