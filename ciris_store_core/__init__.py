@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ciris_store_core.aio import AsyncStore, MemoryService, open_store_async
+    from ciris_store_core.aio import AsyncMemoryService, AsyncStore, open_store_async
     from ciris_store_core.capabilities import Capability
     from ciris_store_core.clock import Clock, ManualClock, SystemClock
     from ciris_store_core.contract.hookspecs import CONTRACT_VERSION
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         TransactionError,
         Unavailable,
         UnknownScheme,
-        UpgradeFailed,
+        UpcastError,
     )
     from ciris_store_core.models import (
         DEFAULT_OCCURRENCE,
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         Correlation,
         CorrelationStatus,
         CorrelationType,
+        CorruptRow,
         Degree,
         Direction,
         EdgeAttributes,
@@ -101,14 +102,13 @@ if TYPE_CHECKING:
         TraceContext,
         TraversalResult,
         TSDBGraphNode,
-        Unreadable,
         UserTracking,
         uuid7,
     )
     from ciris_store_core.secrets import KeyRing, SecretPattern, SecretsConfig
     from ciris_store_core.signing import SigningKey
     from ciris_store_core.store import (
-        ANY,
+        ANY_OCCURRENCE,
         Access,
         Approval,
         ApprovalRequest,
@@ -123,7 +123,7 @@ if TYPE_CHECKING:
         Store,
         TraceNode,
         Transaction,
-        Upgraders,
+        Upcasters,
         approved,
         open_store,
     )
@@ -131,7 +131,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "ANY",
+    "ANY_OCCURRENCE",
     "CONTRACT_VERSION",
     "DEFAULT_OCCURRENCE",
     "SHARED_OCCURRENCE",
@@ -140,6 +140,7 @@ __all__ = [
     "AggregatePoint",
     "Approval",
     "ApprovalRequest",
+    "AsyncMemoryService",
     "AsyncStore",
     "AuditAnchor",
     "AuditCheckpoint",
@@ -160,6 +161,7 @@ __all__ = [
     "CorrelationStatus",
     "CorrelationType",
     "Corrupt",
+    "CorruptRow",
     "DatabaseError",
     "Degree",
     "Direction",
@@ -179,7 +181,6 @@ __all__ = [
     "ManualClock",
     "MemoryOpResult",
     "MemoryQuery",
-    "MemoryService",
     "Metric",
     "MetricData",
     "MigrationRequired",
@@ -241,9 +242,8 @@ __all__ = [
     "TraversalResult",
     "Unavailable",
     "UnknownScheme",
-    "Unreadable",
-    "UpgradeFailed",
-    "Upgraders",
+    "UpcastError",
+    "Upcasters",
     "UserTracking",
     "__version__",
     "approved",

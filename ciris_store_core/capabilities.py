@@ -9,7 +9,7 @@ class Capability(StrEnum):
     """Optional abilities. Using an undeclared one raises ``NotSupported``; the suite checks both ways."""
 
     SAVEPOINTS = "savepoints"
-    """A nested transaction can be rolled back alone. Without it a failure inside dooms the whole."""
+    """A nested transaction can be rolled back alone. Without it a failure inside aborts the whole."""
 
     TRANSACTIONAL_DDL = "transactional_ddl"
     """A failing migration leaves the database unchanged."""

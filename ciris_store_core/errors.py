@@ -30,7 +30,7 @@ class StoreError(Exception):
 
 
 class InvalidArgument(StoreError, ValueError):
-    """The input is not acceptable on any backend, and nothing was written. Mend the input."""
+    """The input is not acceptable on any backend, and nothing was written. Fix the input."""
 
 
 class SecretDetected(InvalidArgument):
@@ -79,8 +79,8 @@ class SecretKeyError(StoreError):
 # --- the state of the store -------------------------------------------------------------------
 
 
-class UpgradeFailed(StoreError):
-    """An upgrader of yours failed on a stored node, which stays as it is. Mend the upgrader, or open without it."""
+class UpcastError(StoreError):
+    """An upcaster of yours failed on a stored node, which stays as it is. Fix the upcaster, or open without it."""
 
 
 class StoreClosed(StoreError):
@@ -88,14 +88,14 @@ class StoreClosed(StoreError):
 
 
 class TransactionError(StoreError):
-    """The transaction cannot be used: it is over, doomed by an earlier failure, or not the current one.
+    """The transaction cannot be used: it is over, aborted by an earlier failure, or not the current one.
 
     Leave the ``with`` block and run the whole transaction again; inside it use its own handle.
     """
 
 
 class MigrationRequired(StoreError):
-    """The database's schema is not one that this program may use. The message names the command that mends it."""
+    """The database's schema is not one that this program may use. The message names the command that fixes it."""
 
 
 class IncompatibleSchema(MigrationRequired):
@@ -129,7 +129,7 @@ class StorageFull(StoreError):
 
 
 class ReadOnly(StoreError):
-    """The database cannot be written: file, directory or server is read-only. Mend permissions or the URL."""
+    """The database cannot be written: file, directory or server is read-only. Fix permissions or the URL."""
 
 
 class NotADatabase(StoreError):
@@ -152,7 +152,7 @@ class InvalidURL(InvalidArgument):
 
 
 class UnknownScheme(InvalidURL):
-    """No installed plugin serves the URL's scheme. Install the named distribution, or mend the scheme."""
+    """No installed plugin serves the URL's scheme. Install the named distribution, or fix the scheme."""
 
 
 class PluginError(StoreError):

@@ -190,11 +190,11 @@ TASK_CALLS: dict[str, Call] = {
     "get many tasks": lambda s: s.tasks.get(["task 1", "task 2"], ME),
     "update a task": lambda s: s.tasks.update("task 3", {"status": TaskStatus.ACTIVE, "updated_at": T0}, ME, None),
     "update a task under its fence": lambda s: s.tasks.update("task 3", {"updated_at": T0}, ME, 0),
-    "hold a task": lambda s: s.tasks.hold("task 3", 0),
+    "hold a task": lambda s: s.tasks.lock_claim("task 3", 0),
     "delete tasks": lambda s: s.tasks.delete(["task 10", "task 20"]),
     "claim tasks": lambda s: s.tasks.claim_next("worker", "owner 0", 5, T0),
-    "give back tasks of one": lambda s: s.tasks.give_back("owner 0", T0, 5),
-    "give back tasks of the dead": lambda s: s.tasks.give_back(None, T0, 5),
+    "give back tasks of one": lambda s: s.tasks.release("owner 0", T0, 5),
+    "give back tasks of the dead": lambda s: s.tasks.release(None, T0, 5),
     "transfer tasks": lambda s: s.tasks.transfer(["task 3", "task 23"], ME, "other", T0),
     "count tasks by status": lambda s: s.tasks.count_by_status(ME),
     "count tasks of all by status": lambda s: s.tasks.count_by_status(None),
@@ -263,7 +263,7 @@ THOUGHT_CALLS: dict[str, Call] = {
 
 
 def reducible(kind: CorrelationType, resolution: Resolution, *names: str) -> Call:
-    """What consolidation asks."""
+    """What rollup asks."""
     where = CorrelationFilter(
         types=(kind,), metric_names=names, time_to=LATE, time_to_exclusive=True, resolutions=(resolution,),
         retention_policies=(RetentionPolicy.DOWNSAMPLED,),

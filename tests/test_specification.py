@@ -21,9 +21,9 @@ import pytest
 
 import ciris_store_core
 from ciris_store_core import (
-    ANY,
+    ANY_OCCURRENCE,
+    AsyncMemoryService,
     GraphNode,
-    MemoryService,
     Store,
     SystemClock,
     Task,
@@ -122,7 +122,7 @@ def stored_twice(store: Store, names: dict[str, Any]) -> None:
     made = names["node"]
     assert (made.attributes["value"], made.attributes["tags"], made.type) == (75.5, names["tags"], "tsdb_data")
     [point] = store.correlations.points(metric_name="cpu_usage").items
-    [node] = store.graph.list(type="tsdb_data").items
+    [node] = store.graph.find(type="tsdb_data").items
     assert point.value == node.attributes["value"] == 75.5 and point.tags == names["tags"]
 
 
@@ -139,7 +139,9 @@ def a_configuration(store: Store, names: dict[str, Any]) -> None:
 def claimed(store: Store, names: dict[str, Any]) -> None:
     task = names["task"]
     assert names["was_created"] is True and task.task_id.startswith("WAKEUP_RITUAL_SHARED_2")
-    assert task.agent_occurrence_id == "__shared__" and store.tasks.get(task.task_id, occurrence_id=ANY) == task
+    assert (
+        task.agent_occurrence_id == "__shared__" and store.tasks.get(task.task_id, occurrence_id=ANY_OCCURRENCE) == task
+    )
 
 
 def isolated(store: Store, names: dict[str, Any]) -> None:
@@ -175,11 +177,11 @@ def all_own(store: Store, names: dict[str, Any]) -> None:
 
 def finished_today(store: Store) -> None:
     task, _ = store.shared_tasks.try_claim("WAKEUP_RITUAL", "api", "done today")
-    store.tasks.update(task.task_id, status="completed", occurrence_id=ANY)
+    store.tasks.update(task.task_id, status="completed", occurrence_id=ANY_OCCURRENCE)
 
 
 def one_metric(store: Store) -> None:
-    ciris_store_core.services.SyncMemoryService(store).memorize_metric("cpu_usage", 1.5)
+    ciris_store_core.services.MemoryService(store).memorize_metric("cpu_usage", 1.5)
 
 
 Check = Callable[[Store, dict[str, Any]], None]
@@ -235,7 +237,7 @@ def test_a_program_of_the_specification_runs(name: str, url: str) -> None:
 
     async def body() -> None:
         async with open_store_async(url) as store:
-            names = {**prelude(url), "memory_service": MemoryService(store)}
+            names = {**prelude(url), "memory_service": AsyncMemoryService(store)}
             await run(adapted(BLOCKS[name], url), names)
             check(store.sync, names)
 

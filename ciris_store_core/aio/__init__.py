@@ -1,18 +1,18 @@
 """The store for asyncio: begin with ``open_store_async``.
 
-Every class whose methods wait for the database has a twin here, made from the class itself.
+Every class whose methods wait for the database has a counterpart here, made from the class itself.
 """
 
 # What type checkers and editors see stands in __init__.pyi, which ``make stubs`` makes.
 
 from __future__ import annotations
 
-from ciris_store_core.aio.facade import twin_of
+from ciris_store_core.aio.facade import async_class_of
 from ciris_store_core.aio.services import service
 from ciris_store_core.aio.store import AsyncStore, Opening, open_store_async
 from ciris_store_core.services.configuration import AdaptiveConfiguration
 from ciris_store_core.services.maintenance import DatabaseMaintenanceService
-from ciris_store_core.services.memory import SyncMemoryService
+from ciris_store_core.services.memory import MemoryService
 from ciris_store_core.services.retention import RetentionService
 from ciris_store_core.store import ClaimedTask, OccurrenceHandle, Transaction
 from ciris_store_core.store.access.authorities import Authorities
@@ -27,23 +27,23 @@ from ciris_store_core.store.work.tasks import Tasks
 from ciris_store_core.store.work.thoughts import Thoughts
 
 AsyncAdaptiveConfiguration = service(AdaptiveConfiguration)
-AsyncAuditTrail = twin_of(AuditTrail)
-AsyncAuthorities = twin_of(Authorities)
-AsyncBufferedWriter = twin_of(BufferedWriter)
-AsyncClaimedTask = twin_of(ClaimedTask)
-AsyncCorrelations = twin_of(Correlations)
+AsyncAuditTrail = async_class_of(AuditTrail)
+AsyncAuthorities = async_class_of(Authorities)
+AsyncBufferedWriter = async_class_of(BufferedWriter)
+AsyncClaimedTask = async_class_of(ClaimedTask)
+AsyncCorrelations = async_class_of(Correlations)
 AsyncDatabaseMaintenanceService = service(DatabaseMaintenanceService)
-AsyncGraph = twin_of(Graph)
-AsyncLeases = twin_of(Leases)
-AsyncOccurrenceHandle = twin_of(OccurrenceHandle)
-AsyncOccurrences = twin_of(Occurrences)
+AsyncGraph = async_class_of(Graph)
+AsyncLeases = async_class_of(Leases)
+AsyncOccurrenceHandle = async_class_of(OccurrenceHandle)
+AsyncOccurrences = async_class_of(Occurrences)
 AsyncRetentionService = service(RetentionService)
-AsyncSecrets = twin_of(Secrets)
-AsyncSharedTasks = twin_of(SharedTasks)
-AsyncTasks = twin_of(Tasks)
-AsyncThoughts = twin_of(Thoughts)
-AsyncTransaction = twin_of(Transaction)
-MemoryService = service(SyncMemoryService)
+AsyncSecrets = async_class_of(Secrets)
+AsyncSharedTasks = async_class_of(SharedTasks)
+AsyncTasks = async_class_of(Tasks)
+AsyncThoughts = async_class_of(Thoughts)
+AsyncTransaction = async_class_of(Transaction)
+AsyncMemoryService = service(MemoryService)
 
 __all__ = [
     "AsyncAdaptiveConfiguration",
@@ -55,6 +55,7 @@ __all__ = [
     "AsyncDatabaseMaintenanceService",
     "AsyncGraph",
     "AsyncLeases",
+    "AsyncMemoryService",
     "AsyncOccurrenceHandle",
     "AsyncOccurrences",
     "AsyncRetentionService",
@@ -64,7 +65,6 @@ __all__ = [
     "AsyncTasks",
     "AsyncThoughts",
     "AsyncTransaction",
-    "MemoryService",
     "Opening",
     "open_store_async",
 ]

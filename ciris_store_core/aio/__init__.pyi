@@ -1,6 +1,6 @@
 """The store for asyncio: begin with ``open_store_async``.
 
-Every class whose methods wait for the database has a twin here, made from the class itself.
+Every class whose methods wait for the database has a counterpart here, made from the class itself.
 """
 
 # Made by ``make stubs``: change the classes that it is made from, and make it again.
@@ -62,8 +62,8 @@ from ciris_store_core.store.context import Owner
 from ciris_store_core.store.graph.edges import AnyEdgeKey
 from ciris_store_core.store.graph.graph import AnyNodeKey, NodeFilters
 from ciris_store_core.store.graph.traversal import Relationships, Scope, Way
-from ciris_store_core.store.graph.upcasters import Upgraders
-from ciris_store_core.store.resource import OnUnreadable
+from ciris_store_core.store.graph.upcasters import Upcasters
+from ciris_store_core.store.resource import OnCorrupt
 from ciris_store_core.store.retry import RetryPolicy
 from ciris_store_core.store.store import P, Store, T, Transaction
 from ciris_store_core.store.telemetry.buffered_writer import Item, Rejection
@@ -73,7 +73,7 @@ from ciris_store_core.store.telemetry.interactions import InteractionContext, In
 from ciris_store_core.store.telemetry.traces import TraceNode
 from ciris_store_core.store.work.tasks import TaskFilters
 from ciris_store_core.store.work.thoughts import ThoughtFilters
-from ciris_store_core.validation.validator import BadText
+from ciris_store_core.validation.validator import TextErrors
 
 class Opening:
     """A store that is to be opened: ``await`` it, or use it in ``async with``, which closes it too."""
@@ -93,14 +93,14 @@ def open_store_async(
     migrate: bool = True,
     create: bool = True,
     occurrence_id: str = ...,
-    on_bad_text: BadText = "refuse",
+    text_errors: TextErrors = "refuse",
     registry: Registry | None = None,
     retry: RetryPolicy | None = None,
     policy: ScopePolicy | None = None,
     audit_key: SigningKey | str | os.PathLike[str] | None = None,
     detect_secrets: bool | None = None,
     secrets: SecretsConfig | None = None,
-    upgraders: Upgraders | None = None,
+    upcasters: Upcasters | None = None,
     background: bool = False,
 ) -> Opening:
     """Open a store for asyncio: await the call, or put it into ``async with``, which closes the store too.
@@ -114,7 +114,7 @@ def open_store_async(
         migrate: Bring the schema up to date; otherwise an older one raises ``MigrationRequired``.
         create: Make a new database where there is none.
         occurrence_id: Owner of tasks and thoughts where a call names none. ``__shared__`` is refused.
-        on_bad_text: NUL and lone surrogates in texts are refused, or, with ``"replace"``, become U+FFFD.
+        text_errors: NUL and lone surrogates in texts are refused, or, with ``"replace"``, become U+FFFD.
         registry: Where to look for backends; by default the installed ones.
         retry: How often to run a transaction again; by default five times in all within ten seconds.
         policy: Who may read and write which scope; by default writes to IDENTITY need an approval.
@@ -123,7 +123,7 @@ def open_store_async(
         detect_secrets: Look for secrets in all that is written and encrypt them. By default as the environment
             variable ``CIRIS_DETECT_SECRETS`` says (on or off), else on.
         secrets: Keys, further patterns; by default the keys of ``CIRIS_SECRETS_KEY`` or ``CIRIS_SECRETS_KEY_FILE``.
-        upgraders: Bring the attributes of nodes of older versions up to date when they are read.
+        upcasters: Bring the attributes of nodes of older versions up to date when they are read.
         background: Run maintenance and retention in threads of their own until the store is closed, each in one
             process at a time; see ``ciris_store_core.services.BackgroundWork``.
 
@@ -140,7 +140,7 @@ class AsyncStore:
 
     Calls run on a bounded number of threads, and wait for one in the order in which they were made. A call that is
     cancelled before its turn never runs; one that has begun is left to finish, as a transaction of its own. Blocks
-    (``transaction``, ``savepoint``, ``leases.hold``, an occurrence's handle) are ended before a cancellation goes on.
+    (``transaction``, ``savepoint``, ``leases.lock``, an occurrence's handle) are ended before a cancellation goes on.
     """
 
     def __init__(self, store: Store, *, workers: int | None = None) -> None: ...
@@ -403,8 +403,8 @@ class AsyncRetentionService:
             StaleFence: The lease was lost, as by a computer that slept; what was done stands.
         """
 
-class MemoryService:
-    """Remembers nodes, edges and events, and recalls them. ``MemoryService`` is the same for asyncio.
+class AsyncMemoryService:
+    """Remembers nodes, edges and events, and recalls them. ``AsyncMemoryService`` is the same for asyncio.
 
     Operations that change something return a ``MemoryOpResult``: ``ok`` with what was stored in ``data``, or ``denied``
     with the reason where a policy refused. All other errors are raised, those of the database included.
@@ -453,7 +453,7 @@ class MemoryService:
             limit: At most so many of a pattern, newest first.
             cursor: The ``next_cursor`` of the page before; only patterns have more than one page.
             action: What it is for: secrets that the action may have stand in place of their references; see
-                ``store.secrets.reveal``. None: none do.
+                ``store.secrets.resolve``. None: none do.
             accessor: Who asks, for the log of the secrets' use.
 
         Returns:
@@ -699,7 +699,7 @@ class AsyncGraph:
     ) -> GraphNode:
         """Write a node and return it as stored.
 
-        A new node is stored as given. Of an existing one, upgraded first if an upgrader of its version is known, the
+        A new node is stored as given. Of an existing one, upcast first if an upcaster of its version is known, the
         attributes are merged: given keys win, others stay; ``version``, ``updated_by``, ``consent_stream``,
         ``expires_at`` and ``metadata`` change if you gave them; ``created_at`` stays, ``updated_at`` moves and
         ``revision`` grows by 1 (and by another 1 for the upgrade). The merge is atomic.
@@ -757,12 +757,10 @@ class AsyncGraph:
             cursor: The ``next_cursor`` of the page before, of the same filters.
             filters: See ``NodeFilters``.
         """
-    def scan(
-        self, *, on_unreadable: OnUnreadable | None = None, **filters: Unpack[NodeFilters]
-    ) -> AsyncIterator[GraphNode]:
+    def scan(self, *, on_corrupt: OnCorrupt | None = None, **filters: Unpack[NodeFilters]) -> AsyncIterator[GraphNode]:
         """All nodes that the filters match, read page by page; see ``list``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
     async def count(self, **filters: Unpack[NodeFilters]) -> int:
         """How many nodes the filters match; loads none of them."""
@@ -847,7 +845,7 @@ class AsyncCorrelations:
             group_by: Tag keys, at most 100; a series without the tag is in the group None.
             filters: See ``CorrelationFilters``.
 
-        Consolidated rows count as the samples they stand for. Buckets without samples are left out. A sum beyond the
+        Rolled up rows count as the samples they stand for. Buckets without samples are left out. A sum beyond the
         greatest float is inf, or -inf; an average never is.
         """
     async def percentiles(
@@ -868,7 +866,7 @@ class AsyncCorrelations:
             filters: See ``CorrelationFilters``.
 
         Raises:
-            NotSupported: Something that matches was consolidated, and its samples are gone.
+            NotSupported: Something that matches was rolled up, and its samples are gone.
         """
     async def metric_names(self) -> builtins.list[str]:
         """The names of all stored metrics, ascending; at a cost that grows with the number of names."""
@@ -949,12 +947,12 @@ class AsyncCorrelations:
         self,
         *,
         descending: bool = False,
-        on_unreadable: OnUnreadable | None = None,
+        on_corrupt: OnCorrupt | None = None,
         **filters: Unpack[CorrelationFilters],
     ) -> AsyncIterator[Correlation]:
         """All correlations that the filters match, read page by page; see ``list``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
     async def count(self, **filters: Unpack[CorrelationFilters]) -> int:
         """How many correlations the filters match; loads none of them."""
@@ -1045,11 +1043,11 @@ class AsyncTasks:
             filters: See ``TaskFilters``; statuses are accepted as members or text, one or several.
         """
     def scan(
-        self, *, order: TaskOrder = "created", on_unreadable: OnUnreadable | None = None, **filters: Unpack[TaskFilters]
+        self, *, order: TaskOrder = "created", on_corrupt: OnCorrupt | None = None, **filters: Unpack[TaskFilters]
     ) -> AsyncIterator[Task]:
         """All tasks that the filters match, read page by page; see ``list``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
     async def count(self, **filters: Unpack[TaskFilters]) -> int:
         """How many tasks the filters match; loads none of them."""
@@ -1150,12 +1148,12 @@ class AsyncThoughts:
         self,
         *,
         order: ThoughtOrder = "created",
-        on_unreadable: OnUnreadable | None = None,
+        on_corrupt: OnCorrupt | None = None,
         **filters: Unpack[ThoughtFilters],
     ) -> AsyncIterator[Thought]:
         """All thoughts that the filters match, read page by page; see ``list``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
     async def count(self, **filters: Unpack[ThoughtFilters]) -> int:
         """How many thoughts the filters match; loads none of them."""
@@ -1293,7 +1291,7 @@ class AsyncSecrets:
         """Delete secrets that nothing refers to any more; returns how many went.
 
         They are left behind when a value is overwritten, or when a record goes with another, expires or is
-        consolidated. The maintenance service calls this.
+        rolled up. The maintenance service calls this.
 
         Args:
             older_than: Secrets sealed since are left alone, in case somebody is about to write a text that was read.
@@ -1479,7 +1477,7 @@ class AsyncOccurrenceHandle:
         self, task_type: str, channel_id: str, description: str, priority: int = 0
     ) -> tuple[Task, bool]:
         """Claim today's shared task of that type and take it over. See ``SharedTasks.claim_and_transfer``."""
-    async def give_back_work(self) -> int:
+    async def release_work(self) -> int:
         """Return all claimed, unfinished tasks to the pools that they came from; returns how many.
 
         They become pending again, and handles to them raise ``StaleFence``.
@@ -1557,7 +1555,7 @@ class AsyncTransaction:
     def savepoint(self) -> AbstractAsyncContextManager[None, None]:
         """A part of the transaction that is undone alone when its block raises; nests [cap: savepoints].
 
-        On a backend without the capability, raising inside it dooms the whole transaction: all later calls and the
+        On a backend without the capability, raising inside it aborts the whole transaction: all later calls and the
         commit raise ``TransactionError``.
         """
 

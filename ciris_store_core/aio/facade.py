@@ -1,11 +1,11 @@
-"""One facade over everything that waits for the database: every method gets an async twin, made from the method itself.
+"""One facade over everything that waits for the database: every method gets an async counterpart, made from the method itself.
 
 What a method becomes follows from what it says that it returns:
 
 - an iterator: an ``AsyncIterator``, which reads one page at a time;
 - a context manager: an async one;
-- another object with methods that wait: its twin, at once, as making one asks nothing of the database;
-- anything else: a coroutine, whose result is the same, with objects of that kind replaced by their twins.
+- another object with methods that wait: its counterpart, at once, as making one asks nothing of the database;
+- anything else: a coroutine, whose result is the same, with objects of that kind replaced by their counterparts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PACKAGE = "ciris_store_core"
 
 
 class Facade:
-    """The async twin of an object whose methods wait for the database."""
+    """The async counterpart of an object whose methods wait for the database."""
 
     def __init__(self, target: Any, caller: Caller) -> None:
         """Made by the facade of the store."""
@@ -50,7 +50,7 @@ class Facade:
 
 
 class Entered(Facade):
-    """The twin of a context manager: what it begins on entry it ends on exit, cancelled or not."""
+    """The counterpart of a context manager: what it begins on entry it ends on exit, cancelled or not."""
 
     async def __aenter__(self) -> Self:
         """Begin."""
@@ -90,7 +90,7 @@ class Rows(AsyncIterator[T], Generic[T]):
 
 
 class Held:
-    """The async twin of what a method decorated with ``contextmanager`` returns."""
+    """The async counterpart of what a method decorated with ``contextmanager`` returns."""
 
     def __init__(self, target: AbstractContextManager[Any], caller: Caller) -> None:
         """Begun and ended on threads of ``caller``, which need not be the same one."""
@@ -162,33 +162,33 @@ async def leave(target: AbstractContextManager[Any], caller: Caller, error: Base
     return await settled(caller.submit(lambda: target.__exit__(kind, error, traceback)))
 
 
-# --- twins ----------------------------------------------------------------------------------------
+# --- counterparts ----------------------------------------------------------------------------------------
 
 
 def in_async(value: Any, caller: Caller) -> Any:
-    """The value, with objects whose methods wait for the database replaced by their twins."""
+    """The value, with objects whose methods wait for the database replaced by their counterparts."""
     if isinstance(value, Blocking):
-        return twin_of(type(value))(value, caller)
+        return async_class_of(type(value))(value, caller)
     if type(value) is list and value and isinstance(value[0], Blocking):
         return [in_async(each, caller) for each in value]
     return value
 
 
-_twins: dict[type, type[Facade]] = {}
+_async_classes: dict[type, type[Facade]] = {}
 
 
-def twin_of(kind: type[Blocking]) -> type[Facade]:
-    """The class of the twins of a class, made once."""
-    return _twins.get(kind) or _twins.setdefault(kind, _make_twin(kind))
+def async_class_of(kind: type[Blocking]) -> type[Facade]:
+    """The class of the counterparts of a class, made once."""
+    return _async_classes.get(kind) or _async_classes.setdefault(kind, _make_async_class(kind))
 
 
-def _make_twin(kind: type[Blocking]) -> type[Facade]:
+def _make_async_class(kind: type[Blocking]) -> type[Facade]:
     base = Entered if hasattr(kind, "__enter__") else Facade
-    members = {name: _twin_of_member(member) for name, member in public_members(kind).items()}
-    return type(twin_name(kind), (base,), {"__doc__": kind.__doc__, "__module__": __name__, **members})
+    members = {name: _async_member(member) for name, member in public_members(kind).items()}
+    return type(async_name(kind), (base,), {"__doc__": kind.__doc__, "__module__": __name__, **members})
 
 
-def twin_name(kind: type) -> str:
+def async_name(kind: type) -> str:
     """``Async`` and the name; of a class that is named after being synchronous, the name without that."""
     return kind.__name__.removeprefix("Sync") if kind.__name__.startswith("Sync") else f"Async{kind.__name__}"
 
@@ -227,17 +227,17 @@ def is_maker(method: Callable[..., Any]) -> bool:
     return issubclass(returned_kind(method) or object, Blocking)
 
 
-def _twin_of_member(member: Any) -> Any:
+def _async_member(member: Any) -> Any:
     if is_property(member):
         return _Reading(member)
-    for applies, twin in ((is_context_manager, _held), (is_scan, _rows), (is_maker, _made)):
+    for applies, counterpart in ((is_context_manager, _held), (is_scan, _rows), (is_maker, _made)):
         if applies(member):
-            return twin(member)
+            return counterpart(member)
     return _called(member)
 
 
 class _Reading:
-    """A property's twin."""
+    """A property's counterpart."""
 
     def __init__(self, member: Any) -> None:
         self.__doc__ = member.__doc__
@@ -251,32 +251,32 @@ class _Reading:
 
 def _called(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
-    async def twin(self: Facade, /, *args: Any, **kwargs: Any) -> Any:
+    async def counterpart(self: Facade, /, *args: Any, **kwargs: Any) -> Any:
         call = partial(method, self._target, *args, **kwargs)
         return in_async(await answer(self._caller.submit(call)), self._caller)
 
-    return twin
+    return counterpart
 
 
 def _held(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
-    def twin(self: Facade, /, *args: Any, **kwargs: Any) -> Held:
+    def counterpart(self: Facade, /, *args: Any, **kwargs: Any) -> Held:
         return Held(method(self._target, *args, **kwargs), self._caller)
 
-    return twin
+    return counterpart
 
 
 def _rows(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
-    def twin(self: Facade, /, *args: Any, **kwargs: Any) -> Rows[Any]:
+    def counterpart(self: Facade, /, *args: Any, **kwargs: Any) -> Rows[Any]:
         return Rows(partial(method, self._target, *args, **kwargs), self._caller)
 
-    return twin
+    return counterpart
 
 
 def _made(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
-    def twin(self: Facade, /, *args: Any, **kwargs: Any) -> Any:
+    def counterpart(self: Facade, /, *args: Any, **kwargs: Any) -> Any:
         return in_async(method(self._target, *args, **kwargs), self._caller)
 
-    return twin
+    return counterpart

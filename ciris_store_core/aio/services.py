@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ciris_store_core.aio.facade import Facade, twin_name, twin_of
+from ciris_store_core.aio.facade import Facade, async_class_of, async_name
 from ciris_store_core.aio.store import AsyncStore
 from ciris_store_core.store import Store
 from ciris_store_core.store.execution import Blocking
 
 
 class OfStore:
-    """What the twins of services have in common: they are made from a store or transaction, async or not."""
+    """What the counterparts of services have in common: they are made from a store or transaction, async or not."""
 
     kind: type
 
@@ -22,6 +22,6 @@ class OfStore:
 
 
 def service(kind: type[Blocking]) -> type[Facade]:
-    """The class of the twins of a service, which users make by themselves."""
+    """The class of the counterparts of a service, which users make by themselves."""
     members = {"kind": kind, "__doc__": kind.__doc__, "__module__": kind.__module__}
-    return type(twin_name(kind), (OfStore, twin_of(kind)), members)
+    return type(async_name(kind), (OfStore, async_class_of(kind)), members)

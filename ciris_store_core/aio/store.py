@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from ciris_store_core.aio.facade import Begun, twin_of
+from ciris_store_core.aio.facade import Begun, async_class_of
 from ciris_store_core.aio.workers import Workers, answer, in_thread, settled
 from ciris_store_core.errors import InvalidArgument, StoreError
 from ciris_store_core.store import RetryPolicy, Store, Transaction, open_store
@@ -19,12 +19,12 @@ T = TypeVar("T")
 DEFAULT_WORKERS = 10
 
 
-class AsyncStore(twin_of(Store)):  # type: ignore[misc]  # its methods are made of those of Store
+class AsyncStore(async_class_of(Store)):  # type: ignore[misc]  # its methods are made of those of Store
     """An open store for asyncio: every method of ``Store`` and of its parts, to be awaited. Close it when done.
 
     Calls run on a bounded number of threads, and wait for one in the order in which they were made. A call that is
     cancelled before its turn never runs; one that has begun is left to finish, as a transaction of its own. Blocks
-    (``transaction``, ``savepoint``, ``leases.hold``, an occurrence's handle) are ended before a cancellation goes on.
+    (``transaction``, ``savepoint``, ``leases.lock``, an occurrence's handle) are ended before a cancellation goes on.
     """
 
     def __init__(self, store: Store, *, workers: int | None = None) -> None:

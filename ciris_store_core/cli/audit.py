@@ -116,7 +116,7 @@ def export(
 
 
 @audit.command()
-def cut(
+def prune(
     before: Annotated[str, typer.Option(help="A time with its zone, as in 2025-01-31T00:00:00Z.")],
     url: Url = None,
     chain: Chain = None,
@@ -127,7 +127,7 @@ def cut(
     Export first what is to be kept.
     """
     with open_existing(url) as store:
-        found = {"removed": store.audit.cut(_time(before), chain=chain)}
+        found = {"removed": store.audit.prune(_time(before), chain=chain)}
     say_json(found) if as_json else console().print(facts(found))
 
 

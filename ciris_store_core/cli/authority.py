@@ -38,7 +38,7 @@ def new(
 def list_them(url: Url = None, as_json: Json = False) -> None:
     """Show all authorities that a store knows, revoked ones too."""
     with open_existing(url) as store:
-        found = store.authorities.list()
+        found = store.authorities.find()
     if as_json:
         say_json([each.model_dump() for each in found])
         return
@@ -59,7 +59,7 @@ def bootstrap(public_key: PublicKey, name: Name, url: Url = None, as_json: Json 
             raise AccessDenied(
                 "the store has authorities already: register another one with the approval of one of them"
             )
-        _show(store.authorities.list()[0], as_json)
+        _show(store.authorities.find()[0], as_json)
 
 
 @authority.command()

@@ -38,15 +38,18 @@ def info(url: Url = None, as_json: Json = False) -> None:
 
 
 def _contents(store: Store) -> dict[str, Any]:
-    from ciris_store_core.store import ANY
+    from ciris_store_core.store import ANY_OCCURRENCE
 
-    tasks, thoughts = store.tasks.count_by_status(occurrence_id=ANY), store.thoughts.count_by_status(occurrence_id=ANY)
+    tasks, thoughts = (
+        store.tasks.count_by_status(occurrence_id=ANY_OCCURRENCE),
+        store.thoughts.count_by_status(occurrence_id=ANY_OCCURRENCE),
+    )
     return {
         "nodes": store.graph.count(include_expired=True),
         "correlations": store.correlations.count(),
         "tasks": {status.value: number for status, number in tasks.items() if number},
         "thoughts": {status.value: number for status, number in thoughts.items() if number},
-        "occurrences_alive": len(store.occurrences.list()),
+        "occurrences_alive": len(store.occurrences.find()),
     }
 
 
@@ -136,7 +139,7 @@ def doctor(
     strict: Annotated[bool, typer.Option("--strict", help="The exit code is 1 for warnings too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Look a store over: damage, stuck work, missing indexes, sizes and growth, and what mends each.
+    """Look a store over: damage, stuck work, missing indexes, sizes and growth, and what fixes each.
 
     Nothing is changed. The exit code is 1 if something is wrong.
     """

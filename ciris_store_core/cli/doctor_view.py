@@ -44,8 +44,8 @@ def _finding(finding: Finding) -> RenderableType:
     line.add_column(style=style)
     line.add_column(overflow="fold")
     line.add_row(mark, line_of(finding.summary))
-    if finding.mend:
-        line.add_row("", line_of(finding.mend, style="dim"))
+    if finding.fix:
+        line.add_row("", line_of(finding.fix, style="dim"))
     return line
 
 

@@ -28,7 +28,7 @@ OLD_HELP = (
     "The engine's database: the path of an SQLite file, or a postgresql:// URL. It is only read. "
     "Other users of this host can see arguments: name a password's file in the URL, as in ?passfile=..."
 )
-COUNTS = ("read", "written", "present", "mended", "refused")
+COUNTS = ("read", "written", "present", "fixed", "refused")
 
 
 def import_engine(
@@ -36,7 +36,7 @@ def import_engine(
     new: Annotated[str | None, typer.Argument(help=URL_HELP, show_default=False)] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Write a line of JSON about every row that was mended or refused.", dir_okay=False),
+        typer.Option(help="Write a line of JSON about every row that was fixed or refused.", dir_okay=False),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -106,7 +106,7 @@ def _view(done: ImportReport, report: Path | None) -> Group:
         left = ", ".join(f"{table} ({rows})" for table, rows in sorted(done.left_behind.items()))
         parts.append(Text.assemble(("left behind, for which a store has no place: ", "bold"), left))
     if reasons and report is None:
-        parts.append(Text("--report FILE writes a line about each row that was mended or refused", style="dim"))
+        parts.append(Text("--report FILE writes a line about each row that was fixed or refused", style="dim"))
     return Group(*parts)
 
 

@@ -77,7 +77,7 @@ def check(url: Url = None, as_json: Json = False) -> None:
     """Decrypt every secret with the keys given, without showing any, and count them by key."""
     with open_existing(url) as store:
         report = store.secrets.check()
-    _say(report, as_json, {}, not report.unreadable)
+    _say(report, as_json, {}, not report.corrupt)
 
 
 def _progress() -> Progress:
@@ -90,10 +90,10 @@ def _progress() -> Progress:
 def _say(report: SecretsReport, as_json: bool, more: dict[str, Any], well: bool) -> None:
     found = {"active_key": report.active_key, "secrets": report.total, "by_key": dict(report.by_key), **more}
     if as_json:
-        say_json({**found, "unreadable": report.unreadable})
+        say_json({**found, "corrupt": report.corrupt})
     else:
-        console().print(facts({**found, "unreadable": len(report.unreadable)}))
+        console().print(facts({**found, "corrupt": len(report.corrupt)}))
     if not well:
-        if report.unreadable and not as_json:
-            say_error(f"cannot be decrypted: {', '.join(report.unreadable[:5])}: restore these from a backup")
+        if report.corrupt and not as_json:
+            say_error(f"cannot be decrypted: {', '.join(report.corrupt[:5])}: restore these from a backup")
         raise typer.Exit(Exit.FAILED)

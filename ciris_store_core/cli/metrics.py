@@ -117,7 +117,7 @@ def plot(
 
 def _described(store: Store, name: str) -> dict[str, Any]:
     samples = store.correlations.aggregate("count", _EVER, metric_name=name)
-    [first] = store.correlations.list(metric_name=name, limit=1)
+    [first] = store.correlations.find(metric_name=name, limit=1)
     [newest] = store.correlations.recent(1, metric_name=name)
     assert newest.metric_data is not None
     return {

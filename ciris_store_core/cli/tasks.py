@@ -30,9 +30,9 @@ Batch = Annotated[int, typer.Option("--batch", min=1, max=10_000, help="How many
 
 
 def _owner(name: str | None) -> Any:
-    from ciris_store_core.store import ANY
+    from ciris_store_core.store import ANY_OCCURRENCE
 
-    return ANY if name is None else name
+    return ANY_OCCURRENCE if name is None else name
 
 
 # --- tasks ------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ def list_tasks(
     given = {"channel_id": channel, "parent_task_id": parent, "status": status}
     filters: dict[str, Any] = {name: value for name, value in given.items() if value}
     with open_existing(url) as store:
-        page = store.tasks.list(occurrence_id=_owner(occurrence), limit=limit, cursor=cursor, **filters)
+        page = store.tasks.find(occurrence_id=_owner(occurrence), limit=limit, cursor=cursor, **filters)
         now = store.server_now()
     columns = ("task_id", "status", "priority", "agent_occurrence_id", "claimed_by", "updated_at", "description")
     _show_page(page, columns, now, as_json)
@@ -66,8 +66,8 @@ def show_task(task_id: Annotated[str, typer.Argument(help="Its id.")], url: Url 
         task = store.tasks.get(task_id, occurrence_id=_owner(None))
         if task is None:
             raise NotFound(f"there is no task {task_id!r}")
-        steps = store.thoughts.list(source_task_id=task_id, occurrence_id=_owner(None), limit=1000).items
-        children = store.tasks.list(parent_task_id=task_id, occurrence_id=_owner(None), limit=1000).items
+        steps = store.thoughts.find(source_task_id=task_id, occurrence_id=_owner(None), limit=1000).items
+        children = store.tasks.find(parent_task_id=task_id, occurrence_id=_owner(None), limit=1000).items
         now = store.server_now()
     if as_json:
         say_json({"task": _json(task), "thoughts": list(map(_json, steps)), "children": list(map(_json, children))})
@@ -79,7 +79,7 @@ def show_task(task_id: Annotated[str, typer.Argument(help="Its id.")], url: Url 
 
 @tasks.command("rescue")
 def rescue_tasks(url: Url = None, batch: Batch = 100, as_json: Json = False) -> None:
-    """Give tasks that were claimed by occurrences that died back to their pools, and free the thoughts they were at."""
+    """Give tasks that were claimed by occurrences that died back to their queues, and free the thoughts they were at."""
     from ciris_store_core.services import DatabaseMaintenanceService, MaintenancePolicy
 
     policy = MaintenancePolicy(batch_size=batch)
@@ -93,7 +93,7 @@ def rescue_tasks(url: Url = None, batch: Batch = 100, as_json: Json = False) -> 
 def transfer_task(
     task_id: Annotated[str, typer.Argument(help="Its id.")],
     from_owner: Annotated[str, typer.Option("--from", help="Who owns it now, such as an occurrence that died.")],
-    to_owner: Annotated[str, typer.Option("--to", help="Who is to own it: an occurrence, or a pool such as default.")],
+    to_owner: Annotated[str, typer.Option("--to", help="Who is to own it: an occurrence, or a queue such as default.")],
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -122,7 +122,7 @@ def list_thoughts(
     """List thoughts, oldest first."""
     filters: dict[str, Any] = {name: value for name, value in (("source_task_id", task), ("status", status)) if value}
     with open_existing(url) as store:
-        page = store.thoughts.list(occurrence_id=_owner(occurrence), limit=limit, cursor=cursor, **filters)
+        page = store.thoughts.find(occurrence_id=_owner(occurrence), limit=limit, cursor=cursor, **filters)
         now = store.server_now()
     columns = ("thought_id", "status", "source_task_id", "agent_occurrence_id", "thought_type", "updated_at", "content")
     _show_page(page, columns, now, as_json)
@@ -162,7 +162,7 @@ def list_occurrences(
 ) -> None:
     """List the instances that are alive."""
     with open_existing(url) as store:
-        found = store.occurrences.list(alive_only=not dead)
+        found = store.occurrences.find(alive_only=not dead)
         now = store.server_now()
     if as_json:
         say_json([{**_json(each), "alive": each.alive(now)} for each in found])
@@ -187,7 +187,7 @@ def list_leases(
 ) -> None:
     """List the leases that are held."""
     with open_existing(url) as store:
-        found = store.leases.list(held_only=not ended)
+        found = store.leases.find(held_only=not ended)
         now = store.server_now()
     if as_json:
         say_json(list(map(_json, found)))
@@ -202,7 +202,7 @@ def release_lease(
 ) -> None:
     """End a lease whose holder is gone, so that somebody else can take it."""
     with open_existing(url) as store:
-        held = {lease.name: lease for lease in store.leases.list()}
+        held = {lease.name: lease for lease in store.leases.find()}
         if name not in held:
             raise NotFound(f"nobody holds a lease {name!r}")
         if not store.leases.release(held[name]):
@@ -221,12 +221,12 @@ def _json(record: Record) -> dict[str, Any]:
 
 def _show_page(page: Page[Any], columns: Sequence[str], now: datetime, as_json: bool) -> None:
     if as_json:
-        unreadable = [{"key": row.key, "error": row.error} for row in page.unreadable]
-        say_json({"items": list(map(_json, page)), "next_cursor": page.next_cursor, "unreadable": unreadable})
+        corrupt = [{"key": row.key, "error": row.error} for row in page.corrupt]
+        say_json({"items": list(map(_json, page)), "next_cursor": page.next_cursor, "corrupt": corrupt})
         return
     screen = console()
     screen.print(_table(page.items, columns, now))
-    for row in page.unreadable:
+    for row in page.corrupt:
         screen.print(line(f"{row.key}: {row.error}", style="red"))
     if page.next_cursor is not None:
         screen.print(Text(f"there are more: --cursor {page.next_cursor}", style="dim"), soft_wrap=True)

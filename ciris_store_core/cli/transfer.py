@@ -44,8 +44,8 @@ def copy(
     ] = None,
     without: Without = None,
     into_existing: IntoExisting = False,
-    skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Leave out rows that cannot be read, and list them.")
+    skip_corrupt: Annotated[
+        bool, typer.Option("--skip-corrupt", help="Leave out rows that cannot be read, and list them.")
     ] = False,
     no_verify: NoVerify = False,
     as_json: Json = False,
@@ -63,7 +63,7 @@ def copy(
             store,
             without=without or (),
             into_existing=into_existing,
-            skip_unreadable=skip_unreadable,
+            skip_corrupt=skip_corrupt,
             verify=not no_verify,
             on_step=on_step,
         )
@@ -171,5 +171,5 @@ def _show(report: TransferReport, as_json: bool) -> None:
     screen.print(
         f"{report.records:,} records in {report.seconds:.1f} s ({speed})" + "".join(f", {each}" for each in state)
     )
-    for row in report.unreadable:
+    for row in report.corrupt:
         screen.print(line(f"left out, as it cannot be read: {row}"))

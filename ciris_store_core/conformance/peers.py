@@ -156,7 +156,7 @@ class PeerPool:
             peer.dispose()
         return Peer()
 
-    def give_back(self, peer: Peer) -> None:
+    def release(self, peer: Peer) -> None:
         """Close what it opened and keep it; one that is in the middle of something is killed."""
         try:
             if peer.idle:

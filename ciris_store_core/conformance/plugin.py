@@ -90,4 +90,4 @@ def new_peer(harness: Harness) -> Iterator[PeerMaker]:
 
     yield make
     for peer in made:
-        POOL.give_back(peer)
+        POOL.release(peer)

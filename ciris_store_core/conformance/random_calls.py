@@ -311,9 +311,9 @@ WRITES: tuple[Text, ...] = (
     session("tasks.delete", listed(ID)),
     session("tasks.claim_next", OWNER, OWNER, NUMBER, TIME),
     session("tasks.claim_next", OWNER, named("default"), NUMBER, TIME),
-    session("tasks.give_back", MAYBE_OWNER, TIME, NUMBER),
+    session("tasks.release", MAYBE_OWNER, TIME, NUMBER),
     session("tasks.transfer", listed(ID), OWNER, OWNER, TIME),
-    session("tasks.hold", ID, FENCE),
+    session("tasks.lock_claim", ID, FENCE),
     session("thoughts.update", ID, changes(**THOUGHT_CHANGES), MAYBE_OWNER),
     session("thoughts.retry", ID, MAYBE_OWNER, NUMBER, TIME),
     session("thoughts.escalate", ID, MAYBE_OWNER, TIME),
@@ -344,7 +344,7 @@ WRITES: tuple[Text, ...] = (
     session(
         "audit.append", batch(lambda random, key: f"entry({key})", joined(", ", one_of("1", "2", "3", "4"), OWNER))
     ),
-    session("audit.cut", call("anchor", one_of("1", "2", "4"), OWNER)),
+    session("audit.prune", call("anchor", one_of("1", "2", "4"), OWNER)),
     session("audit.head", OWNER),
 )
 """Calls that write, or that only a transaction for writing may make."""

@@ -215,7 +215,7 @@ class Report:
 
 ABOUT: Mapping[Capability, tuple[str, ...]] = {
     Capability.FULL_TEXT: ("graph.search.declared",),
-    Capability.SAVEPOINTS: ("session.savepoint.doomed",),
+    Capability.SAVEPOINTS: ("session.savepoint.aborted",),
 }
 """Clauses that hold with a capability in one way, and without it in another."""
 

@@ -153,7 +153,7 @@ def renew_lease(backend: Backend, signal: Signal, me: str, fence: int) -> bool:
 
 
 def claim_one(backend: Backend, signal: Signal, me: str) -> int:
-    """Claim a task of the pool and return its fence."""
+    """Claim a task of the queue and return its fence."""
     [claimed] = transact(backend, lambda session: session.tasks.claim_next(me, "default", 1, T0))
     return claimed.fence
 

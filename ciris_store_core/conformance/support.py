@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import StoreError
 from ciris_store_core.models.base import Record
-from ciris_store_core.models.paging import PageRequest, Slice
+from ciris_store_core.models.paging import PageRequest, ResultPage
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound=PageRequest)
@@ -51,12 +51,12 @@ def exact(value: Any) -> Any:
     return (type(value).__name__, repr(value))
 
 
-def pages(fetch: Callable[[Q], Slice[T]], query: Q) -> list[list[T]]:
+def pages(fetch: Callable[[Q], ResultPage[T]], query: Q) -> list[list[T]]:
     """The items of all pages, from the query's position on; checks that each keeps to the limit and leads on."""
     found: list[list[T]] = []
     while True:
         page = fetch(query)
-        assert len(page.items) + len(page.unreadable) <= query.limit, "a page holds more than its limit"
+        assert len(page.items) + len(page.corrupt) <= query.limit, "a page holds more than its limit"
         found.append(page.items)
         if page.next_after is None:
             return found
@@ -64,7 +64,7 @@ def pages(fetch: Callable[[Q], Slice[T]], query: Q) -> list[list[T]]:
         query = replace(query, after=page.next_after)
 
 
-def everything(fetch: Callable[[Q], Slice[T]], query: Q) -> list[T]:
+def everything(fetch: Callable[[Q], ResultPage[T]], query: Q) -> list[T]:
     """The items of all pages, in order."""
     return [item for page in pages(fetch, query) for item in page]
 

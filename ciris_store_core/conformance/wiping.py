@@ -17,7 +17,7 @@ KEPT = "schema_migrations"
 BATCH = 1000
 
 DAMAGES = ("metadata = '{'", "status = 'damaged'", "attributes = '[]'")
-"""What makes a row unreadable; databases refuse some of it."""
+"""What makes a row corrupt; databases refuse some of it."""
 
 KEYS = {"graph_nodes": "id", "correlations": "correlation_id", "tasks": "task_id", "thoughts": "thought_id"}
 
@@ -79,7 +79,7 @@ def _forget(session: Session) -> None:
 
 
 def damage(backend: Backend, table: str, key: str) -> bool:
-    """Make a stored row unreadable, if the store is on the SQL toolkit; return whether it was done."""
+    """Make a stored row corrupt, if the store is on the SQL toolkit; return whether it was done."""
     return any(_damaged(backend, table, key, change) for change in DAMAGES)
 
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from ciris_store_core.models.audit import AuditAnchor, AuditEntry, AuditQuery
-from ciris_store_core.models.paging import Slice
+from ciris_store_core.models.paging import ResultPage
 
 
 class AuditStore(ABC):
@@ -24,7 +24,7 @@ class AuditStore(ABC):
         """Store entries; an existing (chain, sequence): Conflict, and nothing of the call is written. Required."""
 
     @abstractmethod
-    def find(self, query: AuditQuery) -> Slice[AuditEntry]:
+    def find(self, query: AuditQuery) -> ResultPage[AuditEntry]:
         """Entries by (chain, sequence) ascending. Required. Sort key for ``after``: (chain, sequence)."""
 
     @abstractmethod
@@ -39,7 +39,7 @@ class AuditStore(ABC):
         return []
 
     @abstractmethod
-    def cut(self, anchor: AuditAnchor) -> int:
+    def prune(self, anchor: AuditAnchor) -> int:
         """Remove the chain's entries up to ``anchor.sequence`` and keep the anchor; returns how many went. Required.
 
         - The anchor replaces an earlier one; both happen or neither.

@@ -50,7 +50,7 @@ class Session(ABC):
     def savepoint(self) -> AbstractContextManager[None]:
         """A part of the transaction that is undone alone when its block raises; nests [cap: savepoints].
 
-        Without the capability the block still runs, and raising inside it dooms the transaction: every later
+        Without the capability the block still runs, and raising inside it aborts the transaction: every later
         call, and the commit, raise ``TransactionError``.
         """
 
@@ -71,7 +71,7 @@ class Backend(ABC):
     def prepare(self, *, migrate: bool) -> None:
         """Bring the database to this program's schema.
 
-        - An empty database gets the schema, where ``migrate``; an older one is upgraded; a current one is left alone.
+        - An empty database gets the schema, where ``migrate``; an older one is upcast; a current one is left alone.
         - Without ``migrate``, an empty or older database raises ``MigrationRequired`` and is left as it is.
         - Many processes may call it at once on an empty database: all succeed, each step is applied once.
         - A schema that excludes this program raises ``IncompatibleSchema``.

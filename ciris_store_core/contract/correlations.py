@@ -22,7 +22,7 @@ from ciris_store_core.models.correlations import (
     TimeSeriesDataPoint,
 )
 from ciris_store_core.models.enums import Resolution
-from ciris_store_core.models.paging import Slice
+from ciris_store_core.models.paging import ResultPage
 
 
 class CorrelationStore(ABC):
@@ -67,15 +67,15 @@ class CorrelationStore(ABC):
         return self.get(correlation_ids)
 
     @abstractmethod
-    def find(self, query: CorrelationQuery) -> Slice[Correlation]:
+    def find(self, query: CorrelationQuery) -> ResultPage[Correlation]:
         """Correlations by filter, by (timestamp, correlation_id). Required; cost grows with the answer.
 
         - Sort key for ``after``: (timestamp, correlation_id).
-        - A row that cannot be read is in ``unreadable``, and the others are returned.
+        - A row that cannot be read is in ``corrupt``, and the others are returned.
         - Those that expired by the filter's ``now`` do not match it, here and in every other question.
         """
 
-    def find_locked(self, query: CorrelationQuery) -> Slice[Correlation]:
+    def find_locked(self, query: CorrelationQuery) -> ResultPage[Correlation]:
         """A page as of ``find``, of correlations as they stay until the transaction ends. Default: find, then lock.
 
         - Nobody else changes or deletes them before the transaction is over.
@@ -99,19 +99,19 @@ class CorrelationStore(ABC):
     def delete_expired(self, now: datetime, limit: int) -> int:
         """Delete up to ``limit`` correlations whose ``expires_at`` is not after ``now``; returns how many. Required."""
 
-    def points(self, query: CorrelationQuery) -> Slice[TimeSeriesDataPoint]:
+    def points(self, query: CorrelationQuery) -> ResultPage[TimeSeriesDataPoint]:
         """The points of the metrics that the filter matches, in the order of ``find``. Default: over ``find``.
 
         - Correlations without a metric are left out.
         """
         page = self.find(query)
         points = [point for point in map(to_point, page.items) if point is not None]
-        return Slice(points, page.next_after, page.unreadable)
+        return ResultPage(points, page.next_after, page.corrupt)
 
     def aggregate(self, query: AggregateQuery) -> list[AggregatePoint]:
         """Values per bucket and group, by start, then group (None first). Default: over a scan.
 
-        - Consolidated rows count as the samples they stand for. count, min and max are exact, sum and avg within
+        - Rolled up rows count as the samples they stand for. count, min and max are exact, sum and avg within
           1e-12 relative; ``last`` is the value of the newest sample, ties by correlation_id.
         - A sum beyond the greatest float is inf, or -inf; an average never is, whatever its samples.
         - A bucket that would begin before the year 1 begins there.
@@ -123,10 +123,10 @@ class CorrelationStore(ABC):
         """Percentiles per bucket and group, by start, then group (None first). Default: over a scan.
 
         - Between two samples they are interpolated linearly, as ``percentile_cont`` does.
-        - A consolidated row among those that match: NotSupported, as nobody knows its samples any more.
+        - A rolled up row among those that match: NotSupported, as nobody knows its samples any more.
         - Buckets without samples are left out.
         """
-        self._refuse_consolidated(query.where)
+        self._refuse_rolled_up(query.where)
         return percentiles_of_rows(self._scan(query.where), query)
 
     def metric_names(self, now: datetime | None = None) -> list[str]:
@@ -137,16 +137,16 @@ class CorrelationStore(ABC):
         rows = self._scan(CorrelationFilter(now=now))
         return sorted({row.metric_name for row in rows if row.metric_name is not None})
 
-    def _refuse_consolidated(self, where: CorrelationFilter) -> None:
-        """``NotSupported`` if a consolidated row matches."""
+    def _refuse_rolled_up(self, where: CorrelationFilter) -> None:
+        """``NotSupported`` if a rolled up row matches."""
         coarse = tuple(each for each in where.resolutions or tuple(Resolution) if each != Resolution.RAW)
         query = CorrelationQuery(limit=100, where=replace(where, resolutions=coarse))
         while coarse:
             page = self.points(query)
             if page.items:
                 raise NotSupported(
-                    "percentiles need every sample, and some of this time were consolidated: "
-                    "ask for a later time, or leave the consolidated ones out with resolution='raw'"
+                    "percentiles need every sample, and some of this time were rolled up: "
+                    "ask for a later time, or leave the rolled up ones out with resolution='raw'"
                 )
             if page.next_after is None:  # a page may hold no point at all, and yet have a next one
                 return

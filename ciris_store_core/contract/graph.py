@@ -26,7 +26,7 @@ from ciris_store_core.models.graph import (
     Traversal,
     TraversalResult,
 )
-from ciris_store_core.models.paging import Slice
+from ciris_store_core.models.paging import ResultPage
 
 
 class GraphStore(ABC):
@@ -87,11 +87,11 @@ class GraphStore(ABC):
         return value
 
     @abstractmethod
-    def list_nodes(self, query: NodeQuery) -> Slice[GraphNode]:
+    def list_nodes(self, query: NodeQuery) -> ResultPage[GraphNode]:
         """Nodes by filter, as ``NodeQuery`` orders them. Required; cost grows with the answer.
 
         - Sort key for ``after``: (updated_at, id, scope).
-        - A row that cannot be read is in ``unreadable``, and the others are returned.
+        - A row that cannot be read is in ``corrupt``, and the others are returned.
         """
 
     @abstractmethod
@@ -138,7 +138,7 @@ class GraphStore(ABC):
         """Delete edges; returns how many went. Required; constant round trips."""
 
     @abstractmethod
-    def list_edges(self, query: EdgeQuery) -> Slice[GraphEdge]:
+    def list_edges(self, query: EdgeQuery) -> ResultPage[GraphEdge]:
         """Edges by filter, ascending by key. Required; cost grows with the answer.
 
         - Sort key for ``after``: (scope, source, target, relationship).

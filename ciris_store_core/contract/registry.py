@@ -96,7 +96,7 @@ class Registry:
         """
         if scheme in BUILT_IN:
             return _spec_of(_manager_with(import_module(BUILT_IN[scheme]), scheme), scheme, CORE)
-        claims, unreadable = self._scan()
+        claims, corrupt = self._scan()
         claims = [claim for claim in claims if claim.plugin.scheme == scheme]
         by_hand = self._registered.get(scheme)
         self._check_claims(scheme, [claim.plugin.distribution for claim in claims], by_hand)
@@ -105,7 +105,7 @@ class Registry:
         if not claims:
             raise self._unknown(scheme)
         self._check_allowed(scheme, claims[0].plugin.distribution)
-        return self._load(claims[0], direct=unreadable)
+        return self._load(claims[0], direct=corrupt)
 
     def _check_claims(self, scheme: str, names: list[str], by_hand: BackendSpec | None) -> None:
         # pluggy imports whichever it meets first on sys.path, so one claim too many is refused, also beside the owner.
@@ -124,24 +124,24 @@ class Registry:
             )
 
     def _scan(self) -> tuple[list[_Claim], bool]:
-        """All claims, one per scheme and distribution, and whether some distribution's entry points are unreadable."""
+        """All claims, one per scheme and distribution, and whether some distribution's entry points are corrupt."""
         # Imported here: it costs 20 ms and is needed only when a store is opened.
         from importlib_metadata import distributions
 
         claims: dict[tuple[str, str], _Claim] = {}
-        unreadable = False
+        corrupt = False
         for distribution in distributions():
             try:
                 entry_points = distribution.entry_points
             except Exception:  # Malformed metadata raises anything, and is not our plugin's fault.
-                unreadable = True
+                corrupt = True
                 continue
             for entry_point in entry_points:
                 if entry_point.group == self._group:
                     claim = _claim(distribution, entry_point)
                     # The same distribution can lie on sys.path twice; the first one is the one that gets imported.
                     claims.setdefault((entry_point.name, _normal(claim.plugin.distribution)), claim)
-        return list(claims.values()), unreadable
+        return list(claims.values()), corrupt
 
     def _load(self, claim: _Claim, *, direct: bool) -> BackendSpec:
         scheme, name = claim.plugin.scheme, claim.plugin.distribution

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from ciris_store_core.models.paging import PageRequest, Slice
+from ciris_store_core.models.paging import PageRequest, ResultPage
 from ciris_store_core.models.secrets import SecretAccess, SecretRecord
 
 
@@ -21,7 +21,7 @@ class SecretStore(ABC):
         """The secrets of these ids that exist, in no order. Required; one round trip."""
 
     @abstractmethod
-    def find(self, page: PageRequest, key_id: str | None) -> Slice[SecretRecord]:
+    def find(self, page: PageRequest, key_id: str | None) -> ResultPage[SecretRecord]:
         """Secrets by secret_id, all or those under that key. Required. Sort key for ``after``: (secret_id,)."""
 
     @abstractmethod
@@ -37,5 +37,5 @@ class SecretStore(ABC):
         """Append to the access log; an id that exists: Conflict, and nothing of the call is written. Required."""
 
     @abstractmethod
-    def list_access(self, page: PageRequest, secret_id: str | None) -> Slice[SecretAccess]:
+    def list_access(self, page: PageRequest, secret_id: str | None) -> ResultPage[SecretAccess]:
         """The access log by (at, access_id) ascending, all or of one secret. Required. Sort key: (at, access_id)."""

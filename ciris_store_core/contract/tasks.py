@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ciris_store_core.contract.locking import cannot_lock
 from ciris_store_core.models.enums import TaskStatus
-from ciris_store_core.models.paging import Slice
+from ciris_store_core.models.paging import ResultPage
 from ciris_store_core.models.tasks import Task, TaskChanges, TaskQuery
 
 
@@ -54,12 +54,12 @@ class TaskStore(ABC):
         """
 
     @abstractmethod
-    def find(self, query: TaskQuery) -> Slice[Task]:
+    def find(self, query: TaskQuery) -> ResultPage[Task]:
         """Tasks by filter, as ``TaskQuery`` orders them. Required; cost grows with the answer.
 
         - Sort keys for ``after``: ``created``: (created_at, task_id); ``priority``: (priority, created_at, task_id);
           ``updated_desc``: (updated_at, task_id).
-        - A row that cannot be read is in ``unreadable``, and the others are returned.
+        - A row that cannot be read is in ``corrupt``, and the others are returned.
         """
 
     @abstractmethod
@@ -78,20 +78,20 @@ class TaskStore(ABC):
         """
 
     @abstractmethod
-    def claim_next(self, worker: str, pool: str, limit: int, now: datetime) -> list[Task]:
-        """Make the worker the owner of up to ``limit`` pending tasks of the pool, and them active. Required.
+    def claim_next(self, worker: str, queue: str, limit: int, now: datetime) -> list[Task]:
+        """Make the worker the owner of up to ``limit`` pending tasks of the queue, and them active. Required.
 
         - Highest priority first, then oldest ``created_at``, then task_id; returned in that order.
-        - ``claimed_by``, ``claimed_at`` = ``now``, ``claimed_from`` = pool and ``updated_at`` are set; ``fence``
+        - ``claimed_by``, ``claimed_at`` = ``now``, ``claimed_from`` = queue and ``updated_at`` are set; ``fence``
           grows by 1.
-        - Their unfinished thoughts (pending or processing) that the pool owned come along.
+        - Their unfinished thoughts (pending or processing) that the queue owned come along.
         - No two concurrent callers get the same task; a caller is not made to wait for another's commit
           [cap: concurrent_writers].
         """
 
     @abstractmethod
-    def give_back(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
-        """Return up to ``limit`` claimed, unfinished tasks to the pools that they came from. Required.
+    def release(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
+        """Return up to ``limit`` claimed, unfinished tasks to the queues that they came from. Required.
 
         - Of that owner; ``None``: of every owner whose occurrence is not alive at ``now``.
         - Pending or active tasks with ``claimed_from``: that becomes the owner, the status pending, ``claimed_by``,
@@ -109,7 +109,7 @@ class TaskStore(ABC):
         """
 
     @abstractmethod
-    def hold(self, task_id: str, fence: int) -> None:
+    def lock_claim(self, task_id: str, fence: int) -> None:
         """Keep the task's owner from changing until the transaction ends. Required.
 
         - Another stored fence, or no such task: StaleFence.

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ciris_store_core.contract.locking import cannot_lock
 from ciris_store_core.models.enums import ThoughtStatus
-from ciris_store_core.models.paging import Slice
+from ciris_store_core.models.paging import ResultPage
 from ciris_store_core.models.thoughts import Thought, ThoughtChanges, ThoughtQuery
 
 
@@ -59,11 +59,11 @@ class ThoughtStore(ABC):
         """Add 1 to ``escalation_level``; False if there is no such thought of that owner. Required; one statement."""
 
     @abstractmethod
-    def find(self, query: ThoughtQuery) -> Slice[Thought]:
+    def find(self, query: ThoughtQuery) -> ResultPage[Thought]:
         """Thoughts by filter, as ``ThoughtQuery`` orders them. Required; cost grows with the answer.
 
         - Sort keys for ``after``: ``created``: (created_at, thought_id); ``updated_desc``: (updated_at, thought_id).
-        - A row that cannot be read is in ``unreadable``, and the others are returned.
+        - A row that cannot be read is in ``corrupt``, and the others are returned.
         """
 
     @abstractmethod

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ciris_store_core import ANY, GraphEdge, GraphScope, Store, Task
+from ciris_store_core import ANY_OCCURRENCE, GraphEdge, GraphScope, Store, Task
 from ciris_store_core.demo.collect import Dependency, Installed, taken_from
 from ciris_store_core.demo.host import UNITS
 from ciris_store_core.demo.plan import CLAIMED, DEPENDS_ON, INSPECTION, MAY_DEPEND_ON, SCOPE, WON, Plan
@@ -118,12 +118,14 @@ def gather(
 
 def read_evidence(store: Store, plan: Plan) -> Evidence:
     """All records of the run that the checks look at."""
-    tasks = list(store.tasks.scan(channel_id=plan.run, occurrence_id=ANY))
+    tasks = list(store.tasks.scan(channel_id=plan.run, occurrence_id=ANY_OCCURRENCE))
     ours = {task.task_id for task in tasks}
     return Evidence(
         startup=[task for task in tasks if task.shared_type == plan.task_type],
         inspections=[task for task in tasks if task.shared_type is None],
-        thoughts=[thought for thought in store.thoughts.scan(occurrence_id=ANY) if thought.source_task_id in ours],
+        thoughts=[
+            thought for thought in store.thoughts.scan(occurrence_id=ANY_OCCURRENCE) if thought.source_task_id in ours
+        ],
         nodes={plan.name_of(node.id): node for node in store.graph.scan(scope=SCOPE, prefix=plan.id_of(""))},
         edges=_edges(store, plan),
         races=_per_worker(store, plan, WON),
@@ -204,7 +206,7 @@ def _degrees(store: Store, plan: Plan, relationship: str) -> dict[str, int]:
 
 
 def _timeline(store: Store, plan: Plan, members: Sequence[Member], killed: Killed) -> Timeline:
-    start = store.correlations.list(limit=1, tags=plan.tags).items[0].timestamp
+    start = store.correlations.find(limit=1, tags=plan.tags).items[0].timestamp
     end = store.correlations.recent(1, tags=plan.tags).items[0].timestamp
     bucket = max(SHORTEST_BUCKET, SHORTEST_BUCKET * -(-(end - start) // (SHORTEST_BUCKET * COLUMNS)))
     axis = Axis(start, end, bucket)

@@ -7,7 +7,16 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from ciris_store_core import ANY, Capability, InvalidArgument, NotFound, NotSupported, Store, TaskStatus, open_store
+from ciris_store_core import (
+    ANY_OCCURRENCE,
+    Capability,
+    InvalidArgument,
+    NotFound,
+    NotSupported,
+    Store,
+    TaskStatus,
+    open_store,
+)
 from ciris_store_core.demo.collect import Installed, installed, places
 from ciris_store_core.demo.plan import Plan
 from ciris_store_core.demo.proofs import Killed
@@ -96,7 +105,7 @@ def _direct(team: Team, store: Store, plan: Plan, watcher: Watcher) -> Killed:
 
 
 def _kill(member: Member, store: Store) -> Killed:
-    page = store.tasks.list(status=TaskStatus.ACTIVE, occurrence_id=member.occurrence)
+    page = store.tasks.find(status=TaskStatus.ACTIVE, occurrence_id=member.occurrence)
     member.kill()
     return Killed(member.occurrence, member.pid, store.clock.now(), tuple(task.task_id for task in page))
 
@@ -114,4 +123,4 @@ def _watch(
 
 
 def _done(store: Store, plan: Plan) -> int:
-    return store.tasks.count(status=TaskStatus.COMPLETED, channel_id=plan.run, occurrence_id=ANY) - 1
+    return store.tasks.count(status=TaskStatus.COMPLETED, channel_id=plan.run, occurrence_id=ANY_OCCURRENCE) - 1

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import IO, Any
 
-from ciris_store_core import ANY, ClaimedTask, Store, StoreError, TaskStatus, open_store
+from ciris_store_core import ANY_OCCURRENCE, ClaimedTask, Store, StoreError, TaskStatus, open_store
 from ciris_store_core.demo.collect import installed
 from ciris_store_core.demo.plan import CLAIMED, WON, Plan
 from ciris_store_core.demo.pulse import Pulse
@@ -92,7 +92,7 @@ class Worker:
             time.sleep(POLL_SECONDS)
 
     def _claim(self) -> list[ClaimedTask]:
-        batch = self._me.claim_next(self._batch_size(), pool=self._plan.run)
+        batch = self._me.claim_next(self._batch_size(), queue=self._plan.run)
         self._record(CLAIMED, len(batch))
         return batch
 
@@ -105,7 +105,7 @@ class Worker:
             inspect(self._store, self._plan, work, package, self._packages)
 
     def _unfinished(self) -> int:
-        return self._store.tasks.count(status=UNFINISHED, channel_id=self._plan.run, occurrence_id=ANY)
+        return self._store.tasks.count(status=UNFINISHED, channel_id=self._plan.run, occurrence_id=ANY_OCCURRENCE)
 
     def _record(self, name: str, value: float) -> None:
         self._store.correlations.add(metric(self._plan, self._me.occurrence_id, name, value, ""))

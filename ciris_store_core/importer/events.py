@@ -122,7 +122,7 @@ def _response(row: Row, status: CorrelationStatus, updated: Any) -> ServiceRespo
     try:
         response = to_response(given, success=status != CorrelationStatus.FAILED)
     except InvalidArgument as error:
-        row.mended("response_data", f"kept apart ({error})", given)
+        row.fixed("response_data", f"kept apart ({error})", given)
         return None
     return response.replaced(response_timestamp=at)
 
@@ -132,7 +132,7 @@ def _metric(row: Row) -> MetricData | None:
     if not name:
         return None
     if value is None:
-        row.mended("metric_name", "a metric without a value, kept apart", name)
+        row.fixed("metric_name", "a metric without a value, kept apart", name)
         return None
     return MetricData(metric_name=name, metric_value=value)
 
@@ -144,7 +144,7 @@ def _log(row: Row, kind: str, tags: dict[str, str]) -> LogData | None:
         return None
     if not level:
         level = "INFO"
-        row.mended("log_level", "empty, became INFO")
+        row.fixed("log_level", "empty, became INFO")
     return LogData(log_level=level, log_message=tags.get("message", ""))
 
 
@@ -155,7 +155,7 @@ def _trace(row: Row, action: str) -> TraceContext | None:
     span = row.text("span_id")
     if not span:
         span = row.required("correlation_id")
-        row.mended("span_id", "empty, became the correlation's id")
+        row.fixed("span_id", "empty, became the correlation's id")
     return TraceContext(
         trace_id=trace, span_id=span, span_name=action, parent_span_id=row.text("parent_span_id") or None
     )

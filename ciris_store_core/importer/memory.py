@@ -34,7 +34,7 @@ def edge(row: Row) -> GraphEdge:
     context = attributes.pop("context", None)
     weight = row.number("weight")
     if weight is not None and not 0 <= weight <= 1:
-        row.mended("weight", "out of bounds, brought into them", weight)
+        row.fixed("weight", "out of bounds, brought into them", weight)
         weight = min(max(weight, 0.0), 1.0)
     fields: dict[str, Any] = {
         "source": row.required("source_node_id"),
@@ -50,7 +50,7 @@ def edge(row: Row) -> GraphEdge:
 
 
 def _scope(row: Row) -> GraphScope:
-    # Not mended: what was protected must not become readable by anyone, nor the other way round.
+    # Not fixed: what was protected must not become readable by anyone, nor the other way round.
     try:
         return GraphScope.parse(row.required("scope").lower())
     except InvalidArgument as error:

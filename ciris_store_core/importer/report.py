@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 Say = Callable[[dict[str, Any]], object]
-"""Gets one JSON object for each row that was mended or refused."""
+"""Gets one JSON object for each row that was fixed or refused."""
 
 
 @dataclass(slots=True)
@@ -24,10 +24,10 @@ class TableReport:
     """Stored already, and the same: by an earlier import, most likely."""
     refused: int = 0
     """Could not be taken."""
-    mended: int = 0
-    """Of those written or present: something in them was mended."""
+    fixed: int = 0
+    """Of those written or present: something in them was fixed."""
     reasons: dict[str, int] = field(default_factory=dict)
-    """How often what was mended, or refused."""
+    """How often what was fixed, or refused."""
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ _OF_ONE_ROW = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]{2,}| \(.*")
 
 
 class Teller:
-    """Counts rows of one table, and says which were mended or refused."""
+    """Counts rows of one table, and says which were fixed or refused."""
 
     def __init__(self, report: TableReport, say: Say | None) -> None:
         """``say`` gets a line for each."""
@@ -69,8 +69,8 @@ class Teller:
         else:
             self.report.present += 1
         if notes:
-            self.report.mended += 1
-            self._tell("mended", key, notes, notes)
+            self.report.fixed += 1
+            self._tell("fixed", key, notes, notes)
 
     def refused(self, key: Sequence[Any], notes: list[str], reason: str) -> None:
         """A row could not be taken."""

@@ -1,4 +1,4 @@
-"""One row of the old database, on its way to becoming a record: what is odd about it is mended and noted."""
+"""One row of the old database, on its way to becoming a record: what is odd about it is fixed and noted."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Row:
         """``values``: as the old database holds them."""
         self._values = values
         self.notes: list[str] = []
-        """What was mended, for the report."""
+        """What was fixed, for the report."""
         self._kept: dict[str, Any] = {}
 
     # --- notes ----------------------------------------------------------------------------------
 
-    def mended(self, column: str, why: str, original: Any = None) -> None:
-        """Note what was mended, and keep the original value with the record."""
+    def fixed(self, column: str, why: str, original: Any = None) -> None:
+        """Note what was fixed, and keep the original value with the record."""
         self.notes.append(f"{column}: {why}")
         if original is not None:
             self.keep(column, original)
@@ -76,7 +76,7 @@ class Row:
             return found
         if default is None:
             raise InvalidArgument(f"{column} is empty")
-        self.mended(column, f"empty, became {default}")
+        self.fixed(column, f"empty, became {default}")
         return default
 
     def whole(self, column: str, default: int, low: int, high: int | None = None) -> int:
@@ -87,11 +87,11 @@ class Row:
         try:
             number = int(value)
         except (TypeError, ValueError, OverflowError):
-            self.mended(column, f"no whole number, became {default}", value)
+            self.fixed(column, f"no whole number, became {default}", value)
             return default
         bounded = min(max(number, low), INT64[-1] if high is None else high)
         if bounded != number:
-            self.mended(column, f"out of bounds, became {bounded}", number)
+            self.fixed(column, f"out of bounds, became {bounded}", number)
         return bounded
 
     def number(self, column: str) -> float | None:
@@ -103,7 +103,7 @@ class Row:
             number = math.nan
         if number is None or math.isfinite(number):
             return number
-        self.mended(column, "no finite number, left out", str(value))
+        self.fixed(column, "no finite number, left out", str(value))
         return None
 
     def choice(self, column: str, kind: type[E], default: E, aliases: Mapping[str, E] | None = None) -> E:
@@ -115,7 +115,7 @@ class Row:
             known = (aliases or {}).get(str(value).lower())
             return known if known is not None else kind.parse(str(value).strip())
         except InvalidArgument:
-            self.mended(column, f"unknown, became {default}", value)
+            self.fixed(column, f"unknown, became {default}", value)
             return default
 
     # --- times ----------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ class Row:
             return None
         found = parse_time(value)
         if found is None:
-            self.mended(column, "no time that can be read", value)
+            self.fixed(column, "no time that can be read", value)
         return found
 
     def times(self, *columns: str) -> dict[str, datetime]:
@@ -155,7 +155,7 @@ class Row:
         try:
             return self.clean(column, json.loads(value))
         except (ValueError, RecursionError):
-            self.mended(column, "no JSON, kept as text", value)
+            self.fixed(column, "no JSON, kept as text", value)
             return None
 
     def json_object(self, column: str) -> dict[str, Any] | None:
@@ -163,7 +163,7 @@ class Row:
         value = self.json(column)
         if value is None or isinstance(value, dict):
             return value
-        self.mended(column, "no JSON object, kept apart", value)
+        self.fixed(column, "no JSON object, kept apart", value)
         return None
 
     def clean(self, column: str, value: Any) -> Any:
@@ -200,7 +200,7 @@ def open_name(row: Row, column: str, default: str) -> str:
     name = _NOT_IN_A_NAME.sub("_", words.lower()).strip("_")[:60]
     name = name if name[:1].isalpha() else f"type_{name}"
     if name != given.lower():
-        row.mended(column, f"became {name}", given)
+        row.fixed(column, f"became {name}", given)
     return name
 
 

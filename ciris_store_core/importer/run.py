@@ -159,7 +159,7 @@ def import_ciris(
         old: The engine's database, open for reading.
         store: Where to write.
         report: Is filled in, and returned.
-        say: Gets one JSON object for each row that was mended or refused.
+        say: Gets one JSON object for each row that was fixed or refused.
         progress: Is told how far it is.
 
     Raises:

@@ -11,8 +11,8 @@ from ciris_store_core.models.correlations import Correlation
 from ciris_store_core.models.graph import GraphEdge, GraphNode
 from ciris_store_core.models.tasks import Task
 from ciris_store_core.models.thoughts import Thought
-from ciris_store_core.secrets.redaction import Sealed
-from ciris_store_core.store import ANY, Store
+from ciris_store_core.secrets.redaction import ExtractedSecrets
+from ciris_store_core.store import ANY_OCCURRENCE, Store
 from ciris_store_core.store.resource import stored_otherwise
 
 Records = Sequence[Any]
@@ -32,9 +32,9 @@ class Target:
 
     def difference(self, record: Record, stored: Record) -> str | None:
         """The first field in which the stored record differs; None if it is the same."""
-        env, sealed = self.store._env, Sealed()
-        wanted = env.check.record(record, self.model, env.clock.now(), sealed)
-        return self.store._x.read(lambda session: stored_otherwise(session, env, record, wanted, stored, sealed))
+        ctx, extracted = self.store._ctx, ExtractedSecrets()
+        wanted = ctx.check.record(record, self.model, ctx.clock.now(), extracted)
+        return self.store._x.read(lambda session: stored_otherwise(session, ctx, record, wanted, stored, extracted))
 
 
 def targets(store: Store) -> dict[type[Record], Target]:
@@ -53,14 +53,14 @@ def targets(store: Store) -> dict[type[Record], Target]:
             store,
             Task,
             lambda task: task.task_id,
-            lambda keys: dict(tasks.get_many(keys, occurrence_id=ANY)),
+            lambda keys: dict(tasks.get_many(keys, occurrence_id=ANY_OCCURRENCE)),
             tasks.add_many,
         ),
         Target(
             store,
             Thought,
             lambda thought: thought.thought_id,
-            lambda keys: dict(thoughts.get_many(keys, occurrence_id=ANY)),
+            lambda keys: dict(thoughts.get_many(keys, occurrence_id=ANY_OCCURRENCE)),
             thoughts.add_many,
         ),
         Target(

@@ -88,7 +88,7 @@ def _ponder_notes(row: Row) -> list[str] | None:
     given = row.json("ponder_notes_json")
     if given is None or (isinstance(given, list) and all(isinstance(note, str) for note in given)):
         return given
-    row.mended("ponder_notes_json", "no list of texts, became one", given)
+    row.fixed("ponder_notes_json", "no list of texts, became one", given)
     return _texts(given)
 
 
@@ -99,7 +99,7 @@ def _final_action(row: Row) -> FinalAction | None:
     params = given.pop("action_params", None)
     texts = {name: _text(given.pop(name, None)) for name in ("action_type", "reasoning")}
     if not texts["action_type"]:
-        row.mended("final_action_json", "no action_type, kept apart", {**given, "reasoning": texts["reasoning"]})
+        row.fixed("final_action_json", "no action_type, kept apart", {**given, "reasoning": texts["reasoning"]})
         return None
     if not isinstance(params, dict):
         params = {} if params is None else {"value": params}

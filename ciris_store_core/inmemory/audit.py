@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ciris_store_core.contract.audit import AuditStore
 from ciris_store_core.inmemory.tables import Tables, copied, page
 from ciris_store_core.models.audit import AuditAnchor, AuditEntry, AuditQuery
-from ciris_store_core.models.paging import Slice
+from ciris_store_core.models.paging import ResultPage
 
 
 class MemoryAudit(AuditStore):
@@ -31,7 +31,7 @@ class MemoryAudit(AuditStore):
         """Store entries, all or none."""
         self._entries.add({(entry.chain, entry.sequence): entry for entry in entries})
 
-    def find(self, query: AuditQuery) -> Slice[AuditEntry]:
+    def find(self, query: AuditQuery) -> ResultPage[AuditEntry]:
         """Entries by (chain, sequence)."""
         found = (entry for entry in self._entries.rows.values() if query.chain in (None, entry.chain))
         return page(found, query, lambda entry: (entry.chain, entry.sequence), (False, False))
@@ -40,7 +40,7 @@ class MemoryAudit(AuditStore):
         """The names of all chains that have entries or an anchor."""
         return sorted({chain for chain, _ in self._entries.rows} | self._anchors.rows.keys())
 
-    def cut(self, anchor: AuditAnchor) -> int:
+    def prune(self, anchor: AuditAnchor) -> int:
         """Remove the chain's entries up to the anchor and keep the anchor."""
         self._anchors.put(anchor.chain, anchor)
         return self._entries.delete(

@@ -8,7 +8,7 @@ from datetime import datetime
 from ciris_store_core.contract.correlations import CorrelationStore
 from ciris_store_core.inmemory.tables import Tables, ordered, page, within
 from ciris_store_core.models.correlations import Correlation, CorrelationChanges, CorrelationFilter, CorrelationQuery
-from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.models.paging import ResultPage, SortKey
 
 
 class MemoryCorrelations(CorrelationStore):
@@ -34,7 +34,7 @@ class MemoryCorrelations(CorrelationStore):
         self._table.change(correlation_id, **changes)
         return True
 
-    def find(self, query: CorrelationQuery) -> Slice[Correlation]:
+    def find(self, query: CorrelationQuery) -> ResultPage[Correlation]:
         """Correlations by filter, by (timestamp, correlation_id)."""
         return page(self._matching(query.where), query, _order, (query.descending, query.descending))
 

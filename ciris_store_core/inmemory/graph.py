@@ -23,7 +23,7 @@ from ciris_store_core.models.graph import (
     SearchHit,
     SearchQuery,
 )
-from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.words import matches, node_words, rank
 
 MAX_ATTRIBUTE_BYTES = 16 * 1024 * 1024
@@ -56,7 +56,7 @@ class MemoryGraph(GraphStore):
         self._nodes.require_write()
         return self._nodes.pick(keys)
 
-    def list_nodes(self, query: NodeQuery) -> Slice[GraphNode]:
+    def list_nodes(self, query: NodeQuery) -> ResultPage[GraphNode]:
         """Nodes by filter, newest first."""
         return page(self._matching(query), query, _node_order, (True, False, False))
 
@@ -107,7 +107,7 @@ class MemoryGraph(GraphStore):
         """Delete edges."""
         return self._edges.delete(keys)
 
-    def list_edges(self, query: EdgeQuery) -> Slice[GraphEdge]:
+    def list_edges(self, query: EdgeQuery) -> ResultPage[GraphEdge]:
         """Edges by filter, ascending by key."""
         edges = self._edges.rows.values()
         found = (edge for edge in edges if _edge_matches(edge, query) and self._lives(edge, query.now))

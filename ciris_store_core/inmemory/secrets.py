@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ciris_store_core.contract.secrets import SecretStore
 from ciris_store_core.inmemory.tables import Tables
 from ciris_store_core.inmemory.tables import page as page_of
-from ciris_store_core.models.paging import PageRequest, Slice
+from ciris_store_core.models.paging import PageRequest, ResultPage
 from ciris_store_core.models.secrets import SecretAccess, SecretRecord
 
 
@@ -26,7 +26,7 @@ class MemorySecrets(SecretStore):
         """The secrets of these ids that exist."""
         return self._secrets.pick(secret_ids)
 
-    def find(self, page: PageRequest, key_id: str | None) -> Slice[SecretRecord]:
+    def find(self, page: PageRequest, key_id: str | None) -> ResultPage[SecretRecord]:
         """Secrets by secret_id, all or those under that key."""
         found = (secret for secret in self._secrets.rows.values() if key_id in (None, secret.key_id))
         return page_of(found, page, lambda secret: (secret.secret_id,), (False,))
@@ -47,7 +47,7 @@ class MemorySecrets(SecretStore):
         """Append to the access log; an access_id that exists: Conflict."""
         self._accesses.add({entry.access_id: entry for entry in entries})
 
-    def list_access(self, page: PageRequest, secret_id: str | None) -> Slice[SecretAccess]:
+    def list_access(self, page: PageRequest, secret_id: str | None) -> ResultPage[SecretAccess]:
         """The access log by (at, access_id), all or of one secret."""
         found = (entry for entry in self._accesses.rows.values() if secret_id in (None, entry.secret_id))
         return page_of(found, page, lambda entry: (entry.at, entry.access_id), (False, False))

@@ -13,7 +13,7 @@ from ciris_store_core.models.base import Record
 from ciris_store_core.models.coordination import Lease, Occurrence
 from ciris_store_core.models.correlations import Correlation
 from ciris_store_core.models.graph import EdgeKey, GraphEdge, GraphNode, NodeKey
-from ciris_store_core.models.paging import PageRequest, Slice, SortKey
+from ciris_store_core.models.paging import PageRequest, ResultPage, SortKey
 from ciris_store_core.models.secrets import SecretAccess, SecretRecord
 from ciris_store_core.models.tasks import Task
 from ciris_store_core.models.thoughts import Thought
@@ -161,13 +161,13 @@ def _copied_record(record: Record) -> Record:
 
 def page(
     rows: Iterable[R], request: PageRequest, key: Callable[[R], SortKey], descending: tuple[bool, ...]
-) -> Slice[R]:
+) -> ResultPage[R]:
     """The page of the rows that was asked for, by sort key; ``descending`` says which of its columns are so."""
     after = request.after
     left = [row for row in rows if after is None or _beyond(key(row), after, descending)]
     items = ordered(left, key, descending)[: request.limit]
     more = len(left) > len(items) > 0
-    return Slice([copied(row) for row in items], key(items[-1]) if more else None)
+    return ResultPage([copied(row) for row in items], key(items[-1]) if more else None)
 
 
 def ordered(rows: Iterable[R], key: Callable[[R], SortKey], descending: tuple[bool, ...]) -> list[R]:

@@ -11,7 +11,7 @@ from ciris_store_core.errors import StaleFence
 from ciris_store_core.inmemory.coordination import alive_owners
 from ciris_store_core.inmemory.tables import Tables, ordered, page, within
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
-from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.models.tasks import Task, TaskChanges, TaskOrder, TaskQuery
 from ciris_store_core.models.thoughts import Thought
 
@@ -65,7 +65,7 @@ class MemoryTasks(TaskStore):
         self._tasks.change(task_id, **changes)
         return True
 
-    def find(self, query: TaskQuery) -> Slice[Task]:
+    def find(self, query: TaskQuery) -> ResultPage[Task]:
         """Tasks by filter, in the order of the query."""
         return page(self._matching(query), query, *_ORDERS[query.order])
 
@@ -83,20 +83,20 @@ class MemoryTasks(TaskStore):
         self._thoughts.delete(key for key, thought in self._thoughts.rows.items() if thought.source_task_id in gone)
         return self._tasks.delete(gone)
 
-    def claim_next(self, worker: str, pool: str, limit: int, now: datetime) -> list[Task]:
-        """Make the worker the owner of up to ``limit`` pending tasks of the pool, and them active."""
-        waiting = self._matching(TaskQuery(occurrence_id=pool, statuses=(TaskStatus.PENDING,)))
+    def claim_next(self, worker: str, queue: str, limit: int, now: datetime) -> list[Task]:
+        """Make the worker the owner of up to ``limit`` pending tasks of the queue, and them active."""
+        waiting = self._matching(TaskQuery(occurrence_id=queue, statuses=(TaskStatus.PENDING,)))
         chosen = ordered(waiting, *_ORDERS["priority"])[:limit]
         for task in chosen:
             self._give(
-                task, worker, now, status=TaskStatus.ACTIVE, claimed_by=worker, claimed_at=now, claimed_from=pool
+                task, worker, now, status=TaskStatus.ACTIVE, claimed_by=worker, claimed_at=now, claimed_from=queue
             )
             for thought in self._unfinished_thoughts(task):
                 self._thoughts.change(thought.thought_id, agent_occurrence_id=worker, updated_at=now)
         return self._tasks.pick(task.task_id for task in chosen)
 
-    def give_back(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
-        """Return up to ``limit`` claimed, unfinished tasks to the pools that they came from."""
+    def release(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
+        """Return up to ``limit`` claimed, unfinished tasks to the queues that they came from."""
         unfinished = (TaskStatus.PENDING, TaskStatus.ACTIVE)
         dead_at = now if owner is None else None
         found = self._matching(TaskQuery(occurrence_id=owner, owner_dead_at=dead_at, statuses=unfinished))
@@ -113,7 +113,7 @@ class MemoryTasks(TaskStore):
             self._give(task, to_owner, now)
         return len(owned)
 
-    def hold(self, task_id: str, fence: int) -> None:
+    def lock_claim(self, task_id: str, fence: int) -> None:
         """Check the fence; the transaction, being the only writer, keeps the owner as it is.
 
         Only within a session opened for writing.
@@ -162,12 +162,12 @@ class MemoryTasks(TaskStore):
         self._tasks.change(task.task_id, agent_occurrence_id=owner, updated_at=now, fence=task.fence + 1, **changes)
 
     def _return(self, task: Task, now: datetime) -> None:
-        pool = task.claimed_from
-        assert pool is not None
-        self._give(task, pool, now, status=TaskStatus.PENDING, claimed_by=None, claimed_at=None, claimed_from=None)
+        queue = task.claimed_from
+        assert queue is not None
+        self._give(task, queue, now, status=TaskStatus.PENDING, claimed_by=None, claimed_at=None, claimed_from=None)
         for thought in self._unfinished_thoughts(task):
             self._thoughts.change(
-                thought.thought_id, agent_occurrence_id=pool, updated_at=now, status=ThoughtStatus.PENDING
+                thought.thought_id, agent_occurrence_id=queue, updated_at=now, status=ThoughtStatus.PENDING
             )
 
 

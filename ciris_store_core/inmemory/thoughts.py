@@ -10,7 +10,7 @@ from ciris_store_core.contract.thoughts import ThoughtSelector, ThoughtStore
 from ciris_store_core.inmemory.coordination import alive_owners
 from ciris_store_core.inmemory.tables import Tables, page, within
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
-from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.models.thoughts import Thought, ThoughtChanges, ThoughtOrder, ThoughtQuery
 
 _ORDERS: dict[ThoughtOrder, tuple[Callable[[Thought], SortKey], tuple[bool, ...]]] = {
@@ -64,7 +64,7 @@ class MemoryThoughts(ThoughtStore):
         changes = {"escalation_level": stored.escalation_level + 1, "updated_at": now}
         return self.update(thought_id, changes, occurrence_id)
 
-    def find(self, query: ThoughtQuery) -> Slice[Thought]:
+    def find(self, query: ThoughtQuery) -> ResultPage[Thought]:
         """Thoughts by filter, in the order of the query."""
         return page(self._matching(query), query, *_ORDERS[query.order])
 

@@ -50,7 +50,7 @@ from ciris_store_core.models.graph import (
 )
 from ciris_store_core.models.ids import uuid7
 from ciris_store_core.models.memory import MemoryOpResult, MemoryQuery, Recall
-from ciris_store_core.models.paging import Page, Unreadable
+from ciris_store_core.models.paging import CorruptRow, Page
 from ciris_store_core.models.secrets import SecretAccess, SecretInfo, SecretRecord, Sensitivity
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, SHARED_OCCURRENCE, Task, TaskContext, TaskOutcome
 from ciris_store_core.models.thoughts import FinalAction, Thought
@@ -70,6 +70,7 @@ __all__ = [
     "Correlation",
     "CorrelationStatus",
     "CorrelationType",
+    "CorruptRow",
     "Degree",
     "Direction",
     "EdgeAttributes",
@@ -116,7 +117,6 @@ __all__ = [
     "ToolPreferences",
     "TraceContext",
     "TraversalResult",
-    "Unreadable",
     "UserTracking",
     "uuid7",
 ]

@@ -73,7 +73,7 @@ class ServiceResponse(Record):
 
 
 class MetricData(Record):
-    """A measured value; a consolidated row also says how many samples it stands for."""
+    """A measured value; a rolled up row also says how many samples it stands for."""
 
     metric_name: Id
     metric_value: Finite
@@ -87,7 +87,7 @@ class MetricData(Record):
     sample_count: Count | None = None
     sample_sum: Finite | None = None
     last_timestamp: UtcDateTime | None = None
-    """Consolidated rows: when the newest sample (whose value is ``metric_value``) was taken."""
+    """Rolled up rows: when the newest sample (whose value is ``metric_value``) was taken."""
     metadata: JsonObject = Field(default_factory=dict)
 
 
@@ -142,7 +142,7 @@ class Correlation(Record):
     tags: Tags = Field(default_factory=dict)
     retention_policy: RetentionPolicy = RetentionPolicy.RAW
     resolution: Resolution = Resolution.RAW
-    """How fine the stored row is now; set by consolidation."""
+    """How fine the stored row is now; set by rollup."""
     ttl_seconds: Annotated[int, Field(ge=1, le=2**40)] | None = None
     parent_correlation_id: Id | None = None
     child_correlation_ids: list[Id] = Field(default_factory=list)

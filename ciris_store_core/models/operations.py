@@ -28,7 +28,7 @@ class Finding:
     severity: Severity
     summary: str
     """What was seen: one sentence, without values that may be secret."""
-    mend: str = ""
+    fix: str = ""
     """What to do about it: a command or statement that can be used as it is, or advice."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """Figures and names, fit for JSON."""

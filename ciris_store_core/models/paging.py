@@ -30,7 +30,7 @@ class PageRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class CorruptRow:
     """A stored row that cannot be read, which a page reports instead of hiding the others."""
 
     key: str
@@ -44,7 +44,7 @@ class Page(Generic[T]):
     items: list[T]
     next_cursor: str | None = None
     """Pass it as ``cursor`` to get the next page; None on the last."""
-    unreadable: list[Unreadable] = field(default_factory=list)
+    corrupt: list[CorruptRow] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[T]:
         """The items, in order."""
@@ -60,13 +60,13 @@ class Page(Generic[T]):
 
 
 @dataclass(slots=True)
-class Slice(Generic[T]):
+class ResultPage(Generic[T]):
     """What a backend returns for one page."""
 
     items: list[T]
     next_after: SortKey | None = None
     """Sort key of the last row looked at, if there are more; None otherwise."""
-    unreadable: list[Unreadable] = field(default_factory=list)
+    corrupt: list[CorruptRow] = field(default_factory=list)
 
 
 def encode_cursor(listing: str, after: SortKey | None) -> str | None:

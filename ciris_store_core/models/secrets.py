@@ -18,7 +18,7 @@ def _to_bytes(value: object) -> bytes:
     raise ValueError("expected bytes, or their hexadecimal text")
 
 
-Sealed = Annotated[bytes, _plain(_to_bytes)]
+ExtractedSecrets = Annotated[bytes, _plain(_to_bytes)]
 
 
 class Sensitivity(NamedEnum):
@@ -39,8 +39,8 @@ class SecretRecord(Record):
     description: Text
     sensitivity: Sensitivity
     key_id: Id
-    ciphertext: Sealed
-    """Nonce, ciphertext and tag, as the vault writes them."""
+    ciphertext: ExtractedSecrets
+    """Nonce, ciphertext and tag, as the crypto writes them."""
     detected_by: Text | None = None
     created_at: UtcDateTime = Field(default_factory=utc_now)
     metadata: JsonObject = Field(default_factory=dict)

@@ -13,7 +13,7 @@ from ciris_store_core.models.enums import TaskStatus
 from ciris_store_core.models.paging import PageRequest
 
 DEFAULT_OCCURRENCE = "default"
-"""Owner of tasks and thoughts where nobody says otherwise, and the usual pool of unclaimed work."""
+"""Owner of tasks and thoughts where nobody says otherwise, and the usual queue of unclaimed work."""
 
 SHARED_OCCURRENCE = "__shared__"
 """Namespace of shared tasks until one occurrence claims them. No occurrence may run under it."""
@@ -65,7 +65,7 @@ class Task(Record):
     """The occurrence that claimed it, if it was claimed."""
     claimed_at: UtcDateTime | None = None
     claimed_from: Id | None = None
-    """The pool that it was claimed from, to which a graceful shutdown gives it back."""
+    """The queue that it was claimed from, to which a graceful shutdown gives it back."""
     fence: Count = 0
     """Grows with every change of owner; a write with an older one is refused."""
     shared_type: Id | None = None

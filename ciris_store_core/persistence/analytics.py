@@ -5,7 +5,7 @@ from __future__ import annotations
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, Task
 from ciris_store_core.models.thoughts import Thought
-from ciris_store_core.persistence.arguments import some, twin
+from ciris_store_core.persistence.arguments import counterpart, some
 from ciris_store_core.persistence.default_store import DbPath, get_store
 from ciris_store_core.persistence.models.tasks import count_tasks
 from ciris_store_core.persistence.models.thoughts import count_thoughts
@@ -58,13 +58,13 @@ def count_thoughts_by_status(
     return get_store(db_path).thoughts.count(status=status, occurrence_id=occurrence_id)
 
 
-async_get_pending_thoughts_for_active_tasks = twin(get_pending_thoughts_for_active_tasks)
-async_count_pending_thoughts_for_active_tasks = twin(count_pending_thoughts_for_active_tasks)
-async_count_active_tasks = twin(count_active_tasks)
-async_get_tasks_needing_seed_thought = twin(get_tasks_needing_seed_thought)
-async_pending_thoughts = twin(pending_thoughts)
-async_thought_exists_for = twin(thought_exists_for)
-async_count_thoughts_by_status = twin(count_thoughts_by_status)
+async_get_pending_thoughts_for_active_tasks = counterpart(get_pending_thoughts_for_active_tasks)
+async_count_pending_thoughts_for_active_tasks = counterpart(count_pending_thoughts_for_active_tasks)
+async_count_active_tasks = counterpart(count_active_tasks)
+async_get_tasks_needing_seed_thought = counterpart(get_tasks_needing_seed_thought)
+async_pending_thoughts = counterpart(pending_thoughts)
+async_thought_exists_for = counterpart(thought_exists_for)
+async_count_thoughts_by_status = counterpart(count_thoughts_by_status)
 
 __all__ = [
     "async_count_active_tasks",

@@ -1,4 +1,4 @@
-"""What the functions have in common: the caller's time service, reading lists, async twins."""
+"""What the functions have in common: the caller's time service, reading lists, async counterparts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ciris_store_core.aio.workers import answer
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.paging import Page
 from ciris_store_core.persistence.default_store import workers
-from ciris_store_core.store.resource import Part, raise_unreadable
+from ciris_store_core.store.resource import Resource, raise_corrupt
 from ciris_store_core.validation.validator import MAX_LIMIT, moment, whole
 
 T = TypeVar("T")
 P = ParamSpec("P")
-SomePart = TypeVar("SomePart", bound=Part)
+SomePart = TypeVar("SomePart", bound=Resource)
 
 TimeService = Any
 """Anything with ``now()``, an aware datetime, or ``now_iso()``, its ISO 8601 text; None: the store's clock."""
@@ -49,7 +49,7 @@ def clocked(part: SomePart, time_service: TimeService) -> SomePart:
     """The same part of a store, with times by the time service if there is one."""
     if time_service is None:
         return part
-    return type(part)(part._x, replace(part._env, clock=ServiceClock(time_service)))
+    return type(part)(part._x, replace(part._ctx, clock=ServiceClock(time_service)))
 
 
 def instant(value: datetime | str, name: str) -> datetime:
@@ -67,7 +67,7 @@ class Listing(Protocol[T]):
     """A part of a store that lists records."""
 
     @property
-    def list(self) -> Callable[..., Page[T]]:
+    def find(self) -> Callable[..., Page[T]]:
         """One page."""
         ...
 
@@ -79,8 +79,8 @@ class Listing(Protocol[T]):
 
 def readable(page: Page[T]) -> list[T]:
     """The records of a page; ``Corrupt`` if one of its rows cannot be read."""
-    for row in page.unreadable:
-        raise_unreadable(row)
+    for row in page.corrupt:
+        raise_corrupt(row)
     return page.items
 
 
@@ -92,13 +92,13 @@ def some(part: Listing[T], limit: int | None, offset: int = 0, **filters: Any) -
     stop = start + whole(limit, "limit", 0, 2**63 - 1 - start)
     if not 0 < stop <= MAX_LIMIT:
         return [*islice(part.scan(**filters), start, stop)] if stop else []
-    return readable(part.list(limit=stop, **filters))[start:]
+    return readable(part.find(limit=stop, **filters))[start:]
 
 
 # --- async ------------------------------------------------------------------------------------
 
 
-def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+def counterpart(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     """The same function as a coroutine function, which runs it in a worker thread.
 
     The threads are fewer than a store has connections. A call that is cancelled before its turn never runs.

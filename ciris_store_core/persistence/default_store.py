@@ -92,7 +92,7 @@ def use_store(store: Store) -> Iterator[Store]:
 
 
 def workers() -> Workers:
-    """The threads of this process that async twins run on."""
+    """The threads of this process that async counterparts run on."""
     return _places.workers
 
 

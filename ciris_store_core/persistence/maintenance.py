@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ciris_store_core.persistence.arguments import twin
+from ciris_store_core.persistence.arguments import counterpart
 from ciris_store_core.persistence.default_store import DbPath, get_store
 from ciris_store_core.services import DatabaseMaintenanceService, MaintenancePolicy, MaintenanceReport
 
@@ -31,4 +31,4 @@ def perform_maintenance(db_path: DbPath = None, *, dry_run: bool = False, **opti
     return maintenance_service(db_path, **options).run(dry_run=dry_run)
 
 
-async_perform_maintenance = twin(perform_maintenance)
+async_perform_maintenance = counterpart(perform_maintenance)

@@ -33,7 +33,7 @@ def aes_gcm(key: bytes) -> AESGCM:
     return AESGCM(key)
 
 
-def seal(keys: KeyRing, secret: SecretRecord, plaintext: str) -> SecretRecord:
+def encrypt(keys: KeyRing, secret: SecretRecord, plaintext: str) -> SecretRecord:
     """The secret with its ciphertext, under the active key: version, key id, nonce, then ciphertext and tag.
 
     Nonces are random, so a key is good for 2^32 secrets; rotate it long before.
@@ -45,23 +45,23 @@ def seal(keys: KeyRing, secret: SecretRecord, plaintext: str) -> SecretRecord:
     return bound.replaced(ciphertext=bytes([VERSION]) + bytes.fromhex(key_id) + nonce + body)
 
 
-def unseal(keys: KeyRing, secret: SecretRecord) -> str:
+def decrypt(keys: KeyRing, secret: SecretRecord) -> str:
     """The plaintext.
 
     Raises:
         SecretKeyError: Its key is not in the ring.
         Corrupt: The ciphertext is damaged, or is not this secret's, or was changed in what it is bound to.
     """
-    sealed = secret.ciphertext
-    if len(sealed) < _HEADER + TAG_BYTES or sealed[0] != VERSION:
+    extracted = secret.ciphertext
+    if len(extracted) < _HEADER + TAG_BYTES or extracted[0] != VERSION:
         raise _corrupt(secret)
-    if sealed[1 : 1 + ID_BYTES].hex() != secret.key_id:
+    if extracted[1 : 1 + ID_BYTES].hex() != secret.key_id:
         raise _corrupt(secret)
     from cryptography.exceptions import InvalidTag
 
     cipher = keys.cipher(secret.key_id)
     try:
-        return cipher.decrypt(sealed[1 + ID_BYTES : _HEADER], sealed[_HEADER:], _associated(secret)).decode()
+        return cipher.decrypt(extracted[1 + ID_BYTES : _HEADER], extracted[_HEADER:], _associated(secret)).decode()
     except (InvalidTag, UnicodeDecodeError):
         raise _corrupt(secret) from None
 

@@ -1,4 +1,4 @@
-"""The vault: seals secrets for the records that they are part of, and holds the keys for it."""
+"""The crypto: seals secrets for the records that they are part of, and holds the keys for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ciris_store_core.errors import Conflict, SecretKeyError, Unavailable
 from ciris_store_core.models.ids import uuid7
 from ciris_store_core.models.paging import PageRequest
 from ciris_store_core.models.secrets import SecretRecord, Sensitivity
-from ciris_store_core.secrets.cipher import seal, unseal
+from ciris_store_core.secrets.cipher import decrypt, encrypt
 from ciris_store_core.secrets.key_files import HOW_TO_GET_A_KEY
 from ciris_store_core.secrets.keys import KeyRing
 from ciris_store_core.secrets.patterns import SecretPattern
@@ -32,7 +32,7 @@ def is_check(secret: SecretRecord) -> bool:
     return secret.secret_id.startswith(CHECK_PREFIX)
 
 
-class Vault:
+class SecretCrypto:
     """Encrypts and decrypts secrets. Safe to use from many threads."""
 
     def __init__(self, keys: KeyRing | None) -> None:
@@ -51,7 +51,7 @@ class Vault:
             raise SecretKeyError(f"there is no key for the secrets of this store: {HOW_TO_GET_A_KEY}")
         return self._keys
 
-    def seal(self, owner: Owner, pattern: SecretPattern, value: Any, now: datetime) -> SecretRecord:
+    def encrypt(self, owner: Owner, pattern: SecretPattern, value: Any, now: datetime) -> SecretRecord:
         """A new secret of that record, encrypted under the active key. ``value``: text, or a number."""
         metadata: dict[str, Any] = {"owner": owner} | ({} if isinstance(value, str) else {"json": True})
         secret = SecretRecord(
@@ -64,21 +64,21 @@ class Vault:
             created_at=now,
             metadata=metadata,
         )
-        return seal(self.keys, secret, value if isinstance(value, str) else json.dumps(value))
+        return encrypt(self.keys, secret, value if isinstance(value, str) else json.dumps(value))
 
-    def unseal(self, secret: SecretRecord) -> Any:
+    def decrypt(self, secret: SecretRecord) -> Any:
         """The value as it was sealed.
 
         Raises:
             SecretKeyError: There is no key, or another than the secret's.
             Corrupt: The row was damaged or tampered with.
         """
-        text = unseal(self.keys, secret)
+        text = decrypt(self.keys, secret)
         return json.loads(text) if secret.metadata.get("json") else text
 
     def check(self, now: datetime) -> SecretRecord:
         """The record that shows whoever opens the store whether they have the active key."""
-        return seal(self.keys, _check_of(self.keys.active, now), self.keys.active)
+        return encrypt(self.keys, _check_of(self.keys.active, now), self.keys.active)
 
     def verify(self, session: Session) -> None:
         """Raise unless the ring has every key that the store's secrets are encrypted under.
@@ -91,7 +91,7 @@ class Vault:
             key_id = check.secret_id.removeprefix(CHECK_PREFIX)
             if key_id not in self.keys.ids and session.secrets.find(PageRequest(1), key_id).items:
                 self.keys.cipher(key_id)  # Raises, naming the key.
-            unseal(self.keys, check)
+            decrypt(self.keys, check)
 
 
 def checks(session: Session) -> list[SecretRecord]:
@@ -110,7 +110,7 @@ def _check_of(key_id: str, now: datetime) -> SecretRecord:
     )
 
 
-def keep(session: Session, sealed: Sequence[SecretRecord], owners: Iterable[Owner] | None = None) -> None:
+def keep(session: Session, extracted: Sequence[SecretRecord], owners: Iterable[Owner] | None = None) -> None:
     """Store sealed secrets, in the transaction of the records that refer to them.
 
     ``owners``: only those of these records.
@@ -119,7 +119,7 @@ def keep(session: Session, sealed: Sequence[SecretRecord], owners: Iterable[Owne
         SecretKeyError: The key was retired by a rotation.
         Unavailable: Another process began to use the key at the same moment.
     """
-    wanted = sealed if owners is None else [s for s in sealed if is_check(s) or s.metadata["owner"] in owners]
+    wanted = extracted if owners is None else [s for s in extracted if is_check(s) or s.metadata["owner"] in owners]
     known = {s.secret_id: s for s in session.secrets.get([s.secret_id for s in wanted if is_check(s)])}
     for key_id, check in ((id.removeprefix(CHECK_PREFIX), check) for id, check in known.items()):
         if check.key_id != key_id:
@@ -130,9 +130,9 @@ def keep(session: Session, sealed: Sequence[SecretRecord], owners: Iterable[Owne
         raise Unavailable("another process began to use the same key just now: run the transaction again") from None
 
 
-def revealed(vault: Vault, value: Any, secrets: Iterable[SecretRecord]) -> Any:
+def revealed(crypto: SecretCrypto, value: Any, secrets: Iterable[SecretRecord]) -> Any:
     """A copy of a record or a JSON value with these secrets in place of their references."""
-    values = {secret.secret_id: vault.unseal(secret) for secret in secrets}
+    values = {secret.secret_id: crypto.decrypt(secret) for secret in secrets}
 
     def text(text: str) -> Any:
         whole = REFERENCE.fullmatch(text)

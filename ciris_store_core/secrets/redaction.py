@@ -14,7 +14,7 @@ from ciris_store_core.models.graph import GraphEdge, GraphNode
 from ciris_store_core.models.secrets import SecretAccess, SecretRecord
 from ciris_store_core.models.tasks import Task
 from ciris_store_core.models.thoughts import Thought
-from ciris_store_core.secrets.crypto import Owner, Vault
+from ciris_store_core.secrets.crypto import Owner, SecretCrypto
 from ciris_store_core.secrets.key_files import HOW_TO_GET_A_KEY
 from ciris_store_core.secrets.keys import DETECT_VARIABLE, SecretsConfig
 from ciris_store_core.secrets.patterns import CARD_NUMBER, PASSWORD, PIN, PRIVATE_KEY, SSN, SecretPattern
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ciris_store_core.secrets.detector import Detector
 
 
-class Sealed(list[SecretRecord]):
+class ExtractedSecrets(list[SecretRecord]):
     """Secrets that were found in records on their way to the database: it goes to the write of these records."""
 
 
@@ -81,31 +81,31 @@ def owner_by_key(model: type[Record], key: str) -> Owner:
     return [KINDS[model][0], key]
 
 
-def sealer_for(config: SecretsConfig, vault: Vault) -> Sealer:
+def redactor_for(config: SecretsConfig, crypto: SecretCrypto) -> SecretRedactor:
     """What looks for secrets as configured."""
     from ciris_store_core.secrets.detector import Detector  # Its expressions take a while to compile.
 
-    return Sealer(Detector(config.patterns, config.without), vault)
+    return SecretRedactor(Detector(config.patterns, config.without), crypto)
 
 
-class Sealer:
+class SecretRedactor:
     """Looks for secrets in what is to be written. Those that it finds are sealed, and references stand for them."""
 
-    def __init__(self, detector: Detector, vault: Vault) -> None:
-        """``vault``: what seals them."""
+    def __init__(self, detector: Detector, crypto: SecretCrypto) -> None:
+        """``crypto``: what seals them."""
         self.detector = detector
-        self.vault = vault
+        self.crypto = crypto
 
-    def seal(
+    def encrypt(
         self,
         model: type[Record],
         plan_of: PlanOf,
         fields: dict[str, Any],
         owner: Callable[[], Owner],
         now: datetime,
-        sealed: Sealed,
+        extracted: ExtractedSecrets,
     ) -> None:
-        """Replace the secrets in these fields, and in the records that they hold; appends them to ``sealed``.
+        """Replace the secrets in these fields, and in the records that they hold; appends them to ``extracted``.
 
         Raises:
             SecretDetected: There is a secret, and no key. It names the place, but not the secret.
@@ -115,7 +115,7 @@ class Sealer:
         _gather(model, plan_of, fields, None, texts, keys)
         if self.detector.harmless(texts, keys):
             return
-        _Sealing(self.detector, self.vault, owner(), now, sealed, model.__name__).fields(model, plan_of, fields)
+        _Redaction(self.detector, self.crypto, owner(), now, extracted, model.__name__).fields(model, plan_of, fields)
 
     def harmless(self, record: Record, plan_of: PlanOf, more: Sequence[Mapping[str, str]]) -> bool:
         """Whether nothing in a record, or in further tags, looks like a secret."""
@@ -162,15 +162,21 @@ def _collect(value: Any, texts: list[str], keys: set[str]) -> None:
             _collect(item, texts, keys)
 
 
-class _Sealing:
+class _Redaction:
     """The work on one record in which something looked like a secret."""
 
     def __init__(
-        self, detector: Detector, vault: Vault, owner: Owner, now: datetime, sealed: Sealed, root: str
+        self,
+        detector: Detector,
+        crypto: SecretCrypto,
+        owner: Owner,
+        now: datetime,
+        extracted: ExtractedSecrets,
+        root: str,
     ) -> None:
-        self._sealed = sealed
+        self._extracted = extracted
         self._detector = detector
-        self._vault = vault
+        self._crypto = crypto
         self._owner = owner
         self._now = now
         self._path = [root]
@@ -262,15 +268,15 @@ class _Sealing:
         known = self._known.get((type(value), value))
         if known is None:
             self._refuse_without_key(pattern)
-            secret = self._vault.seal(self._owner, pattern, value, self._now)
-            if not self._sealed:
-                self._sealed.append(self._vault.check(self._now))
-            self._sealed.append(secret)
+            secret = self._crypto.encrypt(self._owner, pattern, value, self._now)
+            if not self._extracted:
+                self._extracted.append(self._crypto.check(self._now))
+            self._extracted.append(secret)
             known = self._known[type(value), value] = reference(secret.secret_id, secret.description)
         return known
 
     def _refuse_without_key(self, pattern: SecretPattern) -> None:
-        if not self._vault.has_keys:
+        if not self._crypto.has_keys:
             raise SecretDetected(
                 f"{'.'.join(self._path)}: this holds a secret ({pattern.description}), and there is no key to encrypt "
                 f"it with: {HOW_TO_GET_A_KEY}; or switch detection off with open_store(detect_secrets=False) or "

@@ -12,8 +12,8 @@ from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import Corrupt, StoreError
 from ciris_store_core.models.paging import PageRequest
 from ciris_store_core.models.secrets import SecretRecord
-from ciris_store_core.secrets.cipher import seal, unseal
-from ciris_store_core.secrets.crypto import CHECK_PREFIX, Vault, checks, is_check
+from ciris_store_core.secrets.cipher import decrypt, encrypt
+from ciris_store_core.secrets.crypto import CHECK_PREFIX, SecretCrypto, checks, is_check
 
 T = TypeVar("T")
 Run = Callable[[Callable[[Session], T]], T]
@@ -31,7 +31,7 @@ class SecretsReport:
     """Id of the key for new secrets."""
     by_key: Counter[str] = field(default_factory=Counter)
     """How many secrets are encrypted under which key, by the key's id; each of them was decrypted."""
-    unreadable: list[str] = field(default_factory=list)
+    corrupt: list[str] = field(default_factory=list)
     """Ids of secrets that cannot be decrypted: damaged, or under a key that was not given."""
     moved: int = 0
     """How many a rotation moved to the active key."""
@@ -44,56 +44,56 @@ class SecretsReport:
     @property
     def rotated(self) -> bool:
         """Whether every secret can be decrypted, and by the active key alone."""
-        return not self.unreadable and not set(self.by_key) - {self.active_key}
+        return not self.corrupt and not set(self.by_key) - {self.active_key}
 
 
 def rotate(
-    read: Run[list[SecretRecord]], write: Run[int], vault: Vault, now: datetime, progress: Progress
+    read: Run[list[SecretRecord]], write: Run[int], crypto: SecretCrypto, now: datetime, progress: Progress
 ) -> SecretsReport:
     """Encrypt all secrets anew under the active key, in small transactions, then look at every one.
 
     What was done stays done, and what was not is found again: it may be killed and started again at any point, and
     may run beside readers and writers. A writer that still seals under an older key is refused from the beginning.
     """
-    write(lambda session: _retire(session, vault, now))
+    write(lambda session: _retire(session, crypto, now))
     moved = 0
     # A writer that was past its look at the keys when they were retired may add a secret under an older one.
-    while count := _pass(read, write, vault, lambda done, before=moved: progress(before + done)):  # type: ignore[misc]
+    while count := _pass(read, write, crypto, lambda done, before=moved: progress(before + done)):  # type: ignore[misc]
         moved += count
-    report = survey(read, vault)
+    report = survey(read, crypto)
     report.moved = moved
     return report
 
 
-def survey(read: Run[list[SecretRecord]], vault: Vault) -> SecretsReport:
+def survey(read: Run[list[SecretRecord]], crypto: SecretCrypto) -> SecretsReport:
     """Decrypt every secret, one after the other."""
-    report = SecretsReport(vault.keys.active)
+    report = SecretsReport(crypto.keys.active)
     for batch in _batches(read, None):
         for secret in batch:
             if is_check(secret):
                 continue
             try:
-                unseal(vault.keys, secret)
+                decrypt(crypto.keys, secret)
             except StoreError:
-                report.unreadable.append(secret.secret_id)
+                report.corrupt.append(secret.secret_id)
             else:
                 report.by_key[secret.key_id] += 1
     return report
 
 
-def _retire(session: Session, vault: Vault, now: datetime) -> int:
+def _retire(session: Session, crypto: SecretCrypto, now: datetime) -> int:
     """Put the checks of all other keys under the active one, which tells writers that those are not to be used."""
-    active, known = vault.keys.active, checks(session)
+    active, known = crypto.keys.active, checks(session)
     if known and CHECK_PREFIX + active not in {check.secret_id for check in known}:
-        session.secrets.add([vault.check(now)])
-    return sum(_reseal(session, vault, check) for check in known if check.key_id != active)
+        session.secrets.add([crypto.check(now)])
+    return sum(_reseal(session, crypto, check) for check in known if check.key_id != active)
 
 
-def _pass(read: Run[list[SecretRecord]], write: Run[int], vault: Vault, progress: Progress) -> int:
+def _pass(read: Run[list[SecretRecord]], write: Run[int], crypto: SecretCrypto, progress: Progress) -> int:
     moved = 0
-    for key_id in sorted({*_keys_in_use(read), *vault.keys.ids} - {vault.keys.active}):
+    for key_id in sorted({*_keys_in_use(read), *crypto.keys.ids} - {crypto.keys.active}):
         for batch in _batches(read, key_id):
-            moved += write(lambda session, batch=batch: _move(session, vault, batch))  # type: ignore[misc]
+            moved += write(lambda session, batch=batch: _move(session, crypto, batch))  # type: ignore[misc]
             progress(moved)
     return moved
 
@@ -102,19 +102,19 @@ def _keys_in_use(read: Run[list[SecretRecord]]) -> Iterator[str]:
     return (check.secret_id.removeprefix(CHECK_PREFIX) for check in read(checks))
 
 
-def _move(session: Session, vault: Vault, batch: list[SecretRecord]) -> int:
+def _move(session: Session, crypto: SecretCrypto, batch: list[SecretRecord]) -> int:
     count = 0
     for secret in batch:
         try:
-            count += _reseal(session, vault, secret)
+            count += _reseal(session, crypto, secret)
         except Corrupt:
             continue  # It stays as it is, and the report names it.
     return count
 
 
-def _reseal(session: Session, vault: Vault, secret: SecretRecord) -> bool:
+def _reseal(session: Session, crypto: SecretCrypto, secret: SecretRecord) -> bool:
     """Encrypt it anew, unless somebody else did meanwhile."""
-    new = seal(vault.keys, secret, unseal(vault.keys, secret))
+    new = encrypt(crypto.keys, secret, decrypt(crypto.keys, secret))
     return session.secrets.reseal(secret.secret_id, secret.ciphertext, new.key_id, new.ciphertext)
 
 

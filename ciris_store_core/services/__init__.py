@@ -6,7 +6,7 @@ from ciris_store_core.services.configuration import AdaptiveConfiguration
 from ciris_store_core.services.doctor import DoctorReport, Growth, examine, unstick
 from ciris_store_core.services.learning import Append, Count, MovingAverage, Operation, Prefer, ReplaceTemplate
 from ciris_store_core.services.maintenance import DatabaseMaintenanceService, MaintenancePolicy, MaintenanceReport
-from ciris_store_core.services.memory import SyncMemoryService
+from ciris_store_core.services.memory import MemoryService
 from ciris_store_core.services.periodic import Background, Keep
 from ciris_store_core.services.retention import Reduced, RetentionReport, RetentionService, start_retention
 from ciris_store_core.services.retention_plans import PRESETS, RetentionPlan, RetentionRule
@@ -25,6 +25,7 @@ __all__ = [
     "Keep",
     "MaintenancePolicy",
     "MaintenanceReport",
+    "MemoryService",
     "MovingAverage",
     "Operation",
     "Prefer",
@@ -34,7 +35,6 @@ __all__ = [
     "RetentionReport",
     "RetentionRule",
     "RetentionService",
-    "SyncMemoryService",
     "examine",
     "read_archive",
     "start_retention",

@@ -139,5 +139,5 @@ def _as_store_error(error: OSError, path: Path) -> StoreError:
         return StorageFull(f"no room for the archive {path}: nothing of this batch was deleted; make room there")
     return ReadOnly(
         f"the archive {path} cannot be written ({error.strerror}): nothing of this batch was deleted; "
-        "mend the permissions, or name another archive_dir"
+        "fix the permissions, or name another archive_dir"
     )

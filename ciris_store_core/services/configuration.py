@@ -74,7 +74,7 @@ class AdaptiveConfiguration(Blocking):
 def _learn(tx: Transaction, kind: type[C], subject: str, operations: tuple[Operation, ...]) -> C:
     # Writing nothing new locks the row until the transaction ends, and returns it as the last writer left it.
     current = _read(kind, tx.graph.put(_node(kind, subject, {})))
-    learned = _applied(current, operations, tx._env.clock.now())
+    learned = _applied(current, operations, tx._ctx.clock.now())
     before, after = (each.model_dump(mode="json") for each in (current, learned))
     changed = {name: value for name, value in after.items() if name not in before or before[name] != value}
     return _read(kind, tx.graph.put(_node(kind, subject, changed))) if changed else current
@@ -107,4 +107,4 @@ def _read(kind: type[C], node: GraphNode) -> C:
     try:
         return kind(**values)
     except InvalidArgument as error:
-        raise Conflict(f"the stored configuration {node.id!r} does not fit: mend the node. {error}") from error
+        raise Conflict(f"the stored configuration {node.id!r} does not fit: fix the node. {error}") from error

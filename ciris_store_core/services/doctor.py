@@ -97,7 +97,7 @@ class _Doctor:
             yield from self._x.read(lambda session, check=check: list(check(session)), single=False)  # type: ignore[misc]
         yield from self._untidy()
         if thorough:
-            yield from self._unreadable()
+            yield from self._corrupt()
             yield from self._audit()
 
     # --- clocks -------------------------------------------------------------------------------
@@ -110,8 +110,8 @@ class _Doctor:
         if abs(skew) > SKEW + half:
             seconds = round(skew.total_seconds(), 3)
             summary = f"this host's clock is {abs(seconds)} s {'behind' if seconds > 0 else 'ahead of'} the server's"
-            mend = "synchronise both by NTP, as with: systemctl enable --now chrony"
-            yield Finding("clock_skew", Severity.WARNING, summary, mend, {"seconds": seconds})
+            fix = "synchronise both by NTP, as with: systemctl enable --now chrony"
+            yield Finding("clock_skew", Severity.WARNING, summary, fix, {"seconds": seconds})
 
     # --- work ---------------------------------------------------------------------------------
 
@@ -119,17 +119,17 @@ class _Doctor:
         progress = read_progress(session)
         if progress is not None:
             summary = f"this store is an unfinished copy of {progress.source}"
-            mend = "go on with the same copy, restore or import, or empty the store"
-            yield Finding("unfinished_copy", Severity.ERROR, summary, mend, {"source": progress.source})
+            fix = "go on with the same copy, restore or import, or empty the store"
+            yield Finding("unfinished_copy", Severity.ERROR, summary, fix, {"source": progress.source})
 
     def _leases(self, session: Session) -> Iterator[Finding]:
         for lease in session.coordination.list_leases(self.now):
             if lease.expires_at - self.now > LONG_LEASE:
                 until = f"{lease.expires_at:%Y-%m-%d %H:%M} UTC"
                 summary = f"the lease {lease.name!r} of {lease.owner!r} keeps others out until {until}"
-                mend = f"if its holder is gone: ciris-store leases release {shlex.quote(lease.name)}"
+                fix = f"if its holder is gone: ciris-store leases release {shlex.quote(lease.name)}"
                 data = {"name": lease.name, "owner": lease.owner, "expires_at": lease.expires_at.isoformat()}
-                yield Finding("stuck_lease", Severity.WARNING, summary, mend, data)
+                yield Finding("stuck_lease", Severity.WARNING, summary, fix, data)
 
     def _abandoned(self, session: Session) -> Iterator[Finding]:
         dead = [each for each in session.coordination.list_occurrences(None) if not each.alive(self.now)]
@@ -138,9 +138,9 @@ class _Doctor:
         if owners:
             names = ", ".join(list(owners)[:3])
             summary = f"dead occurrences own {sum(owners.values())} active tasks: {names}"
-            mend = "ciris-store tasks rescue; for those that nobody claimed: ciris-store tasks transfer TASK"
+            fix = "ciris-store tasks rescue; for those that nobody claimed: ciris-store tasks transfer TASK"
             data = {"tasks": sum(owners.values()), "occurrences": list(owners)[:100]}
-            yield Finding("work_of_the_dead", Severity.WARNING, summary, mend, data)
+            yield Finding("work_of_the_dead", Severity.WARNING, summary, fix, data)
 
     def _active(self, session: Session, owner: str) -> int:
         return session.tasks.count(TaskQuery(occurrence_id=owner, statuses=(TaskStatus.ACTIVE,)))
@@ -166,8 +166,8 @@ class _Doctor:
         rows = session.correlations.count(CorrelationFilter(time_from=later))
         if tasks or rows:
             summary = f"{tasks} tasks and {rows} correlations are of the future: a host's clock was wrong"
-            mend = "find the host, and set its clock by NTP"
-            yield Finding("future_times", Severity.WARNING, summary, mend, {"tasks": tasks, "correlations": rows})
+            fix = "find the host, and set its clock by NTP"
+            yield Finding("future_times", Severity.WARNING, summary, fix, {"tasks": tasks, "correlations": rows})
 
     def _untidy(self) -> Iterator[Finding]:
         policy = replace(self._policy, completed_after=None, expire=False)
@@ -187,15 +187,15 @@ class _Doctor:
 
     # --- everything ---------------------------------------------------------------------------
 
-    def _unreadable(self) -> Iterator[Finding]:
+    def _corrupt(self) -> Iterator[Finding]:
         found: list[str] = []
         with StoreReader.of(self._store, Selection(), lambda kind, row: found.append(f"{kind} {row.key}")) as reader:
             for _ in reader.chunks(None):
                 pass
         if found:
             summary = f"{len(found)} rows cannot be read: {', '.join(found[:3])}"
-            mend = "restore them from a backup: ciris-store restore BACKUP URL, into another store"
-            yield Finding("unreadable_rows", Severity.ERROR, summary, mend, {"rows": found[:100]})
+            fix = "restore them from a backup: ciris-store restore BACKUP URL, into another store"
+            yield Finding("corrupt_rows", Severity.ERROR, summary, fix, {"rows": found[:100]})
 
     def _audit(self) -> Iterator[Finding]:
         report = self._store.audit.verify()

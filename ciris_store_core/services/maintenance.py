@@ -42,7 +42,7 @@ class MaintenancePolicy:
     completed_after: timedelta | None = timedelta(days=30)
     """Completed tasks that were not updated for so long are removed; None: never."""
     rescue: bool = True
-    """Whether work claimed by occurrences whose heartbeat ran out is given back to its pool."""
+    """Whether work claimed by occurrences whose heartbeat ran out is given back to its queue."""
     expire: bool = True
     """Whether nodes and correlations whose time is over are removed."""
     batch_size: int = 100
@@ -68,7 +68,7 @@ class MaintenanceReport:
     skipped: bool = False
     """Another process was at it, and nothing was done."""
     rescued_tasks: int = 0
-    """Given back to their pools."""
+    """Given back to their queues."""
     recovered_thoughts: int = 0
     """Moved from processing back to pending."""
     stale_shared_tasks: int = 0
@@ -85,7 +85,7 @@ class MaintenanceReport:
     """Removed, as no record refers to them any more; a dry run does not look for them."""
     kept: int = 0
     """Tasks that matched a rule and stayed, as something that hangs on them is at work or unfinished."""
-    unreadable: int = 0
+    corrupt: int = 0
     """Rows that matched a rule and cannot be read; they stay."""
     archive: Path | None = field(default=None)
     """The file with what was removed; None if nothing was."""
@@ -112,7 +112,7 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
     - Completed tasks not updated for 30 days: those of this store's own occurrence, and of occurrences that are not
       alive. Other occurrences clean theirs.
     - Of occurrences whose heartbeat ran out: thoughts left in processing become pending, and claimed work goes back to
-      its pool. An occurrence that never registered is left alone in this.
+      its queue. An occurrence that never registered is left alone in this.
     - Nodes and correlations past their expiry.
     - Secrets that no record refers to any more; see ``store.secrets.sweep``.
 
@@ -144,8 +144,8 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
         """Ages and limits."""
         self._store = store
         # Layers above the API that work on rows go through the same executor as its parts.
-        self._x, self._env = store._x, store._env
-        self._own = self._env.identity(occurrence_id or self._env.occurrence_id, "occurrence_id")
+        self._x, self._ctx = store._x, store._ctx
+        self._own = self._ctx.identity(occurrence_id or self._ctx.occurrence_id, "occurrence_id")
         self._folder = None if archive_dir is None else Path(archive_dir)
         super().__init__(Background(store, "maintenance", self._pass, interval_seconds=interval_seconds))
 
@@ -163,7 +163,7 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
         """
         if dry_run:
             return self._pass(_nothing, dry_run=True)
-        now = self._env.server_now()
+        now = self._ctx.server_now()
         return self._background.run_once() or MaintenanceReport(now, now, skipped=True)
 
     def rescue(self) -> MaintenanceReport:
@@ -171,18 +171,18 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
 
         Needs no lease: whatever number of processes do it at once, each piece of work is given back once.
         """
-        now = self._env.server_now()
-        sweeper = Sweeper(self._x, self._env, Archive(None, ""), _nothing, self.policy.batch_size, dry_run=False)
+        now = self._ctx.server_now()
+        sweeper = Sweeper(self._x, self._ctx, Archive(None, ""), _nothing, self.policy.batch_size, dry_run=False)
         recovered, rescued = sweeper.recovered_thoughts(), sweeper.rescued_tasks()
-        finished = self._env.server_now()
+        finished = self._ctx.server_now()
         return MaintenanceReport(now, finished, rescued_tasks=rescued, recovered_thoughts=recovered)
 
     def _pass(self, keep: Keep, dry_run: bool = False) -> MaintenanceReport:
-        now = self._env.server_now()
+        now = self._ctx.server_now()
         report = MaintenanceReport(now, now, dry_run=dry_run)
         name = f"maintenance-{now:%Y%m%dT%H%M%S}-{uuid7()[-12:]}.jsonl"
         with Archive(self._folder, name) as archive:
-            sweeper = Sweeper(self._x, self._env, archive, keep, self.policy.batch_size, dry_run=dry_run)
+            sweeper = Sweeper(self._x, self._ctx, archive, keep, self.policy.batch_size, dry_run=dry_run)
             self._sweep(sweeper, report, now)
             report.recovered_thoughts = sweeper.recovered_thoughts()
             if self.policy.rescue:
@@ -193,7 +193,7 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
                 keep()
                 report.unused_secrets = self._store.secrets.sweep()
             report.archive = archive.path
-        report.finished_at = self._env.server_now()
+        report.finished_at = self._ctx.server_now()
         logger.info("maintenance: %s", report)
         return report
 
@@ -215,7 +215,7 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
         report.expired_correlations = run(lambda s, now, limit: s.correlations.delete_expired(now, limit), keep)
 
     def _delete_expired(self, delete: _Delete, keep: Keep) -> int:
-        now, limit = self._env.server_now(), self.policy.batch_size
+        now, limit = self._ctx.server_now(), self.policy.batch_size
         total, count = 0, limit
         while count == limit:
             keep()
@@ -225,7 +225,7 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
 
     def _count_expired(self, delete: _Delete, keep: Keep) -> int:
         """Deleting and taking it back: no query lists what has expired."""
-        now = self._env.server_now()
+        now = self._ctx.server_now()
 
         def fn(session: Session) -> int:
             raise _TakenBack(delete(session, now, _COUNTED_AT_MOST))
@@ -252,7 +252,7 @@ def _tasks(report: MaintenanceReport, swept: Swept) -> int:
     """How many tasks went; the rest is added to the report."""
     report.thoughts += swept.thoughts
     report.kept += swept.kept
-    report.unreadable += swept.unreadable
+    report.corrupt += swept.corrupt
     return swept.tasks
 
 

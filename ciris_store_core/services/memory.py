@@ -34,8 +34,8 @@ Points = Page[TimeSeriesDataPoint]
 Nodes = list[GraphNode]
 
 
-class SyncMemoryService(Startable, Blocking):
-    """Remembers nodes, edges and events, and recalls them. ``MemoryService`` is the same for asyncio.
+class MemoryService(Startable, Blocking):
+    """Remembers nodes, edges and events, and recalls them. ``AsyncMemoryService`` is the same for asyncio.
 
     Operations that change something return a ``MemoryOpResult``: ``ok`` with what was stored in ``data``, or ``denied``
     with the reason where a policy refused. All other errors are raised, those of the database included.
@@ -98,7 +98,7 @@ class SyncMemoryService(Startable, Blocking):
             limit: At most so many of a pattern, newest first.
             cursor: The ``next_cursor`` of the page before; only patterns have more than one page.
             action: What it is for: secrets that the action may have stand in place of their references; see
-                ``store.secrets.reveal``. None: none do.
+                ``store.secrets.resolve``. None: none do.
             accessor: Who asks, for the log of the secrets' use.
 
         Returns:
@@ -107,16 +107,16 @@ class SyncMemoryService(Startable, Blocking):
         """
         found = self._recall(query, limit, cursor)
         if action is not None:
-            found.items = [self._store.secrets.reveal(each, action=action, accessor=accessor) for each in found.items]
-            found.edges = [self._store.secrets.reveal(each, action=action, accessor=accessor) for each in found.edges]
+            found.items = [self._store.secrets.resolve(each, action=action, accessor=accessor) for each in found.items]
+            found.edges = [self._store.secrets.resolve(each, action=action, accessor=accessor) for each in found.edges]
         return found
 
     def _recall(self, query: MemoryQuery, limit: int, cursor: str | None) -> Recall:
         if not query.node_id.endswith("*"):
             return self._recall_one(query)
         prefix = query.node_id[:-1] or None
-        page = self._store.graph.list(scope=query.scope, type=query.type, prefix=prefix, limit=limit, cursor=cursor)
-        found = Recall(page.items, page.next_cursor, page.unreadable)
+        page = self._store.graph.find(scope=query.scope, type=query.type, prefix=prefix, limit=limit, cursor=cursor)
+        found = Recall(page.items, page.next_cursor, page.corrupt)
         return self._with_edges(found, query) if query.include_edges and page.items else found
 
     def _recall_one(self, query: MemoryQuery) -> Recall:
@@ -148,7 +148,7 @@ class SyncMemoryService(Startable, Blocking):
 
     def forget_secret(self, *secret_ids: str, accessor: str = "memory_service") -> MemoryOpResult:
         """Delete secrets for good; ``data`` is how many went. The log of their use stays, and gets an entry."""
-        return _outcome(lambda: self._store.secrets.forget(*secret_ids, accessor=accessor))
+        return _outcome(lambda: self._store.secrets.delete(*secret_ids, accessor=accessor))
 
     def search(
         self, text: str, *, scope: AnyScope | None = None, type: NodeType | str | None = None, limit: int = 20
@@ -281,8 +281,8 @@ class SyncMemoryService(Startable, Blocking):
             metric is named after its log level or action, has the number of events as its value, which is 1 until
             retention sums them up, and its text in ``metadata``.
         """
-        end = moment(end_time, "end_time") or self._store._env.clock.now()
-        start = before(end, self._store._env.hours(hours, "hours")) if start_time is None else start_time
+        end = moment(end_time, "end_time") or self._store._ctx.clock.now()
+        start = before(end, self._store._ctx.hours(hours, "hours")) if start_time is None else start_time
         types = _with_reduced(correlation_types)
         filters: dict[str, Any] = {
             "type": types,
@@ -294,8 +294,8 @@ class SyncMemoryService(Startable, Blocking):
         }
         if _METRICS.issuperset(types):  # Read without making a record of each row.
             return self._store.correlations.points(limit=limit, cursor=cursor, **filters)
-        page = self._store.correlations.list(limit=limit, cursor=cursor, **filters)
-        return Page([point_of(row) for row in page.items], page.next_cursor, page.unreadable)
+        page = self._store.correlations.find(limit=limit, cursor=cursor, **filters)
+        return Page([point_of(row) for row in page.items], page.next_cursor, page.corrupt)
 
 
 def _outcome(operation: Callable[[], Any]) -> MemoryOpResult:
@@ -313,7 +313,7 @@ def _put_event_once(tx: Transaction, node: TSDBGraphNode) -> GraphNode:
 
 
 def _put_event(tx: Transaction, node: TSDBGraphNode, names: Mapping[str, str]) -> GraphNode:
-    at = node.created_at if "created_at" in node.__pydantic_fields_set__ else tx._env.clock.now()
+    at = node.created_at if "created_at" in node.__pydantic_fields_set__ else tx._ctx.clock.now()
     event = correlation_of(node, at, names)
     stored = tx.graph.put(node.replaced(created_at=at, expires_at=event.expires_at))
     tx.correlations.add(event)  # Last, as other writers wait for whoever appends an audit event.

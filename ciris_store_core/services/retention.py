@@ -14,7 +14,7 @@ from ciris_store_core.errors import Conflict, InvalidArgument
 from ciris_store_core.models.correlations import Correlation, CorrelationFilter, CorrelationQuery
 from ciris_store_core.models.enums import CorrelationType, GraphScope, NodeType, Resolution, RetentionPolicy
 from ciris_store_core.models.graph import NodeKey
-from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.services.periodic import Background, Keep, Scheduled
 from ciris_store_core.services.retention_plans import (
     LOG,
@@ -25,11 +25,11 @@ from ciris_store_core.services.retention_plans import (
     RetentionRule,
     name_of,
 )
-from ciris_store_core.services.rollups import DAILY, HOURLY, LOGS, Level, may_be_reduced, merged, summaries_of
+from ciris_store_core.services.rollups import DAILY, HOURLY, LOGS, Level, may_be_rolled_up, merged, summaries_of
 from ciris_store_core.store import Store
-from ciris_store_core.store.context import Environment
+from ciris_store_core.store.context import StoreContext
 from ciris_store_core.store.execution import Executor
-from ciris_store_core.store.resource import Part
+from ciris_store_core.store.resource import Resource
 
 ATTEMPTS = 3
 """How often a batch is tried whose summary another process wrote at the same time."""
@@ -82,7 +82,7 @@ class RetentionReport:
     """Records whose ``ttl_seconds`` are over, which were deleted. A dry run counts them as the rules would have it."""
     kept: int = 0
     """Old enough, and left as they are: of the IDENTITY scope, or too large to add up."""
-    unreadable: int = 0
+    corrupt: int = 0
     """Old enough, and cannot be read; they stay."""
 
     @property
@@ -123,7 +123,7 @@ class RetentionService(Scheduled[RetentionReport]):
         self.plan = _plan(plan)
         """Ages, by type and name."""
         # Layers above the API that work on rows go through the same executor as its parts.
-        self._x, self._env = store._x, store._env
+        self._x, self._ctx = store._x, store._ctx
         times = {"interval_seconds": interval_seconds, "ttl_seconds": lease_seconds}
         super().__init__(Background(store, "retention", self._pass, **times))
 
@@ -138,13 +138,13 @@ class RetentionService(Scheduled[RetentionReport]):
         """
         if dry_run:
             return self._pass(_nothing, dry_run=True)
-        now = self._env.server_now()
+        now = self._ctx.server_now()
         return self._background.run_once() or RetentionReport(now, now, skipped=True)
 
     def _pass(self, keep: Keep, dry_run: bool = False) -> RetentionReport:
-        now = self._env.server_now()
+        now = self._ctx.server_now()
         report = RetentionReport(now, now, dry_run=dry_run)
-        reducer = _Reducer(self._x, self._env, self.plan, keep, report)
+        reducer = _Reducer(self._x, self._ctx, self.plan, keep, report)
         if not dry_run:
             reducer.expire()
         reducer.metrics()
@@ -153,7 +153,7 @@ class RetentionService(Scheduled[RetentionReport]):
                 reducer.logs(rule)
             if rule.type != METRIC:
                 reducer.delete(rule)
-        report.finished_at = self._env.server_now()
+        report.finished_at = self._ctx.server_now()
         logger.info("retention: %s", report)
         return report
 
@@ -167,16 +167,16 @@ def start_retention(
     return service
 
 
-class _Reducer(Part):
+class _Reducer(Resource):
     """One pass."""
 
     __slots__ = ("_keep", "_now", "_plan", "_report", "_seen")
 
     def __init__(
-        self, executor: Executor, env: Environment, plan: RetentionPlan, keep: Keep, report: RetentionReport
+        self, executor: Executor, ctx: StoreContext, plan: RetentionPlan, keep: Keep, report: RetentionReport
     ) -> None:
         """``keep`` is called before every batch."""
-        super().__init__(executor, env)
+        super().__init__(executor, ctx)
         self._plan = plan
         self._keep = keep
         self._report = report
@@ -264,23 +264,23 @@ class _Reducer(Part):
             break
         total.add(done)
         self._report.kept += kept
-        self._report.unreadable += len(found.unreadable)
+        self._report.corrupt += len(found.corrupt)
         return found.next_after
 
     def _batch(
         self, session: Session, query: CorrelationQuery, level: Level | None, rule: RetentionRule | None
-    ) -> tuple[Reduced, Slice[Correlation], int]:
+    ) -> tuple[Reduced, ResultPage[Correlation], int]:
         find = session.correlations.find if self._report.dry_run else session.correlations.find_locked
         found = find(query)
         meant = [row for row in found.items if rule is None or self._plan.rule_for(rule.type, name_of(row)) is rule]
-        rows = [row for row in meant if row.scope != GraphScope.IDENTITY and (level is None or may_be_reduced(row))]
+        rows = [row for row in meant if row.scope != GraphScope.IDENTITY and (level is None or may_be_rolled_up(row))]
         done = Reduced(rows=len(rows))
         summaries = [] if level is None or not rows else summaries_of(rows, level, self._now)
         if self._report.dry_run:
             self._foresee(session, summaries, done)
         elif rows:
             session.correlations.delete([row.correlation_id for row in rows])
-            done.nodes = _delete_twins(session, rows)
+            done.nodes = _delete_counterparts(session, rows)
             self._write(session, summaries, done)
         return done, found, len(meant) - len(rows)
 
@@ -306,11 +306,11 @@ class _Reducer(Part):
         done.summaries, done.merged = len(new), len(stored)
 
 
-def _delete_twins(session: Session, rows: list[Correlation]) -> int:
+def _delete_counterparts(session: Session, rows: list[Correlation]) -> int:
     """Delete the nodes that stand for the same measurements."""
     keys = [NodeKey(row.correlation_id, row.scope) for row in rows]
-    twins = [node for node in session.graph.get_nodes(keys, None) if node.type == NodeType.TSDB_DATA]
-    return session.graph.delete_nodes([NodeKey(node.id, node.scope) for node in twins]) if twins else 0
+    counterparts = [node for node in session.graph.get_nodes(keys, None) if node.type == NodeType.TSDB_DATA]
+    return session.graph.delete_nodes([NodeKey(node.id, node.scope) for node in counterparts]) if counterparts else 0
 
 
 def _of(

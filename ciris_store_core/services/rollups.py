@@ -1,4 +1,4 @@
-"""What a consolidated row stands for, and which rows make one: no database is touched here."""
+"""What a rolled up row stands for, and which rows make one: no database is touched here."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def log_count(row: Correlation) -> int:
     return int(row.log_data.extra_fields.get(COUNT, 1))
 
 
-def may_be_reduced(row: Correlation) -> bool:
+def may_be_rolled_up(row: Correlation) -> bool:
     """Whether a row can become part of a summary.
 
     What belongs to the IDENTITY scope stays as it is: its node could not be removed without an approval.

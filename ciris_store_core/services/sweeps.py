@@ -14,14 +14,14 @@ from typing import TypeVar
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import StaleFence
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
-from ciris_store_core.models.paging import Slice
+from ciris_store_core.models.paging import ResultPage
 from ciris_store_core.models.tasks import Task, TaskQuery
 from ciris_store_core.models.thoughts import Thought, ThoughtQuery
 from ciris_store_core.services.archive import Archive
 from ciris_store_core.services.periodic import Keep
-from ciris_store_core.store.context import Environment
+from ciris_store_core.store.context import StoreContext
 from ciris_store_core.store.execution import Executor
-from ciris_store_core.store.resource import Part
+from ciris_store_core.store.resource import Resource
 from ciris_store_core.store.work.ownership import lock_thoughts, recover_thoughts
 
 Query = TypeVar("Query", TaskQuery, ThoughtQuery)
@@ -41,14 +41,14 @@ class Swept:
     thoughts: int = 0
     kept: int = 0
     """Matched, but somebody still works on it or on what hangs on it, or it changed again and again."""
-    unreadable: int = 0
+    corrupt: int = 0
 
     def add(self, other: Swept) -> None:
         """Count the other's as well."""
         self.tasks += other.tasks
         self.thoughts += other.thoughts
         self.kept += other.kept
-        self.unreadable += other.unreadable
+        self.corrupt += other.corrupt
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +84,16 @@ class _Stays(Exception):
     """Something in a tree may not go."""
 
 
-class Sweeper(Part):
+class Sweeper(Resource):
     """One pass over tasks and thoughts."""
 
     __slots__ = ("_archive", "_batch_size", "_dry_run", "_keep", "_seen")
 
     def __init__(
-        self, executor: Executor, env: Environment, archive: Archive, keep: Keep, batch_size: int, *, dry_run: bool
+        self, executor: Executor, ctx: StoreContext, archive: Archive, keep: Keep, batch_size: int, *, dry_run: bool
     ) -> None:
         """``keep`` is called before every batch."""
-        super().__init__(executor, env)
+        super().__init__(executor, ctx)
         self._archive = archive
         self._keep = keep
         self._batch_size = batch_size
@@ -166,14 +166,14 @@ class Sweeper(Part):
 
     def _lock(self, session: Session, tasks: list[Task], thoughts: list[Thought]) -> None:
         for task in tasks:
-            session.tasks.hold(task.task_id, task.fence)
+            session.tasks.lock_claim(task.task_id, task.fence)
         stored = {task.task_id: task for task in session.tasks.get([task.task_id for task in tasks], None)}
         if any(stored.get(task.task_id) != task for task in tasks):
             raise StaleFence("a task changed while it was being removed")
         self._lock_thoughts(session, thoughts)
 
     def _lock_thoughts(self, session: Session, thoughts: list[Thought]) -> None:
-        now = self._env.server_now()
+        now = self._ctx.server_now()
         locked = lock_thoughts(session, thoughts, now)
         if any(locked.get(thought.thought_id) != thought.replaced(updated_at=now) for thought in thoughts):
             raise StaleFence("a thought changed while it was being removed")
@@ -182,7 +182,7 @@ class Sweeper(Part):
 
     def orphaned_thoughts(self, older_than: datetime) -> Swept:
         """Remove thoughts whose task is gone, of occurrences that are not alive."""
-        total, now = Swept(), self._env.server_now()
+        total, now = Swept(), self._ctx.server_now()
         query = ThoughtQuery(orphaned=True, owner_dead_at=now, updated_to=older_than)
         for found in self._batches(lambda session, page: session.thoughts.find(page), query):
             total.add(self._settle(found, self._sweep_thoughts))
@@ -211,7 +211,7 @@ class Sweeper(Part):
 
     def recovered_thoughts(self) -> int:
         """Move thoughts in processing, of occurrences whose heartbeat ran out, back to pending; returns how many."""
-        now = self._env.server_now()
+        now = self._ctx.server_now()
         query = ThoughtQuery(statuses=(ThoughtStatus.PROCESSING,), owner_dead_at=now)
         batches = self._batches(lambda session, page: session.thoughts.find(page), query)
         return sum(self._recover(found.items) for found in batches)
@@ -220,26 +220,26 @@ class Sweeper(Part):
         def fn(session: Session) -> int:
             dead = self._dead(session)
             left = [t for t in thoughts if t.agent_occurrence_id in dead and t.thought_id not in self._seen]
-            return len(left) if self._dry_run else recover_thoughts(session, left, self._env.server_now())
+            return len(left) if self._dry_run else recover_thoughts(session, left, self._ctx.server_now())
 
         return self._in_transaction(fn) if thoughts else 0
 
     def rescued_tasks(self) -> int:
-        """Return what occurrences had claimed whose heartbeat ran out to the pools that it came from; how many."""
+        """Return what occurrences had claimed whose heartbeat ran out to the queues that it came from; how many."""
         if self._dry_run:
             return self._to_rescue()
         total, count = 0, self._batch_size
         while count == self._batch_size:
             self._keep()
-            count = self._in_transaction(self._give_back)
+            count = self._in_transaction(self._release)
             total += count
         return total
 
-    def _give_back(self, session: Session) -> int:
-        now, count = self._env.server_now(), 0
+    def _release(self, session: Session) -> int:
+        now, count = self._ctx.server_now(), 0
         for owner in sorted(self._dead(session)):
             if count < self._batch_size:
-                count += len(session.tasks.give_back(owner, now, self._batch_size - count))
+                count += len(session.tasks.release(owner, now, self._batch_size - count))
         return count
 
     def _to_rescue(self) -> int:
@@ -259,9 +259,9 @@ class Sweeper(Part):
     # --- what all have in common ------------------------------------------------------------------------
 
     def _alive(self, session: Session) -> set[str]:
-        return {known.occurrence_id for known in session.coordination.list_occurrences(self._env.server_now())}
+        return {known.occurrence_id for known in session.coordination.list_occurrences(self._ctx.server_now())}
 
-    def _batches(self, find: Callable[[Session, Query], Slice[R]], query: Query) -> Iterator[Slice[R]]:
+    def _batches(self, find: Callable[[Session, Query], ResultPage[R]], query: Query) -> Iterator[ResultPage[R]]:
         """Page by page, each read in a transaction of its own, when it is needed."""
         page: Query | None = replace(query, limit=self._batch_size)
         while page is not None:
@@ -270,7 +270,7 @@ class Sweeper(Part):
             yield found
             page = None if found.next_after is None else replace(page, after=found.next_after)
 
-    def _settle(self, found: Slice[R], sweep: Callable[[Session, list[R]], Swept]) -> Swept:
+    def _settle(self, found: ResultPage[R], sweep: Callable[[Session, list[R]], Swept]) -> Swept:
         """Remove what was found; what somebody changes again and again is left for the next pass."""
         swept = Swept(kept=len(found.items))
         for _ in range(ATTEMPTS if found.items else 0):
@@ -279,7 +279,7 @@ class Sweeper(Part):
             except StaleFence:
                 continue
             break
-        swept.unreadable += len(found.unreadable)
+        swept.corrupt += len(found.corrupt)
         return swept
 
     def _in_transaction(self, fn: Callable[[Session], T]) -> T:
@@ -292,11 +292,11 @@ def _refuse(rule: Rule, item: Task | Thought, alive: set[str]) -> None:
         raise _Stays
 
 
-def _all(find: Callable[[Query], Slice[R]], query: Query) -> Iterator[R]:
+def _all(find: Callable[[Query], ResultPage[R]], query: Query) -> Iterator[R]:
     """All that match; raises ``_Stays`` where one of them cannot be read, and so cannot be archived."""
     while True:
         found = find(query)
-        if found.unreadable:
+        if found.corrupt:
             raise _Stays
         yield from found.items
         if found.next_after is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ciris_store_core.contract.audit import AuditStore
 from ciris_store_core.errors import Conflict
 from ciris_store_core.models.audit import AuditAnchor, AuditEntry, AuditQuery
-from ciris_store_core.models.paging import Slice
+from ciris_store_core.models.paging import ResultPage
 from ciris_store_core.sql.codec import object_out
 from ciris_store_core.sql.rows import Row, read_all, read_page
 from ciris_store_core.sql.statements import all_of, given
@@ -137,7 +137,7 @@ class SqlAuditStore(AuditStore):
             if self.session.insert(APPEND, rows) != len(rows):
                 raise Conflict("an entry of that chain and sequence exists: read the head again and append after it")
 
-    def find(self, query: AuditQuery) -> Slice[AuditEntry]:
+    def find(self, query: AuditQuery) -> ResultPage[AuditEntry]:
         """Entries by chain and sequence."""
         conditions, params = given((("chain = ?", query.chain),))
         if query.after is not None:
@@ -158,7 +158,7 @@ class SqlAuditStore(AuditStore):
         listed = {row[0] for row in self.session.rows(LISTED)}
         return [chain for chain in found if chain not in listed]
 
-    def cut(self, anchor: AuditAnchor) -> int:
+    def prune(self, anchor: AuditAnchor) -> int:
         """Replace the beginning of a chain by an anchor."""
         values = (
             anchor.chain, anchor.sequence, anchor.entry_hash, anchor.removed_count, self.codec.time_in(anchor.at),

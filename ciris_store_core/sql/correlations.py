@@ -24,7 +24,7 @@ from ciris_store_core.models.correlations import (
     expiry,
 )
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, GraphScope, Resolution, RetentionPolicy
-from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.sql.codec import list_out, object_out
 from ciris_store_core.sql.rows import Row, read_all, read_page
 from ciris_store_core.sql.series import SqlSeries
@@ -228,20 +228,20 @@ class SqlCorrelationStore(SqlSeries):
         """Correlations by id, locked."""
         return read_all(self.session.rows(LOCK, (self.codec.texts_in(correlation_ids),)), self._read, "correlation")
 
-    def find(self, query: CorrelationQuery) -> Slice[Correlation]:
+    def find(self, query: CorrelationQuery) -> ResultPage[Correlation]:
         """Correlations by filter, by time."""
         return self._page(self._select(FIND, query), query)
 
-    def find_locked(self, query: CorrelationQuery) -> Slice[Correlation]:
+    def find_locked(self, query: CorrelationQuery) -> ResultPage[Correlation]:
         """Correlations by filter, by time, locked."""
         if self.session.dialect.locks_rows:
             return super().find_locked(query)  # in the order of the key; a page is in the order of time
         return self.find(query)
 
-    def _page(self, rows: list[Row], query: CorrelationQuery) -> Slice[Correlation]:
+    def _page(self, rows: list[Row], query: CorrelationQuery) -> ResultPage[Correlation]:
         return read_page(rows, self._read, query.limit, lambda row: (self.codec.time_out(row[12]), row[0]))
 
-    def points(self, query: CorrelationQuery) -> Slice[TimeSeriesDataPoint]:
+    def points(self, query: CorrelationQuery) -> ResultPage[TimeSeriesDataPoint]:
         """Points of metrics, from the few columns that they need."""
         rows = self._select(POINTS, query, ("metric_name IS NOT NULL",))
         return read_page(rows, self._read_point, query.limit, self._point_sort_key)

@@ -12,7 +12,7 @@ from ciris_store_core.contract.graph import GraphStore
 from ciris_store_core.errors import NotFound
 from ciris_store_core.models.enums import Direction, GraphScope
 from ciris_store_core.models.graph import Degree, EdgeAttributes, EdgeKey, EdgeQuery, GraphEdge, NodeKey, Traversal
-from ciris_store_core.models.paging import Slice
+from ciris_store_core.models.paging import ResultPage
 from ciris_store_core.sql.codec import object_out
 from ciris_store_core.sql.rows import Row, read_all, read_page
 from ciris_store_core.sql.statements import all_of, given, one_of
@@ -165,7 +165,7 @@ class SqlEdges(GraphStore):
         nodes = self.codec.json_in([[key.id, key.scope.value] for key in keys])
         self.session.run(DELETE_OF, (nodes, nodes))
 
-    def list_edges(self, query: EdgeQuery) -> Slice[GraphEdge]:
+    def list_edges(self, query: EdgeQuery) -> ResultPage[GraphEdge]:
         """Edges by filter, by key."""
         conditions, params = given((
             ("scope = ?", query.scope and query.scope.value), ("source = ?", query.source),

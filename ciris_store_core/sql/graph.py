@@ -13,7 +13,7 @@ from ciris_store_core.contract.merging import written
 from ciris_store_core.errors import InvalidArgument, Unavailable
 from ciris_store_core.models.enums import GraphScope, NodeType
 from ciris_store_core.models.graph import GraphNode, NodeKey, NodeQuery, NodeWrite
-from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.sql.codec import list_out, object_out
 from ciris_store_core.sql.edges import SqlEdges
 from ciris_store_core.sql.rows import Row, read_all, read_page
@@ -225,7 +225,7 @@ class SqlGraphStore(SqlEdges):
         rows = self._rows(keys, "") if now is None else self._rows(keys, LIVE, (self.codec.time_in(now),))
         return read_all(rows, self._read_node, "node")
 
-    def list_nodes(self, query: NodeQuery) -> Slice[GraphNode]:
+    def list_nodes(self, query: NodeQuery) -> ResultPage[GraphNode]:
         """Nodes by filter, newest first."""
         conditions, params = self._conditions(query)
         if query.after is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from ciris_store_core.errors import Corrupt
-from ciris_store_core.models.paging import Slice, SortKey, Unreadable
+from ciris_store_core.models.paging import CorruptRow, ResultPage, SortKey
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -37,22 +37,22 @@ def _read(row: Row, mapper: Callable[[Row], T], what: str) -> T:
 
 def read_page(
     rows: Sequence[Row], mapper: Callable[[Row], T], limit: int, sort_key: Callable[[Row], SortKey]
-) -> Slice[T]:
-    """A page of up to ``limit`` records of rows, one more of which was asked for; unreadable rows are set apart."""
+) -> ResultPage[T]:
+    """A page of up to ``limit`` records of rows, one more of which was asked for; corrupt rows are set apart."""
     more = len(rows) > limit
     rows = rows[:limit]
     next_after = sort_key(rows[-1]) if more else None
     try:
-        return Slice([mapper(row) for row in rows], next_after)
+        return ResultPage([mapper(row) for row in rows], next_after)
     except UNREADABLE:
         return _sorted_out(rows, mapper, next_after)
 
 
-def _sorted_out(rows: Sequence[Row], mapper: Callable[[Row], T], next_after: SortKey | None) -> Slice[T]:
-    page: Slice[T] = Slice([], next_after)
+def _sorted_out(rows: Sequence[Row], mapper: Callable[[Row], T], next_after: SortKey | None) -> ResultPage[T]:
+    page: ResultPage[T] = ResultPage([], next_after)
     for row in rows:
         try:
             page.items.append(mapper(row))
         except UNREADABLE as error:
-            page.unreadable.append(Unreadable(str(row[0]), f"{type(error).__name__}: the stored row cannot be read"))
+            page.corrupt.append(CorruptRow(str(row[0]), f"{type(error).__name__}: the stored row cannot be read"))
     return page

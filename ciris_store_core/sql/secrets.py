@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ciris_store_core.contract.secrets import SecretStore
-from ciris_store_core.models.paging import PageRequest, Slice
+from ciris_store_core.models.paging import PageRequest, ResultPage
 from ciris_store_core.models.secrets import SecretAccess, SecretRecord, Sensitivity
 from ciris_store_core.sql.codec import object_out
 from ciris_store_core.sql.rows import Row, read_all, read_page
@@ -85,7 +85,7 @@ class SqlSecretStore(SecretStore):
         """Secrets by id."""
         return read_all(self.session.rows(GET, (self.codec.texts_in(secret_ids),)), self._read, "secret")
 
-    def find(self, page: PageRequest, key_id: str | None) -> Slice[SecretRecord]:
+    def find(self, page: PageRequest, key_id: str | None) -> ResultPage[SecretRecord]:
         """Secrets by id, all or those under one key."""
         after = page.after[0] if page.after else None
         conditions, params = given((("key_id = ?", key_id), ("secret_id > ?", after)))
@@ -110,7 +110,7 @@ class SqlSecretStore(SecretStore):
         ]  # fmt: skip
         add_new(self.session, "secret_access", LOGGED, "access log entry", values)
 
-    def list_access(self, page: PageRequest, secret_id: str | None) -> Slice[SecretAccess]:
+    def list_access(self, page: PageRequest, secret_id: str | None) -> ResultPage[SecretAccess]:
         """The access log by time."""
         conditions, params = given((("secret_id = ?", secret_id),))
         if page.after is not None:

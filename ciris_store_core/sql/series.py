@@ -50,12 +50,12 @@ PLAIN_AGGREGATES: Mapping[str, str] = {
     "last": "max(CASE WHEN newest = 1 THEN metric_value END)",
 }
 
-# How many rows are not: consolidated ones, and whatever says how many samples it stands for.
+# How many rows are not: rolled up ones, and whatever says how many samples it stands for.
 NOT_PLAIN = "count(*) FILTER (WHERE resolution <> 'raw' OR sample_count IS NOT NULL OR sample_sum IS NOT NULL)"
 
 PLAIN_MAGNITUDE = "sum(abs(metric_value))"
 
-# Over any rows: what each column of a consolidated row stands for is what its samples would have given.
+# Over any rows: what each column of a rolled up row stands for is what its samples would have given.
 AGGREGATES: Mapping[str, str] = {
     "count": "sum(coalesce(sample_count, 1))",
     "sum": "sum(coalesce(sample_sum, metric_value))",
@@ -149,7 +149,7 @@ class SqlSeries(CorrelationStore):
 
     def percentiles(self, query: PercentileQuery) -> list[PercentilePoint]:
         """Percentiles per bucket and group, of samples that the database picks."""
-        self._refuse_consolidated(query.where)
+        self._refuse_rolled_up(query.where)
         source, groups, params = self._samples(query, "metric_value")
         statement = percentiles.statement_of(source, groups, query.fractions)
         rows = self.session.rows(statement, (*params, *(each for each in query.fractions for _ in "><")))

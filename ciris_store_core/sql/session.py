@@ -53,7 +53,7 @@ class SqlSession(Session):
         self.codec = dialect.codec
         self._rendered = dialect.rendered
         self._in_transaction = False
-        self._doomed: StoreError | None = None
+        self._aborted: StoreError | None = None
         self._depth = 0
         self._number = 0
         self.graph = self.graph_class(self)
@@ -88,7 +88,7 @@ class SqlSession(Session):
     @property
     def in_use(self) -> bool:
         """Whether a caller has it."""
-        return self._doomed is not _OVER
+        return self._aborted is not _OVER
 
     @property
     def is_clean(self) -> bool:
@@ -104,7 +104,7 @@ class SqlSession(Session):
 
     def retire(self) -> None:
         """Refuse every call until the next caller takes it, so that a handle kept too long does no harm."""
-        self._doomed = _OVER
+        self._aborted = _OVER
 
     # --- statements ---------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class SqlSession(Session):
         return self.run(insert_of(table, columns, key), rows[0]) == 1
 
     def _execute(self, statement: str, params: Sequence[Any]) -> None:
-        if self._doomed is not None:
+        if self._aborted is not None:
             self._check()
         try:
             self.cursor.execute(self._rendered.get(statement) or self.dialect.render(statement), params)
@@ -168,16 +168,16 @@ class SqlSession(Session):
         # and would run the next statement on its own), so nothing more may run in it.
         problem = self.translate(error, committing=not self._in_transaction)
         if self._in_transaction:
-            self._doomed = problem
+            self._aborted = problem
         return problem
 
     def _check(self) -> None:
-        if self._doomed is _OVER:
+        if self._aborted is _OVER:
             raise TransactionError("the transaction is over: begin a new one")
-        if self._doomed is not None:
+        if self._aborted is not None:
             raise TransactionError(
                 "an earlier failure ended this transaction: leave its block and run it again as a whole"
-            ) from self._doomed
+            ) from self._aborted
 
     # --- transactions -------------------------------------------------------------------------
 
@@ -195,13 +195,13 @@ class SqlSession(Session):
         self.end(None)
 
     def end(self, error: BaseException | None) -> None:
-        """Commit, or roll back if the transaction's block raised, or was doomed, which is raised then."""
+        """Commit, or roll back if the transaction's block raised, or was aborted, which is raised then."""
         if error is not None:
             self.rollback()
-        elif self._doomed is not None:
-            doomed = self._doomed
+        elif self._aborted is not None:
+            aborted = self._aborted
             self.rollback()
-            raise TransactionError("an earlier failure ended this transaction: nothing of it was stored") from doomed
+            raise TransactionError("an earlier failure ended this transaction: nothing of it was stored") from aborted
         else:
             self.commit()
 
@@ -225,7 +225,7 @@ class SqlSession(Session):
     def _reset(self) -> None:
         self._number += 1
         self._in_transaction = False
-        self._doomed = None
+        self._aborted = None
         self._depth = 0
 
     @contextmanager
@@ -233,7 +233,7 @@ class SqlSession(Session):
         """A part that is undone alone [cap: savepoints]."""
         self._check()
         if not self.has_savepoints:
-            with self._dooming():
+            with self._aborting():
                 yield
             return
         number = self._number
@@ -259,16 +259,16 @@ class SqlSession(Session):
             self._control(f"ROLLBACK TO SAVEPOINT {name}")
             self._control(f"RELEASE SAVEPOINT {name}")
         except StoreError as problem:
-            self._doomed = problem  # the whole transaction is gone, or the connection
+            self._aborted = problem  # the whole transaction is gone, or the connection
         else:
-            self._doomed = None
+            self._aborted = None
 
     @contextmanager
-    def _dooming(self) -> Iterator[None]:
+    def _aborting(self) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            self._doomed = error if isinstance(error, StoreError) else TransactionError("a nested part failed")
+            self._aborted = error if isinstance(error, StoreError) else TransactionError("a nested part failed")
             raise
 
     @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ciris_store_core.contract.tasks import TaskStore
 from ciris_store_core.errors import StaleFence, Unavailable
 from ciris_store_core.models.enums import TaskStatus
-from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.models.tasks import Task, TaskChanges, TaskContext, TaskOutcome, TaskQuery
 from ciris_store_core.sql.codec import object_out
 from ciris_store_core.sql.rows import Row, read_all, read_page
@@ -83,7 +83,7 @@ WHERE {lock thoughts by thought_id}source_task_id {in_texts} AND {no_index}agent
     AND {no_index}status IN ('pending', 'processing'){end}
 """
 
-GIVE_BACK_THOUGHTS = """
+RELEASE_THOUGHTS = """
 UPDATE {thoughts} SET agent_occurrence_id = ?, status = 'pending', updated_at = ?
 WHERE {lock thoughts by thought_id}source_task_id {in_texts} AND {no_index}agent_occurrence_id = ?
     AND {no_index}status IN ('pending', 'processing'){end}
@@ -104,7 +104,7 @@ ORDER BY claimed_at, task_id
 LIMIT ? {skip_locked}
 """
 
-GIVE_BACK = """
+RELEASE = """
 UPDATE {tasks}
 SET agent_occurrence_id = claimed_from, status = 'pending', claimed_by = NULL, claimed_at = NULL,
     claimed_from = NULL, fence = fence + 1, updated_at = ?
@@ -270,7 +270,7 @@ class SqlTaskStore(TaskStore):
             self._check_fence(self.session.row(FENCE, (task_id,)), task_id, fence)
         return False
 
-    def hold(self, task_id: str, fence: int) -> None:
+    def lock_claim(self, task_id: str, fence: int) -> None:
         """Lock the task's owner, or raise StaleFence."""
         row = self.session.row(HOLD, (task_id,))
         if row is None:
@@ -283,7 +283,7 @@ class SqlTaskStore(TaskStore):
                 f"task {task_id!r} has another owner by now (fence {row[0]}, not {fence}): stop working on it"
             )
 
-    def find(self, query: TaskQuery) -> Slice[Task]:
+    def find(self, query: TaskQuery) -> ResultPage[Task]:
         """Tasks by filter, in one of three orders."""
         conditions, params = self._conditions(query)
         order, continues = ORDERS[query.order]
@@ -352,20 +352,20 @@ class SqlTaskStore(TaskStore):
             self.session.run(DELETE_THOUGHTS, ids)  # after the tasks, as claims lock them
             return gone
 
-    def claim_next(self, worker: str, pool: str, limit: int, now: datetime) -> list[Task]:
-        """Take pending tasks of the pool."""
+    def claim_next(self, worker: str, queue: str, limit: int, now: datetime) -> list[Task]:
+        """Take pending tasks of the queue."""
         moment = self.codec.time_in(now)
         with self.session.atomic():
-            ids = [row[0] for row in self.session.rows(CLAIMABLE, (pool, limit))]
+            ids = [row[0] for row in self.session.rows(CLAIMABLE, (queue, limit))]
             if not ids:
                 return []
             texts = self.codec.texts_in(ids)
-            self.session.run(CLAIM, (worker, worker, moment, pool, moment, texts, pool))
-            self.session.run(MOVE_UNFINISHED_THOUGHTS, (worker, moment, texts, pool))
+            self.session.run(CLAIM, (worker, worker, moment, queue, moment, texts, queue))
+            self.session.run(MOVE_UNFINISHED_THOUGHTS, (worker, moment, texts, queue))
             return self._in_order(ids)
 
-    def give_back(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
-        """Return claimed, unfinished tasks to their pools."""
+    def release(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
+        """Return claimed, unfinished tasks to their queues."""
         moment = self.codec.time_in(now)
         with self.session.atomic():
             if owner is None:
@@ -374,16 +374,16 @@ class SqlTaskStore(TaskStore):
                 rows = self.session.rows(CLAIMED_BY, (owner, limit))
             if not rows:
                 return []
-            self.session.run(GIVE_BACK, (moment, self.codec.texts_in([row[0] for row in rows])))
-            self._give_back_thoughts(rows, moment)
+            self.session.run(RELEASE, (moment, self.codec.texts_in([row[0] for row in rows])))
+            self._release_thoughts(rows, moment)
             return self._in_order([row[0] for row in rows])
 
-    def _give_back_thoughts(self, rows: Sequence[Row], moment: Any) -> None:
+    def _release_thoughts(self, rows: Sequence[Row], moment: Any) -> None:
         moves: dict[tuple[str, str], list[str]] = {}
-        for task_id, owner, pool in rows:
-            moves.setdefault((owner, pool), []).append(task_id)
-        for (owner, pool), ids in moves.items():
-            self.session.run(GIVE_BACK_THOUGHTS, (pool, moment, self.codec.texts_in(ids), owner))
+        for task_id, owner, queue in rows:
+            moves.setdefault((owner, queue), []).append(task_id)
+        for (owner, queue), ids in moves.items():
+            self.session.run(RELEASE_THOUGHTS, (queue, moment, self.codec.texts_in(ids), owner))
 
     def _in_order(self, task_ids: Sequence[str]) -> list[Task]:
         by_id = {task.task_id: task for task in self.get(task_ids, None)}

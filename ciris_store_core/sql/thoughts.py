@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from ciris_store_core.contract.thoughts import ThoughtSelector, ThoughtStore
 from ciris_store_core.models.enums import ThoughtStatus, ThoughtType
-from ciris_store_core.models.paging import Slice, SortKey
+from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.models.thoughts import FinalAction, Thought, ThoughtChanges, ThoughtQuery
 from ciris_store_core.sql.codec import object_out
 from ciris_store_core.sql.rows import Row, read_all, read_page
@@ -184,7 +184,7 @@ class SqlThoughtStore(ThoughtStore):
             params.append(occurrence_id)
         return self.session.run(statement, params) > 0
 
-    def find(self, query: ThoughtQuery) -> Slice[Thought]:
+    def find(self, query: ThoughtQuery) -> ResultPage[Thought]:
         """Thoughts by filter."""
         conditions, params = self._conditions(query)
         order, continues = ORDERS[query.order]

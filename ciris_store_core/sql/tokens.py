@@ -85,7 +85,7 @@ def _next_token(sql: str, position: int, last: Token | None, depth: int) -> Toke
     kind = str(match.lastgroup) if match else "refused"
     text = match[0] if match else sql[position]
     if kind == "refused":
-        raise _unreadable(text)
+        raise _corrupt(text)
     if kind == "comment":
         _check_comment(text)
     if kind == "mark":
@@ -121,7 +121,7 @@ _ADVICE = {
 }
 
 
-def _unreadable(text: str) -> InvalidArgument:
+def _corrupt(text: str) -> InvalidArgument:
     if len(text) > 1 and text != "/*":
         return refused(f"the literal {text}...", "bind the value, or write a plain literal")
     return refused(f"the character {text!r} has no meaning there", _ADVICE.get(text, "remove it"))

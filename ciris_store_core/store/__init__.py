@@ -5,8 +5,8 @@ from ciris_store_core.store.access.known_authorities import Authority
 from ciris_store_core.store.access.policy import Access, ScopePolicy
 from ciris_store_core.store.audit.events import AuditEvent
 from ciris_store_core.store.audit.verification import AuditProblem, AuditReport
-from ciris_store_core.store.context import ANY
-from ciris_store_core.store.graph.upcasters import Upgraders
+from ciris_store_core.store.context import ANY_OCCURRENCE
+from ciris_store_core.store.graph.upcasters import Upcasters
 from ciris_store_core.store.retry import RetryPolicy
 from ciris_store_core.store.store import Store, Transaction, open_store
 from ciris_store_core.store.telemetry.traces import TraceNode
@@ -14,7 +14,7 @@ from ciris_store_core.store.work.claimed_task import ClaimedTask
 from ciris_store_core.store.work.occurrence_handle import OccurrenceHandle
 
 __all__ = [
-    "ANY",
+    "ANY_OCCURRENCE",
     "Access",
     "Approval",
     "ApprovalRequest",
@@ -29,7 +29,7 @@ __all__ = [
     "Store",
     "TraceNode",
     "Transaction",
-    "Upgraders",
+    "Upcasters",
     "approved",
     "open_store",
 ]

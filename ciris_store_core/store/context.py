@@ -13,29 +13,29 @@ from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock, SystemClock
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.tasks import SHARED_OCCURRENCE
-from ciris_store_core.secrets.crypto import Vault
+from ciris_store_core.secrets.crypto import SecretCrypto
 from ciris_store_core.signing import SigningKey
-from ciris_store_core.store.graph.upcasters import Upgraders
+from ciris_store_core.store.graph.upcasters import Upcasters
 from ciris_store_core.validation.json_values import plain_number
-from ciris_store_core.validation.validator import Checker
+from ciris_store_core.validation.validator import Validator
 
 SYNC_SECONDS = 10.0
 
 
-class AnyOwner(Enum):
+class AnyOccurrence(Enum):
     """The type of ``ANY``."""
 
-    ANY = "any"
+    ANY_OCCURRENCE = "any"
 
     def __repr__(self) -> str:
         """Its public name."""
-        return "ANY"
+        return "ANY_OCCURRENCE"
 
 
-ANY: Final = AnyOwner.ANY
+ANY_OCCURRENCE: Final = AnyOccurrence.ANY_OCCURRENCE
 """As ``occurrence_id``: records of all owners."""
 
-Owner = str | Literal[AnyOwner.ANY] | None
+Owner = str | Literal[AnyOccurrence.ANY_OCCURRENCE] | None
 """An occurrence's id, ``ANY``, or None: the store's own occurrence, ``"default"`` unless it was opened otherwise."""
 
 
@@ -77,13 +77,13 @@ class ServerTime:
 
 
 @dataclass(frozen=True, slots=True)
-class Environment:
+class StoreContext:
     """Shared by all aggregates of one handle."""
 
     clock: Clock
     server_now: Callable[[], datetime]
-    check: Checker
-    vault: Vault
+    check: Validator
+    crypto: SecretCrypto
     capabilities: frozenset[Capability]
     occurrence_id: str
     """Owner of what is written and looked up where the caller names none."""
@@ -91,14 +91,14 @@ class Environment:
     """Another owner than ``occurrence_id`` is refused."""
     signer: SigningKey | None = None
     """Signs audit entries and anchors."""
-    upgraders: Upgraders = field(default_factory=Upgraders)
+    upcasters: Upcasters = field(default_factory=Upcasters)
     """Bring the attributes of older nodes up to date."""
 
     def changed_at(self) -> datetime:
         """The time of a change, whose age others judge by the server's time: never before it, if the host is late."""
         return max(self.clock.now(), self.server_now())
 
-    def bind(self, occurrence_id: str) -> Environment:
+    def bind(self, occurrence_id: str) -> StoreContext:
         """The same, for one occurrence and no other."""
         return replace(self, occurrence_id=self.identity(occurrence_id, "occurrence_id"), bound=True)
 
@@ -106,10 +106,10 @@ class Environment:
         """The owner to look up; None for all."""
         if occurrence_id is None:
             return self.occurrence_id
-        if occurrence_id is not ANY:
+        if occurrence_id is not ANY_OCCURRENCE:
             return self.one_owner(occurrence_id, "occurrence_id")
         if self.bound:
-            raise self.other_owner(ANY)
+            raise self.other_owner(ANY_OCCURRENCE)
         return None
 
     def one_owner(self, occurrence_id: str, name: str) -> str:

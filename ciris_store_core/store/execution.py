@@ -14,7 +14,7 @@ from ciris_store_core.contract.backend import Backend, Session
 from ciris_store_core.errors import StoreError, TransactionError
 from ciris_store_core.models.secrets import SecretRecord
 from ciris_store_core.secrets.crypto import keep
-from ciris_store_core.store.access.session_guard import Guard, NeedsTransaction, guarded
+from ciris_store_core.store.access.session_guard import NeedsTransaction, SessionGuard, guarded
 from ciris_store_core.store.retry import RetryPolicy
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ def operation_of(fn: Callable[..., object]) -> str:
 
 
 class Blocking:
-    """Whose methods wait for the database. The async facade has a twin of every such class."""
+    """Whose methods wait for the database. The async facade has a counterpart of every such class."""
 
     __slots__ = ()
 
@@ -45,10 +45,10 @@ class Executor(Protocol):
         """Run a function that only reads."""
         ...
 
-    def write(self, fn: Callable[[Session], T], *, single: bool = True, sealed: Sequence[SecretRecord] = ()) -> T:
+    def write(self, fn: Callable[[Session], T], *, single: bool = True, extracted: Sequence[SecretRecord] = ()) -> T:
         """Run a function that writes; all of it is kept, or nothing.
 
-        ``sealed``: secrets of what it writes, to be kept with it, unless it returns False for having found no row.
+        ``extracted``: secrets of what it writes, to be kept with it, unless it returns False for having found no row.
         """
         ...
 
@@ -57,11 +57,11 @@ class Executor(Protocol):
         ...
 
 
-def _keeping(sealed: Sequence[SecretRecord], fn: Callable[[Session], T]) -> Callable[[Session], T]:
+def _keeping(extracted: Sequence[SecretRecord], fn: Callable[[Session], T]) -> Callable[[Session], T]:
     def both(session: Session) -> T:
         result = fn(session)
         if result is not False:
-            keep(session, sealed)
+            keep(session, extracted)
         return result
 
     both.__qualname__ = getattr(fn, "__qualname__", both.__qualname__)
@@ -77,7 +77,7 @@ class _Open:
 class StoreExecutor:
     """Every call is a transaction of its own, run again as a whole after a retryable error."""
 
-    def __init__(self, backend: Backend, retry: RetryPolicy, guard: Guard) -> None:
+    def __init__(self, backend: Backend, retry: RetryPolicy, guard: SessionGuard) -> None:
         """Over an open backend, whose writers get the sessions that the guard makes."""
         self.backend = backend
         self.retry = retry
@@ -92,10 +92,10 @@ class StoreExecutor:
         """Run it in a reading transaction."""
         return self._run(fn, False, single)
 
-    def write(self, fn: Callable[[Session], T], *, single: bool = True, sealed: Sequence[SecretRecord] = ()) -> T:
+    def write(self, fn: Callable[[Session], T], *, single: bool = True, extracted: Sequence[SecretRecord] = ()) -> T:
         """Run it in a writing transaction."""
-        if sealed:
-            return self._run(_keeping(sealed, fn), True, False)
+        if extracted:
+            return self._run(_keeping(extracted, fn), True, False)
         return self._run(fn, True, single)
 
     def _run(self, fn: Callable[[Session], T], write: bool, single: bool, observed: bool = False) -> T:
@@ -214,14 +214,14 @@ class TransactionExecutor:
         """Run it in the transaction, which keeps the locks."""
         return fn(self.session())
 
-    def write(self, fn: Callable[[Session], T], *, single: bool = True, sealed: Sequence[SecretRecord] = ()) -> T:
+    def write(self, fn: Callable[[Session], T], *, single: bool = True, extracted: Sequence[SecretRecord] = ()) -> T:
         """Run it in the transaction; what takes several calls is undone as a whole when it fails.
 
-        A backend without savepoints dooms the transaction instead, so that no half of it can be committed.
+        A backend without savepoints aborts the transaction instead, so that no half of it can be committed.
         """
         session = self.session()
-        if sealed:
-            fn, single = _keeping(sealed, fn), False
+        if extracted:
+            fn, single = _keeping(extracted, fn), False
         if single:
             return fn(session)
         with session.savepoint():

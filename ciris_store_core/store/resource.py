@@ -10,11 +10,11 @@ from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import Conflict, Corrupt, InvalidArgument, StoreError, Unavailable
 from ciris_store_core.models.base import NamedEnum, Record
-from ciris_store_core.models.paging import Page, Slice, SortKey, Unreadable, decode_cursor, encode_cursor
+from ciris_store_core.models.paging import CorruptRow, Page, ResultPage, SortKey, decode_cursor, encode_cursor
 from ciris_store_core.secrets.crypto import keep, revealed
-from ciris_store_core.secrets.redaction import Sealed, owner_of
+from ciris_store_core.secrets.redaction import ExtractedSecrets, owner_of
 from ciris_store_core.secrets.references import references_in
-from ciris_store_core.store.context import Environment
+from ciris_store_core.store.context import StoreContext
 from ciris_store_core.store.execution import Blocking, Executor
 from ciris_store_core.validation.json_values import INT64
 
@@ -25,36 +25,36 @@ OneOrMore: TypeAlias = T | Iterable[T] | None
 
 SCAN_SIZE = 1000
 _TRIES = 10
-OnUnreadable = Callable[[Unreadable], object]
+OnCorrupt = Callable[[CorruptRow], object]
 
 
-class Part(Blocking):
+class Resource(Blocking):
     """One aggregate of a store or a transaction."""
 
-    __slots__ = ("_env", "_x")
+    __slots__ = ("_ctx", "_x")
 
-    def __init__(self, executor: Executor, env: Environment) -> None:
+    def __init__(self, executor: Executor, ctx: StoreContext) -> None:
         """Made by the store."""
         self._x = executor
-        self._env = env
+        self._ctx = ctx
 
 
 # --- pages ------------------------------------------------------------------------------------
 
 
-def page_of(found: Slice[T], listing: str) -> Page[T]:
+def page_of(found: ResultPage[T], listing: str) -> Page[T]:
     """The page that a slice makes."""
-    return Page(found.items, encode_cursor(listing, found.next_after), found.unreadable)
+    return Page(found.items, encode_cursor(listing, found.next_after), found.corrupt)
 
 
-def position(env: Environment, listing: str, shape: Sequence[type], cursor: str | None) -> SortKey | None:
+def position(ctx: StoreContext, listing: str, shape: Sequence[type], cursor: str | None) -> SortKey | None:
     """The sort key of a cursor, checked, as anybody can make one up."""
     after = decode_cursor(listing, cursor)
     if after is None:
         return None
     if len(after) != len(shape) or any(type(value) is not kind for value, kind in zip(after, shape, strict=True)):
         raise InvalidArgument("the cursor is not one of this store's: pass on page.next_cursor as it is")
-    return tuple(_checked(env, value) for value in after)
+    return tuple(_checked(ctx, value) for value in after)
 
 
 def end_after(error: BaseException | None, end: Callable[[], object], name: str) -> None:
@@ -67,28 +67,28 @@ def end_after(error: BaseException | None, end: Callable[[], object], name: str)
         error.add_note(f"{name} failed as well: {problem}")
 
 
-def _checked(env: Environment, value: Any) -> Any:
+def _checked(ctx: StoreContext, value: Any) -> Any:
     if isinstance(value, int) and value not in INT64:
         raise InvalidArgument("the cursor is not one of this store's: pass on page.next_cursor as it is")
-    return env.check.text(value, "cursor") if isinstance(value, str) else value
+    return ctx.check.text(value, "cursor") if isinstance(value, str) else value
 
 
-def all_pages(next_page: Callable[[str | None], Page[T]], on_unreadable: OnUnreadable | None) -> Iterator[T]:
+def all_pages(next_page: Callable[[str | None], Page[T]], on_corrupt: OnCorrupt | None) -> Iterator[T]:
     """The items of all pages, each read when it is needed."""
     cursor: str | None = None
     while True:
         page = next_page(cursor)
-        for row in page.unreadable:
-            if on_unreadable is None:
-                raise_unreadable(row, "repair it, or pass on_unreadable= to go on")
-            on_unreadable(row)
+        for row in page.corrupt:
+            if on_corrupt is None:
+                raise_corrupt(row, "repair it, or pass on_corrupt= to go on")
+            on_corrupt(row)
         yield from page.items
         cursor = page.next_cursor
         if cursor is None:
             return
 
 
-def raise_unreadable(row: Unreadable, advice: str = "repair it") -> NoReturn:
+def raise_corrupt(row: CorruptRow, advice: str = "repair it") -> NoReturn:
     """Raise ``Corrupt``, for a row that its listing could not read."""
     raise Corrupt(f"the stored row {row.key!r} cannot be read ({row.error}): {advice}")
 
@@ -108,11 +108,11 @@ def several(kind: type[E], value: OneOrMore[Any], name: str) -> tuple[Any, ...]:
     return members
 
 
-def several_ids(env: Environment, value: OneOrMore[str], name: str) -> tuple[str, ...]:
+def several_ids(ctx: StoreContext, value: OneOrMore[str], name: str) -> tuple[str, ...]:
     """The names for None (no filter), one or several."""
     if value is None:
         return ()
-    names = tuple(env.check.idents([value] if isinstance(value, str) else value, name))
+    names = tuple(ctx.check.idents([value] if isinstance(value, str) else value, name))
     if not names:
         raise InvalidArgument(f"{name}: the selection is empty: leave it out to mean all")
     return names
@@ -146,23 +146,23 @@ def by_id(records: Iterable[R], field: str, ids: Iterable[str]) -> dict[str, R]:
 # --- adding -----------------------------------------------------------------------------------
 
 
-def prepare(env: Environment, record: R, model: type[R], now: datetime, sealed: Sealed | None) -> R:
-    """The record as it is to be stored: checked, with its owner; of ``sealed`` see ``Checker.record``."""
-    ready = env.check.record(record, model, now, sealed)
+def prepare(ctx: StoreContext, record: R, model: type[R], now: datetime, extracted: ExtractedSecrets | None) -> R:
+    """The record as it is to be stored: checked, with its owner; of ``extracted`` see ``Validator.record``."""
+    ready = ctx.check.record(record, model, now, extracted)
     if "agent_occurrence_id" not in record.__pydantic_fields_set__:
-        ready.__dict__["agent_occurrence_id"] = env.occurrence_id
-    elif env.bound and ready.__dict__["agent_occurrence_id"] != env.occurrence_id:
-        raise env.other_owner(ready.__dict__["agent_occurrence_id"])
+        ready.__dict__["agent_occurrence_id"] = ctx.occurrence_id
+    elif ctx.bound and ready.__dict__["agent_occurrence_id"] != ctx.occurrence_id:
+        raise ctx.other_owner(ready.__dict__["agent_occurrence_id"])
     return ready
 
 
 def prepare_many(
-    env: Environment, records: Iterable[R], model: type[R], key: str, sealed: Sealed
+    ctx: StoreContext, records: Iterable[R], model: type[R], key: str, extracted: ExtractedSecrets
 ) -> tuple[list[R], list[R]]:
     """The records as given and as they are to be stored; an id that occurs twice is refused."""
     given = list(records)
-    now = env.clock.now()
-    ready = [prepare(env, record, model, now, sealed) for record in given]
+    now = ctx.clock.now()
+    ready = [prepare(ctx, record, model, now, extracted) for record in given]
     refuse_repeats([record.__dict__[key] for record in ready], key)
     return given, ready
 
@@ -176,17 +176,17 @@ def refuse_repeats(keys: Sequence[Any], name: str) -> None:
 
 def add_or_same(
     executor: Executor,
-    env: Environment,
+    ctx: StoreContext,
     given: Sequence[R],
     ready: Sequence[R],
     key: str,
     stored: Callable[[Session, list[str]], list[R]],
     add: Callable[[Session, list[R]], None],
-    sealed: Sealed,
+    extracted: ExtractedSecrets,
 ) -> list[R]:
     """Store what is new and return what is stored; a stored record that differs in a given field is a Conflict.
 
-    ``sealed``: the secrets of what is ready; where a record is stored already, its secrets are too.
+    ``extracted``: the secrets of what is ready; where a record is stored already, its secrets are too.
     """
     ids = [record.__dict__[key] for record in ready]
 
@@ -195,15 +195,15 @@ def add_or_same(
         for want, wanted in zip(given, ready, strict=True):
             known = found.get(wanted.__dict__[key])
             if known is not None:
-                _refuse_difference(session, env, want, wanted, known, key, sealed)
+                _refuse_difference(session, ctx, want, wanted, known, key, extracted)
         new = [record for record in ready if record.__dict__[key] not in found]
         if new:
             try:
                 add(session, new)
             except Conflict as error:
                 raise _Raced from error
-            if sealed:
-                keep(session, sealed, [owner_of(record) for record in new])
+            if extracted:
+                keep(session, extracted, [owner_of(record) for record in new])
         return [found.get(record.__dict__[key], record) for record in ready]
 
     for _ in range(_TRIES):
@@ -219,10 +219,10 @@ class _Raced(Exception):
 
 
 def _refuse_difference(
-    session: Session, env: Environment, given: R, wanted: R, stored: R, key: str, sealed: Sealed
+    session: Session, ctx: StoreContext, given: R, wanted: R, stored: R, key: str, extracted: ExtractedSecrets
 ) -> None:
-    field = stored_otherwise(session, env, given, wanted, stored, sealed)
-    if env.bound and stored.__dict__["agent_occurrence_id"] != wanted.__dict__["agent_occurrence_id"]:
+    field = stored_otherwise(session, ctx, given, wanted, stored, extracted)
+    if ctx.bound and stored.__dict__["agent_occurrence_id"] != wanted.__dict__["agent_occurrence_id"]:
         field = "agent_occurrence_id"  # Not given, but a bound handle stands for it.
     if field is not None:
         raise Conflict(
@@ -232,15 +232,15 @@ def _refuse_difference(
 
 
 def stored_otherwise(
-    session: Session, env: Environment, given: Record, wanted: Record, stored: Record, sealed: Sealed
+    session: Session, ctx: StoreContext, given: Record, wanted: Record, stored: Record, extracted: ExtractedSecrets
 ) -> str | None:
-    """The first field that the caller gave and that is stored otherwise; ``sealed``: the secrets of ``wanted``."""
+    """The first field that the caller gave and that is stored otherwise; ``extracted``: the secrets of ``wanted``."""
     field = difference(given, wanted, stored)
-    if field is None or not env.vault.has_keys or not (ids := references_in(stored)):
+    if field is None or not ctx.crypto.has_keys or not (ids := references_in(stored)):
         return field
     # The same secret has another reference whenever it is sealed: what counts is its value.
     known = [secret for secret in session.secrets.get(list(ids)) if secret.metadata.get("owner") == owner_of(stored)]
-    return difference(given, revealed(env.vault, wanted, sealed), revealed(env.vault, stored, known))
+    return difference(given, revealed(ctx.crypto, wanted, extracted), revealed(ctx.crypto, stored, known))
 
 
 def difference(given: Record, wanted: Record, stored: Record) -> str | None:

@@ -17,19 +17,19 @@ from ciris_store_core.contract.hookspecs import CONTRACT_VERSION, BackendContext
 from ciris_store_core.contract.registry import Registry
 from ciris_store_core.errors import StoreError
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
-from ciris_store_core.secrets.crypto import Vault
+from ciris_store_core.secrets.crypto import SecretCrypto
 from ciris_store_core.secrets.keys import SecretsConfig, detection_wanted
-from ciris_store_core.secrets.redaction import sealer_for
+from ciris_store_core.secrets.redaction import redactor_for
 from ciris_store_core.signing import SigningKey
 from ciris_store_core.store.access.authorities import Authorities
 from ciris_store_core.store.access.policy import ScopePolicy
 from ciris_store_core.store.access.secrets import Secrets
-from ciris_store_core.store.access.session_guard import Guard
+from ciris_store_core.store.access.session_guard import SessionGuard
 from ciris_store_core.store.audit.trail import AuditTrail
-from ciris_store_core.store.context import Environment, ServerTime
+from ciris_store_core.store.context import ServerTime, StoreContext
 from ciris_store_core.store.execution import Blocking, Executor, StoreExecutor, TransactionExecutor
 from ciris_store_core.store.graph.graph import Graph
-from ciris_store_core.store.graph.upcasters import Upgraders
+from ciris_store_core.store.graph.upcasters import Upcasters
 from ciris_store_core.store.retry import RetryPolicy
 from ciris_store_core.store.telemetry.correlations import Correlations
 from ciris_store_core.store.work.coordination import Leases, Occurrences
@@ -38,7 +38,7 @@ from ciris_store_core.store.work.shared_tasks import SharedTasks
 from ciris_store_core.store.work.tasks import Tasks
 from ciris_store_core.store.work.thoughts import Thoughts
 from ciris_store_core.url import resolve_url
-from ciris_store_core.validation.validator import BadText, Checker
+from ciris_store_core.validation.validator import TextErrors, Validator
 
 if TYPE_CHECKING:
     from ciris_store_core.services.background_work import BackgroundWork
@@ -50,66 +50,66 @@ P = ParamSpec("P")
 class _Aggregates(Blocking):
     """What a store and a transaction have in common."""
 
-    def __init__(self, executor: Executor, env: Environment) -> None:
+    def __init__(self, executor: Executor, ctx: StoreContext) -> None:
         self._x = executor
-        self._env = env
+        self._ctx = ctx
 
     @cached_property
     def graph(self) -> Graph:
         """The graph memory: nodes and edges."""
-        return Graph(self._x, self._env)
+        return Graph(self._x, self._ctx)
 
     @cached_property
     def correlations(self) -> Correlations:
         """Service interactions, metrics, logs, spans and audit events."""
-        return Correlations(self._x, self._env)
+        return Correlations(self._x, self._ctx)
 
     @cached_property
     def tasks(self) -> Tasks:
         """Units of work."""
-        return Tasks(self._x, self._env)
+        return Tasks(self._x, self._ctx)
 
     @cached_property
     def thoughts(self) -> Thoughts:
         """Steps of reasoning about tasks."""
-        return Thoughts(self._x, self._env)
+        return Thoughts(self._x, self._ctx)
 
     @cached_property
     def occurrences(self) -> Occurrences:
         """Who is running."""
-        return Occurrences(self._x, self._env)
+        return Occurrences(self._x, self._ctx)
 
     @cached_property
     def leases(self) -> Leases:
         """Named locks with owner and expiry."""
-        return Leases(self._x, self._env)
+        return Leases(self._x, self._ctx)
 
     @cached_property
     def secrets(self) -> Secrets:
         """What was found in records and encrypted."""
-        return Secrets(self._x, self._env)
+        return Secrets(self._x, self._ctx)
 
     @cached_property
     def shared_tasks(self) -> SharedTasks:
         """What exactly one occurrence does on a day."""
-        return SharedTasks(self._x, self._env)
+        return SharedTasks(self._x, self._ctx)
 
     @cached_property
     def audit(self) -> AuditTrail:
         """What happened, in chains that show every later change."""
-        return AuditTrail(self._x, self._env)
+        return AuditTrail(self._x, self._ctx)
 
     @cached_property
     def authorities(self) -> Authorities:
         """Whose approval writes to protected scopes need."""
-        return Authorities(self._x, self._env)
+        return Authorities(self._x, self._ctx)
 
     def for_occurrence(self, occurrence_id: str, ttl_seconds: float = 60) -> OccurrenceHandle:
         """Tasks and thoughts of one occurrence, which cannot be forgotten; ``__shared__`` is refused.
 
         ``ttl_seconds``: how long it stays alive without a heartbeat, once registered.
         """
-        return OccurrenceHandle(self._x, self._env, occurrence_id, ttl_seconds)
+        return OccurrenceHandle(self._x, self._ctx, occurrence_id, ttl_seconds)
 
 
 class Transaction(_Aggregates):
@@ -118,16 +118,16 @@ class Transaction(_Aggregates):
     Reads see its own writes, and otherwise only what was committed.
     """
 
-    def __init__(self, executor: TransactionExecutor, env: Environment) -> None:
+    def __init__(self, executor: TransactionExecutor, ctx: StoreContext) -> None:
         """Made by ``Store.transaction``."""
-        super().__init__(executor, env)
+        super().__init__(executor, ctx)
         self._executor = executor
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """A part of the transaction that is undone alone when its block raises; nests [cap: savepoints].
 
-        On a backend without the capability, raising inside it dooms the whole transaction: all later calls and the
+        On a backend without the capability, raising inside it aborts the whole transaction: all later calls and the
         commit raise ``TransactionError``.
         """
         with self._executor.session().savepoint():
@@ -148,10 +148,10 @@ class Store(_Aggregates):
     """
 
     def __init__(
-        self, backend: Backend, env: Environment, executor: StoreExecutor, server: ServerTime, url: str
+        self, backend: Backend, ctx: StoreContext, executor: StoreExecutor, server: ServerTime, url: str
     ) -> None:
         """Made by ``open_store``. ``url`` is fit to be shown."""
-        super().__init__(executor, env)
+        super().__init__(executor, ctx)
         self._executor = executor
         self._backend = backend
         self._server = server
@@ -165,12 +165,12 @@ class Store(_Aggregates):
     @property
     def clock(self) -> Clock:
         """Gives records their time."""
-        return self._env.clock
+        return self._ctx.clock
 
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What the backend can do beyond the contract."""
-        return self._env.capabilities
+        return self._ctx.capabilities
 
     def server_now(self) -> datetime:
         """The time that several hosts agree on: the database server's where there is one, asked now; in UTC.
@@ -206,7 +206,7 @@ class Store(_Aggregates):
         for that, give the whole to ``run``.
         """
         with self._executor.transaction() as executor:
-            yield Transaction(executor, self._env)
+            yield Transaction(executor, self._ctx)
 
     def run(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``fn(tx, *args, **kwargs)`` as one transaction, again as a whole after a retryable error.
@@ -261,14 +261,14 @@ def open_store(
     migrate: bool = True,
     create: bool = True,
     occurrence_id: str = DEFAULT_OCCURRENCE,
-    on_bad_text: BadText = "refuse",
+    text_errors: TextErrors = "refuse",
     registry: Registry | None = None,
     retry: RetryPolicy | None = None,
     policy: ScopePolicy | None = None,
     audit_key: SigningKey | str | os.PathLike[str] | None = None,
     detect_secrets: bool | None = None,
     secrets: SecretsConfig | None = None,
-    upgraders: Upgraders | None = None,
+    upcasters: Upcasters | None = None,
     background: bool = False,
 ) -> Store:
     """Open the store that a URL names.
@@ -281,7 +281,7 @@ def open_store(
         migrate: Bring the schema up to date; otherwise an older one raises ``MigrationRequired``.
         create: Make a new database where there is none.
         occurrence_id: Owner of tasks and thoughts where a call names none. ``__shared__`` is refused.
-        on_bad_text: NUL and lone surrogates in texts are refused, or, with ``"replace"``, become U+FFFD.
+        text_errors: NUL and lone surrogates in texts are refused, or, with ``"replace"``, become U+FFFD.
         registry: Where to look for backends; by default the installed ones.
         retry: How often to run a transaction again; by default five times in all within ten seconds.
         policy: Who may read and write which scope; by default writes to IDENTITY need an approval.
@@ -290,7 +290,7 @@ def open_store(
         detect_secrets: Look for secrets in all that is written and encrypt them. By default as the environment
             variable ``CIRIS_DETECT_SECRETS`` says (on or off), else on.
         secrets: Keys, further patterns; by default the keys of ``CIRIS_SECRETS_KEY`` or ``CIRIS_SECRETS_KEY_FILE``.
-        upgraders: Bring the attributes of nodes of older versions up to date when they are read.
+        upcasters: Bring the attributes of nodes of older versions up to date when they are read.
         background: Run maintenance and retention in threads of their own until the store is closed, each in one
             process at a time; see ``ciris_store_core.services.BackgroundWork``.
 
@@ -308,28 +308,28 @@ def open_store(
     own_clock = clock or SystemClock()
     signer = _audit_key(audit_key)
     config = secrets or SecretsConfig()
-    vault = Vault(config.key_ring(os.environ))
+    crypto = SecretCrypto(config.key_ring(os.environ))
     wanted = detection_wanted(detect_secrets, os.environ)
-    check = Checker(on_bad_text, sealer_for(config, vault) if wanted else None)
+    check = Validator(text_errors, redactor_for(config, crypto) if wanted else None)
     spec = (registry or Registry()).spec_for(target.scheme)
     backend = spec.factory(target, BackendContext(server_clock or own_clock, migrate, create))
-    guard = Guard(policy or ScopePolicy())
+    guard = SessionGuard(policy or ScopePolicy())
     executor = StoreExecutor(backend, retry or RetryPolicy(), guard)
     server = ServerTime(server_clock.now if server_clock else executor.server_now, server_clock or own_clock)
-    known = Upgraders() if upgraders is None else upgraders
-    env = Environment(
-        own_clock, server.now, check, vault, backend.capabilities, occurrence_id, signer=signer, upgraders=known
+    known = Upcasters() if upcasters is None else upcasters
+    ctx = StoreContext(
+        own_clock, server.now, check, crypto, backend.capabilities, occurrence_id, signer=signer, upcasters=known
     )
-    guard.env = env
+    guard.ctx = ctx
     try:
-        env.identity(occurrence_id, "occurrence_id")
+        ctx.identity(occurrence_id, "occurrence_id")
         backend.prepare(migrate=migrate)
-        if vault.has_keys:
-            executor.read(vault.verify, single=False)
+        if crypto.has_keys:
+            executor.read(crypto.verify, single=False)
     except BaseException:
         backend.close()
         raise
-    store = Store(backend, env, executor, server, str(target))
+    store = Store(backend, ctx, executor, server, str(target))
     if background:
         store._start_background()
     return store

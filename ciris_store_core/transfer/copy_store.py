@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import Conflict, Corrupt, InvalidArgument
 from ciris_store_core.models.graph import GraphNode
-from ciris_store_core.models.paging import Unreadable
+from ciris_store_core.models.paging import CorruptRow
 from ciris_store_core.store import Store
 from ciris_store_core.store.access.known_authorities import ROOT_KEY, has_authorities, lock_authorities
 from ciris_store_core.store.access.session_guard import GuardedSession, guarded
@@ -18,7 +18,7 @@ from ciris_store_core.store.audit.store_identity import copy_identity
 from ciris_store_core.transfer.digest import Tally, canonical
 from ciris_store_core.transfer.progress import Progress, end_progress, read_progress, save_progress
 from ciris_store_core.transfer.read_ahead import read_ahead
-from ciris_store_core.transfer.reading import Chunk, Reader, StoreReader, refuse_unreadable, tallied
+from ciris_store_core.transfer.reading import Chunk, Reader, StoreReader, refuse_corrupt, tallied
 from ciris_store_core.transfer.record_types import GROUPS, KINDS, Kind, Selection
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class TransferReport:
     """It went on where an earlier run was stopped."""
     verified: bool = False
     """What the target holds was read again and is what was read from the source."""
-    unreadable: list[str] = field(default_factory=list)
+    corrupt: list[str] = field(default_factory=list)
     """Rows that could not be read and were left out, as ``kind key``."""
     seconds: float = 0.0
 
@@ -74,7 +74,7 @@ class TransferReport:
             "kinds": {name: {"count": t.count, "digest": f"{t.total:064x}"} for name, t in self.kinds.items()},
             "resumed": self.resumed,
             "verified": self.verified,
-            "unreadable": self.unreadable,
+            "corrupt": self.corrupt,
             "seconds": round(self.seconds, 3),
         }
 
@@ -85,7 +85,7 @@ def copy_store(
     *,
     without: Iterable[str] = (),
     into_existing: bool = False,
-    skip_unreadable: bool = False,
+    skip_corrupt: bool = False,
     verify: bool = True,
     on_step: OnStep = silent,
 ) -> TransferReport:
@@ -101,7 +101,7 @@ def copy_store(
             leave out.
         into_existing: Add to what the target holds; a record that is there already is a Conflict. Nobody else may
             write to the target meanwhile.
-        skip_unreadable: Leave out rows that cannot be read, and report them.
+        skip_corrupt: Leave out rows that cannot be read, and report them.
         verify: Read the target at the end, and compare its digests with those of what was read.
         on_step: Told of the progress.
 
@@ -114,13 +114,13 @@ def copy_store(
         raise InvalidArgument("source and target are the same store")
     skipped: list[str] = []
 
-    def skip(kind: str, row: Unreadable) -> None:
+    def skip(kind: str, row: CorruptRow) -> None:
         skipped.append(f"{kind} {row.key}")
 
-    opened = StoreReader.of_source(source, selection, skip if skip_unreadable else refuse_unreadable)
+    opened = StoreReader.of_source(source, selection, skip if skip_corrupt else refuse_corrupt)
     with read_ahead(opened) as reader:
         report = move(reader, target, selection, into_existing=into_existing, verify=verify, on_step=on_step)
-    report.unreadable = list(dict.fromkeys(skipped))
+    report.corrupt = list(dict.fromkeys(skipped))
     return report
 
 
@@ -212,7 +212,7 @@ class _Mover:
                 records = [record for record in chunk.records if not _is_root(record)]
                 chunk.kind.add(self._writer(session, chunk.kind, records, after), records)
                 if chunk.kind.name in GROUPS["audit"] and stores:
-                    copy_identity(session.inner, self._target._env.signer, now, stores)
+                    copy_identity(session.inner, self._target._ctx.signer, now, stores)
                 save_progress(session.inner, after, now)
 
             try:

@@ -36,7 +36,7 @@ from ciris_store_core.transfer.digest import Tally
 from ciris_store_core.transfer.files import new_file, open_new
 from ciris_store_core.transfer.reading import CHUNK_BYTES, Chunk, Reader, StoreReader
 from ciris_store_core.transfer.record_types import KINDS, Kind, Selection, is_stores_own
-from ciris_store_core.validation.validator import Checker
+from ciris_store_core.validation.validator import Validator
 
 FORMAT = "ciris-store"
 FORMAT_VERSION = 1
@@ -236,7 +236,7 @@ class DumpReader:
     found: dict[str, Tally] = field(default_factory=dict)
     """The same, of those that were read since the beginning."""
     _root: GraphNode | None = None
-    _check: Checker = field(default_factory=lambda: Checker("refuse"))
+    _check: Validator = field(default_factory=lambda: Validator("refuse"))
 
     @property
     def identity(self) -> str:

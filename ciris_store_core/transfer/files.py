@@ -71,4 +71,4 @@ def as_store_error(error: OSError, path: Path) -> StoreError:
     """The store's error for one of the file system's."""
     if error.errno in _NO_SPACE:
         return StorageFull(f"no room for {path}: nothing is left of it; make room, and begin again")
-    return ReadOnly(f"{path} cannot be written ({error.strerror}): mend the permissions, or choose another folder")
+    return ReadOnly(f"{path} cannot be written ({error.strerror}): fix the permissions, or choose another folder")

@@ -11,7 +11,7 @@ from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import Corrupt
 from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.models.graph import GraphNode
-from ciris_store_core.models.paging import SortKey, Unreadable, decode_cursor, encode_cursor
+from ciris_store_core.models.paging import CorruptRow, SortKey, decode_cursor, encode_cursor
 from ciris_store_core.store import Store
 from ciris_store_core.store.access.known_authorities import ROOT_KEY
 from ciris_store_core.store.audit.store_identity import read_identity
@@ -25,7 +25,7 @@ LARGEST_PAGE = 2000
 CHUNK_BYTES = 4 * 2**20
 """What a chunk should hold; pages become smaller where records are large."""
 
-OnUnreadable = Callable[[str, Unreadable], object]
+OnCorrupt = Callable[[str, CorruptRow], object]
 """Told of a kind and a row of it that cannot be read, which is then left out."""
 
 
@@ -70,10 +70,10 @@ def executor_of(store: Store) -> StoreExecutor:
     return cast(StoreExecutor, store._x)
 
 
-def refuse_unreadable(kind: str, row: Unreadable) -> None:
-    """The default ``OnUnreadable``."""
+def refuse_corrupt(kind: str, row: CorruptRow) -> None:
+    """The default ``OnCorrupt``."""
     raise Corrupt(
-        f"a stored row of {kind}, {row.key!r}, cannot be read ({row.error}): mend or delete it, or leave it out"
+        f"a stored row of {kind}, {row.key!r}, cannot be read ({row.error}): fix or delete it, or leave it out"
     )
 
 
@@ -93,7 +93,7 @@ class StoreReader:
     session: Session
     identity: str
     selection: Selection
-    on_unreadable: OnUnreadable = refuse_unreadable
+    on_corrupt: OnCorrupt = refuse_corrupt
     _limit: int = field(default=FIRST_PAGE)
 
     @classmethod
@@ -102,7 +102,7 @@ class StoreReader:
         cls,
         store: Store,
         selection: Selection,
-        on_unreadable: OnUnreadable = refuse_unreadable,
+        on_corrupt: OnCorrupt = refuse_corrupt,
         identity: str | None = None,
         ask: bool = True,
     ) -> Iterator[StoreReader]:
@@ -117,7 +117,7 @@ class StoreReader:
         try:
             with store._backend.snapshot() as session:
                 read = guard(session, False) if ask and guard.watches else session
-                yield cls(read, name, selection, on_unreadable)
+                yield cls(read, name, selection, on_corrupt)
         finally:
             if guard.denied:
                 executor._record_denials()
@@ -125,10 +125,10 @@ class StoreReader:
     @classmethod
     @contextmanager
     def of_source(
-        cls, store: Store, selection: Selection, on_unreadable: OnUnreadable = refuse_unreadable
+        cls, store: Store, selection: Selection, on_corrupt: OnCorrupt = refuse_corrupt
     ) -> Iterator[StoreReader]:
         """The same, of a store that is to be moved; ``Conflict`` where it is an unfinished copy itself."""
-        with cls.of(store, selection, on_unreadable) as reader:
+        with cls.of(store, selection, on_corrupt) as reader:
             refuse_unfinished(reader.session, reader.identity)
             yield reader
 
@@ -169,8 +169,8 @@ class StoreReader:
     def _pages(self, kind: Kind, stream: str, read: Read, after: SortKey | None) -> Iterator[Chunk]:
         while True:
             page = read(self.session, after, self._limit)
-            for row in page.unreadable:
-                self.on_unreadable(kind.name, row)
+            for row in page.corrupt:
+                self.on_corrupt(kind.name, row)
             after = page.next_after
             tally = Tally()
             size = tally.add(page.items)

@@ -15,7 +15,7 @@ from ciris_store_core.models.coordination import Lease, Occurrence
 from ciris_store_core.models.correlations import Correlation, CorrelationFilter, CorrelationQuery
 from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.models.graph import EdgeQuery, GraphEdge, GraphNode, NodeQuery, NodeWrite
-from ciris_store_core.models.paging import PageRequest, Slice, SortKey
+from ciris_store_core.models.paging import PageRequest, ResultPage, SortKey
 from ciris_store_core.models.secrets import SecretAccess, SecretRecord
 from ciris_store_core.models.tasks import Task, TaskQuery
 from ciris_store_core.models.thoughts import Thought, ThoughtQuery
@@ -25,7 +25,7 @@ from ciris_store_core.store.context import is_reserved
 MARKER_ID = "__copy__"
 """The occurrence that stands for a copy that is not finished. It is part of no copy."""
 
-Read = Callable[[Session, SortKey | None, int], Slice[Any]]
+Read = Callable[[Session, SortKey | None, int], ResultPage[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +45,26 @@ class Kind:
 # --- reading ----------------------------------------------------------------------------------
 
 
-def _nodes(scope: GraphScope, session: Session, after: SortKey | None, limit: int) -> Slice[GraphNode]:
+def _nodes(scope: GraphScope, session: Session, after: SortKey | None, limit: int) -> ResultPage[GraphNode]:
     return session.graph.list_nodes(NodeQuery(limit, after, scope=scope))
 
 
-def _edges(scope: GraphScope, session: Session, after: SortKey | None, limit: int) -> Slice[GraphEdge]:
+def _edges(scope: GraphScope, session: Session, after: SortKey | None, limit: int) -> ResultPage[GraphEdge]:
     return session.graph.list_edges(EdgeQuery(limit, after, scope=scope))
 
 
-def _occurrences(session: Session, after: SortKey | None, limit: int) -> Slice[Occurrence]:
+def _occurrences(session: Session, after: SortKey | None, limit: int) -> ResultPage[Occurrence]:
     found = session.coordination.list_occurrences(None)
-    return Slice([each for each in found if not is_reserved(each.occurrence_id)])
+    return ResultPage([each for each in found if not is_reserved(each.occurrence_id)])
 
 
-def _anchors(session: Session, after: SortKey | None, limit: int) -> Slice[AuditAnchor]:
+def _anchors(session: Session, after: SortKey | None, limit: int) -> ResultPage[AuditAnchor]:
     # A copy has an id of its own.
     found = (session.audit.anchor(chain) for chain in session.audit.chains() if chain != STORE_CHAIN)
-    return Slice([each for each in found if each is not None])
+    return ResultPage([each for each in found if each is not None])
 
 
-def _by_scope(read: Callable[[GraphScope, Session, SortKey | None, int], Slice[Any]]) -> Mapping[str, Read]:
+def _by_scope(read: Callable[[GraphScope, Session, SortKey | None, int], ResultPage[Any]]) -> Mapping[str, Read]:
     # By scope, since every index of nodes and edges begins with it; first the one that may be refused.
     scopes = sorted(GraphScope, key=lambda scope: scope is not GraphScope.IDENTITY)
     return {scope.value: partial(read, scope) for scope in scopes}
@@ -93,7 +93,7 @@ def _add_occurrences(session: Session, occurrences: Sequence[Occurrence]) -> Non
 def _add_anchors(session: Session, anchors: Sequence[AuditAnchor]) -> None:
     _refuse(sorted(set(session.audit.chains()) & {anchor.chain for anchor in anchors}), "audit chain")
     for anchor in anchors:
-        session.audit.cut(anchor)
+        session.audit.prune(anchor)
 
 
 def _refuse(there: Sequence[object], what: str) -> None:
@@ -112,7 +112,7 @@ _ALL: tuple[Kind, ...] = (
     ),
     Kind("occurrences", Occurrence, {"all": _occurrences}, _add_occurrences),
     Kind(
-        "leases", Lease, {"all": lambda s, after, limit: Slice(s.coordination.list_leases(None))},
+        "leases", Lease, {"all": lambda s, after, limit: ResultPage(s.coordination.list_leases(None))},
         lambda s, leases: s.coordination.add_leases(leases),
     ),
     Kind(

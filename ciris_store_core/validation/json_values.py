@@ -77,7 +77,7 @@ def clean_text(text: str, *, replace: bool) -> str:
 
 
 def _bad_text(what: str) -> str:
-    return f"the text holds {what}: remove it, or open the store with on_bad_text='replace'"
+    return f"the text holds {what}: remove it, or open the store with text_errors='replace'"
 
 
 def plain_text(value: Any) -> str:

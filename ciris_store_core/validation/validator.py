@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.base import Id, JsonObject, Record, Text, describe, to_utc, utc_now
 from ciris_store_core.models.correlations import Tags
-from ciris_store_core.secrets.redaction import Sealed, Sealer, owner_by_key, owner_of
+from ciris_store_core.secrets.redaction import ExtractedSecrets, SecretRedactor, owner_by_key, owner_of
 from ciris_store_core.validation.json_values import (
     MAX_BYTES,
     UNUSUAL,
@@ -33,7 +33,7 @@ from ciris_store_core.validation.json_values import (
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
-BadText = Literal["refuse", "replace"]
+TextErrors = Literal["refuse", "replace"]
 Check = Callable[[Any], Any]
 
 MAX_ID_BYTES = 255
@@ -54,26 +54,26 @@ class _Plan(NamedTuple):
     """Fields of free text and JSON, which may hold secrets; ids do not count."""
 
 
-class Checker:
+class Validator:
     """Checks and normalises records, changes and arguments; whatever it refuses is ``InvalidArgument``."""
 
-    def __init__(self, on_bad_text: BadText = "refuse", sealer: Sealer | None = None) -> None:
-        """``on_bad_text``: what becomes of NUL and lone surrogates, ``refuse`` or ``replace`` (by U+FFFD).
+    def __init__(self, text_errors: TextErrors = "refuse", redactor: SecretRedactor | None = None) -> None:
+        """``text_errors``: what becomes of NUL and lone surrogates, ``refuse`` or ``replace`` (by U+FFFD).
 
         ``sealer``: takes secrets out of what is to be written; None: detection is off.
         """
-        if on_bad_text not in ("refuse", "replace"):
-            raise InvalidArgument(f"on_bad_text must be 'refuse' or 'replace', not {on_bad_text!r}")
-        self._replace = on_bad_text == "replace"
+        if text_errors not in ("refuse", "replace"):
+            raise InvalidArgument(f"text_errors must be 'refuse' or 'replace', not {text_errors!r}")
+        self._replace = text_errors == "replace"
         self._plans: dict[type[Record], _Plan] = {}
-        self._sealer = sealer
+        self._redactor = redactor
 
     # --- records ------------------------------------------------------------------------------
 
-    def record(self, record: R, model: type[R], now: datetime, sealed: Sealed | None) -> R:
+    def record(self, record: R, model: type[R], now: datetime, extracted: ExtractedSecrets | None) -> R:
         """A normalised copy that shares no container with ``record``; times that were not given become ``now``.
 
-        Its secrets are replaced by references and appended to ``sealed``, which goes to the write of the record; None:
+        Its secrets are replaced by references and appended to ``extracted``, which goes to the write of the record; None:
         it is not going to be written.
         """
         if type(record) is not model:
@@ -82,8 +82,8 @@ class Checker:
             ready = self._record(record, now)
         except Refused as refused:
             raise refused.as_error(model.__name__) from None
-        if self._sealer is not None and sealed is not None:
-            self._sealer.seal(model, self._plan, ready.__dict__, lambda: owner_of(ready), now, sealed)
+        if self._redactor is not None and extracted is not None:
+            self._redactor.encrypt(model, self._plan, ready.__dict__, lambda: owner_of(ready), now, extracted)
         return ready
 
     def changes(
@@ -93,11 +93,11 @@ class Checker:
         changes: Mapping[str, Any],
         updatable: frozenset[str],
         now: datetime,
-        sealed: Sealed,
+        extracted: ExtractedSecrets,
     ) -> dict[str, Any]:
         """The new values of fields of ``model``, validated by their types; ``updated_at`` is ``now`` unless given.
 
-        ``key``: of the record that changes. Secrets are replaced by references and appended to ``sealed``.
+        ``key``: of the record that changes. Secrets are replaced by references and appended to ``extracted``.
         """
         if not changes.keys() <= updatable:
             wrong = ", ".join(map(repr, sorted(changes.keys() - updatable)))
@@ -113,13 +113,13 @@ class Checker:
             self._normalise(self._plan(model), fields, now)
         except Refused as refused:
             raise refused.as_error(model.__name__) from None
-        if self._sealer is not None:
-            self._sealer.seal(model, self._plan, fields, lambda: owner_by_key(model, key), now, sealed)
+        if self._redactor is not None:
+            self._redactor.encrypt(model, self._plan, fields, lambda: owner_by_key(model, key), now, extracted)
         return fields
 
     def harmless(self, record: Record, tags: Sequence[Mapping[str, str]]) -> bool:
         """Whether a record that was checked, and further tags, may be written without looking closer for secrets."""
-        return self._sealer is None or self._sealer.harmless(record, self._plan, tags)
+        return self._redactor is None or self._redactor.harmless(record, self._plan, tags)
 
     def _record(self, record: R, now: datetime) -> R:
         kind = type(record)

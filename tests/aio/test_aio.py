@@ -59,16 +59,16 @@ def test_handles_have_twins(within: Callable[..., Any]) -> None:
     async def body(store: AsyncStore) -> None:
         await store.tasks.add(task())
         async with store.for_occurrence("w") as me:
-            assert me.occurrence_id == "w" and [o.occurrence_id for o in await store.occurrences.list()] == ["w"]
+            assert me.occurrence_id == "w" and [o.occurrence_id for o in await store.occurrences.find()] == ["w"]
             [work] = await me.claim_next()
             assert isinstance(work, aio.AsyncClaimedTask) and not isinstance(work, ClaimedTask)
             again = store.tasks.claimed(work.task)
             await again.complete()
             assert (await me.tasks.get("t")).status == "completed"
-        assert await store.occurrences.list() == []
-        async with store.leases.hold("l", "me") as lease:
-            assert [held.name for held in await store.leases.list()] == [lease.name] == ["l"]
-        assert await store.leases.list() == []
+        assert await store.occurrences.find() == []
+        async with store.leases.lock("l", "me") as lease:
+            assert [held.name for held in await store.leases.find()] == [lease.name] == ["l"]
+        assert await store.leases.find() == []
 
     within(body)
 
@@ -103,7 +103,7 @@ def test_a_transaction_commits_or_rolls_back(within: Callable[..., Any]) -> None
             async with store.transaction() as tx:
                 await tx.tasks.add(task("gone"))
                 raise ZeroDivisionError
-        assert [each.task_id for each in await store.tasks.list()] == ["kept"]
+        assert [each.task_id for each in await store.tasks.find()] == ["kept"]
 
     within(body)
 
@@ -161,7 +161,7 @@ def test_run_retries_the_whole_transaction_of_an_async_function(within: Callable
     async def body(store: AsyncStore) -> None:
         assert await store.run(fn, "x") == 1 and runs == ["x", "x", "x"]
         assert await store.run(partial(fn, id="y")) == 2
-        assert {each.task_id for each in await store.tasks.list()} == {"x3", "y4"}
+        assert {each.task_id for each in await store.tasks.find()} == {"x3", "y4"}
 
     within(body)
 
@@ -228,8 +228,8 @@ def test_every_class_that_waits_has_a_twin_that_can_be_named() -> None:
     classes = {each.name for each in tree.body if isinstance(each, ast.ClassDef)}
     assert classes | {"open_store_async"} == set(aio.__all__)
     for name in classes - {"Opening"}:
-        twin = getattr(aio, name)
-        assert twin.__name__ == name and twin.__doc__
+        counterpart = getattr(aio, name)
+        assert counterpart.__name__ == name and counterpart.__doc__
     for name, member in public_members(Store).items():
         assert hasattr(AsyncStore, name), name
         if inspect.isfunction(member) and name not in ("transaction", "for_occurrence"):

@@ -172,13 +172,13 @@ def test_a_cancelled_entry_is_taken_back(within: Callable[..., Any], monkeypatch
             return lease
 
         monkeypatch.setattr(type(store.sync.leases), "acquire", slow)
-        entering = asyncio.create_task(store.leases.hold("l", "me").__aenter__())
+        entering = asyncio.create_task(store.leases.lock("l", "me").__aenter__())
         await busy.begun.wait()
         entering.cancel()
         with pytest.raises(asyncio.CancelledError):
             await entering
         busy.let_go.set()
-        while await store.leases.list():
+        while await store.leases.find():
             await asyncio.sleep(0)
 
     within(body, workers=1)

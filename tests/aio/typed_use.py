@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from ciris_store_core import AsyncStore, GraphNode, Lease, MemoryService, Page, Task, UserTracking, open_store_async
+from ciris_store_core import (
+    AsyncMemoryService,
+    AsyncStore,
+    GraphNode,
+    Lease,
+    Page,
+    Task,
+    UserTracking,
+    open_store_async,
+)
 from ciris_store_core.aio import AsyncAdaptiveConfiguration, AsyncClaimedTask, AsyncTransaction
 from ciris_store_core.models import TimeSeriesDataPoint
 from ciris_store_core.services import Count
@@ -25,11 +34,11 @@ async def right() -> None:
             assert_type(await tx.tasks.add(Task(task_id="t", channel_id="c", description="d")), Task)
         async with store.for_occurrence("a") as me:
             assert_type(await me.claim_next(), list[AsyncClaimedTask])
-        async with store.leases.hold("a", "b") as lease:
+        async with store.leases.lock("a", "b") as lease:
             assert_type(lease, Lease)
         assert_type(await store.run(lambda tx, n: tx.tasks.count() + n, 3), int)
         assert_type(await store.run(both, 3), int)
-        assert_type(await MemoryService(store).recall_timeseries(hours=3), Page[TimeSeriesDataPoint])
+        assert_type(await AsyncMemoryService(store).recall_timeseries(hours=3), Page[TimeSeriesDataPoint])
         configuration = AsyncAdaptiveConfiguration(store)
         assert_type(await configuration.learn(UserTracking, "a", Count("x")), UserTracking)
     assert_type(await open_store_async("url"), AsyncStore)

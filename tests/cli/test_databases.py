@@ -93,7 +93,7 @@ def test_doctor_warns_of_what_is_stuck(command: Command, stores: Stores, kind: s
         assert "the lease 'job' of 'gone'" in " ".join(command.out.split())
         assert command("doctor", "--strict", url) == Exit.FAILED
         [finding] = [each for each in command.json("doctor", url)["findings"] if each["code"] == "stuck_lease"]
-        assert command(*finding["mend"].split("ciris-store ")[1].split(), url) == Exit.OK
+        assert command(*finding["fix"].split("ciris-store ")[1].split(), url) == Exit.OK
         assert "stuck_lease" not in [each["code"] for each in command.json("doctor", url)["findings"]]
 
 
@@ -110,7 +110,7 @@ def test_doctor_fails_for_a_missing_table_or_index(command: Command, stores: Sto
     assert found["missing_index"]["severity"] == "warning"
     with closing(sqlite3.connect("x.db")) as connection:
         for code in ("missing_index", "missing_trigger"):
-            connection.executescript(found[code]["mend"])
+            connection.executescript(found[code]["fix"])
     assert command("doctor", url) == Exit.OK
 
 
@@ -132,7 +132,7 @@ def test_doctor_says_that_a_file_is_open_to_others(command: Command, stores: Sto
     stores.open("x.db")
     (tmp_path / "x.db").chmod(0o644)
     [finding] = command.json("doctor", "x.db")["findings"]
-    assert (finding["code"], finding["mend"]) == ("file_permissions", "chmod 600 x.db")
+    assert (finding["code"], finding["fix"]) == ("file_permissions", "chmod 600 x.db")
 
 
 def test_doctor_finds_what_is_wrong_with_a_schema_of_postgres(command: Command, stores: Stores) -> None:
@@ -145,7 +145,7 @@ def test_doctor_finds_what_is_wrong_with_a_schema_of_postgres(command: Command, 
         found = {each["code"]: each for each in command.json("doctor", url, code=Exit.FAILED)["findings"]}
         assert found["invalid_index"]["data"] == {"name": "thoughts_by_task"}
         for code in ("invalid_index", "missing_index"):
-            cursor.execute(found[code]["mend"])
+            cursor.execute(found[code]["fix"])
     assert command("doctor", url) == Exit.OK
 
 
@@ -164,4 +164,4 @@ def test_doctor_finds_transactions_that_are_open_for_long(
         [pid] = cursor.fetchone() or ()
         found = [each for each in command.json("doctor", url)["findings"] if each["code"] == "long_transaction"]
         assert pid in [each["data"]["pid"] for each in found]
-        assert found[0]["mend"] == f"SELECT pg_terminate_backend({found[0]['data']['pid']});"
+        assert found[0]["fix"] == f"SELECT pg_terminate_backend({found[0]['data']['pid']});"

@@ -12,7 +12,16 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import ANY, NotFound, Store, TaskStatus, Thought, ThoughtStatus, ThoughtType, open_store
+from ciris_store_core import (
+    ANY_OCCURRENCE,
+    NotFound,
+    Store,
+    TaskStatus,
+    Thought,
+    ThoughtStatus,
+    ThoughtType,
+    open_store,
+)
 from ciris_store_core.cli import main
 from ciris_store_core.demo import charts
 from ciris_store_core.demo.collect import Dependency, dependencies, installed, normal, places, taken_from
@@ -195,9 +204,9 @@ def test_an_inspection_that_was_taken_over_stores_nothing(tmp_path: Path) -> Non
         task, won = store.run(take_startup_task, plan, "w1")
         store.run(complete_startup_task, plan, "w1", task, ["one"])
         assert won and not store.run(take_startup_task, plan, "w2")[1]
-        (stale,) = store.tasks.claim_next("w1", pool=plan.run)
+        (stale,) = store.tasks.claim_next("w1", queue=plan.run)
         store.for_occurrence("w2").rescue()
-        (work,) = store.tasks.claim_next("w2", pool=plan.run)
+        (work,) = store.tasks.claim_next("w2", queue=plan.run)
         before = read_evidence(store, plan)
         assert not inspect(store, plan, stale, package, ["one"])
         assert read_evidence(store, plan) == before
@@ -228,7 +237,7 @@ def failures(store: Store, finished: tuple[str, str, str]) -> set[str]:
 
 def any_inspection(store: Store) -> str:
     """The id of one inspection, which is also its node's."""
-    tasks = store.tasks.list(status=TaskStatus.COMPLETED, occurrence_id=ANY, limit=10)
+    tasks = store.tasks.find(status=TaskStatus.COMPLETED, occurrence_id=ANY_OCCURRENCE, limit=10)
     return next(task.task_id for task in tasks if task.shared_type is None)
 
 
@@ -254,11 +263,11 @@ def write_a_node_again(store: Store) -> None:
 
 
 def leave_a_task(store: Store) -> None:
-    store.tasks.update(any_inspection(store), occurrence_id=ANY, status=TaskStatus.ACTIVE)
+    store.tasks.update(any_inspection(store), occurrence_id=ANY_OCCURRENCE, status=TaskStatus.ACTIVE)
 
 
 def lose_a_count(store: Store) -> None:
-    (node,) = store.graph.list(type="config", attributes={"config_type": "tool_preferences"})
+    (node,) = store.graph.find(type="config", attributes={"config_type": "tool_preferences"})
     tool, count = next((key, value) for key, value in node.attributes.items() if isinstance(value, int))
     store.graph.put(node.replaced(attributes={tool: count - 1}))
 

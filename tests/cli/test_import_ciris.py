@@ -21,12 +21,12 @@ def test_an_import_shows_counts_and_writes_a_report(command: Command, sqlite_eng
     sqlite_engine.add("wa_cert", "wa")
     assert command("import-ciris", sqlite_engine.url, "new.db", "--report", "report.jsonl") == Exit.OK
     assert ["tasks", "2", "2", "0", "1", "0"] in [line.split() for line in command.out.splitlines()]
-    assert "tasks: mended: status: unknown, became pending" in command.out
+    assert "tasks: fixed: status: unknown, became pending" in command.out
     assert "left behind, for which a store has no place: wa_cert (1)" in command.out
     lines = [json.loads(line) for line in Path("report.jsonl").read_text().splitlines()]
-    assert lines == [{"table": "tasks", "key": ["t2"], "mended": ["status: unknown, became pending"]}]
+    assert lines == [{"table": "tasks", "key": ["t2"], "fixed": ["status: unknown, became pending"]}]
     with open_store("new.db") as store:
-        assert [task.task_id for task in store.tasks.list()] == ["t1", "t2"]
+        assert [task.task_id for task in store.tasks.find()] == ["t1", "t2"]
 
 
 def test_an_import_prints_json_and_fails_where_a_row_was_refused(command: Command, sqlite_engine: Engine) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ciris_store_core import ANY, ManualClock, Store, Task, Thought, open_store
+from ciris_store_core import ANY_OCCURRENCE, ManualClock, Store, Task, Thought, open_store
 from ciris_store_core.cli import Exit
 from tests.cli.conftest import Command
 from tests.transfer.conftest import Stores
@@ -118,7 +118,7 @@ def test_maintenance_runs_once(command: Command, store: Store, url: str, tmp_pat
     assert command.json("maintain", url, "--dry-run", "--completed-days", 0)["old_tasks"] == 0
     report = command.json("maintain", url, "--archive", "kept")
     assert report["old_tasks"] == 1 and Path(report["archive"]).parent == Path("kept")
-    assert store.tasks.count(occurrence_id=ANY) == 4
+    assert store.tasks.count(occurrence_id=ANY_OCCURRENCE) == 4
     assert command("maintain", url, "--no-archive") == Exit.OK
     assert "removed" in command.out
     assert [each.name for each in tmp_path.iterdir() if each.name != "stores"] == ["kept"]

@@ -27,7 +27,7 @@ def url(tmp_path: Path) -> str:
 def peer(url: str) -> Iterator[Peer]:
     opened = open_peer(url)
     yield opened
-    POOL.give_back(opened)
+    POOL.release(opened)
 
 
 def test_a_script_answers(peer: Peer) -> None:
@@ -56,7 +56,7 @@ def test_processes_begin_together(url: str) -> None:
     together(peers, "add_tasks", [{"ids": ["a"]}, {"ids": ["b"]}])
     assert peers[0].call("task_ids") == ["a", "b"]
     for each in peers:
-        POOL.give_back(each)
+        POOL.release(each)
 
 
 def test_a_process_that_was_killed_is_noticed(peer: Peer) -> None:
@@ -70,20 +70,20 @@ def test_a_process_that_was_killed_is_noticed(peer: Peer) -> None:
 
 def test_a_process_is_used_again_only_when_it_is_idle(url: str) -> None:
     first = open_peer(url)
-    POOL.give_back(first)
+    POOL.release(first)
     second = open_peer(url)
     assert second is first
     second.start("stop_before_commit")
-    POOL.give_back(second)
+    POOL.release(second)
     third = open_peer(url)
     assert third is not second
-    POOL.give_back(third)
+    POOL.release(third)
 
 
 def test_a_backend_that_is_not_installed(url: str) -> None:
     peer = open_peer(url, factory="ciris_store_sqlite.plugin:open_backend")
     assert peer.call("task_ids") == []
-    POOL.give_back(peer)
+    POOL.release(peer)
 
 
 def test_half_a_transaction_is_noticed(url: str) -> None:

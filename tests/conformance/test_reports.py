@@ -110,7 +110,7 @@ class TestAudit(suite.TestAudit):
     assert "overridden by" in clause_of(report, "audit.chains").why
     assert clause_of(report, "audit.chains").status == Status.NOT_RUN
     assert clause_of(report, "audit.head").status == Status.NOT_RUN
-    assert clause_of(report, "audit.cut").status == Status.PASSED
+    assert clause_of(report, "audit.prune").status == Status.PASSED
 
 
 def test_a_test_that_is_marked_to_be_skipped_voids_the_level(pytester: pytest.Pytester) -> None:
@@ -139,11 +139,11 @@ def test_a_failure_cannot_be_waived_or_expected(pytester: pytest.Pytester, mark:
 
 
 def test_what_the_harness_cannot_do_is_not_passed(pytester: pytest.Pytester) -> None:
-    report = author_runs(pytester, "-k", "test_a_damaged_row", "--waive", "tasks.find.unreadable=rows are objects")
-    assert clause_of(report, "thoughts.find.unreadable").why == "skipped: this harness cannot damage a row"
-    waived = clause_of(report, "tasks.find.unreadable")
+    report = author_runs(pytester, "-k", "test_a_damaged_row", "--waive", "tasks.find.corrupt=rows are objects")
+    assert clause_of(report, "thoughts.find.corrupt").why == "skipped: this harness cannot damage a row"
+    waived = clause_of(report, "tasks.find.corrupt")
     assert waived.status == Status.WAIVED and "rows are objects" in waived.why
-    assert report.waivers == {"tasks.find.unreadable": "rows are objects"}
+    assert report.waivers == {"tasks.find.corrupt": "rows are objects"}
     assert not report.ok, "nothing ran"
 
 

@@ -17,7 +17,7 @@ from ciris_store_core.conformance.factories import node, task
 from ciris_store_core.conformance.support import Worker, exact, pages, race, transact, writing
 from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import InvalidArgument, Unavailable
-from ciris_store_core.models.paging import PageRequest, Slice
+from ciris_store_core.models.paging import PageRequest, ResultPage
 
 TESTS: list[Callable[..., Any]] = [
     method
@@ -101,12 +101,12 @@ def test_exact_ignores_the_order_of_keys() -> None:
 
 def test_pages_notices_a_listing_that_stands_still() -> None:
     with pytest.raises(AssertionError, match="itself"):
-        pages(lambda query: Slice([1], next_after=("a",)), PageRequest(1))
+        pages(lambda query: ResultPage([1], next_after=("a",)), PageRequest(1))
 
 
 def test_pages_notices_a_page_that_is_too_long() -> None:
     with pytest.raises(AssertionError, match="limit"):
-        pages(lambda query: Slice([1, 2]), PageRequest(1))
+        pages(lambda query: ResultPage([1, 2]), PageRequest(1))
 
 
 def test_race_passes_on_what_a_thread_raised() -> None:

@@ -1,4 +1,4 @@
-"""An import takes what the engine stored, says what it mended or could not take, and can be run again."""
+"""An import takes what the engine stored, says what it fixed or could not take, and can be run again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core import (
-    ANY,
+    ANY_OCCURRENCE,
     InvalidArgument,
     InvalidURL,
     ManualClock,
@@ -39,8 +39,8 @@ def run(engine: Engine, store: Store, **options: Any) -> ImportReport:
 
 
 def counts(report: ImportReport) -> dict[str, tuple[int, ...]]:
-    """Read, written, present, mended and refused, of the tables that hold anything."""
-    names = ("read", "written", "present", "mended", "refused")
+    """Read, written, present, fixed and refused, of the tables that hold anything."""
+    names = ("read", "written", "present", "fixed", "refused")
     return {each.table: tuple(getattr(each, name) for name in names) for each in report.tables if each.read}
 
 
@@ -72,9 +72,9 @@ def test_everything_ordinary_is_taken_and_nothing_needs_mending(engine: Engine, 
     assert [edge.weight for edge in store.graph.neighbours("n0", "local")] == [0.5, 0.5]
     task = store.tasks.get("t1")
     assert (task.status, task.priority, task.context, task.metadata) == (TaskStatus.COMPLETED, 1, None, {})
-    assert [thought.content for thought in store.thoughts.list(source_task_id="t1")] == ["hm"]
+    assert [thought.content for thought in store.thoughts.find(source_task_id="t1")] == ["hm"]
     assert store.correlations.get("c0").tags == {"a.b": "1"}
-    [feedback] = store.correlations.list(thought_id="th1").items
+    [feedback] = store.correlations.find(thought_id="th1").items
     assert (feedback.correlation_type, feedback.request_data.parameters) == (
         "feedback_mapping",
         {"feedback_type": "identity"},
@@ -117,7 +117,7 @@ def test_what_was_interrupted_is_finished_by_the_next_run(
     }  # fmt: skip
     assert sum(found[1] for found in again.values()) == 35 - sum(found[2] for found in again.values()) < 35
     assert told[0] == "graph_nodes 2/6"
-    assert store.tasks.count(occurrence_id=ANY) == 6 and store.graph.count() == 6
+    assert store.tasks.count(occurrence_id=ANY_OCCURRENCE) == 6 and store.graph.count() == 6
 
 
 def test_what_the_store_knows_otherwise_is_left_and_reported(engine: Engine, store: Store) -> None:
@@ -150,7 +150,7 @@ def test_what_the_engine_counts_and_we_do_not_is_kept(engine: Engine, store: Sto
     engine.add("graph_nodes", "n1", version=57)
     engine.add("tasks", "t1", retry_count=2)
     report = run(engine, store)
-    assert [each.mended for each in report.tables] == [0] * 6
+    assert [each.fixed for each in report.tables] == [0] * 6
     assert store.graph.get("n1", "local").metadata == {"ciris_engine": {"version": 57}}
     assert store.tasks.get("t1").metadata == {"ciris_engine": {"retry_count": 2}}
 
@@ -301,7 +301,7 @@ def test_the_lines_of_a_report_are_json(engine: Engine, store: Store) -> None:
         {
             "table": "tasks",
             "key": ["t1"],
-            "mended": ["status: unknown, became pending", "priority: out of bounds, became 10"],
+            "fixed": ["status: unknown, became pending", "priority: out of bounds, became 10"],
         }
     ]
     assert store.tasks.get("t1").metadata == {"ciris_engine": {"status": "nonsense", "priority": 99}}

@@ -1,4 +1,4 @@
-"""What is odd about a row is mended, noted, and kept beside the record."""
+"""What is odd about a row is fixed, noted, and kept beside the record."""
 
 from __future__ import annotations
 
@@ -136,13 +136,13 @@ def test_numbers_of_a_thought_are_brought_into_their_bounds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "notes", "mended"),
+    ("given", "notes", "fixed"),
     [(None, None, 0), ('["a", "b"]', ["a", "b"], 0), ('"a"', ["a"], 1), ('["a", 1]', ["a", "1"], 1), ("[", None, 1)],
 )
-def test_ponder_notes(given: str | None, notes: list[str] | None, mended: int) -> None:
+def test_ponder_notes(given: str | None, notes: list[str] | None, fixed: int) -> None:
     made = row("thoughts", ponder_notes_json=given)
     assert work.thought(made).ponder_notes == notes
-    assert len(made.notes) == mended
+    assert len(made.notes) == fixed
 
 
 def test_a_final_action_is_kept_whole() -> None:
@@ -184,7 +184,7 @@ def test_bytes_that_are_no_utf8_are_mended() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "mended"),
+    ("given", "kind", "fixed"),
     [
         ("concept", NodeType.CONCEPT, 0),
         ("TSDB_DATA", NodeType.TSDB_DATA, 0),
@@ -194,10 +194,10 @@ def test_bytes_that_are_no_utf8_are_mended() -> None:
         (None, NodeType.CONCEPT, 0),
     ],
 )
-def test_types_of_nodes_are_open_but_well_formed(given: str | None, kind: str, mended: int) -> None:
+def test_types_of_nodes_are_open_but_well_formed(given: str | None, kind: str, fixed: int) -> None:
     made = row("graph_nodes", node_type=given)
     assert memory.node(made).type == kind
-    assert len(made.notes) == mended
+    assert len(made.notes) == fixed
 
 
 @pytest.mark.parametrize("scope", ["secret", "", None])
@@ -206,11 +206,11 @@ def test_an_unknown_scope_is_refused_and_never_guessed(scope: str | None) -> Non
         memory.node(row("graph_nodes", scope=scope))
 
 
-@pytest.mark.parametrize(("weight", "kept", "mended"), [(None, 1.0, 0), (0.3, 0.3, 0), (7, 1.0, 1), (-1, 0.0, 1)])
-def test_weights_of_edges(weight: Any, kept: float, mended: int) -> None:
+@pytest.mark.parametrize(("weight", "kept", "fixed"), [(None, 1.0, 0), (0.3, 0.3, 0), (7, 1.0, 1), (-1, 0.0, 1)])
+def test_weights_of_edges(weight: Any, kept: float, fixed: int) -> None:
     made = row("graph_edges", source_node_id="a", target_node_id="b", weight=weight)
     assert memory.edge(made).weight == kept
-    assert len(made.notes) == mended
+    assert len(made.notes) == fixed
 
 
 def test_attributes_of_edges_are_kept() -> None:
@@ -226,13 +226,13 @@ def test_attributes_of_edges_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "status", "mended"),
+    ("given", "status", "fixed"),
     [("success", "completed", 0), ("error", "failed", 0), ("PENDING", "pending", 0), ("odd", "pending", 1)],
 )
-def test_statuses_of_correlations(given: str, status: str, mended: int) -> None:
+def test_statuses_of_correlations(given: str, status: str, fixed: int) -> None:
     made = row("service_correlations", status=given)
     assert events.correlation(made).status == status
-    assert len(made.notes) == mended
+    assert len(made.notes) == fixed
 
 
 def test_a_request_keeps_what_it_has_no_field_for() -> None:

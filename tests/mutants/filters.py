@@ -131,7 +131,7 @@ def _folded(value: str, wanted: str) -> bool:
 
 add("shared_types_are_patterns", "tasks.find.filters", ("tasks._matching", _kept("shared_type", "shared_type", _like)))
 add("shared_types_have_no_case", "tasks.find.filters", ("tasks._matching", _kept("shared_type", "shared_type", _folded)))
-add("pools_have_no_case", "tasks.claim_next.pool", ("tasks._matching", _kept("agent_occurrence_id", "occurrence_id", _folded)))
+add("pools_have_no_case", "tasks.claim_next.queue", ("tasks._matching", _kept("agent_occurrence_id", "occurrence_id", _folded)))
 
 
 def _prefix(same: Callable[[str, str], bool]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from ciris_store_core.errors import Corrupt, NotFound
 from ciris_store_core.models.correlations import CorrelationQuery
 from ciris_store_core.models.graph import EdgeQuery, NodeQuery
-from ciris_store_core.models.paging import Slice
+from ciris_store_core.models.paging import ResultPage
 from ciris_store_core.models.tasks import TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
 from tests.mutants.planting import add, key_of, plant
@@ -55,7 +55,7 @@ LISTINGS: dict[str, Key] = {
 def _reordered(change: Callable[[list[Any]], list[Any]]) -> Callable[..., Any]:
     def method(self: Any, sound: Any, query: Any) -> Any:
         page = sound(query)
-        return Slice(change(page.items), page.next_after, page.unreadable)
+        return ResultPage(change(page.items), page.next_after, page.corrupt)
 
     return method
 
@@ -67,7 +67,7 @@ def _no_ties(key: Key) -> Callable[..., Any]:
         head = list(dict.fromkeys(key(query, row)[0] for row in page.items))
         backwards = page.items[::-1]
         items = sorted(backwards, key=lambda row: head.index(key(query, row)[0]))
-        return Slice(items, page.next_after, page.unreadable)
+        return ResultPage(items, page.next_after, page.corrupt)
 
     return method
 
@@ -77,7 +77,7 @@ def _skips_ties(key: Key) -> Callable[..., Any]:
         rows = sound(replace(query, limit=ALL)).items
         left = [row for row in rows if query.after is None or key(query, row)[0] != query.after[0]]
         items = left[: query.limit]
-        return Slice(items, key(query, items[-1]) if len(left) > len(items) > 0 else None)
+        return ResultPage(items, key(query, items[-1]) if len(left) > len(items) > 0 else None)
 
     return method
 
@@ -88,7 +88,7 @@ def _repeats_the_last(key: Key) -> Callable[..., Any]:
         keys = [key(query, row) for row in rows]
         start = keys.index(query.after) if query.after in keys else 0
         items = rows[start : start + query.limit]
-        return Slice(items, keys[start + len(items) - 1] if start + len(items) < len(rows) else None)
+        return ResultPage(items, keys[start + len(items) - 1] if start + len(items) < len(rows) else None)
 
     return method
 
@@ -96,13 +96,13 @@ def _repeats_the_last(key: Key) -> Callable[..., Any]:
 def _always_more(key: Key) -> Callable[..., Any]:
     def method(self: Any, sound: Any, query: Any) -> Any:
         page = sound(query)
-        return Slice(page.items, key(query, page.items[-1]) if page.items else None, page.unreadable)
+        return ResultPage(page.items, key(query, page.items[-1]) if page.items else None, page.corrupt)
 
     return method
 
 
 def _first_page_only(self: Any, sound: Any, query: Any) -> Any:
-    return Slice(sound(query).items)
+    return ResultPage(sound(query).items)
 
 
 def _one_too_many(self: Any, sound: Any, query: Any) -> Any:
@@ -130,7 +130,7 @@ def _collated(key: Key) -> Callable[..., Any]:
     def method(self: Any, sound: Any, query: Any) -> Any:
         page = sound(query)
         items = sorted(page.items, key=lambda row: (key(query, row)[0], key_of(row).casefold()))
-        return Slice(items, page.next_after)
+        return ResultPage(items, page.next_after)
 
     return method
 
@@ -151,7 +151,7 @@ add("audit.find_leads_to_an_empty_page", "audit.find.next_after", ("audit.find",
 def ties_ascend_where_times_descend(self: Any, sound: Any, query: Any) -> Any:
     page = sound(query)
     items = sorted(page.items, key=lambda row: row.correlation_id)
-    return Slice(sorted(items, key=lambda row: row.timestamp, reverse=query.descending), page.next_after)
+    return ResultPage(sorted(items, key=lambda row: row.timestamp, reverse=query.descending), page.next_after)
 
 
 # --- filters after the limit, counts ----------------------------------------------------------
@@ -161,7 +161,7 @@ def _filter_after_limit(default: Any, position: Callable[[Any], Any]) -> Callabl
     def method(self: Any, sound: Any, query: Any) -> Any:
         right = [position(row) for row in sound(replace(query, limit=ALL)).items]
         page = sound(replace(default, limit=query.limit, after=query.after))
-        return Slice([row for row in page.items if position(row) in right], page.next_after)
+        return ResultPage([row for row in page.items if position(row) in right], page.next_after)
 
     return method
 
@@ -177,7 +177,7 @@ for _target, _default, _clause in (
 
     def _unpaged(default: Any, position: Callable[[Any], Any]) -> Callable[..., Any]:
         filtered = _filter_after_limit(default, position)
-        return lambda self, sound, query: Slice(filtered(self, sound, query).items)
+        return lambda self, sound, query: ResultPage(filtered(self, sound, query).items)
 
     add(f"{_target}_is_filtered_after_its_limit", _clause, (_target, _unpaged(_default, _position)))
 
@@ -220,23 +220,23 @@ def an_empty_listing_is_an_error(self: Any, sound: Any, query: Any) -> Any:
 
 def _raises(self: Any, sound: Any, query: Any) -> Any:
     page = sound(query)
-    if page.unreadable:
+    if page.corrupt:
         raise Corrupt("the row cannot be read")
     return page
 
 
 def _hides(self: Any, sound: Any, query: Any) -> Any:
     page = sound(query)
-    return Slice(page.items, page.next_after)
+    return ResultPage(page.items, page.next_after)
 
 
 def _ends_there(self: Any, sound: Any, query: Any) -> Any:
     page = sound(query)
-    return Slice(page.items, None if page.unreadable else page.next_after, page.unreadable)
+    return ResultPage(page.items, None if page.corrupt else page.next_after, page.corrupt)
 
 
 for _target in LISTINGS:
-    _clause = f"{_target}.unreadable"
+    _clause = f"{_target}.corrupt"
     add(f"{_target}_fails_on_a_damaged_row", _clause, (_target, _raises))
     add(f"{_target}_hides_a_damaged_row", _clause, (_target, _hides))
     add(f"{_target}_ends_at_a_damaged_row", _clause, (_target, _ends_there))

@@ -17,7 +17,7 @@ from ciris_store_core.conformance.peers import Peer
 from ciris_store_core.contract import Backend, Session
 from ciris_store_core.inmemory.backend import CAPABILITIES, Database, MemoryBackend, MemorySession
 from ciris_store_core.inmemory.tables import Tables
-from ciris_store_core.models.paging import Slice, Unreadable
+from ciris_store_core.models.paging import CorruptRow, ResultPage
 from tests.mutants.peers import LabPeer
 
 SOUND = CAPABILITIES | {Capability.DURABLE, Capability.MULTI_PROCESS}
@@ -140,11 +140,11 @@ class LabBackend(MemoryBackend):
                 tables.end()
 
 
-def _with_damage(damaged: set[tuple[str, str]], store: Any, sound: Any, query: Any) -> Slice[Any]:
+def _with_damage(damaged: set[tuple[str, str]], store: Any, sound: Any, query: Any) -> ResultPage[Any]:
     page = sound(query)
     bad = [row for row in page.items if (type(row).__name__, key_of(row)) in damaged]
     good = [row for row in page.items if row not in bad]
-    return Slice(good, page.next_after, [Unreadable(key_of(row), "damaged") for row in bad])
+    return ResultPage(good, page.next_after, [CorruptRow(key_of(row), "damaged") for row in bad])
 
 
 def key_of(row: Any) -> str:

@@ -16,7 +16,7 @@ from typing import Any, cast
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.errors import DatabaseError, PoolTimeout, StoreClosed
 from ciris_store_core.inmemory.tables import TABLE_NAMES
-from ciris_store_core.models.paging import Slice
+from ciris_store_core.models.paging import ResultPage
 from tests.mutants.planting import SOUND, add, always, plant
 
 TICK = timedelta(microseconds=1)
@@ -104,21 +104,21 @@ add("keys_have_no_case", "secrets.find.order", ("secrets.find", lambda self, sou
 add("the_log_of_every_secret_is_listed", "secrets.list_access.order", ("secrets.list_access", lambda self, sound, page, id: sound(page, None)))
 for _listing, _position in (("find", lambda row: (row.secret_id,)), ("list_access", lambda row: (row.at, row.access_id))):
     _target = f"secrets.{_listing}"
-    add(f"{_target}_backwards", f"{_target}.order", (_target, lambda self, sound, page, id: Slice(sound(page, id).items[::-1], sound(page, id).next_after)))
-    add(f"{_target}_ends_after_a_page", f"{_target}.order {_target}.next_after", (_target, lambda self, sound, page, id: Slice(sound(page, id).items)))
+    add(f"{_target}_backwards", f"{_target}.order", (_target, lambda self, sound, page, id: ResultPage(sound(page, id).items[::-1], sound(page, id).next_after)))
+    add(f"{_target}_ends_after_a_page", f"{_target}.order {_target}.next_after", (_target, lambda self, sound, page, id: ResultPage(sound(page, id).items)))
     add(f"{_target}_leads_to_an_empty_page", f"{_target}.next_after", (_target, lambda self, sound, page, id, position=_position: _with_next(sound(page, id).items, position)))
     add(f"{_target}_starts_over", f"{_target}.order", (_target, lambda self, sound, page, id: sound(replace(page, after=None), id)))
 
 
 def _with_next(rows: Any, position: Any) -> Any:
-    return Slice(rows, position(rows[-1]) if rows else None)
+    return ResultPage(rows, position(rows[-1]) if rows else None)
 
 
 @plant("secrets.list_access.order", "secrets.list_access")
 def the_log_leaves_ties_unordered(self: Any, sound: Any, page: Any, id: Any) -> Any:
     found = sound(page, id)
     backwards = found.items[::-1]
-    return Slice(sorted(backwards, key=lambda row: row.at), found.next_after)
+    return ResultPage(sorted(backwards, key=lambda row: row.at), found.next_after)
 
 
 # --- audit ------------------------------------------------------------------------------------
@@ -145,17 +145,17 @@ add("all_chains_have_one_head", "audit.head", ("audit.head", lambda self, sound,
 add("the_head_is_the_number_of_entries", "audit.head.anchor", ("audit.head", lambda self, sound, chain: sound(chain) and (len([1 for name, _ in self._entries.rows if name == chain]), sound(chain)[1])))
 add("the_head_is_that_of_before", "audit.head", ("audit.head", lambda self, sound, chain: max(((e.sequence, e.entry_hash) for e in self.before[9].values() if e.chain == chain), default=None)))
 add("the_head_forgets_the_anchor", "audit.head.anchor", ("audit.head", lambda self, sound, chain: sound(chain) if any(name == chain for name, _ in self._entries.rows) else None))
-add("numbers_are_ordered_as_text", "audit.find.order", ("audit.find", lambda self, sound, query: Slice(sorted(sound(query).items, key=lambda e: (e.chain, str(e.sequence))), sound(query).next_after)))
-add("chains_are_ordered_without_case", "audit.chains audit.find.order", ("audit.chains", lambda self, sound: sorted(sound(), key=str.lower)), ("audit.find", lambda self, sound, query: Slice(sorted(sound(query).items, key=lambda e: (e.chain.lower(), e.sequence)), sound(query).next_after)))
+add("numbers_are_ordered_as_text", "audit.find.order", ("audit.find", lambda self, sound, query: ResultPage(sorted(sound(query).items, key=lambda e: (e.chain, str(e.sequence))), sound(query).next_after)))
+add("chains_are_ordered_without_case", "audit.chains audit.find.order", ("audit.chains", lambda self, sound: sorted(sound(), key=str.lower)), ("audit.find", lambda self, sound, query: ResultPage(sorted(sound(query).items, key=lambda e: (e.chain.lower(), e.sequence)), sound(query).next_after)))
 add("a_chain_that_was_cut_whole_is_forgotten", "audit.chains", ("audit.chains", lambda self, sound: [each for each in sound() if any(name == each for name, _ in self._entries.rows)]))
 add("chains_are_listed_for_each_entry", "audit.chains", ("audit.chains", lambda self, sound: sorted(name for name, _ in self._entries.rows)))
-add("a_cut_removes_one_less", "audit.cut audit.cut.again", ("audit.cut", lambda self, sound, anchor: sound(anchor.replaced(sequence=anchor.sequence - 1))))
-add("a_cut_removes_one_more", "audit.cut", ("audit.cut", lambda self, sound, anchor: sound(anchor) + self._entries.delete([(anchor.chain, anchor.sequence + 1)])))
-add("a_cut_reaches_every_chain", "audit.cut", ("audit.cut", lambda self, sound, anchor: sound(anchor) + 0 * self._entries.delete([key for key in self._entries.rows if key[1] <= anchor.sequence])))
-add("a_cut_leaves_no_anchor", "audit.cut audit.head.anchor", ("audit.cut", lambda self, sound, anchor: sound(anchor) + 0 * self._anchors.delete([anchor.chain])))
-add("a_cut_keeps_the_first_anchor", "audit.cut.again", ("audit.cut", lambda self, sound, anchor: sound(anchor) + 0 * (self._anchors.put(anchor.chain, self.before[10].get(anchor.chain, anchor.replaced(sequence=1))) or 0)))
-add("a_cut_counts_what_the_anchor_says", "audit.cut.again", ("audit.cut", lambda self, sound, anchor: sound(anchor) * 0 + anchor.removed_count))
-add("the_anchor_of_any_chain", "audit.cut", ("audit.anchor", lambda self, sound, chain: next(iter(self._anchors.rows.values()), None)))
+add("a_cut_removes_one_less", "audit.prune audit.prune.again", ("audit.prune", lambda self, sound, anchor: sound(anchor.replaced(sequence=anchor.sequence - 1))))
+add("a_cut_removes_one_more", "audit.prune", ("audit.prune", lambda self, sound, anchor: sound(anchor) + self._entries.delete([(anchor.chain, anchor.sequence + 1)])))
+add("a_cut_reaches_every_chain", "audit.prune", ("audit.prune", lambda self, sound, anchor: sound(anchor) + 0 * self._entries.delete([key for key in self._entries.rows if key[1] <= anchor.sequence])))
+add("a_cut_leaves_no_anchor", "audit.prune audit.head.anchor", ("audit.prune", lambda self, sound, anchor: sound(anchor) + 0 * self._anchors.delete([anchor.chain])))
+add("a_cut_keeps_the_first_anchor", "audit.prune.again", ("audit.prune", lambda self, sound, anchor: sound(anchor) + 0 * (self._anchors.put(anchor.chain, self.before[10].get(anchor.chain, anchor.replaced(sequence=1))) or 0)))
+add("a_cut_counts_what_the_anchor_says", "audit.prune.again", ("audit.prune", lambda self, sound, anchor: sound(anchor) * 0 + anchor.removed_count))
+add("the_anchor_of_any_chain", "audit.prune", ("audit.anchor", lambda self, sound, chain: next(iter(self._anchors.rows.values()), None)))
 
 
 @plant("audit.head.race audit.head.waits", "audit.head", "audit.append")

@@ -15,7 +15,7 @@ from ciris_store_core.contract.aggregation import aggregate_rows
 from ciris_store_core.errors import DatabaseError
 from ciris_store_core.models import Resolution
 from ciris_store_core.models.correlations import CorrelationQuery
-from ciris_store_core.models.paging import Slice
+from ciris_store_core.models.paging import ResultPage
 from tests.mutants.planting import add, plant
 
 _TICK = timedelta(microseconds=1)
@@ -93,17 +93,17 @@ POINTS = "correlations.points"
 def _points(**wrong: Any) -> Any:
     def points(self: Any, sound: Any, query: Any) -> Any:
         page = sound(query)
-        return Slice([point.replaced(**wrong) for point in page.items], page.next_after, page.unreadable)
+        return ResultPage([point.replaced(**wrong) for point in page.items], page.next_after, page.corrupt)
 
     return (POINTS, points)
 
 
 for _field, _value in {"tags": {}, "source": None, "resolution": Resolution.RAW, "correlation_type": "log_entry"}.items():
     add(f"points_forget_{_field}", f"{POINTS}.fields", _points(**{_field: _value}))
-add("points_round_values", f"{POINTS}.fields", (POINTS, lambda self, sound, query: Slice([point.replaced(value=float(f"{point.value:.0f}")) for point in sound(query).items], sound(query).next_after)))
-add("points_end_at_a_page_without_metrics", f"{POINTS}.paging", (POINTS, lambda self, sound, query: sound(query) if sound(query).items else Slice([])))
+add("points_round_values", f"{POINTS}.fields", (POINTS, lambda self, sound, query: ResultPage([point.replaced(value=float(f"{point.value:.0f}")) for point in sound(query).items], sound(query).next_after)))
+add("points_end_at_a_page_without_metrics", f"{POINTS}.paging", (POINTS, lambda self, sound, query: sound(query) if sound(query).items else ResultPage([])))
 add("points_always_ascend", f"{POINTS}.paging", (POINTS, lambda self, sound, query: sound(replace(query, descending=False))))
-add("points_zigzag", f"{POINTS}.paging", (POINTS, lambda self, sound, query: Slice(sound(query).items[::-1], sound(query).next_after)))
+add("points_zigzag", f"{POINTS}.paging", (POINTS, lambda self, sound, query: ResultPage(sound(query).items[::-1], sound(query).next_after)))
 add("points_ignore_the_filter", f"{POINTS}.filters", (POINTS, lambda self, sound, query: sound(CorrelationQuery(limit=query.limit))))
 
 AGGREGATE = "correlations.aggregate"
@@ -170,7 +170,7 @@ def _percentiles(change: Any) -> Any:
 add("a_lock_finds_nothing", "correlations.lock.existing", ("correlations.lock", lambda self, sound, ids: []))
 add("a_lock_changes_what_it_locks", "correlations.lock.existing", ("correlations.lock", lambda self, sound, ids: [self.update(id, {"updated_at": self.get([id])[0].updated_at + _TICK}) and row for row in sound(ids) for id in [row.correlation_id]]))
 add("a_locked_page_ignores_the_filter", "correlations.find_locked.page", ("correlations.find_locked", lambda self, sound, query: sound(replace(query, where=replace(query.where, action_type=None)))))
-add("a_locked_page_leads_nowhere", "correlations.find_locked.page", ("correlations.find_locked", lambda self, sound, query: Slice(sound(query).items)))
+add("a_locked_page_leads_nowhere", "correlations.find_locked.page", ("correlations.find_locked", lambda self, sound, query: ResultPage(sound(query).items)))
 add("percentiles_are_those_of_the_nearest_sample", f"{PERCENTILES}.values", _percentiles(lambda point, query: replace(point, values=tuple(float(round(each, -1)) for each in point.values))))
 add("percentiles_come_sorted", f"{PERCENTILES}.values", _percentiles(lambda point, query: replace(point, values=tuple(sorted(point.values)))))
 add("percentiles_of_extremes_overflow", f"{PERCENTILES}.values", _percentiles(lambda point, query: replace(point, values=tuple(each if abs(each) < 1e308 else float("inf") for each in point.values))))
@@ -179,7 +179,7 @@ add("percentiles_throw_groups_together", f"{PERCENTILES}.groups", (PERCENTILES, 
 add("percentiles_leave_out_the_untagged", f"{PERCENTILES}.groups", (PERCENTILES, lambda self, sound, query: [point for point in sound(query) if None not in point.group]))
 add("percentiles_ignore_the_filter", f"{PERCENTILES}.filter", (PERCENTILES, lambda self, sound, query: sound(replace(query, where=replace(query.where, metric_names=())))))
 add("percentiles_of_nothing_are_zero", f"{PERCENTILES}.filter", (PERCENTILES, lambda self, sound, query: sound(query) or [0]))
-add("percentiles_are_made_of_summaries", f"{PERCENTILES}.consolidated", ("correlations._refuse_consolidated", lambda self, sound, where: None))
+add("percentiles_are_made_of_summaries", f"{PERCENTILES}.consolidated", ("correlations._refuse_rolled_up", lambda self, sound, where: None))
 add("percentiles_leave_out_summaries", f"{PERCENTILES}.consolidated", (PERCENTILES, lambda self, sound, query: sound(replace(query, where=replace(query.where, resolutions=(Resolution.RAW,))))))
 add("names_of_metrics_have_no_order", "correlations.metric_names", ("correlations.metric_names", lambda self, sound: sound()[::-1]))
 add("names_of_metrics_are_sorted_by_utf_16", "correlations.metric_names", ("correlations.metric_names", lambda self, sound: sorted(sound(), key=lambda name: name.encode("utf-16-be"))))

@@ -168,7 +168,7 @@ def savepoints_are_always_undone(self: Any, sound: Any) -> Iterator[None]:
     self._tables.restore(before)
 
 
-@plant("session.savepoint.undone session.savepoint.nested session.savepoint.doomed", "session.savepoint")
+@plant("session.savepoint.undone session.savepoint.nested session.savepoint.aborted", "session.savepoint")
 @contextmanager
 def savepoints_undo_nothing(self: Any, sound: Any) -> Iterator[None]:
     yield
@@ -214,13 +214,13 @@ def releasing_a_savepoint_commits(self: Any, sound: Any) -> Iterator[None]:
     self.tasks.lab.database.committed = self._tables.snapshot()
 
 
-@plant("session.savepoint.doomed", "session.savepoint", capabilities=SOUND - {Capability.SAVEPOINTS})
+@plant("session.savepoint.aborted", "session.savepoint", capabilities=SOUND - {Capability.SAVEPOINTS})
 @contextmanager
-def undeclared_savepoints_doom_nothing(self: Any, sound: Any) -> Iterator[None]:
+def undeclared_savepoints_abort_nothing(self: Any, sound: Any) -> Iterator[None]:
     yield
 
 
-@plant("session.savepoint.doomed", "session.savepoint", capabilities=SOUND - {Capability.SAVEPOINTS})
+@plant("session.savepoint.aborted", "session.savepoint", capabilities=SOUND - {Capability.SAVEPOINTS})
 @contextmanager
 def savepoints_work_undeclared(self: Any, sound: Any) -> Iterator[None]:
     with sound():
@@ -353,7 +353,7 @@ RACES = """
     graph.put_nodes.atomic graph.put_nodes.expected_revision.race graph.put_nodes.insert.race graph.delete_nodes.race
     graph.lock_nodes.keeps graph.increment.race
     correlations.add.race correlations.update.race correlations.lock.keeps tasks.add_or_get.race
-    tasks.add_or_get.committed tasks.update.race tasks.claim_next.race tasks.give_back.race tasks.transfer.race tasks.hold.keeps thoughts.update.race
+    tasks.add_or_get.committed tasks.update.race tasks.claim_next.race tasks.release.race tasks.transfer.race tasks.lock_claim.keeps thoughts.update.race
     thoughts.retry.race thoughts.escalate.race coordination.acquire_lease.race coordination.acquire_lease.fence.race
     secrets.reseal.race audit.head.race audit.head.waits processes.add_or_get.race processes.claim_next.race
     processes.merge.race processes.audit.race processes.acquire_lease.race

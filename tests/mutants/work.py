@@ -112,10 +112,10 @@ add("the_index_of_contexts_is_not_updated", "tasks.update.found", ("tasks.add", 
 # --- fences -----------------------------------------------------------------------------------
 
 add("the_fence_is_ignored", "tasks.update.fence processes.take_over.zombie", ("tasks.update", lambda self, sound, id, changes, owner, fence: sound(id, changes, owner, None)))
-add("hold_ignores_the_fence", "tasks.hold.fence", ("tasks.hold", always(None)))
+add("hold_ignores_the_fence", "tasks.lock_claim.fence", ("tasks.lock_claim", always(None)))
 
 
-@plant("tasks.update.fence tasks.hold.fence", "tasks.update", "tasks.hold")
+@plant("tasks.update.fence tasks.lock_claim.fence", "tasks.update", "tasks.lock_claim")
 def an_older_fence_is_refused_a_newer_one_not(self: Any, sound: Any, id: Any, *more: Any) -> Any:
     fence, task = more[-1], self._tasks.rows.get(id)
     if task is not None and fence is not None and fence > task.fence:
@@ -131,13 +131,13 @@ def a_stale_fence_is_false(self: Any, sound: Any, *arguments: Any) -> Any:
         return False
 
 
-@plant("tasks.hold.fence", "tasks.hold")
+@plant("tasks.lock_claim.fence", "tasks.lock_claim")
 def a_task_that_is_gone_can_be_held(self: Any, sound: Any, id: str, fence: int) -> None:
     if id in self._tasks.rows:
         sound(id, fence)
 
 
-@plant("tasks.hold.fence", "tasks.hold")
+@plant("tasks.lock_claim.fence", "tasks.lock_claim")
 def holding_moves_the_fence(self: Any, sound: Any, id: str, fence: int) -> None:
     sound(id, fence)
     self._tasks.change(id, fence=fence + 1)
@@ -160,7 +160,7 @@ def _afterwards(method: str, **fields: Any) -> Any:
     return (f"tasks.{method}", change)
 
 
-for _method in ("claim_next", "give_back", "transfer"):
+for _method in ("claim_next", "release", "transfer"):
     _clause = f"tasks.{_method}.fields"
     add(f"{_method}_leaves_the_fence", _clause, _afterwards(_method, fence=lambda task: task.fence))
     add(f"{_method}_moves_the_fence_by_two", _clause, _afterwards(_method, fence=lambda task: task.fence + 2))
@@ -170,20 +170,20 @@ for _method in ("claim_next", "give_back", "transfer"):
 for _field in ("claimed_by", "claimed_at", "claimed_from", "status"):
     _same = {_field: lambda task, name=_field: getattr(task, name)}
     add(f"claim_next_leaves_{_field}", "tasks.claim_next.fields", _afterwards("claim_next", **_same))
-    add(f"give_back_leaves_{_field}", "tasks.give_back.fields tasks.give_back.again" if _field == "status" else "tasks.give_back.fields", _afterwards("give_back", **_same))
+    add(f"give_back_leaves_{_field}", "tasks.release.fields tasks.release.again" if _field == "status" else "tasks.release.fields", _afterwards("release", **_same))
 add("transfer_makes_active", "tasks.transfer.fields", _afterwards("transfer", status=lambda task: TaskStatus.PENDING))
 add("transfer_loses_the_shared_mark", "tasks.transfer.fields", _afterwards("transfer", shared_type=lambda task: None))
-add("give_back_goes_to_the_default_pool", "tasks.give_back.fields", _afterwards("give_back", agent_occurrence_id=lambda task: "default"))
+add("give_back_goes_to_the_default_pool", "tasks.release.fields", _afterwards("release", agent_occurrence_id=lambda task: "default"))
 add("claim_next_returns_what_was", "tasks.claim_next.fields", ("tasks.claim_next", lambda self, sound, *arguments: [each.replaced(fence=each.fence - 1) for each in sound(*arguments)]))
 
 
 def _claim_in(order: Any) -> Any:
-    def claim(self: Any, sound: Any, worker: str, pool: str, limit: int, now: Any) -> Any:
-        waiting = self._matching(TaskQuery(occurrence_id=pool, statuses=(TaskStatus.PENDING,)))
+    def claim(self: Any, sound: Any, worker: str, queue: str, limit: int, now: Any) -> Any:
+        waiting = self._matching(TaskQuery(occurrence_id=queue, statuses=(TaskStatus.PENDING,)))
         chosen = [task.task_id for task in sorted(waiting, key=order)[:limit]]
         hidden = {key: row for key, row in self._tasks.rows.items() if key not in chosen}
         self._tasks.delete(list(hidden))
-        sound(worker, pool, limit, now)
+        sound(worker, queue, limit, now)
         for key, row in hidden.items():
             self._tasks.put(key, row)
         return self._tasks.pick(chosen)
@@ -196,12 +196,12 @@ add("claims_the_youngest_first", "tasks.claim_next.order", _claim_in(lambda task
 add("claims_by_age_alone", "tasks.claim_next.order", _claim_in(lambda task: (task.created_at, task.task_id)))
 add("claims_ties_in_order_of_arrival", "tasks.claim_next.order", _claim_in(lambda task: (-task.priority, task.created_at)))
 add("claims_ties_in_order_of_a_locale", "tasks.claim_next.order", _claim_in(lambda task: (-task.priority, task.created_at, task.task_id.casefold())))
-for _method, _clauses in (("claim_next", "tasks.claim_next.order"), ("give_back", "tasks.give_back.order")):
+for _method, _clauses in (("claim_next", "tasks.claim_next.order"), ("release", "tasks.release.order")):
     add(f"{_method}_returns_them_in_no_order", _clauses, (f"tasks.{_method}", lambda self, sound, *arguments: sound(*arguments)[::-1]))
-add("claims_one_more", "tasks.claim_next.order", ("tasks.claim_next", lambda self, sound, worker, pool, limit, now: sound(worker, pool, limit + 1, now)))
-add("claims_whatever_is_unfinished", "tasks.claim_next.pool", ("tasks._matching", lambda self, sound, query: sound(replace(query, statuses=(*query.statuses, TaskStatus.DEFERRED)))))
-add("claims_from_every_pool", "tasks.claim_next.pool", ("tasks._matching", lambda self, sound, query: sound(replace(query, occurrence_id=None))))
-add("a_claim_takes_no_thoughts_along", "tasks.claim_next.thoughts tasks.give_back.thoughts", ("tasks._unfinished_thoughts", always([])))
+add("claims_one_more", "tasks.claim_next.order", ("tasks.claim_next", lambda self, sound, worker, queue, limit, now: sound(worker, queue, limit + 1, now)))
+add("claims_whatever_is_unfinished", "tasks.claim_next.queue", ("tasks._matching", lambda self, sound, query: sound(replace(query, statuses=(*query.statuses, TaskStatus.DEFERRED)))))
+add("claims_from_every_pool", "tasks.claim_next.queue", ("tasks._matching", lambda self, sound, query: sound(replace(query, occurrence_id=None))))
+add("a_claim_takes_no_thoughts_along", "tasks.claim_next.thoughts tasks.release.thoughts", ("tasks._unfinished_thoughts", always([])))
 
 
 def _thoughts(choose: Any) -> Any:
@@ -215,10 +215,10 @@ for _name, _choose in {
     "thoughts_of_other_tasks": lambda task, each: each.agent_occurrence_id == task.agent_occurrence_id and each.status in _OPEN,
     "pending_thoughts_only": lambda task, each: each.source_task_id == task.task_id and each.agent_occurrence_id == task.agent_occurrence_id and each.status == ThoughtStatus.PENDING,
 }.items():
-    add(f"claim_and_give_back_take_{_name}", "tasks.claim_next.thoughts tasks.give_back.thoughts", _thoughts(_choose))
+    add(f"claim_and_give_back_take_{_name}", "tasks.claim_next.thoughts tasks.release.thoughts", _thoughts(_choose))
 
 
-@plant("tasks.give_back.thoughts", "tasks.give_back")
+@plant("tasks.release.thoughts", "tasks.release")
 def processing_thoughts_stay_so(self: Any, sound: Any, *arguments: Any) -> Any:
     processing = [key for key, row in self._thoughts.rows.items() if row.status == ThoughtStatus.PROCESSING]
     given = sound(*arguments)
@@ -227,14 +227,14 @@ def processing_thoughts_stay_so(self: Any, sound: Any, *arguments: Any) -> Any:
     return given
 
 
-add("gives_back_finished_work", "tasks.give_back.which", ("tasks._matching", lambda self, sound, query: sound(replace(query, statuses=(*query.statuses, TaskStatus.COMPLETED)))))
-add("gives_back_work_of_others", "tasks.give_back.which", ("tasks._matching", lambda self, sound, query: sound(replace(query, occurrence_id=None))))
-add("gives_back_work_of_the_living", "tasks.give_back.dead processes.take_over.task", ("tasks._matching", lambda self, sound, query: sound(replace(query, owner_dead_at=None))))
-add("gives_back_no_pending_work", "tasks.give_back.which", ("tasks._matching", lambda self, sound, query: sound(replace(query, statuses=(TaskStatus.ACTIVE,)))))
-add("gives_back_one_more", "tasks.give_back.order", ("tasks.give_back", lambda self, sound, owner, now, limit: sound(owner, now, limit + 1)))
+add("gives_back_finished_work", "tasks.release.which", ("tasks._matching", lambda self, sound, query: sound(replace(query, statuses=(*query.statuses, TaskStatus.COMPLETED)))))
+add("gives_back_work_of_others", "tasks.release.which", ("tasks._matching", lambda self, sound, query: sound(replace(query, occurrence_id=None))))
+add("gives_back_work_of_the_living", "tasks.release.dead processes.take_over.task", ("tasks._matching", lambda self, sound, query: sound(replace(query, owner_dead_at=None))))
+add("gives_back_no_pending_work", "tasks.release.which", ("tasks._matching", lambda self, sound, query: sound(replace(query, statuses=(TaskStatus.ACTIVE,)))))
+add("gives_back_one_more", "tasks.release.order", ("tasks.release", lambda self, sound, owner, now, limit: sound(owner, now, limit + 1)))
 
 
-@plant("tasks.give_back.which", "tasks.give_back")
+@plant("tasks.release.which", "tasks.release")
 def gives_back_what_was_never_claimed(self: Any, sound: Any, owner: Any, now: Any, limit: int) -> Any:
     for key, row in list(self._tasks.rows.items()):
         if row.claimed_from is None and row.agent_occurrence_id == owner:
@@ -242,7 +242,7 @@ def gives_back_what_was_never_claimed(self: Any, sound: Any, owner: Any, now: An
     return sound(owner, now, limit)
 
 
-@plant("tasks.give_back.dead", "tasks.give_back")
+@plant("tasks.release.dead", "tasks.release")
 def the_unregistered_count_as_alive(self: Any, sound: Any, owner: Any, now: Any, limit: int) -> Any:
     known = set(self._tables.occurrences.rows)
     hidden = {key: row for key, row in self._tasks.rows.items() if owner is None and row.agent_occurrence_id not in known}
@@ -253,8 +253,8 @@ def the_unregistered_count_as_alive(self: Any, sound: Any, owner: Any, now: Any,
     return given
 
 
-add("what_was_given_back_is_not_claimed_again", "tasks.give_back.again", _afterwards("give_back", status=lambda task: TaskStatus.DEFERRED))
-add("gives_back_twice", "tasks.give_back.race", ("tasks.give_back", lambda self, sound, *arguments: sound(*arguments) or [each for each in self._tasks.pick(list(self._tasks.rows)) if each.claimed_from is None]))
+add("what_was_given_back_is_not_claimed_again", "tasks.release.again", _afterwards("release", status=lambda task: TaskStatus.DEFERRED))
+add("gives_back_twice", "tasks.release.race", ("tasks.release", lambda self, sound, *arguments: sound(*arguments) or [each for each in self._tasks.pick(list(self._tasks.rows)) if each.claimed_from is None]))
 
 
 @plant("tasks.transfer.owner tasks.transfer.race", "tasks.transfer")

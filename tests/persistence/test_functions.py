@@ -1,4 +1,4 @@
-"""What all functions have in common: which there are, whose store they use, their async twins."""
+"""What all functions have in common: which there are, whose store they use, their async counterparts."""
 
 from __future__ import annotations
 

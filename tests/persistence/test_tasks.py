@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core import (
-    ANY,
+    ANY_OCCURRENCE,
     Conflict,
     FinalAction,
     InvalidArgument,
@@ -78,7 +78,7 @@ def test_what_is_not_there_is_none_false_or_empty(db: str, time_service: TimeSer
     assert get_all_tasks(db_path=db) == []
     assert update_task_status("t1", TaskStatus.ACTIVE, "default", time_service, db) is False
     assert get_task_by_id("t1", "occurrence_1", db).status == TaskStatus.PENDING
-    assert ids(get_all_tasks(ANY, db)) == ["t1"]
+    assert ids(get_all_tasks(ANY_OCCURRENCE, db)) == ["t1"]
     assert delete_tasks_by_ids([], db) is False
     assert delete_tasks_by_ids(["no", "such"], db) is False
 

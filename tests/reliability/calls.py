@@ -11,7 +11,16 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from ciris_store_core import ANY, ClaimedTask, ManualClock, Metric, OccurrenceHandle, Store, Transaction, open_store
+from ciris_store_core import (
+    ANY_OCCURRENCE,
+    ClaimedTask,
+    ManualClock,
+    Metric,
+    OccurrenceHandle,
+    Store,
+    Transaction,
+    open_store,
+)
 from ciris_store_core.conformance.factories import LOCAL, T0, at, correlation, edge, metric, node, task, thought
 from ciris_store_core.models import (
     AuditCheckpoint,
@@ -100,14 +109,14 @@ def fill(store: Home, clock: ManualClock) -> None:
             correlation("span", trace_context={"trace_id": "tr", "span_id": "sp", "span_name": "n"}),
         ]
     )  # fmt: skip
-    store.tasks.add_many([task("t"), task("done", status="completed"), task("claimed", agent_occurrence_id="pool")])
+    store.tasks.add_many([task("t"), task("done", status="completed"), task("claimed", agent_occurrence_id="queue")])
     store.thoughts.add_many(
         [thought("h", "t"), thought("failed", "t", status="failed"), thought("mine", "claimed", agent_occurrence_id=ME)]
     )
     store.occurrences.register(ME, 1000)
     store.occurrences.register("dead", 1)
     store.leases.acquire("job", ME, 1000)
-    store.tasks.claim_next(ME, pool="pool")
+    store.tasks.claim_next(ME, queue="queue")
     store.shared_tasks.try_claim("wakeup", "channel", "d", occurrence_id=ME)
     store.audit.append("login", ME, {"k": 1})
     clock.advance(seconds=2)
@@ -118,11 +127,11 @@ def empty(store: Home) -> None:
     store.graph.delete_many([each.key for each in store.graph.scan(include_expired=True)])
     events = [each for each in store.correlations.scan() if each.correlation_type != CorrelationType.AUDIT_EVENT]
     store.correlations.delete(*(each.correlation_id for each in events))
-    store.tasks.delete(*(each.task_id for each in store.tasks.scan(occurrence_id=ANY)))
-    store.thoughts.delete(*(each.thought_id for each in store.thoughts.scan(occurrence_id=ANY)))
-    for each in store.occurrences.list(alive_only=False):
+    store.tasks.delete(*(each.task_id for each in store.tasks.scan(occurrence_id=ANY_OCCURRENCE)))
+    store.thoughts.delete(*(each.thought_id for each in store.thoughts.scan(occurrence_id=ANY_OCCURRENCE)))
+    for each in store.occurrences.find(alive_only=False):
         store.occurrences.remove(each.occurrence_id)
-    for lease in store.leases.list():
+    for lease in store.leases.find():
         store.leases.release(lease)
 
 
@@ -187,8 +196,8 @@ METHODS: dict[str, Method] = {
     "graph.delete_edges": _writes(keys=[EDGE_KEY]),
     "graph.edges": _reads(scope=LOCAL, source="n", target="m", relationship="knows", **_PAGE),
     "graph.count": _reads(**_NODES),
-    "graph.list": _reads(**_NODES, **_PAGE),
-    "graph.scan": _reads(**_NODES, on_unreadable=None),
+    "graph.find": _reads(**_NODES, **_PAGE),
+    "graph.scan": _reads(**_NODES, on_corrupt=None),
     "graph.search": _reads(text="alpha", scope=LOCAL, type="concept", limit=10),
     "graph.degrees": _reads(**_WALK, limit=10),
     "graph.neighbours": _reads(id="n", **_WALK),
@@ -224,8 +233,8 @@ METHODS: dict[str, Method] = {
     "correlations.by_channel": _reads(channel_id="channel", limit=10),
     "correlations.recent": _reads(limit=10, **_EVENTS),
     "correlations.count": _reads(**_EVENTS),
-    "correlations.list": _reads(**_EVENTS, **_PAGE, descending=False),
-    "correlations.scan": _reads(**_EVENTS, descending=False, on_unreadable=None),
+    "correlations.find": _reads(**_EVENTS, **_PAGE, descending=False),
+    "correlations.scan": _reads(**_EVENTS, descending=False, on_corrupt=None),
     "correlations.points": _reads(**_EVENTS, **_PAGE, descending=False),
     "correlations.metric_series": _reads(metric_name="cpu", start=T0, end=at(9), tags={"host": "a"}, **_PAGE),
     "correlations.aggregate": _reads(function="sum", bucket=timedelta(hours=1), group_by=["host"], **_EVENTS),
@@ -235,27 +244,27 @@ METHODS: dict[str, Method] = {
     # --- audit
     "audit.append": _writes(event_type="login", actor=ME, payload={"k": 1}),
     "audit.append_many": _writes(events=[AuditEvent("login", ME, {"k": 1}, "new"), AuditEvent("logout", ME)]),
-    "audit.cut": _writes(before=at(9), chain=None),
+    "audit.prune": _writes(before=at(9), chain=None),
     "audit.checkpoint": _reads(),
     "audit.chains": _reads(),
     "audit.export": _reads(chain="default"),
-    "audit.list": _reads(chain="default", **_PAGE),
+    "audit.find": _reads(chain="default", **_PAGE),
     "audit.scan": _reads(chain="default"),
     "audit.tail": _reads(chain="default", limit=10),
     "audit.verify": _reads(chain="default", public_keys=[], checkpoint=CHECKPOINT, require_signatures=None, stores=[]),
     # --- authorities
-    "authorities.list": _reads(),
+    "authorities.find": _reads(),
     "authorities.bootstrap": _writes(public_key="0" * 64, name="w", identity=[node("self", scope=GraphScope.IDENTITY)]),
     "authorities.register": _writes(public_key="0" * 64, name="w"),
     "authorities.revoke": _writes(key_id="ed25519-0"),
     # --- secrets
-    "secrets.reveal": _reads(record=node("n"), action="tool", accessor=ME),
+    "secrets.resolve": _reads(record=node("n"), action="tool", accessor=ME),
     "secrets.disclose": _reads(secret_id="s", accessor=ME, reason="r"),
-    "secrets.forget": Method({"secret_ids": ["s"], "accessor": ME}, True, ("secret_ids",)),
+    "secrets.delete": Method({"secret_ids": ["s"], "accessor": ME}, True, ("secret_ids",)),
     "secrets.sweep": _writes(older_than=timedelta(minutes=10)),
     "secrets.get": _reads(secret_id="s"),
-    "secrets.list": _reads(**_PAGE),
-    "secrets.accesses": _reads(secret_id="s", **_PAGE),
+    "secrets.find": _reads(**_PAGE),
+    "secrets.access_log": _reads(secret_id="s", **_PAGE),
     "secrets.check": _reads(),
     # --- tasks
     "tasks.add": _writes(task=whole_task("new"), exist_ok=False),
@@ -264,14 +273,14 @@ METHODS: dict[str, Method] = {
     "tasks.update": Method({"task_id": "t", **_OWNED}, True, changes=(type(whole_task("x")), UPDATABLE_TASK_FIELDS)),
     "tasks.delete": Method({"task_ids": ["t"]}, True, ("task_ids",)),
     "tasks.transfer": _writes(task_id="t", from_occurrence="default", to_occurrence="other"),
-    "tasks.claim_next": _writes(worker=ME, limit=1, pool="default"),
+    "tasks.claim_next": _writes(worker=ME, limit=1, queue="default"),
     "tasks.claimed": _reads(task=task("claimed", agent_occurrence_id=ME, fence=1)),
     "tasks.get": _reads(task_id="t", **_OWNED),
     "tasks.get_many": _reads(task_ids=["t"], **_OWNED),
     "tasks.count": _reads(**_TASKS),
     "tasks.count_by_status": _reads(**_OWNED),
-    "tasks.list": _reads(order="priority", **_TASKS, **_PAGE),
-    "tasks.scan": _reads(order="created", on_unreadable=None, **_TASKS),
+    "tasks.find": _reads(order="priority", **_TASKS, **_PAGE),
+    "tasks.scan": _reads(order="created", on_corrupt=None, **_TASKS),
     "tasks.needing_seed_thought": _reads(limit=10, **_OWNED),
     "tasks.pending_for_activation": _reads(limit=10, **_OWNED),
     "tasks.recent_completed": _reads(limit=10, **_OWNED),
@@ -290,19 +299,19 @@ METHODS: dict[str, Method] = {
     "thoughts.get_many": _reads(thought_ids=["h"], **_OWNED),
     "thoughts.count": _reads(**_THOUGHTS),
     "thoughts.count_by_status": _reads(**_OWNED),
-    "thoughts.list": _reads(order="created", **_THOUGHTS, **_PAGE),
-    "thoughts.scan": _reads(order="created", on_unreadable=None, **_THOUGHTS),
+    "thoughts.find": _reads(order="created", **_THOUGHTS, **_PAGE),
+    "thoughts.scan": _reads(order="created", on_corrupt=None, **_THOUGHTS),
     "thoughts.pending_of_active_tasks": _reads(limit=10, **_OWNED),
     # --- coordination
     "occurrences.register": _writes(occurrence_id="new", ttl_seconds=60, metadata={"k": 1}),
     "occurrences.heartbeat": _writes(occurrence_id=ME, ttl_seconds=60),
     "occurrences.remove": _writes(occurrence_id=ME),
-    "occurrences.list": _reads(alive_only=True),
+    "occurrences.find": _reads(alive_only=True),
     "leases.acquire": _writes(name="new", owner=ME, ttl_seconds=60),
-    "leases.hold": _writes(name="new", owner=ME, ttl_seconds=60),
+    "leases.lock": _writes(name="new", owner=ME, ttl_seconds=60),
     "leases.renew": _writes(lease=LEASE, ttl_seconds=60),
     "leases.release": _writes(lease=LEASE),
-    "leases.list": _reads(held_only=True),
+    "leases.find": _reads(held_only=True),
     "shared_tasks.try_claim": _writes(task_type="TYPE", occurrence_id=ME, **_SHARED),
     "shared_tasks.claim_and_transfer": _writes(task_type="wakeup", occurrence_id=ME, **_SHARED),
     "shared_tasks.status": _reads(task_type="wakeup", within_hours=24),
@@ -311,12 +320,12 @@ METHODS: dict[str, Method] = {
     # --- an occurrence, and what it claimed
     "handle.register": _writes(ttl_seconds=60, metadata={"k": 1}),
     "handle.heartbeat": _writes(ttl_seconds=60),
-    "handle.claim_next": _writes(limit=1, pool="default"),
+    "handle.claim_next": _writes(limit=1, queue="default"),
     "handle.try_claim_shared": _writes(task_type="TYPE", **_SHARED),
     "handle.take_over": _writes(occurrence_id="dead", limit=10),
     "handle.rescue": _writes(limit=10),
     "handle.recover_thoughts": _writes(),
-    "handle.give_back_work": _writes(),
+    "handle.release_work": _writes(),
     "handle.shutdown": _writes(),
     "claimed.add_thought": _writes(
         thought=whole_thought("new").replaced(source_task_id="claimed", agent_occurrence_id=ME)
@@ -351,7 +360,7 @@ def part_of(home: Home, part: str) -> Any:
     if part == "handle":
         return home.for_occurrence(ME, 1000)
     if part == "claimed":
-        claimed = home.tasks.get("claimed", occurrence_id=ANY)
+        claimed = home.tasks.get("claimed", occurrence_id=ANY_OCCURRENCE)
         assert claimed is not None
         return home.tasks.claimed(claimed)
     return getattr(home, part)
@@ -397,7 +406,7 @@ def call(home: Home, name: str, arguments: Arguments) -> Any:
         with answer as writer:
             writer.add(Metric("cpu", 1.0, {"k": "v"}, T0, "%", "new"))
         return None
-    if name == "leases.hold":
+    if name == "leases.lock":
         with answer as held:
             return held
     return list(answer) if isinstance(answer, Iterator) else answer

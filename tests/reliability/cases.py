@@ -16,7 +16,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ciris_store_core.models.base import Record
-from ciris_store_core.store.context import AnyOwner
+from ciris_store_core.store.context import AnyOccurrence
 from tests.reliability.calls import METHODS, Arguments, call, method_of, plain_arguments
 from tests.reliability.items import ITEMS, Item
 
@@ -24,7 +24,7 @@ Path = tuple[str, ...]
 
 MANY = {"text": "texts", "number": "numbers"}
 """What several of a kind are called."""
-NOT_DATA = {"on_unreadable"}
+NOT_DATA = {"on_corrupt"}
 """Arguments that are functions."""
 
 
@@ -109,7 +109,7 @@ def kinds_of(hint: Any) -> Iterator[str | type]:
         yield from kinds_of(arguments[0])
     elif origin in (Union, UnionType):
         yield from _of_union(arguments)
-    elif origin is Literal or hint in (bool, NoneType, AnyOwner):
+    elif origin is Literal or hint in (bool, NoneType, AnyOccurrence):
         yield from ["enum"] if origin is Literal and isinstance(arguments[0], str) else []
     elif origin is tuple or isinstance(hint, TypeVar):  # a node's key, as (id, scope); any record
         return

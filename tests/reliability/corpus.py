@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from ciris_store_core import ANY, AccessDenied, ManualClock, RetryPolicy, Store, StoreError, open_store
+from ciris_store_core import ANY_OCCURRENCE, AccessDenied, ManualClock, RetryPolicy, Store, StoreError, open_store
 from ciris_store_core.conformance.factories import T0
 from ciris_store_core.models import SearchHit
 from ciris_store_core.models.base import Record
@@ -177,12 +177,12 @@ def changed_by(home: Home, part: str) -> list[Any]:
 
 
 def _graph(home: Home) -> Iterator[Any]:
-    yield from home.graph.list(include_expired=True, limit=1000).items
+    yield from home.graph.find(include_expired=True, limit=1000).items
     yield from home.graph.edges(limit=1000).items
 
 
 def _correlations(home: Home) -> Iterator[Any]:
-    yield from home.correlations.list(limit=10_000).items
+    yield from home.correlations.find(limit=10_000).items
 
 
 def _audit(home: Home) -> Iterator[Any]:
@@ -190,18 +190,18 @@ def _audit(home: Home) -> Iterator[Any]:
 
 
 def _work(home: Home) -> Iterator[Any]:
-    yield from home.tasks.list(occurrence_id=ANY, limit=10_000).items
-    yield from home.thoughts.list(occurrence_id=ANY, limit=10_000).items
+    yield from home.tasks.find(occurrence_id=ANY_OCCURRENCE, limit=10_000).items
+    yield from home.thoughts.find(occurrence_id=ANY_OCCURRENCE, limit=10_000).items
 
 
 def _coordination(home: Home) -> Iterator[Any]:
-    yield from home.occurrences.list(alive_only=False)
-    yield from home.leases.list(held_only=False)
+    yield from home.occurrences.find(alive_only=False)
+    yield from home.leases.find(held_only=False)
 
 
 # --- whether it was kept ------------------------------------------------------------------------
 
-ALONE = {"leases.hold", "correlations.buffered"}
+ALONE = {"leases.lock", "correlations.buffered"}
 """Methods that no transaction may call."""
 _SET_BY_THE_STORE = {"revision", "secret_refs", "updated_at"}
 

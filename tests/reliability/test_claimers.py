@@ -51,7 +51,7 @@ def _stop_some(store: Store, url: str, names: list[str], fenced: bool, found: Re
         holders = {team.hear(number): name for number, name in enumerate(names)}
         for number in range(len(names)):
             team.signal(number, signal.SIGSTOP if number % 2 else signal.SIGKILL)
-        beats = {each.occurrence_id: each.heartbeat_at for each in store.occurrences.list(alive_only=False)}
+        beats = {each.occurrence_id: each.heartbeat_at for each in store.occurrences.find(alive_only=False)}
         _rescue_all(store, {task: beats[name] for task, name in holders.items()}, found)
         heir = store.for_occurrence("heir")
         heir.register()

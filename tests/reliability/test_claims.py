@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ciris_store_core import ANY, open_store
+from ciris_store_core import ANY_OCCURRENCE, open_store
 from tests.reliability.rows import counts, record
 from tests.reliability.workers import Claim, claim, look_and_add, racer
 from tests.scenarios.processes import Team, processes
@@ -20,7 +20,7 @@ def race(url: str, tasks: int, how: Claim = claim) -> tuple[int, int]:
     with Team(racer, [(url, f"o{number}", tasks, barrier, how) for number in range(RACERS)]) as team:
         answers = team.hear_all(3600)
     with open_store(url) as store:
-        stored = store.tasks.count(occurrence_id=ANY)
+        stored = store.tasks.count(occurrence_id=ANY_OCCURRENCE)
     return sum(sum(won) != 1 for won in zip(*answers, strict=True)), stored
 
 

@@ -78,8 +78,8 @@ def test_every_public_method_is_handed_the_corpus() -> None:
     # What is handed nothing takes nothing but switches.
     without = [method for method in METHODS if not list(cases(method))]
     assert set(without) == {
-        "correlations.metric_names", "audit.checkpoint", "audit.chains", "authorities.list", "secrets.check",
-        "occurrences.list", "leases.list", "handle.recover_thoughts", "handle.give_back_work", "handle.shutdown",
+        "correlations.metric_names", "audit.checkpoint", "audit.chains", "authorities.find", "secrets.check",
+        "occurrences.find", "leases.find", "handle.recover_thoughts", "handle.release_work", "handle.shutdown",
     }  # fmt: skip
 
 

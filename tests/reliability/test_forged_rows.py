@@ -67,7 +67,7 @@ def forge(url: str, times: int, dice: random.Random) -> Counter[str]:
         for number in range(times):
             write(store, clock, dice.randrange(3, 9), str(number))
             if dice.random() < 0.4:
-                store.audit.cut(clock.now() - timedelta(seconds=dice.randrange(5, 12)), chain=CHAIN)
+                store.audit.prune(clock.now() - timedelta(seconds=dice.randrange(5, 12)), chain=CHAIN)
             missed.update(_one(url, store, elsewhere, dice, check=number % 20 == 0))
     return missed
 
@@ -83,7 +83,7 @@ def _one(url: str, store: Store, elsewhere: Spliced, dice: random.Random, *, che
         done = forge_rows(session, CHAIN, elsewhere, dice)
     report = store.audit.verify()
     with past_the_store(store) as session:
-        session.audit.cut(identity)
+        session.audit.prune(identity)
         wipe(session)
     return [] if report.problems and not report.ok else [done]
 

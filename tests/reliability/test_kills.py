@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from ciris_store_core import ANY, Store, open_store
+from ciris_store_core import ANY_OCCURRENCE, Store, open_store
 from tests.reliability.rows import counts, record
 from tests.reliability.workers import write
 from tests.scenarios.processes import Team
@@ -60,8 +60,8 @@ def _rest(pipe: Connection) -> Iterator[str]:
 
 
 def _look(store: Store, said: list[str], found: Kills) -> None:
-    tasks = {each.task_id for each in store.tasks.scan(occurrence_id=ANY)}
-    thoughts = Counter(each.source_task_id for each in store.thoughts.scan(occurrence_id=ANY))
+    tasks = {each.task_id for each in store.tasks.scan(occurrence_id=ANY_OCCURRENCE)}
+    thoughts = Counter(each.source_task_id for each in store.thoughts.scan(occurrence_id=ANY_OCCURRENCE))
     found.acknowledged += len(said)
     found.lost += len(set(said) - tasks)
     found.torn += sum(thoughts[each] != 2 for each in tasks) + len(thoughts.keys() - tasks)

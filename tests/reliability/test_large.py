@@ -31,7 +31,7 @@ PLACES: dict[str, Callable[[Store, Any], Any]] = {
     "tags": lambda store, text: store.correlations.add(correlation("new", tags={"k": text})),
     "tags of a metric": lambda store, text: store.correlations.add_metrics([Metric("cpu", 1.0, {"k": text})]),
     "metadata": lambda store, text: store.tasks.update("t", metadata={"k": text}),
-    "a filter": lambda store, text: store.graph.list(attributes={"k": text}),
+    "a filter": lambda store, text: store.graph.find(attributes={"k": text}),
     "a search": lambda store, text: store.graph.search(text),
     "an id to get": lambda store, text: store.graph.get(text, LOCAL),
 }  # fmt: skip

@@ -21,7 +21,7 @@ REFUSED_INSIDE = {
     "handle.take_over": "Conflict",
     "secrets.check": "TransactionError",
     "secrets.disclose": "TransactionError",
-    "secrets.reveal": "TransactionError",
+    "secrets.resolve": "TransactionError",
 }
 """What the plain calls that cannot succeed are told."""
 

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from ciris_store_core import ANY, Store, open_store
+from ciris_store_core import ANY_OCCURRENCE, Store, open_store
 from ciris_store_core.conformance.factories import task, thought
 from tests.reliability.rows import counts, record
 
@@ -69,10 +69,10 @@ def pass_on(url: str, seconds: float, how: Transfer = transfer) -> Seen:
     def read(store: Store, number: int) -> None:
         reads = wrong = 0
         while time.monotonic() < over:
-            tasks = [each.task_id for each in store.tasks.list(occurrence_id=ANY).items]
-            thoughts = [each.thought_id for each in store.thoughts.list(occurrence_id=ANY).items]
-            one = store.tasks.get(TASKS[reads % len(TASKS)], occurrence_id=ANY)
-            counted = sum(store.tasks.count_by_status(occurrence_id=ANY).values())
+            tasks = [each.task_id for each in store.tasks.find(occurrence_id=ANY_OCCURRENCE).items]
+            thoughts = [each.thought_id for each in store.thoughts.find(occurrence_id=ANY_OCCURRENCE).items]
+            one = store.tasks.get(TASKS[reads % len(TASKS)], occurrence_id=ANY_OCCURRENCE)
+            counted = sum(store.tasks.count_by_status(occurrence_id=ANY_OCCURRENCE).values())
             wrong += sorted(tasks) != sorted(TASKS) or sorted(thoughts) != sorted(THOUGHTS) or one is None
             wrong += counted != len(TASKS)
             reads += 4

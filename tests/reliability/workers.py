@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from ciris_store_core import (
-    ANY,
+    ANY_OCCURRENCE,
     Conflict,
     GraphNode,
     Store,
@@ -61,7 +61,7 @@ def claim(store: Store, kind: str, me: str) -> bool:
 
 def look_and_add(store: Store, kind: str, me: str) -> bool:
     """As somebody would do it who does not think of others: look whether it is there, then add it."""
-    if store.tasks.get(kind, occurrence_id=ANY) is not None:
+    if store.tasks.get(kind, occurrence_id=ANY_OCCURRENCE) is not None:
         return False
     with suppress(StoreError):  # somebody else added it meanwhile, but this one believes that it won
         store.tasks.add(Task(task_id=kind, channel_id="c", description=me), exist_ok=True)
@@ -91,7 +91,7 @@ def claimer(pipe: Connection, url: str, name: str, fenced: bool) -> None:
             if fenced:
                 work.complete()
             else:
-                store.tasks.update(work.task.task_id, occurrence_id=ANY, status="completed")
+                store.tasks.update(work.task.task_id, occurrence_id=ANY_OCCURRENCE, status="completed")
         except StaleFence:
             pipe.send(True)
         else:

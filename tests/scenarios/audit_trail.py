@@ -86,7 +86,7 @@ def _retain(pipe: Connection, url: str, chains: Sequence[str], done: Any) -> Non
         while not over:
             over = done.is_set()  # One more time after the last event: then there surely is something to cut.
             for chain in chains:
-                removed = store.audit.cut(store.clock.now() - (timedelta(0) if over else KEPT), chain=chain)
+                removed = store.audit.prune(store.clock.now() - (timedelta(0) if over else KEPT), chain=chain)
                 cut, own = cut + removed, own + -(-removed // 500)
             problems += [problem.message for problem in store.audit.verify().problems]
             looks += 1
@@ -115,7 +115,7 @@ def tamper_with(url: str, times: int, seed: int = 1) -> Tampered:
             chain = f"tampered_{turn}"
             store.correlations.add_many(_events(turn, chain, dice.randrange(3, 12)))
             if dice.random() < 0.3:
-                store.audit.cut(store.clock.now() - timedelta(days=1), chain=chain)
+                store.audit.prune(store.clock.now() - timedelta(days=1), chain=chain)
             with past_the_store(store) as session:
                 done = tamper(session, chain, dice)
             named = {each.sequence for each in store.audit.verify().problems if each.chain == chain}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ciris_store_core import ANY, open_store
+from ciris_store_core import ANY_OCCURRENCE, open_store
 from tests.scenarios.processes import SECONDS, Team, arguments_of, database, processes
 
 
@@ -42,7 +42,7 @@ def race(url: str, racers: int, rounds: int, *, apart: bool = False) -> Race:
     with Team(_racer, [(url, number, rounds, barrier, apart) for number in range(racers)]) as team:
         answers = team.hear_all()
     with open_store(url) as store:
-        stored = store.tasks.count(occurrence_id=ANY)
+        stored = store.tasks.count(occurrence_id=ANY_OCCURRENCE)
     won = [sum(answer[0][number] for answer in answers) for number in range(rounds)]
     return Race(racers, won, stored, max(answer[2] for answer in answers) - min(answer[1] for answer in answers))
 

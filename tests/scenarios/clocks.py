@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ciris_store_core import ANY, ManualClock, StaleFence, Store, Task, open_store
+from ciris_store_core import ANY_OCCURRENCE, ManualClock, StaleFence, Store, Task, open_store
 from tests.scenarios.claim_race import Race
 from tests.scenarios.processes import SECONDS, Team, arguments_of, database, open_with_clock, processes, wait_until
 
@@ -39,7 +39,7 @@ def _race(url: str, rounds: int, times: list[Any]) -> Race:
         answers = team.hear_all()
     seconds = time.monotonic() - began
     with open_store(url) as store:
-        stored = store.tasks.count(occurrence_id=ANY)
+        stored = store.tasks.count(occurrence_id=ANY_OCCURRENCE)
     return Race(len(times), [sum(answer[n] for answer in answers) for n in range(rounds)], stored, seconds)
 
 
@@ -109,7 +109,7 @@ def take_over(url: str, turns: int) -> TakeOver:
 
 
 def _last_beat(store: Store, name: str) -> datetime:
-    return next(o.heartbeat_at for o in store.occurrences.list(alive_only=False) if o.occurrence_id == name)
+    return next(o.heartbeat_at for o in store.occurrences.find(alive_only=False) if o.occurrence_id == name)
 
 
 def _claimer(pipe: Connection, url: str, name: str, off: timedelta) -> None:

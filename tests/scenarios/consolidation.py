@@ -1,4 +1,4 @@
-"""Two processes consolidate at once, again and again, while points arrive late; one is killed on the way."""
+"""Two processes roll up at once, again and again, while points arrive late; one is killed on the way."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ class Outcome:
         )
 
 
-def consolidate(url: str, points: int, rounds: int, *, together: bool = True) -> Outcome:
-    """Write points in rounds while others consolidate, one of which is killed in each round.
+def roll_up(url: str, points: int, rounds: int, *, together: bool = True) -> Outcome:
+    """Write points in rounds while others roll up, one of which is killed in each round.
 
     ``together``: both at once, without the lease, as if it had run out for one that was paused.
     """
     numbers = random.Random(3)
     written: dict[str, list[float]] = {}
     for _ in range(rounds):
-        with Team(_consolidator, [(url, together), (url, together)]) as team:
+        with Team(_rollup_of, [(url, together), (url, together)]) as team:
             for _ in range(4):
                 _write(url, numbers, written, points // rounds // 4)
             team.hear(0)
@@ -79,7 +79,7 @@ def _write(url: str, numbers: random.Random, written: dict[str, list[float]], co
         tx.graph.put_many([GraphNode(id=each, type="tsdb_data", scope="local", attributes={}) for each in ids[::7]])
 
 
-def _consolidator(pipe: Connection, url: str, together: bool) -> None:
+def _rollup_of(pipe: Connection, url: str, together: bool) -> None:
     with open_store(url) as store:
         for turn in itertools.count():
             report = _without_lease(store) if together else RetentionService(store, PLAN, lease_seconds=1).run()
@@ -109,7 +109,7 @@ def main() -> int:
     for kind in options.databases:
         for together in (True, False):
             with database(kind) as url:
-                outcome = consolidate(url, options.points, options.rounds, together=together)
+                outcome = roll_up(url, options.points, options.rounds, together=together)
             counts = {name: int(totals["count"]) for name, totals in outcome.totals.items()}
             print(f"{kind}, {'both at once' if together else 'under the lease'}: {counts}, right: {outcome.right}")
             right = right and outcome.right

@@ -103,7 +103,7 @@ def _ended(process: subprocess.Popen[bytes], began: float) -> Leg:
 
 
 def _copied(target: Store) -> int:
-    for each in target.occurrences.list(alive_only=False):
+    for each in target.occurrences.find(alive_only=False):
         if each.occurrence_id == MARKER_ID:
             return sum(int(tally.split(":")[0]) for tally in each.metadata["copied"].values())
     return 0

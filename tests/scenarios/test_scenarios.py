@@ -6,12 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.scenarios.rollup import roll_up
 
 from tests.scenarios.audit_trail import tamper_with, write_and_cut
 from tests.scenarios.bystander import watch
 from tests.scenarios.claim_race import race
 from tests.scenarios.clocks import race_across_midnight, race_with_wrong_clocks, take_over
-from tests.scenarios.consolidation import consolidate
 from tests.scenarios.million_points import run as many_points
 from tests.scenarios.moving import filled, journey, run
 from tests.scenarios.processes import database, prepared
@@ -81,13 +81,13 @@ def test_a_bystander_who_loses_something_would_be_noticed(url: str) -> None:
 
 @slow
 def test_two_that_consolidate_at_once_count_every_point_once(url: str) -> None:
-    outcome = consolidate(url, 400, 2)
+    outcome = roll_up(url, 400, 2)
     assert outcome.right, outcome.totals
 
 
 @slow
 def test_a_point_that_is_lost_would_be_noticed(url: str) -> None:
-    outcome = consolidate(url, 40, 1)
+    outcome = roll_up(url, 40, 1)
     outcome.written["m1"].append(0.0)
     assert not outcome.right
 
@@ -164,7 +164,7 @@ class TestSoak:
     @pytest.mark.parametrize("together", [True, False])
     def test_consolidation(self, kind: str, together: bool) -> None:
         with database(kind) as url:
-            assert consolidate(url, 20_000, 10, together=together).right
+            assert roll_up(url, 20_000, 10, together=together).right
 
     def test_million_points(self, kind: str) -> None:
         with database(kind) as url:

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ciris_store_core import (
-    ANY,
+    ANY_OCCURRENCE,
     ClaimedTask,
     Correlation,
     OccurrenceHandle,
@@ -45,7 +45,7 @@ class Sharing:
     """Tasks completed by somebody else than their owner."""
     killed: int
     rescued: int
-    """Tasks that went back to the pool from those who were killed or paused."""
+    """Tasks that went back to the queue from those who were killed or paused."""
     refused: int
     """Writes of the paused process, once it went on, that were refused; of ``held``."""
     held: int
@@ -59,7 +59,7 @@ class Sharing:
 
 
 def fill(url: str, tasks: int) -> None:
-    """Put so many tasks into the pool."""
+    """Put so many tasks into the queue."""
     with open_store(url) as store:
         for first in range(0, tasks, 1000):
             numbers = range(first, min(first + 1000, tasks))
@@ -95,7 +95,8 @@ def share(url: str, tasks: int, workers: int, kills: int, *, careless: bool = Fa
 
 def _evidence(store: Store) -> tuple[int, dict[int, int], int]:
     owners = {
-        task.task_id: task.agent_occurrence_id for task in store.tasks.scan(occurrence_id=ANY, status="completed")
+        task.task_id: task.agent_occurrence_id
+        for task in store.tasks.scan(occurrence_id=ANY_OCCURRENCE, status="completed")
     }
     finishers: dict[str, list[str]] = {}
     for event in store.correlations.scan(action_type="done"):
@@ -139,7 +140,7 @@ def _work_until_done(store: Store, me: OccurrenceHandle, done: Any, number: int)
             continue
         found = len(me.rescue())
         rescued += found
-        if not found and not store.tasks.count(status=UNFINISHED, occurrence_id=ANY):
+        if not found and not store.tasks.count(status=UNFINISHED, occurrence_id=ANY_OCCURRENCE):
             return rescued, refused
         if not found:
             time.sleep(0.02)
@@ -164,7 +165,7 @@ def _finish(tx: Transaction, work: ClaimedTask) -> None:
 
 
 def _finish_unfenced(tx: Transaction, work: ClaimedTask) -> None:
-    assert tx.tasks.update(work.task.task_id, occurrence_id=ANY, status="completed")
+    assert tx.tasks.update(work.task.task_id, occurrence_id=ANY_OCCURRENCE, status="completed")
     _leave_evidence(tx, work)
 
 

@@ -80,7 +80,7 @@ def test_own_patterns() -> None:
     with open_store("memory://", secrets=SecretsConfig(keys=KeyRing(new_key()), patterns=[badge])) as store:
         node = GraphNode(id="n", type="user", scope="local", attributes={text: 1})
         assert "badge {SECRET:" in str(store.graph.put(node))
-        (known,) = store.secrets.list().items
+        (known,) = store.secrets.find().items
         assert (known.description, known.detected_by, known.sensitivity) == ("badge", "badge", "critical")
 
 

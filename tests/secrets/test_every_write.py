@@ -33,7 +33,7 @@ from ciris_store_core.models import (
 )
 from ciris_store_core.models.base import JsonObject, Record, Text
 from ciris_store_core.models.correlations import Tags
-from ciris_store_core.validation.validator import Checker
+from ciris_store_core.validation.validator import Validator
 from tests.secrets.raw import everything_in
 from tests.support.snippets import rows_of
 
@@ -128,8 +128,8 @@ def plain(plant: Planted, model: type[Record]) -> Any:
 def claimed(store: Store, plant: Planted) -> Any:
     store.tasks.add(plain(plant, Task))
     store.occurrences.register(plant.id("me"))
-    store.tasks.transfer(plant.id("t"), from_occurrence="default", to_occurrence=plant.id("pool"))
-    return store.for_occurrence(plant.id("me")).claim_next(pool=plant.id("pool"))[0]
+    store.tasks.transfer(plant.id("t"), from_occurrence="default", to_occurrence=plant.id("queue"))
+    return store.for_occurrence(plant.id("me")).claim_next(queue=plant.id("queue"))[0]
 
 
 def _put_edge(store: Store, plant: Planted) -> None:
@@ -249,7 +249,7 @@ TAKES_NO_TEXT = {
     "leases": "acquire renew release hold list",
     "secrets": "reveal forget get list accesses check rotate sweep",
     "shared_tasks": "latest status is_completed",
-    "handle": "heartbeat claim_next give_back_work rescue take_over recover_thoughts shutdown",
+    "handle": "heartbeat claim_next release_work rescue take_over recover_thoughts shutdown",
     "store": "for_occurrence clock capabilities server_now info stats is_empty close",
     "transaction": "for_occurrence savepoint",
     "claimed": "",
@@ -294,7 +294,7 @@ def test_without_a_key_nothing_is_written(name: str) -> None:
 
 
 def test_every_free_text_of_every_record_is_planted() -> None:
-    check = Checker()
+    check = Validator()
     for model in KEYS:
         filled = made(Planted(), model)
         for name in check._plan(model).texts:

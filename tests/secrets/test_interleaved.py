@@ -89,5 +89,5 @@ def test_both_parts_come_back_in_their_places() -> None:
         once.attributes["value"] += "Q7w8e9"
         stored = store.graph.put(once)
         assert "Q7w8e9" not in str(stored.attributes) and len(REFERENCE.findall(stored.attributes["value"])) == 2
-        seen = store.secrets.reveal(stored, action="tool", accessor="me")
+        seen = store.secrets.resolve(stored, action="tool", accessor="me")
         assert seen.attributes["value"] == "password=hunter2xZ9Q7w8e9"

@@ -28,7 +28,7 @@ from ciris_store_core import (
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.models.ids import uuid7
 from ciris_store_core.models.secrets import SecretRecord
-from ciris_store_core.secrets.cipher import seal, unseal
+from ciris_store_core.secrets.cipher import decrypt, encrypt
 from ciris_store_core.secrets.key_files import add_to_key_file
 from ciris_store_core.secrets.keys import new_key
 
@@ -42,7 +42,7 @@ def put(store: Store, id: str = "n", password: str = SECRET) -> GraphNode:
 def password_of(store: Store, id: str = "n") -> Any:
     found = store.graph.get(id, "local")
     assert found is not None
-    return store.secrets.reveal(found, action="tool", accessor="me").attributes["password"]
+    return store.secrets.resolve(found, action="tool", accessor="me").attributes["password"]
 
 
 def at(url: str, *keys: str, **more: Any) -> Store:
@@ -129,27 +129,34 @@ def made(keys: KeyRing, plaintext: str, **fields: Any) -> SecretRecord:
         "ciphertext": b"",
         "metadata": owner,
     }
-    return seal(keys, SecretRecord(**{**bare, **fields}), plaintext)
+    return encrypt(keys, SecretRecord(**{**bare, **fields}), plaintext)
 
 
 @pytest.mark.parametrize("plaintext", ["", "x", "é\u0000\U0001f511", "a" * 100_000])
 def test_what_is_sealed_comes_back(keys: KeyRing, plaintext: str) -> None:
     secret = made(keys, plaintext)
-    assert unseal(keys, secret) == plaintext
+    assert decrypt(keys, secret) == plaintext
     assert plaintext.encode() not in secret.ciphertext or not plaintext
     assert made(keys, plaintext, secret_id=secret.secret_id).ciphertext != secret.ciphertext
 
 
 def test_every_flipped_bit_and_every_cut_is_noticed(keys: KeyRing) -> None:
     secret = made(keys, SECRET)
-    sealed = secret.ciphertext
+    extracted = secret.ciphertext
     damaged = [
-        bytes([*sealed[:i], sealed[i] ^ 1 << bit, *sealed[i + 1 :]]) for i in range(len(sealed)) for bit in range(8)
+        bytes([*extracted[:i], extracted[i] ^ 1 << bit, *extracted[i + 1 :]])
+        for i in range(len(extracted))
+        for bit in range(8)
     ]
-    damaged += [sealed[:length] for length in range(len(sealed))] + [sealed + b"\0", b"", b"123456789012", sealed[1:]]
+    damaged += [extracted[:length] for length in range(len(extracted))] + [
+        extracted + b"\0",
+        b"",
+        b"123456789012",
+        extracted[1:],
+    ]
     for ciphertext in damaged:
         with pytest.raises(Corrupt, match=secret.secret_id):
-            unseal(keys, secret.replaced(ciphertext=ciphertext))
+            decrypt(keys, secret.replaced(ciphertext=ciphertext))
 
 
 @pytest.mark.parametrize(
@@ -161,12 +168,12 @@ def test_every_flipped_bit_and_every_cut_is_noticed(keys: KeyRing) -> None:
 )  # fmt: skip
 def test_a_ciphertext_is_bound_to_its_row(keys: KeyRing, change: dict[str, Any]) -> None:
     with pytest.raises(Corrupt):
-        unseal(keys, SecretRecord(**{**made(keys, SECRET).__dict__, **change}))
+        decrypt(keys, SecretRecord(**{**made(keys, SECRET).__dict__, **change}))
 
 
 def test_another_key_opens_nothing(keys: KeyRing) -> None:
     with pytest.raises(SecretKeyError, match=keys.active):
-        unseal(KeyRing(new_key()), made(keys, SECRET))
+        decrypt(KeyRing(new_key()), made(keys, SECRET))
 
 
 # --- at a store -----------------------------------------------------------------------------------------
@@ -191,7 +198,7 @@ def test_a_wrong_key_is_an_error_at_open_and_loses_nothing(url: str) -> None:
         with pytest.raises(SecretKeyError):
             at(url, right)
         assert password_of(store) == SECRET
-        denied = [entry for entry in store.secrets.accesses().items if not entry.granted]
+        denied = [entry for entry in store.secrets.access_log().items if not entry.granted]
         assert [entry.metadata["denied"] for entry in denied] == ["SecretKeyError"]
 
 
@@ -208,10 +215,10 @@ def test_rows_that_were_tampered_with_fail_closed(url: str) -> None:
         with pytest.raises(Corrupt, match=ids[0]):
             password_of(store, "a")
         assert password_of(store, "b") == SECRET
-        assert store.secrets.check().unreadable == [ids[0]]
-        assert [entry.granted for entry in store.secrets.accesses(ids[0]).items] == [False]
+        assert store.secrets.check().corrupt == [ids[0]]
+        assert [entry.granted for entry in store.secrets.access_log(ids[0]).items] == [False]
         report = store.secrets.rotate()
-        assert not report.rotated and report.unreadable == [ids[0]]
+        assert not report.rotated and report.corrupt == [ids[0]]
 
 
 def test_rotation(url: str) -> None:
@@ -300,7 +307,7 @@ def test_a_rotation_that_is_killed_goes_on_where_it_was(url: str, count: int, ki
     assert done[-1] == "True" and all(moved)
     with at(url, new) as store:
         report = store.secrets.check()
-        assert (report.total, report.unreadable, dict(report.by_key)) == (count, [], {KeyRing(new).active: count})
+        assert (report.total, report.corrupt, dict(report.by_key)) == (count, [], {KeyRing(new).active: count})
         assert password_of(store, "n7") == "pw-7"
     with pytest.raises(SecretKeyError):
         at(url, old)
@@ -309,7 +316,7 @@ def test_a_rotation_that_is_killed_goes_on_where_it_was(url: str, count: int, ki
         for secret in store._x.read(_all_secrets, single=False):
             assert secret.key_id != old_id
             with pytest.raises(StoreError):
-                unseal(ring, secret)
+                decrypt(ring, secret)
 
 
 def _all_secrets(session: Session) -> list[SecretRecord]:
@@ -364,7 +371,7 @@ def test_the_commands(tmp_path: Path) -> None:
         "active_key": KeyRing(key).active,
         "secrets": 1,
         "by_key": {KeyRing(key).active: 1},
-        "unreadable": [],
+        "corrupt": [],
     }
     file.write_text(key)
     file.chmod(0o600)

@@ -99,7 +99,7 @@ def go_wrong(store: Store, plant: Planted, url: str) -> None:
         plant.refused(lambda: without.graph.put(node("n", note=secret)))
         plant.refused(lambda: without.graph.put(node("n", **{f"see {secret}": 1})))
         found = store.graph.get("n20", "local")
-        plant.refused(lambda: without.secrets.reveal(found, action="tool", accessor="me"))
+        plant.refused(lambda: without.secrets.resolve(found, action="tool", accessor="me"))
     with pytest.raises(ZeroDivisionError), store.transaction() as tx:
         tx.graph.put(node("n20", note=secret))
         _ = 1 / 0
@@ -108,8 +108,8 @@ def go_wrong(store: Store, plant: Planted, url: str) -> None:
 def show(store: Store, plant: Planted) -> None:
     """What people and programs look at."""
     plant.shown += [repr(store), str(store.info()), str(store.stats()), str(store.secrets.check())]
-    plant.shown += [str(store.secrets.list(limit=1000).items), str(store.secrets.accesses(limit=1000).items)]
-    plant.shown += [str(store.graph.list().items), str([*store.tasks.scan()]), str([*store.correlations.scan()])]
+    plant.shown += [str(store.secrets.find(limit=1000).items), str(store.secrets.access_log(limit=1000).items)]
+    plant.shown += [str(store.graph.find().items), str([*store.tasks.scan()]), str([*store.correlations.scan()])]
 
 
 def run(url: str, plant: Planted, records: pytest.LogCaptureFixture, look: Callable[[], list[str]]) -> None:
@@ -126,7 +126,7 @@ def run(url: str, plant: Planted, records: pytest.LogCaptureFixture, look: Calla
         assert not any(key in text for text in (*searched, *plant.shown, records.text))
         known = store.graph.get("n20", "local")
         assert known is not None
-        revealed = store.secrets.reveal(known, action="tool", accessor="me").attributes
+        revealed = store.secrets.resolve(known, action="tool", accessor="me").attributes
         assert plant.secrets[20] in str(revealed)
     assert plant.found_in(*look(), records.text) == []
     size, texts = sum(map(len, searched)), len(plant.shown)

@@ -29,7 +29,7 @@ from ciris_store_core import (
     TransactionError,
 )
 from ciris_store_core.services.maintenance import DatabaseMaintenanceService
-from ciris_store_core.services.memory import SyncMemoryService
+from ciris_store_core.services.memory import MemoryService
 from tests.secrets.raw import everything_in
 
 # Put together here, so that programs that look for leaked keys do not stumble over this file.
@@ -53,7 +53,7 @@ def log_of(message: str) -> Correlation:
 
 
 def only_id(store: Store) -> str:
-    (found,) = store.secrets.list().items
+    (found,) = store.secrets.find().items
     return found.secret_id
 
 
@@ -70,10 +70,10 @@ def test_what_an_action_may_have(opened: Callable[..., Store], keys: KeyRing, ac
     texts = {level.name: f"it is {level.name}-123456." for level in Sensitivity}
     stored = store.graph.put(node(deep=[{"er": texts}]))
     assert "123456" not in str(stored)
-    seen = store.secrets.reveal(stored, action=action, accessor="ada").attributes["deep"][0]["er"]
+    seen = store.secrets.resolve(stored, action=action, accessor="ada").attributes["deep"][0]["er"]
     assert {name for name, text in seen.items() if text == texts[name]} == set(revealed.split())
     assert all(text == texts[name] or text.startswith("it is {SECRET:") for name, text in seen.items())
-    log = store.secrets.accesses().items
+    log = store.secrets.access_log().items
     assert len(log) == 4 and {entry.action for entry in log} == {action}
     assert sum(entry.granted for entry in log) == len(revealed.split())
     assert all(entry.granted or "sensitivity" in entry.metadata["denied"] for entry in log)
@@ -81,7 +81,7 @@ def test_what_an_action_may_have(opened: Callable[..., Store], keys: KeyRing, ac
 
 def test_every_kind_of_record_is_revealed(store: Store) -> None:
     def tool(record: Any) -> Any:
-        return store.secrets.reveal(record, action="tool", accessor="me")
+        return store.secrets.resolve(record, action="tool", accessor="me")
 
     given = node(password=12345678, key={KEY: [KEY, 1, None]}, text=f"use {KEY}, please", plain="é")
     assert tool(store.graph.put(given)).attributes == given.attributes
@@ -105,7 +105,7 @@ def test_every_kind_of_record_is_revealed(store: Store) -> None:
 
 
 def test_recalling_for_an_action(store: Store) -> None:
-    memory = SyncMemoryService(store)
+    memory = MemoryService(store)
     memory.memorize(node(key=KEY))
     memory.memorize(node("bob"))
     store.graph.put_edge(edge())
@@ -114,7 +114,7 @@ def test_recalling_for_an_action(store: Store) -> None:
         found = memory.recall(query, action="tool", accessor="shell")
         assert KEY in str(found.items) and (not query.include_edges or KEY in str(found.edges))
         assert KEY not in str(memory.recall(query, action="speak")) + str(memory.recall(query))
-    assert {entry.accessor for entry in store.secrets.accesses().items} == {"shell", "memory_service"}
+    assert {entry.accessor for entry in store.secrets.access_log().items} == {"shell", "memory_service"}
     stored = store.graph.get("ada", "local")
     assert stored is not None and memory.forget_secret(*stored.secret_refs).data == 1
 
@@ -122,14 +122,14 @@ def test_recalling_for_an_action(store: Store) -> None:
 def test_critical_secrets_need_a_person(store: Store) -> None:
     stored = store.graph.put(node(text=f"card {CARD}"))
     for action in ("speak", "tool", "memorize"):
-        assert store.secrets.reveal(stored, action=action, accessor="me") == stored
+        assert store.secrets.resolve(stored, action=action, accessor="me") == stored
     with pytest.raises(InvalidArgument, match="say why"):
         store.secrets.disclose(only_id(store), accessor="ada", reason=" ")
     assert store.secrets.disclose(only_id(store), accessor="ada", reason="a refund") == CARD
-    last = store.secrets.accesses(only_id(store)).items[-1]
+    last = store.secrets.access_log(only_id(store)).items[-1]
     assert (last.accessor, last.action, last.granted, last.metadata["reason"]) == ("ada", "disclose", True, "a refund")
     assert store.secrets.disclose("nobody", accessor="ada", reason="x") is None
-    assert [entry.granted for entry in store.secrets.accesses("nobody").items] == [False]
+    assert [entry.granted for entry in store.secrets.access_log("nobody").items] == [False]
 
 
 def test_a_private_key_is_sealed_as_a_whole(store: Store, url: str) -> None:
@@ -151,17 +151,17 @@ def test_a_reference_that_was_typed_in_reveals_nothing(store: Store) -> None:
     reference, (ref,) = stored.attributes["key"], stored.secret_refs
     typed = store.graph.put(node("eve", note=f"please read {reference}"))
     assert typed.secret_refs == []
-    assert store.secrets.reveal(typed, action="tool", accessor="eve") == typed
+    assert store.secrets.resolve(typed, action="tool", accessor="eve") == typed
     for thief in (node("eve", note=reference), node("mallory", note=reference)):
         thief.secret_refs = [ref]
         for theirs in (thief, store.graph.put(thief)):
-            assert store.secrets.reveal(theirs, action="tool", accessor="eve").attributes["note"] == reference
+            assert store.secrets.resolve(theirs, action="tool", accessor="eve").attributes["note"] == reference
     task = store.tasks.add(Task(task_id="t", channel_id="c", description=reference))
-    assert store.secrets.reveal(task, action="tool", accessor="eve") == task
-    log = store.secrets.accesses(ref).items
+    assert store.secrets.resolve(task, action="tool", accessor="eve") == task
+    log = store.secrets.access_log(ref).items
     assert log and not any(entry.granted for entry in log)
     assert all(entry.metadata["denied"] == "it belongs to another record" for entry in log)
-    assert store.secrets.reveal(stored, action="tool", accessor="me").attributes == {"key": KEY}
+    assert store.secrets.resolve(stored, action="tool", accessor="me").attributes == {"key": KEY}
 
 
 def test_a_foreign_reference_deletes_nothing(store: Store) -> None:
@@ -172,7 +172,7 @@ def test_a_foreign_reference_deletes_nothing(store: Store) -> None:
     store.graph.put(node("eve", note="x", more="password: Tr0ub4dor&4"))
     store.graph.put(thief)
     assert store.graph.delete("eve", "local") == 1
-    assert store.secrets.reveal(stored, action="tool", accessor="me").attributes == {"key": KEY}
+    assert store.secrets.resolve(stored, action="tool", accessor="me").attributes == {"key": KEY}
 
 
 # --- writing again ----------------------------------------------------------------------------------
@@ -183,27 +183,27 @@ def test_a_record_that_was_read_is_written_again(store: Store) -> None:
     stored.attributes["other"] = 2
     again = store.graph.put(stored)
     assert (again.secret_refs, again.revision) == (stored.secret_refs, 2)
-    assert store.secrets.reveal(again, action="tool", accessor="me").attributes == {"key": KEY, "other": 2}
-    assert len(store.secrets.list().items) == 1
+    assert store.secrets.resolve(again, action="tool", accessor="me").attributes == {"key": KEY, "other": 2}
+    assert len(store.secrets.find().items) == 1
 
 
 def test_a_merge_keeps_the_secrets_of_what_stays(store: Store) -> None:
     store.graph.put(node(first=KEY, second="password: Tr0ub4dor&3"))
     merged = store.graph.put(node(third="password: Tr0ub4dor&4", second="nothing here"))
     assert merged.revision == 2 and len(merged.secret_refs) == 2
-    seen = store.secrets.reveal(merged, action="tool", accessor="me").attributes
+    seen = store.secrets.resolve(merged, action="tool", accessor="me").attributes
     assert seen == {"first": KEY, "second": "nothing here", "third": "password: Tr0ub4dor&4"}
-    assert len(store.secrets.list().items) == 2, "the secret of the value that was replaced is gone"
+    assert len(store.secrets.find().items) == 2, "the secret of the value that was replaced is gone"
     assert len(store.graph.put(node(), remove=["first"]).secret_refs) == 1
     assert len(store.graph.get("ada", "local").secret_refs) == 1
     assert store.graph.put(node(x=1), merge=False).secret_refs == []
-    assert [found.secret_refs for found in store.graph.list().items] == [[]]
+    assert [found.secret_refs for found in store.graph.find().items] == [[]]
 
 
 def test_secret_refs_do_not_grow_with_every_new_password(store: Store, url: str) -> None:
     for number in range(20):
         stored = store.graph.put(node(password=f"pw-{number}", n=number))
-    assert len(stored.secret_refs) == len(store.secrets.list().items) == 1 and stored.revision == 20
+    assert len(stored.secret_refs) == len(store.secrets.find().items) == 1 and stored.revision == 20
     assert everything_in(store, url).count(stored.secret_refs[0]) >= 2
 
 
@@ -217,7 +217,7 @@ def test_conflicts_are_what_they_were(store: Store) -> None:
         store.graph.put(GraphNode(id="ada", type="concept", scope="local", attributes={"key": KEY}))
     with pytest.raises(Conflict):
         store.graph.put_many([node("new", key=KEY), node(key=KEY)], insert=True)
-    assert len(store.secrets.list().items) == 1
+    assert len(store.secrets.find().items) == 1
     assert store.graph.put(node(key=KEY), expected_revision=1).revision == 2
 
 
@@ -243,21 +243,21 @@ def test_the_same_secret_again_is_no_conflict(store: Store, exist: str) -> None:
 
     first = add(f"it is {KEY}")
     assert add(f"it is {KEY}") == first
-    assert len(store.secrets.list().items) == 1
+    assert len(store.secrets.find().items) == 1
     for other in (f"it was {KEY}", f"it is {KEY[:-1]}X", "it is nothing"):
         with pytest.raises(Conflict):
             add(other)
-    assert len(store.secrets.list().items) == 1
+    assert len(store.secrets.find().items) == 1
 
 
 def test_a_write_that_finds_nothing_or_fails_leaves_no_secret(store: Store) -> None:
     assert store.tasks.update("nobody", description=KEY) is False
-    assert store.secrets.list().items == []
+    assert store.secrets.find().items == []
     with pytest.raises(ZeroDivisionError), store.transaction() as tx:
         tx.graph.put(node(key=KEY))
-        assert len(tx.secrets.list().items) == 1
+        assert len(tx.secrets.find().items) == 1
         raise ZeroDivisionError
-    assert store.secrets.list().items == []
+    assert store.secrets.find().items == []
 
 
 # --- going ------------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ def test_secrets_go_with_their_record(store: Store) -> None:
     store.tasks.add(Task(task_id="t", channel_id="c", description=KEY))
     store.thoughts.add(Thought(thought_id="th", source_task_id="x", content=KEY))
     row = store.correlations.add(log_of(KEY))
-    assert len(store.secrets.list().items) == 6
+    assert len(store.secrets.find().items) == 6
     for left, delete in enumerate(
         [
             lambda: store.correlations.delete(row.correlation_id),
@@ -281,7 +281,7 @@ def test_secrets_go_with_their_record(store: Store) -> None:
         ]
     ):
         assert delete() == 1
-        assert len(store.secrets.list().items) == 5 - left
+        assert len(store.secrets.find().items) == 5 - left
 
 
 def test_what_nothing_refers_to_is_swept(store: Store, clock: ManualClock) -> None:
@@ -295,7 +295,7 @@ def test_what_nothing_refers_to_is_swept(store: Store, clock: ManualClock) -> No
     clock.advance(minutes=6)
     assert store.secrets.sweep() == 2
     assert store.secrets.sweep() == 0
-    seen = store.secrets.reveal(store.graph.get("ada", "local"), action="tool", accessor="me")
+    seen = store.secrets.resolve(store.graph.get("ada", "local"), action="tool", accessor="me")
     assert seen.attributes["stays"].endswith("b")
 
 
@@ -304,19 +304,19 @@ def test_maintenance_sweeps(store: Store, clock: ManualClock) -> None:
     store.tasks.update("t", description="nothing")
     clock.advance(minutes=11)
     service = DatabaseMaintenanceService(store, archive_dir=None)
-    assert service.run(dry_run=True).unused_secrets == 0 and len(store.secrets.list().items) == 1
-    assert service.run().unused_secrets == 1 and store.secrets.list().items == []
+    assert service.run(dry_run=True).unused_secrets == 0 and len(store.secrets.find().items) == 1
+    assert service.run().unused_secrets == 1 and store.secrets.find().items == []
 
 
 def test_forgetting_a_secret_keeps_its_log(store: Store) -> None:
     stored = store.graph.put(node(key=KEY))
-    store.secrets.reveal(stored, action="tool", accessor="me")
+    store.secrets.resolve(stored, action="tool", accessor="me")
     key = only_id(store)
-    assert store.secrets.forget(key, "nobody", accessor="ada") == 1
-    assert store.secrets.forget(key) == 0
-    assert store.secrets.get(key) is None and store.secrets.list().items == []
-    assert store.secrets.reveal(stored, action="tool", accessor="me") == stored
-    log = [(entry.action, entry.accessor, entry.granted) for entry in store.secrets.accesses(key).items]
+    assert store.secrets.delete(key, "nobody", accessor="ada") == 1
+    assert store.secrets.delete(key) == 0
+    assert store.secrets.get(key) is None and store.secrets.find().items == []
+    assert store.secrets.resolve(stored, action="tool", accessor="me") == stored
+    log = [(entry.action, entry.accessor, entry.granted) for entry in store.secrets.access_log(key).items]
     assert log == [("tool", "me", True), ("forget", "ada", True), ("tool", "me", False)]
 
 
@@ -325,8 +325,8 @@ def test_forgetting_a_secret_keeps_its_log(store: Store) -> None:
 
 def test_what_is_known_of_secrets_is_listed_without_values(store: Store, keys: KeyRing) -> None:
     store.graph.put_many(node(f"n{number}", key=KEY) for number in range(5))
-    first = store.secrets.list(limit=3)
-    rest = store.secrets.list(limit=3, cursor=first.next_cursor)
+    first = store.secrets.find(limit=3)
+    rest = store.secrets.find(limit=3, cursor=first.next_cursor)
     found = [*first.items, *rest.items]
     assert len(found) == 5 and rest.next_cursor is None
     assert found[0] == store.secrets.get(found[0].secret_id)
@@ -341,20 +341,20 @@ def test_revealing_is_refused_where_the_log_could_be_rolled_back(store: Store) -
     stored = store.graph.put(node(key=KEY))
     with store.transaction() as tx:
         with pytest.raises(TransactionError, match="outside"):
-            tx.secrets.reveal(stored, action="tool", accessor="me")
+            tx.secrets.resolve(stored, action="tool", accessor="me")
         with pytest.raises(TransactionError):
             tx.secrets.disclose(stored.secret_refs[0], accessor="me", reason="x")
-        assert tx.secrets.forget(*stored.secret_refs) == 1
+        assert tx.secrets.delete(*stored.secret_refs) == 1
 
 
 def test_bad_arguments(store: Store) -> None:
     stored = store.graph.put(node(key=KEY))
     with pytest.raises(InvalidArgument, match="speak, tool, memorize"):
-        store.secrets.reveal(stored, action="shout", accessor="me")  # type: ignore[arg-type]
+        store.secrets.resolve(stored, action="shout", accessor="me")  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="accessor"):
-        store.secrets.reveal(stored, action="tool", accessor="")
+        store.secrets.resolve(stored, action="tool", accessor="")
     with pytest.raises(InvalidArgument, match="reveal the records"):
-        store.secrets.reveal(store.occurrences, action="tool", accessor="me")  # type: ignore[type-var]
+        store.secrets.resolve(store.occurrences, action="tool", accessor="me")  # type: ignore[type-var]
 
 
 def test_with_detection_off_texts_are_stored_as_they_are(opened: Callable[..., Store]) -> None:

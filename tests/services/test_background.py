@@ -30,13 +30,13 @@ def test_a_job_runs_once_under_its_lease(store: Store, make: Callable[..., Backg
 
     def job(keep: Keep) -> int:
         keep()
-        held.extend(lease.name for lease in store.leases.list())
+        held.extend(lease.name for lease in store.leases.find())
         return 7
 
     background = make(job)
-    assert background.run_once() == 7 and held == ["job"] and store.leases.list() == []
+    assert background.run_once() == 7 and held == ["job"] and store.leases.find() == []
     assert not background.running and background.stop()
-    with store.leases.hold("job", "another"):
+    with store.leases.lock("job", "another"):
         assert background.run_once() is None
 
 
@@ -46,7 +46,7 @@ def test_a_job_that_fails_gives_the_lease_back(store: Store, make: Callable[...,
 
     with pytest.raises(ZeroDivisionError):
         make(job).run_once()
-    assert store.leases.list() == []
+    assert store.leases.find() == []
 
 
 def test_a_long_job_keeps_its_lease_and_notices_its_loss(

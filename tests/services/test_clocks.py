@@ -8,9 +8,9 @@ from itertools import permutations
 
 import pytest
 
-from ciris_store_core import ANY, ManualClock, OccurrenceHandle, StaleFence, Store, Task
+from ciris_store_core import ANY_OCCURRENCE, ManualClock, OccurrenceHandle, StaleFence, Store, Task
 from ciris_store_core.services import DatabaseMaintenanceService
-from ciris_store_core.store.context import Environment
+from ciris_store_core.store.context import StoreContext
 from ciris_store_core.store.work.shared_tasks import SharedTasks
 
 OFF = [timedelta(hours=1), timedelta(hours=-1), timedelta(days=3), timedelta(days=-3)]
@@ -19,9 +19,9 @@ TTL = 60
 either_way = pytest.mark.parametrize("off", OFF, ids=str)
 
 
-def host(store: Store, off: timedelta) -> Environment:
+def host(store: Store, off: timedelta) -> StoreContext:
     """The same database as seen by a host whose clock is wrong."""
-    return replace(store._env, clock=ManualClock(store.server_now() + off))
+    return replace(store._ctx, clock=ManualClock(store.server_now() + off))
 
 
 def handle(store: Store, name: str, off: timedelta) -> OccurrenceHandle:
@@ -34,7 +34,7 @@ def test_hosts_with_different_clocks_have_one_winner(store: Store, first: timede
     row, created = one.claim_and_transfer("wakeup", "c", "d", occurrence_id="a")
     assert created and row.task_id == "WAKEUP_SHARED_20250101" and row.created_at == store.server_now()
     assert other.claim_and_transfer("wakeup", "c", "d", occurrence_id="b") == (row, False)
-    assert store.tasks.count(occurrence_id=ANY) == 1
+    assert store.tasks.count(occurrence_id=ANY_OCCURRENCE) == 1
 
 
 @either_way

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import ANY, ManualClock, Store, Task, Thought, open_store
+from ciris_store_core import ANY_OCCURRENCE, ManualClock, Store, Task, Thought, open_store
 from ciris_store_core.conformance.wiping import damage
 from ciris_store_core.models.audit import AuditQuery
 from ciris_store_core.models.operations import Severity
@@ -64,12 +64,12 @@ def test_a_lease_that_never_ends_is_found(store: Store) -> None:
     store.leases.acquire("job", "gone", ttl_seconds=3 * 86400)
     store.leases.acquire("short", "me", ttl_seconds=60)
     [finding] = [each for each in examine(store).findings if each.code == "stuck_lease"]
-    assert "'job'" in finding.summary and finding.mend.endswith("ciris-store leases release job")
+    assert "'job'" in finding.summary and finding.fix.endswith("ciris-store leases release job")
 
 
 def test_thoughts_left_in_the_shared_namespace_are_found_and_freed(store: Store) -> None:
     store.shared_tasks.try_claim("wakeup", "c", "d", occurrence_id="one")
-    [shared] = store.tasks.list(occurrence_id="__shared__").items
+    [shared] = store.tasks.find(occurrence_id="__shared__").items
     for name in ("a", "b"):
         thought = Thought(thought_id=name, source_task_id=shared.task_id, content="c", agent_occurrence_id="__shared__")
         store.thoughts.add(thought)
@@ -117,8 +117,8 @@ def test_rows_that_cannot_be_read_are_found_by_reading_all(store: Store) -> None
     store.tasks.add(task())
     if not damage(store._backend, "tasks", "t"):
         pytest.skip("the rows of this backend cannot be damaged")
-    assert "unreadable_rows" not in codes(examine(store))
-    [finding] = [each for each in examine(store, thorough=True).findings if each.code == "unreadable_rows"]
+    assert "corrupt_rows" not in codes(examine(store))
+    [finding] = [each for each in examine(store, thorough=True).findings if each.code == "corrupt_rows"]
     assert finding.data == {"rows": ["tasks t"]}
 
 
@@ -129,4 +129,4 @@ def test_a_chain_that_was_changed_is_found_by_reading_all(store: Store) -> None:
         [first, *_] = session.correlations.get([entry.entry_id for entry in session.audit.find(AuditQuery()).items])
         session.correlations.update(first.correlation_id, {"metadata": {"n": 9}, "updated_at": first.updated_at})
     assert "audit_chains" in codes(examine(store, thorough=True))
-    assert store.tasks.count(occurrence_id=ANY) == 0
+    assert store.tasks.count(occurrence_id=ANY_OCCURRENCE) == 0

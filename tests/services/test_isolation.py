@@ -32,9 +32,9 @@ TASK_QUERIES: dict[str, Answer] = {
     "get": lambda tasks: [i for owner in OWNERS for i in one(tasks.get(f"{owner}-active"))],
     "get_many": lambda tasks: list(tasks.get_many([f"{owner}-{status}" for owner in OWNERS for status in STATUSES])),
     "list": lambda tasks: [
-        *ids(tasks.list()), *ids(tasks.list(order="priority")), *ids(tasks.list(order="updated_desc")),
-        *ids(tasks.list(status="active", channel_id="c")), *ids(tasks.list(correlation_id="k")),
-        *ids(tasks.list(parent_task_id="p")), *ids(tasks.list(shared_type="S")),
+        *ids(tasks.find()), *ids(tasks.find(order="priority")), *ids(tasks.find(order="updated_desc")),
+        *ids(tasks.find(status="active", channel_id="c")), *ids(tasks.find(correlation_id="k")),
+        *ids(tasks.find(parent_task_id="p")), *ids(tasks.find(shared_type="S")),
     ],
     "scan": lambda tasks: ids(tasks.scan()),
     "pending_for_activation": lambda tasks: ids(tasks.pending_for_activation()),
@@ -49,9 +49,9 @@ THOUGHT_QUERIES: dict[str, Answer] = {
         thoughts.get_many([f"{owner}-{status}" for owner in OWNERS for status in THOUGHT_STATUSES])
     ),
     "list": lambda thoughts: [
-        *ids(thoughts.list()), *ids(thoughts.list(order="updated_desc")),
-        *ids(thoughts.list(source_task_id="a-active")), *ids(thoughts.list(parent_thought_id="p")),
-        *ids(thoughts.list(status="pending", thought_type="standard")),
+        *ids(thoughts.find()), *ids(thoughts.find(order="updated_desc")),
+        *ids(thoughts.find(source_task_id="a-active")), *ids(thoughts.find(parent_thought_id="p")),
+        *ids(thoughts.find(status="pending", thought_type="standard")),
     ],
     "scan": lambda thoughts: ids(thoughts.scan()),
     "pending_of_active_tasks": lambda thoughts: ids(thoughts.pending_of_active_tasks()),
@@ -135,7 +135,7 @@ def test_writes_do_not_reach_another_owners_rows(filled: Store) -> None:
     assert me.tasks.delete("a-active") == 0 and me.thoughts.delete("a-pending") == 0
     assert not me.tasks.transfer("a-active", from_occurrence="b", to_occurrence="c")
     assert not me.thoughts.transfer(thought_id="a-pending", from_occurrence="b", to_occurrence="c")
-    assert me.give_back_work() == 0 and me.recover_thoughts() == 1
+    assert me.release_work() == 0 and me.recover_thoughts() == 1
     with pytest.raises(InvalidArgument):
         me.tasks.claim_next("a")
     assert rows_of(filled, "a") == before

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core import (
-    ANY,
+    ANY_OCCURRENCE,
     Correlation,
     GraphNode,
     InvalidArgument,
@@ -38,18 +38,18 @@ def thought(thought_id: str, task_id: str, owner: str = "dead", **fields: Any) -
 
 
 def task_ids(store: Store) -> list[str]:
-    return sorted(row.task_id for row in store.tasks.scan(occurrence_id=ANY))
+    return sorted(row.task_id for row in store.tasks.scan(occurrence_id=ANY_OCCURRENCE))
 
 
 def thought_ids(store: Store) -> list[str]:
-    return sorted(row.thought_id for row in store.thoughts.scan(occurrence_id=ANY))
+    return sorted(row.thought_id for row in store.thoughts.scan(occurrence_id=ANY_OCCURRENCE))
 
 
 def changed(report: MaintenanceReport) -> dict[str, int]:
     """What the report counts, without the zeros."""
     names = (
         "rescued_tasks", "recovered_thoughts", "stale_shared_tasks", "orphaned_tasks", "old_tasks", "thoughts",
-        "orphaned_thoughts", "expired_nodes", "expired_correlations", "kept", "unreadable",
+        "orphaned_thoughts", "expired_nodes", "expired_correlations", "kept", "corrupt",
     )  # fmt: skip
     return {name: getattr(report, name) for name in names if getattr(report, name)}
 
@@ -241,7 +241,7 @@ def test_work_of_the_dead_is_given_back_and_their_thoughts_recovered(
     before = rows_of(store, "alive")
     assert clean() == {"rescued_tasks": 1, "recovered_thoughts": 2}
     assert rows_of(store, "alive") == before
-    recovered = store.thoughts.get_many(["own-dead", "claimed-dead", "unregistered"], occurrence_id=ANY)
+    recovered = store.thoughts.get_many(["own-dead", "claimed-dead", "unregistered"], occurrence_id=ANY_OCCURRENCE)
     assert [row.status for row in recovered.values()] == [
         ThoughtStatus.PENDING, ThoughtStatus.PENDING, ThoughtStatus.PROCESSING,
     ]  # fmt: skip
@@ -324,7 +324,7 @@ def test_nothing_is_removed_that_cannot_be_archived(
     (tmp_path / "file").touch()
     with pytest.raises(ReadOnly, match="nothing of this batch was deleted"):
         service(archive_dir=tmp_path / "file").run()
-    assert task_ids(store) == ["orphan"] and store.leases.list() == []
+    assert task_ids(store) == ["orphan"] and store.leases.find() == []
     assert service(archive_dir=None).run().archive is None and task_ids(store) == []
 
 
@@ -434,11 +434,11 @@ def test_a_batch_that_changes_under_the_lock_is_looked_at_again_and_then_left(
 def test_one_process_at_a_time(store: Store, clock: ManualClock, service: Service) -> None:
     store.tasks.add(task("orphan", parent_task_id="nowhere"))
     clock.advance(minutes=3)
-    with store.leases.hold("maintenance", "another", 60):
+    with store.leases.lock("maintenance", "another", 60):
         report = service().run()
         assert report.skipped and changed(report) == {} and task_ids(store) == ["orphan"]
         assert changed(service().run(dry_run=True)) == {"orphaned_tasks": 1}
-    assert not service().run().skipped and store.leases.list() == []
+    assert not service().run().skipped and store.leases.find() == []
 
 
 def test_a_lost_lease_ends_the_pass(store: Store, clock: ManualClock, service: Service) -> None:

@@ -9,13 +9,13 @@ import pytest
 
 from ciris_store_core import (
     AccessDenied,
+    AsyncMemoryService,
     CorrelationType,
     GraphEdge,
     GraphNode,
     InvalidArgument,
     ManualClock,
     MemoryQuery,
-    MemoryService,
     NotFound,
     NotSupported,
     Store,
@@ -23,14 +23,14 @@ from ciris_store_core import (
     TSDBGraphNode,
     open_store_async,
 )
-from ciris_store_core.services import SyncMemoryService
+from ciris_store_core.services import MemoryService
 
 TAGS = {"host": "agent-1", "a.b": "prod"}
 
 
 @pytest.fixture
-def memory(store: Store) -> SyncMemoryService:
-    return SyncMemoryService(store)
+def memory(store: Store) -> MemoryService:
+    return MemoryService(store)
 
 
 def node(id: str, **fields: Any) -> GraphNode:
@@ -48,7 +48,7 @@ def ids(found: Any) -> list[str]:
 # --- nodes and edges --------------------------------------------------------------------------
 
 
-def test_memorize_merges_and_forget_says_how_many(memory: SyncMemoryService, store: Store) -> None:
+def test_memorize_merges_and_forget_says_how_many(memory: MemoryService, store: Store) -> None:
     assert memory.memorize(node("n", attributes={"a": 1})).status == "ok"
     result = memory.memorize(node("n", attributes={"b": 2}))
     assert result.data.attributes == {"a": 1, "b": 2} and result.data == store.graph.get("n", "local")
@@ -63,7 +63,7 @@ def test_memorize_merges_and_forget_says_how_many(memory: SyncMemoryService, sto
         memory.create_edge(GraphEdge(source="n", target="m", relationship="r", scope="local"))
 
 
-def test_recall_finds_one_a_prefix_or_all(memory: SyncMemoryService, clock: ManualClock) -> None:
+def test_recall_finds_one_a_prefix_or_all(memory: MemoryService, clock: ManualClock) -> None:
     for name in ("aa", "ab", "b", "a*"):
         memory.memorize(node(name, type="user" if name == "b" else "concept"))
         clock.advance(seconds=1)
@@ -77,7 +77,7 @@ def test_recall_finds_one_a_prefix_or_all(memory: SyncMemoryService, clock: Manu
     assert ids(page) + ids(rest) == ["a*", "b", "ab", "aa"] and rest.next_cursor is None
 
 
-def test_recall_goes_along_edges(memory: SyncMemoryService, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recall_goes_along_edges(memory: MemoryService, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abcd":
         memory.memorize(node(name))
     for source, target in ("ab", "bc", "cd"):
@@ -92,7 +92,7 @@ def test_recall_goes_along_edges(memory: SyncMemoryService, monkeypatch: pytest.
     assert memory.recall(query("a", include_edges=True, depth=3)).truncated
 
 
-def test_search(memory: SyncMemoryService, store: Store) -> None:
+def test_search(memory: MemoryService, store: Store) -> None:
     memory.memorize(node("n", attributes={"text": "the train to Leeds"}))
     memory.memorize(node("m", attributes={"text": "the bus to York"}))
     if "full_text" in store.capabilities:
@@ -104,7 +104,7 @@ def test_search(memory: SyncMemoryService, store: Store) -> None:
 
 
 def test_only_a_refusal_of_a_policy_is_a_result(
-    memory: SyncMemoryService, store: Store, monkeypatch: pytest.MonkeyPatch
+    memory: MemoryService, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AccessDenied("needs an approval")
@@ -128,7 +128,7 @@ def test_only_a_refusal_of_a_policy_is_a_result(
 
 
 def test_a_metric_is_stored_twice_under_one_id_and_counted_once(
-    memory: SyncMemoryService, store: Store, clock: ManualClock
+    memory: MemoryService, store: Store, clock: ManualClock
 ) -> None:
     results = [memory.memorize_metric("cpu", value, TAGS, unit="percent") for value in (10.0, 30.0)]
     for result, value in zip(results, (10.0, 30.0), strict=True):
@@ -145,7 +145,7 @@ def test_a_metric_is_stored_twice_under_one_id_and_counted_once(
     assert store.correlations.count() == store.graph.count() == 1
 
 
-def test_a_failing_event_leaves_nothing(memory: SyncMemoryService, store: Store) -> None:
+def test_a_failing_event_leaves_nothing(memory: MemoryService, store: Store) -> None:
     for call in (
         lambda: memory.memorize_metric("cpu", float("nan")), lambda: memory.memorize_metric("", 1.0),
         lambda: memory.memorize_metric("cpu", 1.0, {"k": "\0"}), lambda: memory.memorize_log("x", "\0"),
@@ -158,14 +158,14 @@ def test_a_failing_event_leaves_nothing(memory: SyncMemoryService, store: Store)
     assert store.correlations.count() == store.graph.count() == 0
 
 
-def test_an_event_made_as_a_node_is_memorized_once(memory: SyncMemoryService, store: Store, clock: ManualClock) -> None:
+def test_an_event_made_as_a_node_is_memorized_once(memory: MemoryService, store: Store, clock: ManualClock) -> None:
     made = TSDBGraphNode.create_metric_node(
         "cpu", 1, {"a": "b"}, "network", ttl_seconds=60, retention_policy="aggregated"
     )
     for _ in range(2):
         assert memory.memorize(made).status == "ok"
         clock.advance(seconds=1)
-    [event], [stored] = store.correlations.list().items, store.graph.list().items
+    [event], [stored] = store.correlations.find().items, store.graph.find().items
     assert event.correlation_id == stored.id == made.id and event.scope == stored.scope == "network"
     assert event.retention_policy == "aggregated" and event.expires_at == stored.expires_at
     assert event.timestamp == clock.now() - timedelta(seconds=2) and stored.revision == 1
@@ -174,16 +174,16 @@ def test_an_event_made_as_a_node_is_memorized_once(memory: SyncMemoryService, st
     assert store.correlations.get(old.id).timestamp == old.created_at == earlier
 
 
-def test_audit_events_outlive_their_node(memory: SyncMemoryService, store: Store) -> None:
+def test_audit_events_outlive_their_node(memory: MemoryService, store: Store) -> None:
     result = memory.memorize_audit("login", "failure", {"who": "x"}, actor="ada", details={"tries": [1, 2]})
     event = store.correlations.get(result.data.id)
     assert event is not None and (event.correlation_type, event.action_type) == ("audit_event", "login")
     assert event.metadata == {"outcome": "failure", "actor": "ada", "details": {"tries": [1, 2]}}
-    assert [entry.entry_id for entry in store.audit.list()] == [result.data.id] and not store.audit.verify().problems
+    assert [entry.entry_id for entry in store.audit.find()] == [result.data.id] and not store.audit.verify().problems
     assert memory.forget(result.data).data == 1 and store.correlations.count() == 1
 
 
-def test_recall_timeseries_bounds_and_filters(memory: SyncMemoryService, clock: ManualClock) -> None:
+def test_recall_timeseries_bounds_and_filters(memory: MemoryService, clock: ManualClock) -> None:
     now = clock.now()
     for hours in (30, 24, 2, 0):
         memory.memorize_metric("cpu", float(hours), {"h": str(hours)}, timestamp=now - timedelta(hours=hours))
@@ -206,7 +206,7 @@ def test_recall_timeseries_bounds_and_filters(memory: SyncMemoryService, clock: 
 
 @pytest.mark.parametrize("kinds", [None, "metric_datapoint"])
 def test_recall_timeseries_pages_without_a_cut(
-    memory: SyncMemoryService, store: Store, clock: ManualClock, kinds: str | None
+    memory: MemoryService, store: Store, clock: ManualClock, kinds: str | None
 ) -> None:
     for i in range(25):
         memory.memorize_metric("cpu", float(i), timestamp=clock.now() - timedelta(minutes=100 - i))
@@ -219,7 +219,7 @@ def test_recall_timeseries_pages_without_a_cut(
     assert found == [float(i) for i in range(25)] and pages == 3
 
 
-def test_recall_timeseries_of_other_events(memory: SyncMemoryService, clock: ManualClock) -> None:
+def test_recall_timeseries_of_other_events(memory: MemoryService, clock: ManualClock) -> None:
     memory.memorize_metric("cpu", 2.0)
     clock.advance(seconds=1)
     memory.memorize_log("it broke", "ERROR", {"where": "x"})
@@ -237,7 +237,7 @@ def test_recall_timeseries_of_other_events(memory: SyncMemoryService, clock: Man
 
 def test_over_a_transaction_all_of_it_is_part_of_that(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.transaction() as tx:
-        inside = SyncMemoryService(tx)
+        inside = MemoryService(tx)
         assert inside.memorize_metric("cpu", 1.0).status == "ok" and len(inside.recall_timeseries()) == 1
         raise ZeroDivisionError
     assert store.correlations.count() == store.graph.count() == 0
@@ -246,16 +246,16 @@ def test_over_a_transaction_all_of_it_is_part_of_that(store: Store) -> None:
 def test_the_service_for_asyncio(url: str, clock: ManualClock) -> None:
     async def body() -> None:
         async with open_store_async(url, clock=clock, server_clock=clock) as store:
-            memory_service = MemoryService(store)
+            memory_service = AsyncMemoryService(store)
             assert (await memory_service.memorize_metric("cpu_usage", 75.5, TAGS)).status == "ok"
             metrics = await memory_service.recall_timeseries(
                 hours=24, correlation_types=[CorrelationType.METRIC_DATAPOINT]
             )
             assert [point.value for point in metrics] == [75.5] and metrics[0].tags == TAGS
             async with store.transaction() as tx:
-                assert (await MemoryService(tx).memorize(node("n"))).status == "ok"
-                assert len(await MemoryService(tx).recall(query("n"))) == 1
-            assert len(await MemoryService(store.sync).recall(query("n"))) == 1
+                assert (await AsyncMemoryService(tx).memorize(node("n"))).status == "ok"
+                assert len(await AsyncMemoryService(tx).recall(query("n"))) == 1
+            assert len(await AsyncMemoryService(store.sync).recall(query("n"))) == 1
 
     asyncio.run(body())
 

@@ -77,7 +77,7 @@ def retain(store: Store) -> Callable[..., RetentionReport]:
             done.deleted.rows,
         )
         assert planned.hourly.summaries == done.hourly.summaries and planned.kept == done.kept
-        assert again.rows == 0 and not done.skipped and not done.unreadable
+        assert again.rows == 0 and not done.skipped and not done.corrupt
         return done
 
     return run
@@ -320,7 +320,7 @@ def test_the_past_does_not_change_for_who_asks_for_measurements(store: Store, re
 
 def test_the_lease_keeps_others_out(store: Store) -> None:
     measure(store, {1: 1.0})
-    with store.leases.hold("retention", "another"):
+    with store.leases.lock("retention", "another"):
         assert RetentionService(store).run().skipped
     assert RetentionService(store).run().hourly.rows == 1
 

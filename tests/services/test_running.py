@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ciris_store_core import InvalidArgument, ManualClock, MemoryService, Store, Task, open_store, open_store_async
-from ciris_store_core.services import BackgroundWork, RetentionService, SyncMemoryService
+from ciris_store_core import AsyncMemoryService, InvalidArgument, ManualClock, Store, Task, open_store, open_store_async
+from ciris_store_core.services import BackgroundWork, MemoryService, RetentionService
 
 WAIT = 30.0
 NAMES = {"maintenance", "retention"}
@@ -34,7 +34,7 @@ def a_pass_of(work: BackgroundWork) -> None:
 
 def with_old_rows(store: Store, clock: ManualClock) -> None:
     now = clock.now()
-    memory = SyncMemoryService(store)
+    memory = MemoryService(store)
     for minute in range(10):
         then = now - timedelta(days=60, minutes=minute)
         memory.memorize_metric("cpu", float(minute), {"h": "a"}, timestamp=then, retention_policy="downsampled")
@@ -55,7 +55,7 @@ def test_a_store_that_was_asked_to_keeps_itself_tidy(opened: Callable[..., Store
         a_pass_of(work)
     assert not work.running and threads() == set()
     assert store.tasks.count() == 0 and [*Path("data/archive").iterdir()]
-    recalled = SyncMemoryService(store).recall_timeseries(hours=24 * 90)
+    recalled = MemoryService(store).recall_timeseries(hours=24 * 90)
     values = [(point.metric_name, point.value, point.resolution) for point in recalled]
     assert ("cpu", 99.0, "raw") in values and len(values) < 21
     assert sum(value for name, value, _ in values if name == "log.ERROR") == 10.0
@@ -71,7 +71,7 @@ def test_opened_with_background(url: str, clock: ManualClock) -> None:
 
 
 def test_a_started_memory_service_runs_it(store: Store) -> None:
-    memory = SyncMemoryService(store)
+    memory = MemoryService(store)
     assert threads() == set()
     with memory:
         assert threads() == NAMES
@@ -81,14 +81,14 @@ def test_a_started_memory_service_runs_it(store: Store) -> None:
     memory.stop()
     assert threads() == set()
     with store.transaction() as tx, pytest.raises(InvalidArgument, match="over the store"):
-        SyncMemoryService(tx).start()
+        MemoryService(tx).start()
 
 
 def test_the_service_for_asyncio_runs_it(url: str) -> None:
     async def body() -> None:
         async with open_store_async(url) as store:
             work = BackgroundWork(store.sync, plan="lean", archive_dir=None)
-            async with MemoryService(store, background=work) as memory:
+            async with AsyncMemoryService(store, background=work) as memory:
                 assert threads() == NAMES
                 assert (await memory.memorize_metric("m", 1.0)).status == "ok"
             assert threads() == set()

@@ -57,7 +57,7 @@ def found(store: Store, **options: Any) -> list[tuple[str, int | None]]:
 
 def test_an_event_is_an_entry_and_a_correlation(store: Store, clock: ManualClock) -> None:
     key = store.audit.append("login", "ada", {"ip": "::1", "n": [1, 1.0, None, "é"]})
-    [entry] = store.audit.list()
+    [entry] = store.audit.find()
     assert (entry.chain, entry.sequence, entry.entry_id) == ("default", 1, key)
     assert (entry.event_type, entry.actor, entry.at) == ("login", "ada", clock.now())
     assert entry.payload == {"ip": "::1", "n": [1, 1.0, None, "é"]}
@@ -95,13 +95,13 @@ def test_each_occurrence_has_its_chain(store: Store) -> None:
     assert [(entry.chain, entry.sequence) for entry in store.audit.scan()] == [
         ("a", 1), ("b", 1), ("b", 2), ("default", 1),
     ]  # fmt: skip
-    assert [entry.entry_id for entry in store.audit.list("b")] == ["1", "3"]
+    assert [entry.entry_id for entry in store.audit.find("b")] == ["1", "3"]
     assert store.audit.verify().chains == 3
 
 
 def test_what_cannot_be_stored_leaves_nothing(store: Store) -> None:
     append(store, 1)
-    stored = store.audit.list().items[0].entry_id
+    stored = store.audit.find().items[0].entry_id
     with pytest.raises(Conflict):
         store.audit.append_many([AuditEvent("a", "b"), AuditEvent("a", "b", event_id=stored)])
     with pytest.raises(InvalidArgument, match="occurs twice"):
@@ -114,18 +114,18 @@ def test_what_cannot_be_stored_leaves_nothing(store: Store) -> None:
         tx.audit.append("a", "b")
         raise RuntimeError
     assert store.audit.append_many([]) == []
-    assert len(store.audit.list()) == store.correlations.count() == 1
+    assert len(store.audit.find()) == store.correlations.count() == 1
 
 
 def test_pages(store: Store) -> None:
     keys = append(store, 5)
-    page = store.audit.list(limit=2)
-    rest = store.audit.list(limit=3, cursor=page.next_cursor)
+    page = store.audit.find(limit=2)
+    rest = store.audit.find(limit=3, cursor=page.next_cursor)
     assert [entry.entry_id for entry in [*page, *rest]] == keys and rest.next_cursor is None
     assert [entry.sequence for entry in store.audit.tail(limit=2)] == [4, 5]
     assert store.audit.tail("nobody") == []
     with pytest.raises(InvalidArgument):
-        store.audit.list(cursor="x")
+        store.audit.find(cursor="x")
 
 
 # --- an audit event stays as it is --------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_maintenance_keeps_audit_events(store: Store, clock: ManualClock) -> Non
     store.correlations.add(event("o", correlation_type="log_entry", ttl_seconds=1))
     clock.advance(days=10_000)
     report = DatabaseMaintenanceService(store, archive_dir=None).run()
-    assert report.expired_correlations == 1 and len(store.audit.list()) == 5 and found(store) == []
+    assert report.expired_correlations == 1 and len(store.audit.find()) == 5 and found(store) == []
 
 
 # --- finding what was changed ---------------------------------------------------------------------
@@ -230,7 +230,7 @@ def test_signatures(opened: Callable[..., Store]) -> None:
     append(store, 3)
     report = store.audit.verify()
     assert report.ok and report.signed == 3
-    assert store.audit.list().items[0].signing_key_id == KEY.key_id
+    assert store.audit.find().items[0].signing_key_id == KEY.key_id
     with past_the_store(store) as session:
         entries = entries_of(session, "default")
         rewrite(session, entries[2], signature=OTHER.sign(b"x"))
@@ -294,8 +294,8 @@ def test_cutting_leaves_what_verifies(opened: Callable[..., Store], clock: Manua
     clock.advance(days=1)
     kept = append(store, 2)
     checkpoint = store.audit.checkpoint()
-    assert store.audit.cut(clock.now()) == 3
-    assert store.audit.cut(clock.now()) == 0
+    assert store.audit.prune(clock.now()) == 3
+    assert store.audit.prune(clock.now()) == 0
     entries = list(store.audit.scan())
     assert [entry.entry_id for entry in entries][:2] == kept and entries[2].event_type == "audit_cut"
     assert entries[2].payload == {"chain": "default", "up_to": 3, "removed": 3, "before": clock.now().isoformat()}
@@ -303,7 +303,7 @@ def test_cutting_leaves_what_verifies(opened: Callable[..., Store], clock: Manua
     report = store.audit.verify(checkpoint=checkpoint)
     assert report.ok and (report.entries, report.removed, report.signed) == (3, 3, 3)
     clock.advance(days=1)
-    assert store.audit.cut(clock.now()) == 3
+    assert store.audit.prune(clock.now()) == 3
     assert [entry.sequence for entry in store.audit.scan()] == [7] and not store.audit.verify().problems
 
 
@@ -312,7 +312,7 @@ def test_cutting_takes_batches(store: Store, clock: ManualClock) -> None:
     store.correlations.add(event("later", timestamp=clock.now().replace(year=2100)))
     append(store, 3)
     clock.advance(seconds=1)
-    assert store.audit.cut(clock.now()) == 1100, "what follows an entry that stays, stays"
+    assert store.audit.prune(clock.now()) == 1100, "what follows an entry that stays, stays"
     report = store.audit.verify()
     assert report.verdict == "hashes only" and report.removed == 1100
 
@@ -321,11 +321,11 @@ def test_cutting_another_chain(store: Store, clock: ManualClock) -> None:
     store.correlations.add(event("1", agent_occurrence_id="gone"))
     append(store, 1)
     clock.advance(seconds=1)
-    assert store.audit.cut(clock.now(), chain="gone") == 1
+    assert store.audit.prune(clock.now(), chain="gone") == 1
     assert [entry.chain for entry in store.audit.scan()] == ["default", "gone"] and not store.audit.verify().problems
-    assert store.audit.cut(clock.now(), chain="nobody") == 0
+    assert store.audit.prune(clock.now(), chain="nobody") == 0
     with pytest.raises(InvalidArgument):
-        store.audit.cut(clock.now().replace(tzinfo=None))
+        store.audit.prune(clock.now().replace(tzinfo=None))
 
 
 def test_no_trace_is_cut(store: Store, clock: ManualClock) -> None:
@@ -334,8 +334,8 @@ def test_no_trace_is_cut(store: Store, clock: ManualClock) -> None:
     with past_the_store(store) as session:
         rewrite(session, entries_of(session, "default")[2], actor="eve")
     with pytest.raises(Corrupt, match="entry 2"):
-        store.audit.cut(clock.now())
-    assert len(store.audit.list()) == 3
+        store.audit.prune(clock.now())
+    assert len(store.audit.find()) == 3
 
 
 def test_a_forged_anchor_is_found(opened: Callable[..., Store], clock: ManualClock) -> None:
@@ -343,13 +343,13 @@ def test_a_forged_anchor_is_found(opened: Callable[..., Store], clock: ManualClo
     append(store, 4)
     cut_at = clock.advance(seconds=1)
     append(store, 2)
-    store.audit.cut(cut_at)
+    store.audit.prune(cut_at)
     with past_the_store(store) as session:
         entries = entries_of(session, "default")
         anchor = session.audit.anchor("default")
         # Two more are cut, and the anchor is made to fit.
         moved = anchor.replaced(sequence=5, removed_count=5, entry_hash=entries[5].entry_hash)
-        session.audit.cut(moved)
+        session.audit.prune(moved)
         session.correlations.delete([entries[5].entry_id])
     assert found(store) == [("anchor", 5)]
     with past_the_store(store) as session:
@@ -369,7 +369,7 @@ def test_a_key_in_a_file(tmp_path: Path, opened: Callable[..., Store], monkeypat
     monkeypatch.setenv("CIRIS_AUDIT_KEY_FILE", str(path))
     store = opened()
     append(store, 1)
-    assert store.audit.list().items[0].signing_key_id == KEY.key_id
+    assert store.audit.find().items[0].signing_key_id == KEY.key_id
     assert KEY.public_key not in repr(KEY)
 
 

@@ -222,7 +222,7 @@ def test_the_error_that_ended_the_block_is_not_hidden(store: Store) -> None:
 
 def test_no_block_hides_the_error_that_ended_it(url: str) -> None:
     """A store that is closed inside the block makes the end of each fail."""
-    for block in (lambda s: s.leases.hold("l", "o"), lambda s: s.for_occurrence("o"), lambda s: s.transaction()):
+    for block in (lambda s: s.leases.lock("l", "o"), lambda s: s.for_occurrence("o"), lambda s: s.transaction()):
         store = open_store(url)
         with pytest.raises(KeyError), block(store):
             store.close()

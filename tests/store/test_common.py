@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import Corrupt, Page, Store, Unreadable
+from ciris_store_core import Corrupt, CorruptRow, Page, Store
 from ciris_store_core.conformance.factories import correlation, edge, node, task, thought
 from ciris_store_core.store.resource import all_pages, identical
 
-BROKEN = Unreadable("t1", "bad JSON")
+BROKEN = CorruptRow("t1", "bad JSON")
 PAGES = {None: Page([1, 2], "next"), "next": Page([4], None, [BROKEN])}
 
 
 def test_a_scan_never_hides_a_row_that_cannot_be_read() -> None:
     with pytest.raises(Corrupt, match="'t1' cannot be read"):
         list(all_pages(PAGES.__getitem__, None))
-    seen: list[Unreadable] = []
+    seen: list[CorruptRow] = []
     assert list(all_pages(PAGES.__getitem__, seen.append)) == [1, 2, 4] and seen == [BROKEN]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core import (
-    ANY,
+    ANY_OCCURRENCE,
     Conflict,
     InvalidArgument,
     Lease,
@@ -34,13 +34,13 @@ def task(task_id: str = "t", **fields: object) -> Task:
 def test_an_occurrence_lives_from_heartbeat_to_heartbeat(store: Store, clock: ManualClock) -> None:
     born = store.occurrences.register("o", 10, metadata={"host": "h"})
     assert (born.started_at, born.expires_at) == (clock.now(), clock.now() + timedelta(seconds=10))
-    assert store.occurrences.list() == [born]
+    assert store.occurrences.find() == [born]
     clock.advance(seconds=9)
     assert store.occurrences.heartbeat("o", 10)
     clock.advance(seconds=9)
-    assert [o.occurrence_id for o in store.occurrences.list()] == ["o"]
+    assert [o.occurrence_id for o in store.occurrences.find()] == ["o"]
     clock.advance(seconds=1)
-    assert store.occurrences.list() == [] and len(store.occurrences.list(alive_only=False)) == 1
+    assert store.occurrences.find() == [] and len(store.occurrences.find(alive_only=False)) == 1
     assert store.occurrences.remove("o") and not store.occurrences.remove("o") and not store.occurrences.heartbeat("o")
 
 
@@ -52,14 +52,14 @@ def test_a_time_to_live_is_a_positive_number(store: Store, bad: float) -> None:
     ):  # fmt: skip
         with pytest.raises(InvalidArgument, match="ttl_seconds"):
             call()
-    assert store.occurrences.list(alive_only=False) == []
+    assert store.occurrences.find(alive_only=False) == []
 
 
 @pytest.mark.parametrize("bad", ["host", 5, [["host", "h"]]])
 def test_metadata_is_an_object(store: Store, bad: Any) -> None:
     with pytest.raises(InvalidArgument, match=r"metadata: expected a JSON object"):
         store.occurrences.register("o", metadata=bad)
-    assert store.occurrences.list() == []
+    assert store.occurrences.find() == []
 
 
 def test_nobody_runs_as_shared(store: Store) -> None:
@@ -73,34 +73,34 @@ def test_nobody_runs_as_shared(store: Store) -> None:
 
 def test_a_lease_has_one_holder_until_it_ends(store: Store, clock: ManualClock) -> None:
     lease = store.leases.acquire("job", "a", 10)
-    assert lease is not None and store.leases.acquire("job", "b", 10) is None and store.leases.list() == [lease]
+    assert lease is not None and store.leases.acquire("job", "b", 10) is None and store.leases.find() == [lease]
     clock.advance(seconds=5)
     renewed = store.leases.renew(lease, 10)
     assert renewed is not None and renewed.expires_at == clock.now() + timedelta(seconds=10)
     clock.advance(seconds=10)
-    assert store.leases.list() == [] and store.leases.renew(renewed) is None and not store.leases.release(renewed)
+    assert store.leases.find() == [] and store.leases.renew(renewed) is None and not store.leases.release(renewed)
     taken = store.leases.acquire("job", "b")
     assert taken is not None and taken.fence > lease.fence
     assert not store.leases.release(renewed) and store.leases.release(taken)
-    assert store.leases.list() == []
+    assert store.leases.find() == []
     with pytest.raises(InvalidArgument, match="expected the Lease"):
         store.leases.release("job")  # type: ignore[arg-type]
 
 
 def test_hold_takes_the_lease_for_a_block(store: Store, clock: ManualClock) -> None:
-    with store.leases.hold("job", "a") as lease:
+    with store.leases.lock("job", "a") as lease:
         assert isinstance(lease, Lease)
-        with pytest.raises(Conflict), store.leases.hold("job", "b"):
+        with pytest.raises(Conflict), store.leases.lock("job", "b"):
             raise AssertionError("the block must not run")
-    with pytest.raises(ValueError), store.leases.hold("job", "b"):
+    with pytest.raises(ValueError), store.leases.lock("job", "b"):
         raise ValueError
-    assert store.leases.list() == []
+    assert store.leases.find() == []
 
 
 def test_hold_says_when_the_lease_ran_out_during_the_work(store: Store, clock: ManualClock) -> None:
-    with pytest.raises(StaleFence, match="ran out"), store.leases.hold("job", "a", 5):
+    with pytest.raises(StaleFence, match="ran out"), store.leases.lock("job", "a", 5):
         clock.advance(seconds=5)
-    with store.leases.hold("job", "a", 5) as lease:
+    with store.leases.lock("job", "a", 5) as lease:
         clock.advance(seconds=4)
         assert store.leases.renew(lease, 5) is not None
         clock.advance(seconds=4)
@@ -113,7 +113,7 @@ def test_a_handle_sees_and_writes_only_its_own(store: Store) -> None:
     store.tasks.add_many([task("theirs"), task("its", agent_occurrence_id="o")])
     me = store.for_occurrence("o")
     assert me.tasks.add(task("mine")).agent_occurrence_id == "o" and "'o'" in repr(me)
-    assert [row.task_id for row in me.tasks.list()] == ["its", "mine"] and me.tasks.get("theirs") is None
+    assert [row.task_id for row in me.tasks.find()] == ["its", "mine"] and me.tasks.get("theirs") is None
     assert not me.tasks.update("theirs", status="failed")
     assert me.tasks.delete("theirs", "its") == 1 and store.tasks.get("theirs") is not None
     assert me.thoughts.add(Thought(thought_id="h", source_task_id="mine", content="x")).agent_occurrence_id == "o"
@@ -125,7 +125,7 @@ def test_a_handle_sees_and_writes_only_its_own(store: Store) -> None:
 def test_a_handle_refuses_to_speak_for_others(store: Store) -> None:
     me = store.for_occurrence("o")
     calls = [
-        lambda: me.tasks.get("t", occurrence_id="p"), lambda: me.tasks.list(occurrence_id=ANY),
+        lambda: me.tasks.get("t", occurrence_id="p"), lambda: me.tasks.find(occurrence_id=ANY_OCCURRENCE),
         lambda: me.tasks.add(task(agent_occurrence_id="p")), lambda: me.tasks.claim_next("p"),
         lambda: me.tasks.transfer("t", from_occurrence="p", to_occurrence="o"),
         lambda: me.thoughts.transfer(task_id="t", from_occurrence="p", to_occurrence="o"),
@@ -133,7 +133,7 @@ def test_a_handle_refuses_to_speak_for_others(store: Store) -> None:
     for call in calls:
         with pytest.raises(InvalidArgument, match="bound to occurrence 'o'"):
             call()
-    assert store.tasks.count(occurrence_id=ANY) == 0
+    assert store.tasks.count(occurrence_id=ANY_OCCURRENCE) == 0
 
 
 def test_a_handle_does_not_take_anothers_record_for_its_own(store: Store) -> None:
@@ -145,16 +145,16 @@ def test_a_handle_does_not_take_anothers_record_for_its_own(store: Store) -> Non
 def test_shutting_down_gives_the_work_back(store: Store) -> None:
     store.tasks.add_many([task(f"t{n}") for n in range(3)])
     with store.for_occurrence("o") as me:
-        assert [o.occurrence_id for o in store.occurrences.list()] == ["o"] and me.heartbeat()
+        assert [o.occurrence_id for o in store.occurrences.find()] == ["o"] and me.heartbeat()
         first, _, last = me.claim_next(5)
         first.complete()
         last.add_thought(Thought(thought_id="h", source_task_id="t2", content="x", status="processing"))
-    assert store.occurrences.list(alive_only=False) == []
+    assert store.occurrences.find(alive_only=False) == []
     assert store.tasks.count(status="pending") == 2 and store.tasks.count(occurrence_id="o") == 1
     assert store.thoughts.count(status="pending", occurrence_id="default") == 1
     with pytest.raises(StaleFence):
         last.complete()
-    assert store.for_occurrence("o").give_back_work() == 0
+    assert store.for_occurrence("o").release_work() == 0
 
 
 def test_work_of_the_dead_is_rescued_and_the_zombie_fenced_off(store: Store, clock: ManualClock) -> None:
@@ -183,7 +183,10 @@ def test_a_restart_under_the_same_id_takes_back_what_it_had(store: Store) -> Non
     claimed[0].complete()
     claimed[1].add_thought(Thought(thought_id="h", source_task_id="t002", content="x", status="processing"))
     after.register()
-    assert store.tasks.count(status="pending") == 248 and store.tasks.count(status="active", occurrence_id=ANY) == 1
+    assert (
+        store.tasks.count(status="pending") == 248
+        and store.tasks.count(status="active", occurrence_id=ANY_OCCURRENCE) == 1
+    )
     assert store.thoughts.get("h").status == "pending"  # type: ignore[union-attr]
     for zombie in claimed[1:]:
         with pytest.raises(StaleFence):
@@ -269,7 +272,7 @@ def test_thoughts_come_along_with_a_shared_task(store: Store) -> None:
     store.thoughts.add(shared)
     me = store.for_occurrence("o1")
     assert me.try_claim_shared("wakeup", "c", "d")[1]
-    assert [row.thought_id for row in me.thoughts.list()] == ["h"]
+    assert [row.thought_id for row in me.thoughts.find()] == ["h"]
 
 
 def test_types_match_exactly(store: Store) -> None:
@@ -332,7 +335,7 @@ class Racer(ManualClock):
     def __init__(self, store: Store, now: datetime, before_write: Callable[[], object]) -> None:
         super().__init__(now)
         self._inner, self._before_write = store._x, before_write
-        self.shared = SharedTasks(self, replace(store._env, server_now=self.now))
+        self.shared = SharedTasks(self, replace(store._ctx, server_now=self.now))
 
     def read(self, fn: Any, *, single: bool = True) -> Any:
         return self._inner.read(fn, single=single)
@@ -367,4 +370,4 @@ def test_racers_either_side_of_midnight_have_one_winner(store: Store) -> None:
 
 def test_a_claim_holds_no_lease(store: Store) -> None:
     store.shared_tasks.try_claim("wakeup", "c", "d")
-    assert store.leases.list() == []
+    assert store.leases.find() == []

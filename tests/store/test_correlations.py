@@ -80,32 +80,32 @@ def test_filters(store: Store) -> None:
         ]
     )  # fmt: skip
     c = store.correlations
-    assert ids(c.list()) == ["log", "m1", "m2", "call"] and ids(c.list(descending=True, limit=1)) == ["call"]
+    assert ids(c.find()) == ["log", "m1", "m2", "call"] and ids(c.find(descending=True, limit=1)) == ["call"]
     assert ids(c.scan(type="METRIC_DATAPOINT")) == ["m1", "m2"]
-    assert ids(c.list(type=["log_entry", "service_interaction"])) == ["log", "call"]
-    assert ids(c.list(occurrence_id="o")) == ["m2"] and ids(c.list(tags={"host": "a", "k'\"": "1"})) == ["m1"]
-    assert ids(c.list(task_id="t", channel_id="ch", status="failed", scope="NETWORK")) == ["call"]
-    assert ids(c.list(log_level="ERROR")) == ["log"] and c.count(metric_name=["cpu"]) == 2
+    assert ids(c.find(type=["log_entry", "service_interaction"])) == ["log", "call"]
+    assert ids(c.find(occurrence_id="o")) == ["m2"] and ids(c.find(tags={"host": "a", "k'\"": "1"})) == ["m1"]
+    assert ids(c.find(task_id="t", channel_id="ch", status="failed", scope="NETWORK")) == ["call"]
+    assert ids(c.find(log_level="ERROR")) == ["log"] and c.count(metric_name=["cpu"]) == 2
     bounds = {"time_from": START + timedelta(minutes=1), "time_to": START + timedelta(minutes=2)}
-    assert ids(c.list(**bounds)) == ["m1", "m2"] and ids(c.list(**bounds, time_to_exclusive=True)) == ["m1"]
+    assert ids(c.find(**bounds)) == ["m1", "m2"] and ids(c.find(**bounds, time_to_exclusive=True)) == ["m1"]
     assert ids(c.recent(2)) == ["call", "m2"] and ids(c.by_channel("ch")) == ["call"]
     assert [point.value for point in c.metric_series("cpu", tags={"host": "b"})] == [2.0]
 
 
 def test_bad_questions_are_refused(store: Store) -> None:
     store.correlations.add_many([metric("a", 1, 1.0), metric("b", 2, 2.0)])
-    cursor = store.correlations.list(limit=1).next_cursor
+    cursor = store.correlations.find(limit=1).next_cursor
     for bad in (
         {"type": "No Type"}, {"tags": {"": "x"}}, {"time_from": datetime(2025, 1, 1)},
         {"status": "x"}, {"metric_name": []}, {"cursor": cursor, "descending": True}, {"limit": 0}, {"task_id": ""},
         {"resolution": "weekly"},
     ):  # fmt: skip
         with pytest.raises(InvalidArgument):
-            store.correlations.list(**bad)  # type: ignore[arg-type]
+            store.correlations.find(**bad)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="another listing"):
         store.correlations.points(cursor=cursor)
     with pytest.raises(TypeError, match="unknown filter: nonsense"):
-        store.correlations.list(nonsense="x")  # type: ignore[call-arg]
+        store.correlations.find(nonsense="x")  # type: ignore[call-arg]
 
 
 def test_by_channel_is_the_newest_oldest_first(store: Store) -> None:
@@ -212,8 +212,8 @@ def test_percentiles_of_nonsense_are_refused(store: Store) -> None:
 def test_logs_at_least_as_severe(store: Store) -> None:
     for number, level in enumerate(("DEBUG", "info", "WARNING", "warn", "ERROR", "fatal", "other")):
         store.correlations.add(row(f"l{number}", log_level=level, log_message="m", timestamp=START))
-    assert ids(store.correlations.list(min_log_level="warning")) == ["l2", "l3", "l4", "l5"]
-    assert ids(store.correlations.list(min_log_level="CRITICAL")) == ["l5"]
+    assert ids(store.correlations.find(min_log_level="warning")) == ["l2", "l3", "l4", "l5"]
+    assert ids(store.correlations.find(min_log_level="CRITICAL")) == ["l5"]
     for bad in ({"min_log_level": "other"}, {"min_log_level": "INFO", "log_level": "INFO"}):
         with pytest.raises(InvalidArgument, match="min_log_level"):
-            store.correlations.list(**bad)  # type: ignore[arg-type]
+            store.correlations.find(**bad)  # type: ignore[arg-type]

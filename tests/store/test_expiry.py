@@ -20,7 +20,7 @@ from ciris_store_core import (
     SecretsConfig,
     Store,
 )
-from ciris_store_core.services import SyncMemoryService
+from ciris_store_core.services import MemoryService
 
 TTL = 60
 COMMON: dict[str, Any] = {"service_type": "s", "handler_name": "h", "action_type": "a"}
@@ -58,7 +58,7 @@ QUESTIONS: dict[str, Callable[[Store], Any]] = {
     "graph.get_many": lambda store: (
         [*store.graph.get_many([("x", "local"), ("a", "local")])] == [NodeKey("a", "local")]
     ),  # type: ignore[arg-type]
-    "graph.list": lambda store: names(store.graph.list()),
+    "graph.find": lambda store: names(store.graph.find()),
     "graph.scan": lambda store: names(store.graph.scan()),
     "graph.count": lambda store: store.graph.count(),
     "graph.search": lambda store: names(hit.node for hit in store.graph.search("word")),
@@ -72,13 +72,13 @@ QUESTIONS: dict[str, Callable[[Store], Any]] = {
     "graph.shortest_path": lambda store: store.graph.shortest_path("a", "x", "local"),
     "graph.subgraph": lambda store: names(store.graph.subgraph("a", "local", depth=5).nodes),
     "graph.degrees": lambda store: [(each.id, each.count) for each in store.graph.degrees("local")],
-    "memory.recall": lambda store: names(SyncMemoryService(store).recall(MemoryQuery(node_id="*", scope="local"))),
+    "memory.recall": lambda store: names(MemoryService(store).recall(MemoryQuery(node_id="*", scope="local"))),
     "memory.recall with edges": lambda store: [
-        edge.key[:2] for edge in SyncMemoryService(store).recall(_with_edges()).edges
+        edge.key[:2] for edge in MemoryService(store).recall(_with_edges()).edges
     ],
     "correlations.get": lambda store: store.correlations.get("x"),
     "correlations.get_many": lambda store: [*store.correlations.get_many(["x", "mx", "a"])],
-    "correlations.list": lambda store: names(store.correlations.list()),
+    "correlations.find": lambda store: names(store.correlations.find()),
     "correlations.scan": lambda store: names(store.correlations.scan()),
     "correlations.recent": lambda store: names(store.correlations.recent()),
     "correlations.by_channel": lambda store: names(store.correlations.by_channel("c")),
@@ -95,16 +95,16 @@ QUESTIONS: dict[str, Callable[[Store], Any]] = {
         (each.values, each.count) for each in store.correlations.percentiles([50], HOUR)
     ],
     "memory.recall_timeseries": lambda store: [
-        each.value for each in SyncMemoryService(store).recall_timeseries(None, correlation_types=["metric_datapoint"])
+        each.value for each in MemoryService(store).recall_timeseries(None, correlation_types=["metric_datapoint"])
     ],
 }
 EXPECTED: dict[str, Any] = {
-    "graph.get": None, "graph.get_many": True, "graph.list": ["a", "b"], "graph.scan": ["a", "b"], "graph.count": 2,
+    "graph.get": None, "graph.get_many": True, "graph.find": ["a", "b"], "graph.scan": ["a", "b"], "graph.count": 2,
     "graph.search": ["a", "b"], "graph.edges": [("a", "b")], "graph.edges of x": [], "graph.get_edge": None,
     "graph.get_edges": [("a", "b", "knows", "local")], "graph.neighbours": ["b"], "graph.neighbours of x": [],
     "graph.traverse": {"a": 0, "b": 1}, "graph.shortest_path": None, "graph.subgraph": ["a", "b"],
     "graph.degrees": [("a", 1), ("b", 1)], "memory.recall": ["a", "b"], "memory.recall with edges": [("a", "b")],
-    "correlations.get": None, "correlations.get_many": ["a"], "correlations.list": ["a", "ma"],
+    "correlations.get": None, "correlations.get_many": ["a"], "correlations.find": ["a", "ma"],
     "correlations.scan": ["a", "ma"], "correlations.recent": ["a", "ma"], "correlations.by_channel": ["a"],
     "correlations.trace": 1, "correlations.count": 2, "correlations.count of one": 1, "correlations.points": [2.0],
     "correlations.metric_series": [], "correlations.metric_names": ["cpu"], "correlations.aggregate": [(2.0, 1)],
@@ -145,7 +145,7 @@ def test_an_id_that_expired_is_free(store: Store, clock: ManualClock, exist_ok: 
     with store.transaction() as tx:
         assert [row.action_type for row in tx.correlations.add_many(new[1:], exist_ok=exist_ok)] == ["new", "new"]
     assert store.correlations.add_metrics([Metric("cpu", 8.0, metric_id="mxx")]) == ["mxx"]
-    assert names(store.correlations.list()) == ["a", "ma", "mx", "mxx", "x", "y"]
+    assert names(store.correlations.find()) == ["a", "ma", "mx", "mxx", "x", "y"]
 
 
 def test_a_new_node_gets_no_edges_of_one_that_expired(store: Store, clock: ManualClock) -> None:
@@ -167,13 +167,13 @@ def test_secrets_of_what_expired_are_gone(opened: Callable[..., Store], clock: M
     store.graph.put_edge(edge)
     store.correlations.add(Correlation(correlation_id="x", ttl_seconds=TTL, metadata={"t": text}, **COMMON))
     known = store.graph.get("x", "local"), store.graph.get_edge("a", "x", "r", "local"), store.correlations.get("x")
-    assert all(text in str(store.secrets.reveal(record, action="tool", accessor="me")) for record in known if record)
-    ids = [secret.secret_id for secret in store.secrets.list()]
+    assert all(text in str(store.secrets.resolve(record, action="tool", accessor="me")) for record in known if record)
+    ids = [secret.secret_id for secret in store.secrets.find()]
     assert len(ids) == 4
     clock.advance(seconds=TTL)
-    assert [secret.owner[0:3] for secret in store.secrets.list()] == [["node", "local", "a"]]
+    assert [secret.owner[0:3] for secret in store.secrets.find()] == [["node", "local", "a"]]
     assert [store.secrets.get(id) is None for id in ids].count(True) == 3
     assert [store.secrets.disclose(id, accessor="me", reason="r") is None for id in ids].count(True) == 3
     for record in known:
         assert record is not None
-        assert text not in str(store.secrets.reveal(record, action="tool", accessor="me"))
+        assert text not in str(store.secrets.resolve(record, action="tool", accessor="me"))

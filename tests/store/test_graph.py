@@ -71,7 +71,7 @@ def test_only_given_fields_replace_the_stored(store: Store, clock: ManualClock) 
 
 def test_a_node_that_was_read_can_be_written_again_and_moves(store: Store, clock: ManualClock) -> None:
     store.graph.put(node())
-    for read in (lambda: get(store), lambda: store.graph.list().items[0], lambda: store.graph.put(node())):
+    for read in (lambda: get(store), lambda: store.graph.find().items[0], lambda: store.graph.put(node())):
         found = read()
         clock.advance(seconds=1)
         found.attributes["seen"] = True
@@ -115,7 +115,7 @@ def test_expired_nodes_count_as_absent(store: Store, clock: ManualClock) -> None
     assert store.graph.get("goes", "local") is not None
     clock.advance(seconds=5)
     assert (
-        store.graph.get("goes", "local") is None and ids(store.graph.list()) == ["stays"] and store.graph.count() == 1
+        store.graph.get("goes", "local") is None and ids(store.graph.find()) == ["stays"] and store.graph.count() == 1
     )
     assert list(store.graph.get_many([("goes", LOCAL), ("stays", LOCAL)])) == [("stays", LOCAL)]
     assert store.graph.get("goes", "local", include_expired=True) is not None
@@ -143,14 +143,14 @@ def test_listing(store: Store, clock: ManualClock) -> None:
         store.graph.put(node(f"a{number}%", attributes={"even": number % 2 == 0, "n": number}))
         clock.advance(seconds=1)
     store.graph.put(node("b", type="user", scope="network"))
-    assert ids(store.graph.list()) == ["b", "a4%", "a3%", "a2%", "a1%", "a0%"]
-    first = store.graph.list(limit=4, prefix="a")
-    assert ids([*first, *store.graph.list(limit=4, prefix="a", cursor=first.next_cursor)]) == ids(
+    assert ids(store.graph.find()) == ["b", "a4%", "a3%", "a2%", "a1%", "a0%"]
+    first = store.graph.find(limit=4, prefix="a")
+    assert ids([*first, *store.graph.find(limit=4, prefix="a", cursor=first.next_cursor)]) == ids(
         store.graph.scan(scope="local")
     )
-    assert ids(store.graph.list(attributes={"even": True, "n": 4.0})) == ["a4%"]
+    assert ids(store.graph.find(attributes={"even": True, "n": 4.0})) == ["a4%"]
     assert store.graph.count(type="user") == 1 and store.graph.count(prefix="%") == 0
-    assert ids(store.graph.list(updated_from=clock.now())) == ["b"]
+    assert ids(store.graph.find(updated_from=clock.now())) == ["b"]
     for bad in (
         {"attributes": {"n": [1]}},
         {"scope": "nowhere"},
@@ -160,7 +160,7 @@ def test_listing(store: Store, clock: ManualClock) -> None:
         {"prefix": "\0"},
     ):
         with pytest.raises(InvalidArgument):
-            store.graph.list(**bad)  # type: ignore[arg-type]
+            store.graph.find(**bad)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def test_batches_of_edges(store: Store) -> None:
 def test_a_filter_that_is_no_mapping_is_refused(store: Store) -> None:
     wrong: Any = ["k"]
     with pytest.raises(InvalidArgument):
-        store.graph.list(attributes=wrong)
+        store.graph.find(attributes=wrong)
     with pytest.raises(InvalidArgument):
         store.correlations.aggregate("sum", timedelta(hours=1), group_by=map(str, range(101)))
 

@@ -314,7 +314,7 @@ def test_before_the_bootstrap_nothing_is_approved(store: Store) -> None:
     refused(lambda: store.graph.put(node()), r"none is registered yet: see store.authorities.bootstrap")
     with approved(refused(lambda: store.graph.put(node())).approve(KEY, now=store.server_now())):
         refused(lambda: store.graph.put(node()))
-    assert store.authorities.list() == []
+    assert store.authorities.find() == []
 
 
 def test_the_bootstrap_happens_once(store: Store) -> None:
@@ -330,7 +330,7 @@ def test_the_bootstrap_happens_once(store: Store) -> None:
         won = list(pool.map(race, range(6)))
     assert sum(won) == 1
     winner = won.index(True)
-    assert [each.name for each in store.authorities.list()] == [f"racer {winner}"]
+    assert [each.name for each in store.authorities.find()] == [f"racer {winner}"]
     found = store.graph.get("self", "identity")
     assert found is not None and found.attributes == {"by": winner}
     assert len(events(store, "identity_bootstrapped")) == 1
@@ -341,21 +341,21 @@ def test_a_bootstrap_that_fails_leaves_nothing(store: Store) -> None:
         store.authorities.bootstrap("no key", "Wanda")
     with pytest.raises(InvalidArgument), store.transaction() as tx:
         tx.authorities.bootstrap(KEY.public_key, "Wanda", identity=[node(), node()])
-    assert store.authorities.list() == [] and store.graph.count(include_expired=True) == 0
+    assert store.authorities.find() == [] and store.graph.count(include_expired=True) == 0
     assert store.authorities.bootstrap(KEY.public_key, "Wanda")
     refused(lambda: store.graph.put(node()))
 
 
 def test_registering_and_revoking(bare: Store) -> None:
     approve(bare, lambda: bare.authorities.register(OTHER.public_key, "Otto"))
-    assert sorted(each.name for each in bare.authorities.list()) == ["Otto", "Wanda"]
+    assert sorted(each.name for each in bare.authorities.find()) == ["Otto", "Wanda"]
     approve(bare, lambda: bare.graph.put(node()), OTHER)
     pending = refused(lambda: bare.graph.put(node("late"))).approve(KEY, now=bare.server_now())
     approve(bare, lambda: bare.authorities.revoke(KEY.key_id), OTHER)
     with approved(pending):
         refused(lambda: bare.graph.put(node("late")), "'Wanda' was revoked")
     assert (
-        Authority(key_id=KEY.key_id, public_key=KEY.public_key, name="Wanda", revoked=True) in bare.authorities.list()
+        Authority(key_id=KEY.key_id, public_key=KEY.public_key, name="Wanda", revoked=True) in bare.authorities.find()
     )
     assert bare.authorities.revoke(KEY.key_id).revoked, "again: nothing to do"
     with pytest.raises(Conflict, match="nobody else"):
@@ -423,7 +423,7 @@ def test_a_policy_sees_every_read_and_write(opened: Callable[..., Store]) -> Non
     store = opened(policy=policy, occurrence_id="me")
     store.graph.put_many([node("a", "local"), node("b", "network")])
     store.graph.get("a", "local")
-    store.graph.list(scope="network")
+    store.graph.find(scope="network")
     list(store.graph.scan())
     store.graph.neighbours("a", "local")
     store.graph.count(scope="local")

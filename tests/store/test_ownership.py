@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core import (
-    ANY,
+    ANY_OCCURRENCE,
     Conflict,
     Correlation,
     InvalidArgument,
@@ -34,7 +34,7 @@ def thought(thought_id: str = "h", task_id: str = "t", **fields: Any) -> Thought
 
 
 def status_of(store: Store, thought_id: str) -> ThoughtStatus:
-    found = store.thoughts.get(thought_id, occurrence_id=ANY)
+    found = store.thoughts.get(thought_id, occurrence_id=ANY_OCCURRENCE)
     assert found is not None
     return found.status
 
@@ -108,7 +108,7 @@ def test_one_task_for_a_correlation_id(store: Store) -> None:
     assert not created and (found.task_id, found.agent_occurrence_id) == ("a", "o")
     store.tasks.delete("a")
     assert store.tasks.add_unique(task("c", "message-1"))[1]
-    assert store.leases.list() == []
+    assert store.leases.find() == []
 
 
 def test_what_add_stored_counts(store: Store) -> None:
@@ -158,9 +158,9 @@ def test_unfinished_work_of_the_dead_is_taken_over(store: Store, clock: ManualCl
     before = len(events(store))
     taken = me.take_over("dead")
     assert sorted(work.task.task_id for work in taken) == ["WAKEUP_SHARED_20250101", "active"]
-    assert [work.task.task_id for work in taken] == [row.task_id for row in me.tasks.list()]
+    assert [work.task.task_id for work in taken] == [row.task_id for row in me.tasks.find()]
     assert (status_of(store, "p"), status_of(store, "c")) == (ThoughtStatus.PENDING, ThoughtStatus.COMPLETED)
-    assert me.thoughts.count() == 2 and [row.task_id for row in dead.tasks.list()] == ["done"]
+    assert me.thoughts.count() == 2 and [row.task_id for row in dead.tasks.find()] == ["done"]
     assert len(events(store)) - before == 3
     with pytest.raises(StaleFence):
         zombie.complete()
@@ -221,7 +221,7 @@ Change = Callable[[Store], object]
 def test_a_thought_that_changed_meanwhile_is_not_recovered(store: Store, change: Change) -> None:
     seen = store.thoughts.add(thought(status="processing"))
     change(store)
-    after = store.thoughts.get("h", occurrence_id=ANY)
+    after = store.thoughts.get("h", occurrence_id=ANY_OCCURRENCE)
     now = store.server_now()
     assert store._x.write(lambda session: recover_thoughts(session, [seen], now), single=False) == 0
-    assert store.thoughts.get("h", occurrence_id=ANY) == after
+    assert store.thoughts.get("h", occurrence_id=ANY_OCCURRENCE) == after

@@ -77,14 +77,14 @@ def test_a_new_database_is_not_made_where_that_was_not_allowed() -> None:
         open_store("memory://", create=False)
 
 
-@pytest.mark.parametrize("options", [{"occurrence_id": "__shared__"}, {"occurrence_id": ""}, {"on_bad_text": "drop"}])
+@pytest.mark.parametrize("options", [{"occurrence_id": "__shared__"}, {"occurrence_id": ""}, {"text_errors": "drop"}])
 def test_bad_options_are_refused(options: dict[str, str]) -> None:
     with pytest.raises(InvalidArgument):
         open_store("memory://", **options)
 
 
 def test_bad_text_is_replaced_where_asked_for(opened: Callable[..., Store]) -> None:
-    store = opened(on_bad_text="replace")
+    store = opened(text_errors="replace")
     store.tasks.add(Task(task_id="a\0b", channel_id="c", description="\ud800"))
     found = store.tasks.get("a\0b")
     assert found is not None and (found.task_id, found.description) == ("a\ufffdb", "\ufffd")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core import Correlation, GraphNode, InvalidArgument, ManualClock, Metric, MetricData, Store, Task
-from ciris_store_core.services import MaintenancePolicy, RetentionPlan, RetentionRule, SyncMemoryService
+from ciris_store_core.services import MaintenancePolicy, MemoryService, RetentionPlan, RetentionRule
 from ciris_store_core.services.maintenance import DatabaseMaintenanceService
 from ciris_store_core.services.retention import RetentionService
 
@@ -83,7 +83,7 @@ def test_measurements(store: Store, number: float) -> None:
     with store.correlations.buffered(**COMMON) as writer:
         writer.add(*metrics)
     assert sorted({point.value for point in store.correlations.points(limit=LoudInt(1000))}) == [1.5, 2.0, 3.0, 4.0]
-    assert types_in(store.correlations.list(tags={LoudText("k"): LoudText("v")}).items) <= PLAIN
+    assert types_in(store.correlations.find(tags={LoudText("k"): LoudText("v")}).items) <= PLAIN
     assert store.correlations.percentiles([LoudInt(50), number], LoudSpan(days=900), group_by=[LoudText("k")])
 
 
@@ -102,7 +102,7 @@ def test_records(store: Store) -> None:
     assert set().union(*map(types_in, [*stored, *read])) <= PLAIN
     assert stored[1] == read[1] and node_read is not None
     assert node_read.attributes == {"a": 0.5, "b": [1, "t", 2.0, 2], "c": {"d": 1}}
-    assert store.graph.list(attributes={LoudText("a"): LoudFloat(0.5)}, limit=LoudInt(5), updated_from=TIME).items
+    assert store.graph.find(attributes={LoudText("a"): LoudFloat(0.5)}, limit=LoudInt(5), updated_from=TIME).items
     assert store.graph.put(node, expected_revision=LoudInt(1)).revision == 2
     assert store.tasks.update(LoudText("t"), priority=LoudInt(7), updated_at=TIME)
 
@@ -140,7 +140,7 @@ def test_nothing_is_older_than_the_calendar(store: Store, clock: ManualClock, ag
 def test_hours_that_are_none(store: Store, hours: Any) -> None:
     for call in (
         lambda: store.shared_tasks.latest("WAKEUP", hours),
-        lambda: SyncMemoryService(store).recall_timeseries(hours=hours),
+        lambda: MemoryService(store).recall_timeseries(hours=hours),
         lambda: store.occurrences.register("me", hours),
         lambda: store.leases.acquire("job", "me", hours),
     ):
@@ -150,7 +150,7 @@ def test_hours_that_are_none(store: Store, hours: Any) -> None:
 
 @pytest.mark.parametrize("edge", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)], ids=str)
 def test_the_ends_of_the_calendar(store: Store, edge: datetime) -> None:
-    SyncMemoryService(store).recall_timeseries(end_time=edge, hours=LoudFloat(24))
-    store.correlations.list(time_from=edge, time_to=edge)
-    store.graph.list(updated_from=edge, updated_to=edge)
+    MemoryService(store).recall_timeseries(end_time=edge, hours=LoudFloat(24))
+    store.correlations.find(time_from=edge, time_to=edge)
+    store.graph.find(updated_from=edge, updated_to=edge)
     assert store.is_empty()

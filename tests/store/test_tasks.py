@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core import (
-    ANY,
+    ANY_OCCURRENCE,
     Conflict,
     InvalidArgument,
     ManualClock,
@@ -32,7 +32,7 @@ def ids(tasks: Any) -> list[str]:
 
 
 def get(store: Store, task_id: str = "t") -> Task:
-    found = store.tasks.get(task_id, occurrence_id=ANY)
+    found = store.tasks.get(task_id, occurrence_id=ANY_OCCURRENCE)
     assert found is not None
     return found
 
@@ -82,7 +82,7 @@ def test_looking_up_filters_by_owner(store: Store) -> None:
     store.tasks.add_many([task("a"), task("b", agent_occurrence_id="o")])
     assert store.tasks.get("b") is None and store.tasks.get("nope") is None
     assert get(store, "b").agent_occurrence_id == "o"
-    assert list(store.tasks.get_many(["b", "x", "a"], occurrence_id=ANY)) == ["b", "a"]
+    assert list(store.tasks.get_many(["b", "x", "a"], occurrence_id=ANY_OCCURRENCE)) == ["b", "a"]
     assert list(store.tasks.get_many(["b", "a"])) == ["a"] and store.tasks.get_many([]) == {}
     with pytest.raises(InvalidArgument, match="put it into a list"):
         store.tasks.get_many("ab")
@@ -109,11 +109,11 @@ def filled(store: Store, clock: ManualClock) -> None:
 def test_list_filters_and_orders(store: Store, clock: ManualClock) -> None:
     filled(store, clock)
     tasks = store.tasks
-    assert ids(tasks.list()) == ["t0", "t1", "t2", "t3", "t4"]
-    assert ids(tasks.list(order="priority")) == ["t2", "t1", "t4", "t0", "t3"]
-    assert ids(tasks.list(order="updated_desc")) == ["t4", "t3", "t2", "t1", "t0"]
-    assert ids(tasks.list(status="PENDING")) == ["t0", "t2"]
-    assert ids(tasks.list(status=[TaskStatus.FAILED, "completed"], channel_id="c0")) == ["t4"]
+    assert ids(tasks.find()) == ["t0", "t1", "t2", "t3", "t4"]
+    assert ids(tasks.find(order="priority")) == ["t2", "t1", "t4", "t0", "t3"]
+    assert ids(tasks.find(order="updated_desc")) == ["t4", "t3", "t2", "t1", "t0"]
+    assert ids(tasks.find(status="PENDING")) == ["t0", "t2"]
+    assert ids(tasks.find(status=[TaskStatus.FAILED, "completed"], channel_id="c0")) == ["t4"]
     assert tasks.count(channel_id="c1") == 2
     assert tasks.count_by_status()[TaskStatus.PENDING] == 2 and tasks.count_by_status()[TaskStatus.REJECTED] == 0
     assert ids(tasks.pending_for_activation()) == ["t2", "t0"] and ids(tasks.top(2)) == ["t2", "t1"]
@@ -123,24 +123,24 @@ def test_list_filters_and_orders(store: Store, clock: ManualClock) -> None:
 @pytest.mark.parametrize("order", ["created", "priority", "updated_desc"])
 def test_pages_follow_one_another(store: Store, clock: ManualClock, order: Any) -> None:
     filled(store, clock)
-    first = store.tasks.list(order=order, limit=2)
-    second = store.tasks.list(order=order, limit=2, cursor=first.next_cursor)
-    third = store.tasks.list(order=order, limit=2, cursor=second.next_cursor)
+    first = store.tasks.find(order=order, limit=2)
+    second = store.tasks.find(order=order, limit=2, cursor=first.next_cursor)
+    third = store.tasks.find(order=order, limit=2, cursor=second.next_cursor)
     assert third.next_cursor is None
-    assert ids([*first, *second, *third]) == ids(store.tasks.scan(order=order)) == ids(store.tasks.list(order=order))
+    assert ids([*first, *second, *third]) == ids(store.tasks.scan(order=order)) == ids(store.tasks.find(order=order))
 
 
 def test_bad_questions_are_refused(store: Store, clock: ManualClock) -> None:
     filled(store, clock)
-    cursor = store.tasks.list(limit=1).next_cursor
+    cursor = store.tasks.find(limit=1).next_cursor
     for bad in (
         {"limit": 0}, {"limit": 10_001}, {"order": "random"}, {"status": "nope"}, {"status": []}, {"cursor": "zzz"},
         {"cursor": cursor, "order": "updated_desc"}, {"channel_id": ""}, {"occurrence_id": "\0"},
     ):  # fmt: skip
         with pytest.raises(InvalidArgument):
-            store.tasks.list(**bad)  # type: ignore[arg-type]
+            store.tasks.find(**bad)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        store.tasks.list(nonsense=1)  # type: ignore[call-arg]
+        store.tasks.find(nonsense=1)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("after", [["x"], ["x", "y"], [1, "y"], [["t", 1], ["v", 2]]])
@@ -151,7 +151,7 @@ def test_a_cursor_that_somebody_made_up_is_refused(store: Store, after: Any) -> 
     values = [value if isinstance(value, list) else ["v", value] for value in after]
     cursor = base64.urlsafe_b64encode(json.dumps(["tasks:created", values]).encode()).decode().rstrip("=")
     with pytest.raises(InvalidArgument, match="cursor"):
-        store.tasks.list(cursor=cursor)
+        store.tasks.find(cursor=cursor)
 
 
 def test_tasks_without_thoughts_need_a_seed(store: Store) -> None:
@@ -164,7 +164,10 @@ def test_delete_takes_children_and_thoughts_along(store: Store) -> None:
     store.tasks.add_many([task("a"), task("b", parent_task_id="a", agent_occurrence_id="o"), task("c")])
     store.thoughts.add(thought(task_id="b", agent_occurrence_id="x"))
     assert store.tasks.delete("a", "a", "nope") == 2 and store.tasks.delete() == 0
-    assert ids(store.tasks.scan(occurrence_id=ANY)) == ["c"] and store.thoughts.count(occurrence_id=ANY) == 0
+    assert (
+        ids(store.tasks.scan(occurrence_id=ANY_OCCURRENCE)) == ["c"]
+        and store.thoughts.count(occurrence_id=ANY_OCCURRENCE) == 0
+    )
 
 
 def test_transfer_happens_once(store: Store, clock: ManualClock) -> None:
@@ -195,7 +198,7 @@ def test_claim_next_takes_by_priority_then_age(store: Store, clock: ManualClock)
         {"worker": "__shared__"},
         {"worker": ""},
         {"worker": "default"},
-        {"worker": "w", "pool": "__shared__"},
+        {"worker": "w", "queue": "__shared__"},
         {"worker": "w", "limit": 0},
     ],
 )
@@ -250,7 +253,7 @@ def test_every_write_of_a_stale_handle_is_refused(store: Store, how: str) -> Non
     for write in writes:
         with pytest.raises(StaleFence):
             write()
-    assert store.thoughts.get("new", occurrence_id=ANY) is None
+    assert store.thoughts.get("new", occurrence_id=ANY_OCCURRENCE) is None
     assert how == "delete" or get(store).status == TaskStatus.ACTIVE
 
 

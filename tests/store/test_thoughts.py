@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core import (
-    ANY,
+    ANY_OCCURRENCE,
     Conflict,
     FinalAction,
     InvalidArgument,
@@ -27,7 +27,7 @@ def ids(thoughts: Any) -> list[str]:
 
 
 def get(store: Store, thought_id: str = "th") -> Thought:
-    found = store.thoughts.get(thought_id, occurrence_id=ANY)
+    found = store.thoughts.get(thought_id, occurrence_id=ANY_OCCURRENCE)
     assert found is not None
     return found
 
@@ -60,10 +60,10 @@ def test_list_scan_count_and_delete(store: Store, clock: ManualClock) -> None:
         store.thoughts.add(thought(f"h{number}", status="failed" if number == 4 else "pending", thought_type="ponder"))
         clock.advance(seconds=1)
     thoughts = store.thoughts
-    first = thoughts.list(limit=3)
-    rest = thoughts.list(limit=3, cursor=first.next_cursor)
+    first = thoughts.find(limit=3)
+    rest = thoughts.find(limit=3, cursor=first.next_cursor)
     assert ids([*first, *rest]) == ids(thoughts.scan()) == ["h0", "h1", "h2", "h3", "h4"]
-    assert ids(thoughts.list(order="updated_desc", limit=1)) == ["h4"]
+    assert ids(thoughts.find(order="updated_desc", limit=1)) == ["h4"]
     assert thoughts.count(status=["pending", "failed"], thought_type=ThoughtType.PONDER, source_task_id="t") == 5
     assert thoughts.count_by_status()[ThoughtStatus.FAILED] == 1
     assert thoughts.delete("h0", "h1", "nope") == 2 and thoughts.count() == 3
@@ -95,7 +95,7 @@ def test_transfer_takes_exactly_one_selector(store: Store) -> None:
     assert store.thoughts.transfer(thought_id="a", from_occurrence="default", to_occurrence="o") is True
     assert store.thoughts.transfer(thought_id="a", from_occurrence="default", to_occurrence="o") is False
     assert store.thoughts.transfer(task_id="t", from_occurrence="default", to_occurrence="o") == 1
-    assert ids(store.thoughts.list(occurrence_id="o")) == ["a", "b"]
+    assert ids(store.thoughts.find(occurrence_id="o")) == ["a", "b"]
     for bad in ({}, {"thought_id": "a", "task_id": "t"}):
         with pytest.raises(InvalidArgument, match="exactly one"):
             store.thoughts.transfer(**bad, from_occurrence="default", to_occurrence="o")  # type: ignore[call-overload]

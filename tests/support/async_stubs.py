@@ -106,7 +106,7 @@ class Stub:
     # --- classes --------------------------------------------------------------------------------
 
     def _class(self, kind: type, is_service: bool) -> str:
-        lines = [f"\nclass {facade.twin_name(kind)}:", _docstring(_class_doc(kind), 4)]
+        lines = [f"\nclass {facade.async_name(kind)}:", _docstring(_class_doc(kind), 4)]
         if kind is Store:
             lines.append(STORE.rstrip())
         if is_service:
@@ -175,7 +175,7 @@ class Stub:
         args.kw_defaults = [value and _plain(value) for value in args.kw_defaults]
 
     def _returned(self, annotation: ast.expr, module: ModuleType) -> ast.expr:
-        """The annotation of a result, with classes replaced by their twins."""
+        """The annotation of a result, with classes replaced by their counterparts."""
         replaced = _Twins(self, module).visit(annotation)
         self._import_names(replaced, module)
         return replaced
@@ -202,7 +202,7 @@ class _Twins(ast.NodeTransformer):
             return ast.Name(chosen.__name__)
         if isinstance(value, type) and issubclass(value, Blocking):
             self._stub.queue.append(value)
-            return ast.Name(facade.twin_name(value))
+            return ast.Name(facade.async_name(value))
         if get_origin(value) is list:
             # The name stands for a list, as ``list`` is a method of the class that it is used in.
             inner = self.visit(ast.Name(get_args(value)[0].__name__))

@@ -58,7 +58,7 @@ def argument_mistakes(monkeypatch: pytest.MonkeyPatch) -> Mistakes:
         "`CIRIS_DB_URL` is set but empty": empty_variable,
         "`memory://`, opened with `create=False`": opened("memory://", create=False),
         'opened as `occurrence_id="__shared__"`': opened("memory://", occurrence_id="__shared__"),
-        'opened with `on_bad_text="ignore"`': opened("memory://", on_bad_text="ignore"),
+        'opened with `text_errors="ignore"`': opened("memory://", text_errors="ignore"),
     }
 
 

@@ -185,7 +185,7 @@ def wipe(session: Any) -> None:
     for table in ("audit_entries", "audit_anchors", "audit_chains"):
         session.run(f"DELETE FROM {{{table}}}")
     if identity is not None:
-        session.audit.cut(identity)
+        session.audit.prune(identity)
 
 
 _TEXTS = ("entry_id", "event_type", "actor", "payload", "previous_hash", "entry_hash", "signature", "metadata")
@@ -256,7 +256,7 @@ def _anchor_away(session: Any, chain: str, entries: _Entries, other: Spliced, di
 
 def _a_new_anchor(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:
     last = entries[max(entries)]
-    session.audit.cut(
+    session.audit.prune(
         AuditAnchor(chain=chain, sequence=last.sequence, entry_hash=last.entry_hash, removed_count=last.sequence)
     )
 

@@ -42,7 +42,7 @@ def fill(store: Store, count: int = 20) -> None:
         session.coordination.add_leases([make.lease("l", fence=12)])
         session.secrets.add([make.secret("s1", ciphertext=b"\x00\xff\n"), make.secret("s2")])
         session.secrets.log_access([make.access("a1"), make.access("a2", granted=False)])
-        session.audit.cut(make.anchor(3, "old"))
+        session.audit.prune(make.anchor(3, "old"))
         session.audit.append([make.entry(i, "old") for i in range(4, 4 + count)])
         session.audit.append([make.entry(1, "new")])
 

@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from ciris_store_core import ANY, Conflict, Corrupt, InvalidArgument, NotADatabase, Store, Task, Thought, open_store
+from ciris_store_core import (
+    ANY_OCCURRENCE,
+    Conflict,
+    Corrupt,
+    InvalidArgument,
+    NotADatabase,
+    Store,
+    Task,
+    Thought,
+    open_store,
+)
 from ciris_store_core.sql import load_migrations
 from ciris_store_core.transfer import backup_store, digest_store, restore_store
 from ciris_store_sqlite import backend
@@ -71,8 +81,8 @@ def test_a_backup_is_of_one_moment_while_four_write(stores: Stores, kind: str, p
             writer.join()
     restored = stores.new("memory")
     restore_store(tmp_path / "backup", restored)
-    tasks = {task.task_id for task in restored.tasks.scan(occurrence_id=ANY)}
-    assert tasks == {thought.thought_id for thought in restored.thoughts.scan(occurrence_id=ANY)}
+    tasks = {task.task_id for task in restored.tasks.scan(occurrence_id=ANY_OCCURRENCE)}
+    assert tasks == {thought.thought_id for thought in restored.thoughts.scan(occurrence_id=ANY_OCCURRENCE)}
     for number in range(4):
         mine = {int(name.split("-")[1]) for name in tasks if name.startswith(f"{number}-")}
         assert mine == set(range(len(mine))), "a later write is there, and an earlier one is not"

@@ -73,7 +73,7 @@ def test_a_forged_mark_brings_nothing_past_the_authority(stores: Stores, kind: s
     with pytest.raises(AccessDenied):
         import_store(prepared, store)
     assert names(store) == ["Ada"]
-    assert [each.name for each in store.authorities.list()] == ["ada"]
+    assert [each.name for each in store.authorities.find()] == ["ada"]
 
 
 @pytest.mark.parametrize("reserved", RESERVED)
@@ -93,8 +93,8 @@ def test_reserved_ids_are_no_identity(stores: Stores, reserved: str) -> None:
     for call in calls:
         with pytest.raises(InvalidArgument):
             call()
-    assert store.tasks.list(occurrence_id="__shared__").items == []
-    assert store.occurrences.list(alive_only=False) == []
+    assert store.tasks.find(occurrence_id="__shared__").items == []
+    assert store.occurrences.find(alive_only=False) == []
 
 
 def test_an_interrupted_import_leaves_no_authority(stores: Stores, kind: str, prepared: Path) -> None:
@@ -103,7 +103,7 @@ def test_an_interrupted_import_leaves_no_authority(stores: Stores, kind: str, pr
         try:
             import_store(prepared, store, on_step=stop_at(step))
         except KeyboardInterrupt:
-            if store.occurrences.list(alive_only=False):
+            if store.occurrences.find(alive_only=False):
                 with pytest.raises(Conflict, match=r"unfinished copy|was interrupted"):
                     store.authorities.bootstrap(OWNER.public_key, "ada")
             written = store.graph.get("self", scope="identity")
@@ -114,7 +114,7 @@ def test_an_interrupted_import_leaves_no_authority(stores: Stores, kind: str, pr
             break
     store = stores.new(kind)
     assert import_store(prepared, store).verified
-    assert [each.name for each in store.authorities.list()] == ["mallory"]
+    assert [each.name for each in store.authorities.find()] == ["mallory"]
 
 
 def test_a_copy_that_was_stopped_anywhere_brings_its_authorities_at_the_end(
@@ -140,7 +140,7 @@ def test_a_copy_that_was_stopped_anywhere_brings_its_authorities_at_the_end(
         break
     else:
         import_store(tmp_path / "dump", target)
-    assert [each.name for each in target.authorities.list()] == ["ada"]
+    assert [each.name for each in target.authorities.find()] == ["ada"]
     assert len(names(target)) == 9
 
 

@@ -25,14 +25,14 @@ CALLED = re.compile(r"(?<![…\w.])([A-Za-z_][A-Za-z_.]*)\(([^()]*?)\b([a-z_]+)=
 #: A bare ``parameter=``, and where it belongs.
 OF_THE_READER = {
     "create": "an option of URLs",
-    "on_unreadable": "of every scan, which alone reads all pages",
+    "on_corrupt": "of every scan, which alone reads all pages",
     "write": "of Backend.session, for authors of backends",
     "host": "connection keywords of PostgreSQL",
     "port": "an option of URLs",
     "dbname": "connection keywords of PostgreSQL",
     "name": "what an option looks like",
     "resolution": "of every query of series",
-    "on_bad_text": "of open_store",
+    "text_errors": "of open_store",
     "lifespan": "of FastAPI",
 }
 # SQL and regular expressions.
@@ -102,11 +102,11 @@ def test_a_wrong_advice_is_noticed() -> None:
 @pytest.mark.parametrize("part", ["graph", "correlations", "tasks", "thoughts"])
 def test_a_scan_that_advises_it_can_go_on_past_an_unreadable_row(part: str) -> None:
     with open_store("memory://") as store:
-        assert accepts(getattr(store, part).scan, "on_unreadable")
+        assert accepts(getattr(store, part).scan, "on_corrupt")
 
 
 def test_a_scan_that_cannot_go_on_does_not_advise_it() -> None:
-    advised = [file for file in (ROOT / "ciris_store_core").rglob("*.py") if "pass on_unreadable=" in file.read_text()]
+    advised = [file for file in (ROOT / "ciris_store_core").rglob("*.py") if "pass on_corrupt=" in file.read_text()]
     assert [file.name for file in advised] == ["common.py"]
     assert not [file for file in advised[0].parent.rglob("*.py") if re.search(r"all_pages\(.*, None", file.read_text())]
 

@@ -303,17 +303,17 @@ def test_search_wants_every_word_whole(backend: MemoryBackend) -> None:
 
 
 def claimed(session: Session) -> Task:
-    session.tasks.add([task("t", agent_occurrence_id="pool"), task("low", agent_occurrence_id="pool", priority=0)])
+    session.tasks.add([task("t", agent_occurrence_id="queue"), task("low", agent_occurrence_id="queue", priority=0)])
     fields: dict[str, Any] = {"source_task_id": "t", "content": "c", "created_at": NOW, "updated_at": NOW}
     session.thoughts.add(
         [
-            Thought(thought_id="mine", agent_occurrence_id="pool", status=ThoughtStatus.PROCESSING, **fields),
-            Thought(thought_id="done", agent_occurrence_id="pool", status=ThoughtStatus.COMPLETED, **fields),
+            Thought(thought_id="mine", agent_occurrence_id="queue", status=ThoughtStatus.PROCESSING, **fields),
+            Thought(thought_id="done", agent_occurrence_id="queue", status=ThoughtStatus.COMPLETED, **fields),
             Thought(thought_id="other", agent_occurrence_id="other", **fields),
         ]
     )
     session.tasks.update("t", {"priority": 5, "updated_at": NOW}, None, None)
-    return session.tasks.claim_next("worker", "pool", 1, NOW)[0]
+    return session.tasks.claim_next("worker", "queue", 1, NOW)[0]
 
 
 def owners(session: Session) -> list[tuple[str, str]]:
@@ -325,19 +325,19 @@ def test_claimed_work_is_fenced_and_goes_back_when_its_owner_dies(backend: Memor
     with backend.session(write=True) as session:
         mine = claimed(session)
         assert (mine.task_id, mine.agent_occurrence_id, mine.status, mine.fence) == ("t", "worker", "active", 1)
-        assert owners(session) == [("other", "pending"), ("pool", "completed"), ("worker", "processing")]
+        assert owners(session) == [("other", "pending"), ("queue", "completed"), ("worker", "processing")]
         end = NOW + timedelta(minutes=1)
         session.coordination.put_occurrence(
             Occurrence(occurrence_id="worker", started_at=NOW, heartbeat_at=NOW, expires_at=end)
         )
-        assert session.tasks.give_back(None, NOW, 10) == []
-        (returned,) = session.tasks.give_back(None, end, 10)
-        assert (returned.agent_occurrence_id, returned.status, returned.fence) == ("pool", "pending", 2)
-        assert owners(session) == [("other", "pending"), ("pool", "completed"), ("pool", "pending")]
+        assert session.tasks.release(None, NOW, 10) == []
+        (returned,) = session.tasks.release(None, end, 10)
+        assert (returned.agent_occurrence_id, returned.status, returned.fence) == ("queue", "pending", 2)
+        assert owners(session) == [("other", "pending"), ("queue", "completed"), ("queue", "pending")]
         with pytest.raises(errors.StaleFence):
             session.tasks.update("t", {"status": mine.status}, "worker", mine.fence)
         with pytest.raises(errors.StaleFence):
-            session.tasks.hold("t", mine.fence)
+            session.tasks.lock_claim("t", mine.fence)
 
 
 def test_deleting_tasks_takes_descendants_and_thoughts_even_in_a_circle(backend: MemoryBackend) -> None:
@@ -373,5 +373,5 @@ def test_the_head_of_a_chain_survives_a_cut(backend: MemoryBackend) -> None:
         assert session.audit.head("c") is None
         session.audit.append([entry(1), entry(2)])
         assert session.audit.head("c") == (2, "h2")
-        assert session.audit.cut(AuditAnchor(chain="c", sequence=2, entry_hash="h2", removed_count=2)) == 2
+        assert session.audit.prune(AuditAnchor(chain="c", sequence=2, entry_hash="h2", removed_count=2)) == 2
         assert (session.audit.head("c"), session.audit.chains()) == ((2, "h2"), ["c"])

@@ -26,13 +26,13 @@ from ciris_store_core import (
     Thought,
 )
 from ciris_store_core.models.tasks import UPDATABLE_TASK_FIELDS
-from ciris_store_core.secrets.redaction import Sealed
+from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.validation.json_values import MAX_BYTES, encoded_size
-from ciris_store_core.validation.validator import Checker, limit_of, moment, whole
+from ciris_store_core.validation.validator import Validator, limit_of, moment, whole
 
 NOW = datetime(2025, 1, 1, 12, tzinfo=UTC)
-CHECK = Checker()
-REPLACE = Checker("replace")
+CHECK = Validator()
+REPLACE = Validator("replace")
 
 
 class Colour(StrEnum):
@@ -109,8 +109,8 @@ def test_replacing_never_loses_a_key() -> None:
 
 
 def test_an_unknown_way_with_bad_text_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="on_bad_text"):
-        Checker("drop")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="text_errors"):
+        Validator("drop")  # type: ignore[arg-type]
 
 
 def test_a_long_text_is_measured_in_bytes() -> None:
@@ -286,7 +286,7 @@ def test_another_class_is_refused_and_a_subclass_must_not_hold_more() -> None:
 
 def test_changes_are_validated_by_the_types_of_the_fields() -> None:
     new = CHECK.changes(
-        Task, "t", {"status": "IN_PROGRESS", "metadata": {"a": (1,)}}, UPDATABLE_TASK_FIELDS, NOW, Sealed()
+        Task, "t", {"status": "IN_PROGRESS", "metadata": {"a": (1,)}}, UPDATABLE_TASK_FIELDS, NOW, ExtractedSecrets()
     )
     assert new == {"updated_at": NOW, "status": TaskStatus.ACTIVE, "metadata": {"a": [1]}}
     for bad in (
@@ -297,13 +297,13 @@ def test_changes_are_validated_by_the_types_of_the_fields() -> None:
         {"channel_id": ""},
     ):
         with pytest.raises(InvalidArgument, match=next(iter(bad))):
-            CHECK.changes(Task, "t", bad, UPDATABLE_TASK_FIELDS, NOW, Sealed())
+            CHECK.changes(Task, "t", bad, UPDATABLE_TASK_FIELDS, NOW, ExtractedSecrets())
 
 
 @pytest.mark.parametrize("name", ["task_id", "fence", "agent_occurrence_id", "nonsense"])
 def test_what_cannot_be_updated_is_refused_naming_what_can(name: str) -> None:
     with pytest.raises(InvalidArgument, match=f"'{name}' cannot be updated.*channel_id.*status"):
-        CHECK.changes(Task, "t", {name: "x"}, UPDATABLE_TASK_FIELDS, NOW, Sealed())
+        CHECK.changes(Task, "t", {name: "x"}, UPDATABLE_TASK_FIELDS, NOW, ExtractedSecrets())
 
 
 def test_moments_are_aware_and_in_utc() -> None:

@@ -25,7 +25,7 @@ from ciris_store_postgres.dialect import PostgresDialect
 from ciris_store_postgres.migrate import PostgresMigrator
 from ciris_store_postgres.pool import ConnectionPool
 from ciris_store_postgres.session import BEGIN, SNAPSHOT, PostgresSession
-from ciris_store_postgres.timeline import Lineage
+from ciris_store_postgres.timeline import Timeline
 from ciris_store_postgres.watchdog import Watchdog
 
 CAPABILITIES = frozenset(
@@ -59,7 +59,7 @@ class PostgresBackend(Backend):
         self._may_create = context.create and options.create
         self._dialect = PostgresDialect(options.schema)
         # One server has nothing to be compared with.
-        self._lineage = Lineage() if len(url.hosts) > 1 else None
+        self._timeline = Timeline() if len(url.hosts) > 1 else None
         self._watchdog = Watchdog(options.operation_timeout)
         self.pool = ConnectionPool(
             Connector(options).open,
@@ -122,8 +122,8 @@ class PostgresBackend(Backend):
             session = PostgresSession(connection, self._dialect, self._watchdog.timeout)
             session.attach(connection, False)
             session.adapt()
-            if self._lineage is not None:
-                self._lineage.check(session)
+            if self._timeline is not None:
+                self._timeline.check(session)
         except BaseException:
             self.pool.release(connection, broken=True)
             raise

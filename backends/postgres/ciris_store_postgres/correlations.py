@@ -97,7 +97,7 @@ class PostgresCorrelationStore(SqlCorrelationStore):
 
     def percentiles(self, query: PercentileQuery) -> list[PercentilePoint]:
         """Percentiles per bucket and group."""
-        self._refuse_consolidated(query.where)
+        self._refuse_rolled_up(query.where)
         source, groups, params = self._samples(query, "metric_value")
         keys = ", ".join(["b", *groups])
         chosen = "percentile_cont(?::double precision[]) WITHIN GROUP (ORDER BY metric_value)"

@@ -111,17 +111,17 @@ def _drift(session: PostgresSession, schema: str, now: datetime) -> Iterator[Fin
 
 def _invalid_indexes(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
     for (name,) in session.rows(INVALID, (schema,)):
-        mend = f'REINDEX INDEX CONCURRENTLY "{schema}"."{name}";'
+        fix = f'REINDEX INDEX CONCURRENTLY "{schema}"."{name}";'
         yield Finding(
-            "invalid_index", Severity.ERROR, f"the index {name} is invalid: it is not used", mend, {"name": name}
+            "invalid_index", Severity.ERROR, f"the index {name} is invalid: it is not used", fix, {"name": name}
         )
 
 
 def _unused_indexes(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
     for name, size in session.rows(UNUSED, (schema, LARGE_INDEX)):
         summary = f"the index {name} of {size // 2**20} MiB was not used since the server's statistics began"
-        mend = "if no query of yours needs it, a database of your own can do without: measure first"
-        yield Finding("unused_index", Severity.INFO, summary, mend, {"name": name, "bytes": size})
+        fix = "if no query of yours needs it, a database of your own can do without: measure first"
+        yield Finding("unused_index", Severity.INFO, summary, fix, {"name": name, "bytes": size})
 
 
 def _tables(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
@@ -137,28 +137,26 @@ def _tables(session: PostgresSession, schema: str, now: datetime) -> Iterator[Fi
             yield Finding("no_statistics", Severity.WARNING, summary, f"ANALYZE {table};", {"table": name})
         if live > MANY_ROWS and scans > 100 and scans > (lookups or 0):
             summary = f"{name} is read in full more often than by an index: {scans} times, {read} rows"
-            mend = "see what is missing: an index above, or statistics; EXPLAIN the slow query"
-            yield Finding("full_reads", Severity.WARNING, summary, mend, {"table": name, "scans": scans})
+            fix = "see what is missing: an index above, or statistics; EXPLAIN the slow query"
+            yield Finding("full_reads", Severity.WARNING, summary, fix, {"table": name, "scans": scans})
 
 
 def _long_transactions(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
     for pid, user, application, state, since in session.rows(LONG, (now - LONG_TRANSACTION,)):
         minutes = int((now - since).total_seconds() // 60)
         summary = f"a transaction of {user} ({application or 'no name'}) is {state} and {minutes} min old"
-        mend = f"SELECT pg_terminate_backend({pid});"
-        yield Finding("long_transaction", Severity.WARNING, summary, mend, {"pid": pid, "since": str(since)})
+        fix = f"SELECT pg_terminate_backend({pid});"
+        yield Finding("long_transaction", Severity.WARNING, summary, fix, {"pid": pid, "since": str(since)})
 
 
 def _server(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
     for name, _ in session.rows(SETTINGS):
-        mend = f"turn it on in the server's configuration, as with ALTER SYSTEM SET {name} = on, and reload that"
-        yield Finding(
-            "unsafe_setting", Severity.WARNING, f"{name} is off: a power cut loses data", mend, {"name": name}
-        )
+        fix = f"turn it on in the server's configuration, as with ALTER SYSTEM SET {name} = on, and reload that"
+        yield Finding("unsafe_setting", Severity.WARNING, f"{name} is off: a power cut loses data", fix, {"name": name})
     used, most = session.rows(CONNECTIONS)[0]
     if used * 5 > most * 4:
-        mend = "lower pool_size in the URLs, raise max_connections, or put a pooler in between"
-        yield Finding("connections", Severity.WARNING, f"{used} of {most} connections are in use", mend)
+        fix = "lower pool_size in the URLs, raise max_connections, or put a pooler in between"
+        yield Finding("connections", Severity.WARNING, f"{used} of {most} connections are in use", fix)
     age = session.rows(AGE)[0][0]
     if age > OLD_AGE:
         summary = f"the oldest transaction id is {age} transactions old: the server will stop taking writes"
@@ -166,22 +164,22 @@ def _server(session: PostgresSession, schema: str, now: datetime) -> Iterator[Fi
     for slot, size in session.rows(SLOTS):
         if size > MUCH_WAL:
             summary = f"the unused replication slot {slot} keeps {size // 2**20} MiB of write-ahead log"
-            mend = f"SELECT pg_drop_replication_slot('{slot}');"
-            yield Finding("idle_slot", Severity.WARNING, summary, mend, {"slot": slot, "bytes": size})
+            fix = f"SELECT pg_drop_replication_slot('{slot}');"
+            yield Finding("idle_slot", Severity.WARNING, summary, fix, {"slot": slot, "bytes": size})
 
 
 def _btrees(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
     found: list[Any] = session.rows(AMCHECK)
     if not found:
-        mend = "CREATE EXTENSION amcheck;"
-        yield Finding("not_checked", Severity.INFO, "indexes are checked only where amcheck is installed", mend)
+        fix = "CREATE EXTENSION amcheck;"
+        yield Finding("not_checked", Severity.INFO, "indexes are checked only where amcheck is installed", fix)
         return
     for name, oid in session.rows(TREES, (schema,)):
         try:
             session.rows(f'SELECT "{found[0][0]}".bt_index_check(?::oid::regclass)', (oid,))
         except Corrupt as error:
-            mend = f'REINDEX INDEX CONCURRENTLY "{schema}"."{name}";'
-            yield Finding("damaged", Severity.ERROR, f"the index {name} is damaged: {error}", mend, {"name": name})
+            fix = f'REINDEX INDEX CONCURRENTLY "{schema}"."{name}";'
+            yield Finding("damaged", Severity.ERROR, f"the index {name} is damaged: {error}", fix, {"name": name})
 
 
 CHECKS: tuple[Check, ...] = (_drift, _invalid_indexes, _unused_indexes, _tables, _long_transactions, _server)

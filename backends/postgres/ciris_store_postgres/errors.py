@@ -57,7 +57,7 @@ _MEANINGS = {
     "08": _Meaning(Unavailable, "the connection to the database failed: run the call again"),
     "0A": _Meaning(NotSupported, "this server cannot do that", quote=True),
     "21": _Meaning(InvalidArgument, "the same record stands twice in one call: give it once"),
-    "22": _Meaning(InvalidArgument, "the database cannot store a value of the call: mend the value"),
+    "22": _Meaning(InvalidArgument, "the database cannot store a value of the call: fix the value"),
     "23001": _Meaning(Conflict, "other records still need this one"),
     "23502": _Meaning(InvalidArgument, "a required value is missing"),
     "23503": _Meaning(NotFound, "a record that the call refers to does not exist: create it first"),

@@ -69,7 +69,7 @@ class PostgresForeign(ForeignDatabase):
                 cursor.execute(statement)
                 yield from cursor
         except psycopg2.DataError as error:
-            raise Corrupt(f"a time in {table} is outside of the years 1 to 9999: mend or delete its row") from error
+            raise Corrupt(f"a time in {table} is outside of the years 1 to 9999: fix or delete its row") from error
         except psycopg2.Error as error:
             raise translate(error) from error
 

@@ -229,7 +229,7 @@ class ConnectionPool:
         return waiter.served or self._refuse()
 
     def _look_again(self, waiter: _Waiter) -> None:
-        """Mend what an interrupted thread may have left half done."""
+        """Fix what an interrupted thread may have left half done."""
         with self._lock:
             if waiter.served is None and not self._closed and waiter not in self._waiters:
                 self._waiters.appendleft(waiter)

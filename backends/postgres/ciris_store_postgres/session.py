@@ -88,7 +88,7 @@ class PostgresSession(SqlSession):
         """The connection was taken out of the pool for a call or a transaction, which may write or not."""
         # Whatever an interrupt left behind of the use before: the pool has looked at the connection, not at this.
         self._in_transaction = False
-        self._doomed = None
+        self._aborted = None
         self._depth = 0
         self._unsent = self._alone
         self._write = write
@@ -130,10 +130,10 @@ class PostgresSession(SqlSession):
         try:
             return self.cursor.fetchall()  # type: ignore[no-any-return]
         except psycopg2.DataError as error:
-            raise Corrupt("a stored time is outside of the years 1 to 9999: mend or delete its row by hand") from error
+            raise Corrupt("a stored time is outside of the years 1 to 9999: fix or delete its row by hand") from error
 
     def _execute(self, statement: str, params: Sequence[Any]) -> None:
-        if self._doomed is not None:
+        if self._aborted is not None:
             self._check()
         text = self._rendered.get(statement) or self.dialect.render(statement)
         try:
@@ -334,9 +334,9 @@ class PostgresSession(SqlSession):
         try:
             self._control(f"ROLLBACK TO {release.removeprefix('RELEASE ')}{release}")
         except StoreError as problem:
-            self._doomed = problem  # the whole transaction is gone, or the connection
+            self._aborted = problem  # the whole transaction is gone, or the connection
         else:
-            self._doomed = None
+            self._aborted = None
 
 
 @cache

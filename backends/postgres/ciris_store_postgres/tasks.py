@@ -45,7 +45,7 @@ RETURNING {COLUMNS}
 
 _GIVE_BACK = f"""
 WITH picked AS (
-    SELECT task_id, agent_occurrence_id AS owner, claimed_from AS pool, claimed_at AS since FROM {{tasks}}
+    SELECT task_id, agent_occurrence_id AS owner, claimed_from AS queue, claimed_at AS since FROM {{tasks}}
     WHERE claimed_from IS NOT NULL AND status IN ('pending', 'active') AND %s
     ORDER BY claimed_at, task_id
     LIMIT ? FOR UPDATE SKIP LOCKED
@@ -67,7 +67,7 @@ WITH picked AS (
 SELECT {COLUMNS} FROM returned ORDER BY since, task_id
 """
 
-GIVE_BACK = _GIVE_BACK % "agent_occurrence_id = ?"
+RELEASE = _GIVE_BACK % "agent_occurrence_id = ?"
 
 GIVE_BACK_OF_THE_DEAD = (
     _GIVE_BACK % "agent_occurrence_id NOT IN (SELECT occurrence_id FROM {occurrences} WHERE expires_at > ?)"
@@ -107,16 +107,16 @@ class PostgresTaskStore(SqlTaskStore):
         """Store the task unless its id exists. A loser waits until the winner committed, and then sees its row."""
         return self.added_or_stored(task)
 
-    def claim_next(self, worker: str, pool: str, limit: int, now: datetime) -> list[Task]:
-        """Take pending tasks of the pool."""
+    def claim_next(self, worker: str, queue: str, limit: int, now: datetime) -> list[Task]:
+        """Take pending tasks of the queue."""
         moment = self.codec.time_in(now)
-        values = (pool, limit, worker, moment, pool, worker, worker, moment, pool, moment)
+        values = (queue, limit, worker, moment, queue, worker, worker, moment, queue, moment)
         tasks = read_all(self.session.rows(CLAIM, values), self._read, "task")
         return sorted(tasks, key=_by_priority) if len(tasks) > 1 else tasks
 
-    def give_back(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
-        """Return claimed, unfinished tasks to their pools."""
-        statement, who = (GIVE_BACK_OF_THE_DEAD, now) if owner is None else (GIVE_BACK, owner)
+    def release(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
+        """Return claimed, unfinished tasks to their queues."""
+        statement, who = (GIVE_BACK_OF_THE_DEAD, now) if owner is None else (RELEASE, owner)
         return read_all(self.session.rows(statement, (who, limit, now, now)), self._read, "task")
 
     def delete(self, task_ids: Sequence[str]) -> int:

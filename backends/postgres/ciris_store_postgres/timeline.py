@@ -23,7 +23,7 @@ FROM pg_catalog.pg_control_system()
 _TIMELINE_DIGITS = 8
 
 
-class Lineage:
+class Timeline:
     """Remembers the newest timeline that a store has seen, and refuses older ones. Thread-safe."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.errors import TransactionError, Unavailable
 from ciris_store_core.url import resolve_url
 from ciris_store_postgres.backend import PostgresBackend
-from ciris_store_postgres.timeline import Lineage
+from ciris_store_postgres.timeline import Timeline
 from tests.reliability.rows import counts, record
 from tests.support.pgserver import PostgresServer, execute, server_url
 from tests.support.tcpproxy import TcpProxy
@@ -159,29 +159,29 @@ def url() -> Iterator[str]:
 
 def test_any_role_may_ask_for_the_timeline(url: str) -> None:
     backend = PostgresBackend(resolve_url(url), BackendContext(SystemClock()))
-    lineage = Lineage()
+    timeline = Timeline()
     with closing(backend), backend.session(write=True) as session:
         session.run("SET LOCAL ROLE pg_monitor")
-        lineage.check(session)
-    assert lineage.timeline > 0
+        timeline.check(session)
+    assert timeline.timeline > 0
 
 
 def test_a_server_that_cannot_say_is_let_through(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for statement in ("SELECT no_such_function()", "SELECT pg_read_file('/etc/passwd')"):
         monkeypatch.setattr("ciris_store_postgres.timeline.LINEAGE", statement)
         backend = PostgresBackend(resolve_url(url), BackendContext(SystemClock()))
-        lineage = Lineage()
+        timeline = Timeline()
         with closing(backend), suppress(TransactionError), backend.session(write=True) as session:
             session.run("SET LOCAL ROLE pg_signal_backend")
-            lineage.check(session)
-        assert lineage.timeline == 0
+            timeline.check(session)
+        assert timeline.timeline == 0
 
 
 def test_another_cluster_is_followed_and_said(caplog: pytest.LogCaptureFixture) -> None:
-    lineage = Lineage()
-    lineage._compare(1, 7)
-    lineage._compare(2, 3)
-    assert lineage.timeline == 3
+    timeline = Timeline()
+    timeline._compare(1, 7)
+    timeline._compare(2, 3)
+    assert timeline.timeline == 3
     assert "not copies" in caplog.text
     with pytest.raises(Unavailable):
-        lineage._compare(2, 2)
+        timeline._compare(2, 2)

@@ -62,7 +62,7 @@ def use(store: Store) -> None:
     assert [hit.node.id for hit in store.graph.search("trains")] == ["n"]
     with store.for_occurrence("o") as handle:
         assert [claimed.task.task_id for claimed in handle.claim_next()] == ["t"]
-    with store.leases.hold("l", "o", ttl_seconds=30):
+    with store.leases.lock("l", "o", ttl_seconds=30):
         pass
     with store.transaction() as tx:
         assert tx.tasks.delete("t") == 1

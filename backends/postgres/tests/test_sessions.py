@@ -59,7 +59,7 @@ def test_a_single_call_is_one_message(backend: PostgresBackend) -> None:
         lambda s: s.tasks.add([task("t")]),
         lambda s: s.tasks.add_or_get(task("u")),
         lambda s: s.tasks.claim_next("w", "default", 5, T0),
-        lambda s: s.tasks.give_back("w", T0, 5),
+        lambda s: s.tasks.release("w", T0, 5),
         lambda s: s.correlations.add([correlation("c")]),
         lambda s: s.correlations.update("c", {"updated_at": T0, "metadata": {"a": 1}}),
         lambda s: s.coordination.acquire_lease("l", "w", T0, T0),

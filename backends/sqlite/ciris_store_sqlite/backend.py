@@ -34,7 +34,7 @@ from ciris_store_sqlite.files import agreed_time, has_content, identities_beside
 from ciris_store_sqlite.session import SqliteSession
 from ciris_store_sqlite.settings import Settings
 from ciris_store_sqlite.use import Use
-from ciris_store_sqlite.write_lock import WriteTurn, lock_path
+from ciris_store_sqlite.write_lock import WriteLock, lock_path
 
 CAPABILITIES = frozenset(
     {
@@ -58,7 +58,7 @@ STATEMENT_CACHE = 256
 TABLE_EXISTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 
 # Databases in memory are shared by name within the process, and so must be the turn to write to each.
-_memory_turns: WeakValueDictionary[str, WriteTurn] = WeakValueDictionary()
+_memory_turns: WeakValueDictionary[str, WriteLock] = WeakValueDictionary()
 
 
 class SqliteMigrator(Migrator):
@@ -100,10 +100,10 @@ class SqliteBackend(Backend):
     def _in_memory(self) -> bool:
         return self.settings.in_memory
 
-    def _make_turn(self) -> WriteTurn:
+    def _make_turn(self) -> WriteLock:
         if not self._in_memory:
-            return WriteTurn(lock_path(self.settings.path), self.settings.busy_timeout)
-        return _memory_turns.setdefault(self.settings.name, WriteTurn(None, self.settings.busy_timeout))
+            return WriteLock(lock_path(self.settings.path), self.settings.busy_timeout)
+        return _memory_turns.setdefault(self.settings.name, WriteLock(None, self.settings.busy_timeout))
 
     # --- opening ------------------------------------------------------------------------------
 

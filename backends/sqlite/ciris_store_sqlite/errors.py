@@ -99,7 +99,7 @@ def _reason(path: str) -> StoreError:
     if file.is_dir():
         return InvalidURL(f"{path} is a directory: name a file in it")
     if not file.parent.is_dir():
-        return InvalidURL(f"there is no directory {file.parent}: create it, or mend the URL")
+        return InvalidURL(f"there is no directory {file.parent}: create it, or fix the URL")
     if file.exists():
         return ReadOnly(f"{path} cannot be opened by user {_user()}: check its permissions and those of its folder")
     return ReadOnly(f"no file can be made in {file.parent} by user {_user()}: check the folder's permissions")

@@ -46,8 +46,8 @@ def _damage(session: SqliteSession, thorough: bool) -> Iterator[Finding]:
     check = "integrity_check" if thorough else "quick_check"
     problems = [str(row[0]) for row in session.rows(f"PRAGMA {check}(20)") if row[0] != "ok"]
     if problems:
-        mend = "keep a copy of the files, then restore a backup: ciris-store restore BACKUP URL"
-        yield Finding("damaged", Severity.ERROR, f"{check} finds damage: {problems[0]}", mend, {"problems": problems})
+        fix = "keep a copy of the files, then restore a backup: ciris-store restore BACKUP URL"
+        yield Finding("damaged", Severity.ERROR, f"{check} finds damage: {problems[0]}", fix, {"problems": problems})
     orphans = session.rows("PRAGMA foreign_key_check")
     if orphans:
         yield Finding("foreign_keys", Severity.ERROR, f"{len(orphans)} rows refer to rows that are gone")
@@ -63,8 +63,8 @@ def _room(session: SqliteSession) -> Iterator[Finding]:
     size, total, free = (_number(session, name) for name in ("page_size", "page_count", "freelist_count"))
     if free * size > MUCH_FREE and free * 4 > total:
         summary = f"{free * size // 2**20} MiB of the file's {total * size // 2**20} MiB are free"
-        mend = "with no other program at it: sqlite3 FILE 'VACUUM'"
-        yield Finding("free_space", Severity.INFO, summary, mend, {"free_bytes": free * size})
+        fix = "with no other program at it: sqlite3 FILE 'VACUUM'"
+        yield Finding("free_space", Severity.INFO, summary, fix, {"free_bytes": free * size})
 
 
 def _number(session: SqliteSession, pragma: str) -> int:
@@ -75,9 +75,9 @@ def _files(path: Path) -> Iterator[Finding]:
     log = Path(f"{path}-wal")
     size = log.stat().st_size if log.exists() else 0
     if size > MUCH_WAL:
-        mend = "find the reader that has been open for long, and end it: the log is cut back at the next write"
+        fix = "find the reader that has been open for long, and end it: the log is cut back at the next write"
         summary = f"the write-ahead log has grown to {size // 2**20} MiB"
-        yield Finding("large_wal", Severity.WARNING, summary, mend, {"bytes": size})
+        yield Finding("large_wal", Severity.WARNING, summary, fix, {"bytes": size})
     if path.stat().st_mode & 0o077:
         summary = "other users of this host can open the database file"
         yield Finding("file_permissions", Severity.WARNING, summary, f"chmod 600 {shlex.quote(str(path))}")

@@ -35,7 +35,7 @@ class Use(AbstractContextManager[SqliteSession]):
                 session.begin(write=self.write)
             return session
         except BaseException:
-            self._give_back()
+            self._release()
             raise
 
     def __exit__(
@@ -55,16 +55,16 @@ class Use(AbstractContextManager[SqliteSession]):
                 elif error is not None and not isinstance(error, Exception):
                     session.recover()  # the statement that was interrupted would go on to hold its snapshot
             finally:
-                self._give_back()
+                self._release()
         except BaseException:
-            self._give_back()  # perhaps an interrupt came in the middle of it
+            self._release()  # perhaps an interrupt came in the middle of it
             raise
 
-    def _give_back(self) -> None:
+    def _release(self) -> None:
         if self.ticket.wanted and not self._backend.forked:
             self._backend.check_in(self)
 
     def __del__(self) -> None:
         ticket = getattr(self, "ticket", None)
         if ticket is not None and ticket.wanted:
-            self._give_back()
+            self._release()

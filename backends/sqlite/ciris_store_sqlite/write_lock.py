@@ -28,7 +28,7 @@ except ImportError:  # no advisory locks here: writers of other processes wait i
     fcntl = None  # type: ignore[assignment]
 
 
-class WriteTurn:
+class WriteLock:
     """A first-come-first-served lock among the threads of this process and, through a file, other processes."""
 
     def __init__(self, path: str | None, timeout: float) -> None:
@@ -37,7 +37,7 @@ class WriteTurn:
         self._timeout = timeout
         self._threads = FairLock()
         self._closed = False
-        self._file: FileTurn | None = None
+        self._file: FileLock | None = None
 
     def acquire(self, ticket: Ticket) -> None:
         """Wait for the write lock, up to the timeout; then ``Unavailable``. After any exception, release the ticket."""
@@ -76,7 +76,7 @@ class WriteTurn:
         if self._path is None or fcntl is None:
             return True
         if self._file is None:
-            self._file = FileTurn(self._path)
+            self._file = FileLock(self._path)
         try:
             return self._file.acquire(deadline - time.monotonic())
         except OSError as error:
@@ -121,7 +121,7 @@ class _Request:
         would be granted while the thread is about to release it."""
 
 
-class FileTurn:
+class FileLock:
     """The advisory lock. The kernel has no timeout for it, so a thread of its own waits where it is taken.
 
     The thread is started when the lock is first found taken, and kept: starting one each time halves what many
@@ -197,7 +197,7 @@ def _serve(file: io.FileIO, requests: SimpleQueue[_Request | None]) -> None:
     file.close()
 
 
-_turns: WeakSet[FileTurn] = WeakSet()
+_turns: WeakSet[FileLock] = WeakSet()
 
 
 def _forget_turns() -> None:

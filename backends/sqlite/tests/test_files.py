@@ -206,7 +206,7 @@ def public() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def unreadable_file(folder: Path) -> Path:
+def corrupt_file(folder: Path) -> Path:
     open_once(folder / "agent.db").close()
     (folder / "agent.db").chmod(0o000)
     return folder / "agent.db"
@@ -251,7 +251,7 @@ def folder_behind_a_closed_door(folder: Path) -> Path:
 @pytest.mark.parametrize(
     "prepare",
     [
-        unreadable_file,
+        corrupt_file,
         file_that_only_reads,
         folder_that_only_reads,
         new_file_in_a_folder_that_only_reads,
@@ -387,7 +387,7 @@ def test_what_python_cannot_read_of_a_damaged_file_is_corrupt(path: Path) -> Non
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("UPDATE tasks SET description = CAST(x'ff41' AS TEXT) WHERE task_id = 't2'")
         with pytest.raises(Corrupt):
-            store.tasks.list()
+            store.tasks.find()
         with pytest.raises(Corrupt):
             store.tasks.get("t2")
         assert store.tasks.get("t1")

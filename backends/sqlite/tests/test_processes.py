@@ -154,7 +154,7 @@ def whole_schema(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, ..
 
 
 def killed_starts(folder: Path, whole: list[tuple[str, ...]], *, loose: bool = False) -> tuple[int, int]:
-    """Kill a start after each of its statements: how many, and how often the next start did not mend it."""
+    """Kill a start after each of its statements: how many, and how often the next start did not fix it."""
     wrong = 0
     for first in itertools.count(0, STARTERS):
         numbers = range(first, first + STARTERS)
@@ -165,13 +165,13 @@ def killed_starts(folder: Path, whole: list[tuple[str, ...]], *, loose: bool = F
             codes = [member.exitcode for member in team.members]
         killed = codes.count(-signal.SIGKILL)
         assert codes == [-signal.SIGKILL] * killed + [0] * (STARTERS - killed)
-        wrong += sum(not mends(path, whole) for path in paths[:killed])
+        wrong += sum(not fixes(path, whole) for path in paths[:killed])
         if killed < STARTERS:
             return first + killed, wrong
     raise AssertionError
 
 
-def mends(path: Path, whole: list[tuple[str, ...]]) -> bool:
+def fixes(path: Path, whole: list[tuple[str, ...]]) -> bool:
     """Whether the next start makes a whole schema of what it finds."""
     with suppress(StoreError), open_once(path, synchronous="normal") as store:
         writers.write(store, "first")

@@ -13,7 +13,7 @@ from typing import Any
 
 from ciris_store_core import RetryPolicy, Store, StoreError, Task, Thought, open_store
 from ciris_store_core.sql import SqlSession
-from ciris_store_sqlite.write_lock import WriteTurn
+from ciris_store_sqlite.write_lock import WriteLock
 
 
 def write(store: Store, name: str) -> None:
@@ -73,7 +73,7 @@ def start_up(pipe: Connection, barrier: Any, loose: bool) -> None:
 
 def write_without_turns() -> None:
     """Leave it to SQLite who may write next."""
-    WriteTurn.acquire = WriteTurn.release = lambda self, ticket: None  # type: ignore[method-assign]
+    WriteLock.acquire = WriteLock.release = lambda self, ticket: None  # type: ignore[method-assign]
 
 
 def migrate_loosely() -> None:

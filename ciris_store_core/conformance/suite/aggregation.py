@@ -30,7 +30,7 @@ FUNCTIONS: tuple[Aggregate, ...] = ("avg", "sum", "min", "max", "count", "last")
 
 
 def summary(id: str, seconds: float, samples: list[float], last: float, **fields: Any) -> Correlation:
-    """A consolidated row, which stands for some samples; ``last`` seconds after ``T0`` the newest was taken."""
+    """A rolled up row, which stands for some samples; ``last`` seconds after ``T0`` the newest was taken."""
     data = {
         "metric_name": "cpu", "metric_value": samples[-1], "min_value": min(samples), "max_value": max(samples),
         "sample_count": len(samples), "sample_sum": math.fsum(samples), "last_timestamp": at(last),
@@ -210,7 +210,7 @@ class TestAggregate:
         assert aggregate(backend, "sum", metric_names=("?",)) == []
 
     @pytest.mark.parametrize(("function", "value"), list(zip(FUNCTIONS, (4.0, 20.0, 1.0, 9.0, 5.0, 3.0), strict=True)))
-    @clause("correlations.aggregate.consolidated")
+    @clause("correlations.aggregate.rolled up")
     def test_consolidated_rows(self, backend: Backend, function: Aggregate, value: float) -> None:
         """Otherwise the past changes once it was summarised."""
         add(backend, summary("s", 0, [1.0, 9.0, 2.0], last=100), metric("a", 5, 50), metric("b", 3, 120))
@@ -301,10 +301,10 @@ class TestPercentiles:
         assert point.values == (1.0,)
         assert percentiles(backend, 0.5, metric_names=("?",)) == []
 
-    @clause("correlations.percentiles.consolidated")
+    @clause("correlations.percentiles.rolled up")
     def test_consolidated_rows_have_none(self, backend: Backend) -> None:
         """Otherwise a made-up number passes for a percentile."""
-        # Consolidated rows that are no measurements do not count, and hide none.
+        # Rolled up rows that are no measurements do not count, and hide none.
         logs = (correlation(f"log{i}", resolution=Resolution.HOURLY, timestamp=at(-200 + i)) for i in range(150))
         add(backend, *logs, metric("a", 1.0, 50))
         assert percentiles(backend, 0.5)[0].values == (1.0,)
@@ -323,7 +323,7 @@ class TestMetricNames:
 
     @clause("correlations.metric_names")
     def test_each_once_in_order(self, backend: Backend) -> None:
-        """Otherwise a metric is there, and no list of metrics shows it; or consolidation never looks at it."""
+        """Otherwise a metric is there, and no list of metrics shows it; or rollup never looks at it."""
         with reading(backend) as session:
             assert session.correlations.metric_names() == []
         names = ["b", "a.b", "B", "\u00e9", "a", "b", "z'\"", "\uffff", "\U0001f600"]

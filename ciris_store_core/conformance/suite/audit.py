@@ -81,30 +81,30 @@ class TestAudit:
         """Otherwise a chain is never checked."""
         append(backend, entry(1, "b"), entry(1, "a"), entry(2, "a"), entry(1, "C"), entry(1, "cut"))
         with writing(backend) as session:
-            session.audit.cut(anchor(1, "cut"))
+            session.audit.prune(anchor(1, "cut"))
             assert session.audit.chains() == ["C", "a", "b", "cut"]
 
-    @clause("audit.cut")
+    @clause("audit.prune")
     def test_cut(self, backend: Backend) -> None:
         """Otherwise what remains after retention cannot be verified, or more goes than was agreed."""
         append(backend, *(entry(i) for i in range(1, 6)), entry(1, "other"))
         kept = anchor(3, signature="s", signing_key_id="k", metadata={"m": 1})
         with writing(backend) as session:
             assert session.audit.anchor("default") is None
-            assert session.audit.cut(kept) == 3
+            assert session.audit.prune(kept) == 3
         with writing(backend) as session:
             assert exact(session.audit.anchor("default")) == exact(kept)
             assert session.audit.anchor("other") is None
             assert session.audit.head("default") == (5, "hash 5")
         assert listed(backend) == [("default", 4), ("default", 5), ("other", 1)]
 
-    @clause("audit.cut.again")
+    @clause("audit.prune.again")
     def test_cut_again(self, backend: Backend) -> None:
         """Otherwise a second retention leaves an anchor that fits nothing."""
         append(backend, *(entry(i) for i in range(1, 5)))
         with writing(backend) as session:
-            session.audit.cut(anchor(1))
-            assert session.audit.cut(anchor(4)) == 3
+            session.audit.prune(anchor(1))
+            assert session.audit.prune(anchor(4)) == 3
             assert exact(session.audit.anchor("default")) == exact(anchor(4))
 
     @clause("audit.head.anchor")
@@ -112,7 +112,7 @@ class TestAudit:
         """Otherwise a chain starts anew at 1, and an attacker can hide what was before."""
         append(backend, entry(1), entry(2))
         with writing(backend) as session:
-            session.audit.cut(anchor(2))
+            session.audit.prune(anchor(2))
         with writing(backend) as session:
             assert session.audit.head("default") == (2, "hash 2")
             extend(session)

@@ -48,7 +48,7 @@ FIRST_RECORDS: dict[str, Callable[[Session], object]] = {
     "secret": lambda s: s.secrets.add([secret()]),
     "access": lambda s: s.secrets.log_access([access()]),
     "audit": lambda s: s.audit.append([entry()]),
-    "anchor": lambda s: s.audit.cut(anchor()),
+    "anchor": lambda s: s.audit.prune(anchor()),
 }
 
 

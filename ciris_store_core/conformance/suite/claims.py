@@ -20,14 +20,14 @@ NOW = at(100)
 ACTIVE = TaskStatus.ACTIVE
 
 
-def claim(backend: Backend, worker: str = "w", pool: str = "default", limit: int = 1) -> list[Task]:
+def claim(backend: Backend, worker: str = "w", queue: str = "default", limit: int = 1) -> list[Task]:
     """Claim tasks at ``NOW``."""
-    return transact(backend, lambda session: session.tasks.claim_next(worker, pool, limit, NOW))
+    return transact(backend, lambda session: session.tasks.claim_next(worker, queue, limit, NOW))
 
 
-def give_back(backend: Backend, owner: str | None = "w", limit: int = 10) -> list[Task]:
+def release(backend: Backend, owner: str | None = "w", limit: int = 10) -> list[Task]:
     """Give work back at ``NOW``."""
-    return transact(backend, lambda session: session.tasks.give_back(owner, NOW, limit))
+    return transact(backend, lambda session: session.tasks.release(owner, NOW, limit))
 
 
 def transfer(backend: Backend, *ids: str, source: str = "default", target: str = "o") -> int:
@@ -36,7 +36,7 @@ def transfer(backend: Backend, *ids: str, source: str = "default", target: str =
 
 
 def claimed(id: str = "t", worker: str = "w", **fields: Any) -> Task:
-    """An active task that a worker claimed from the pool ``default`` at ``T0``."""
+    """An active task that a worker claimed from the queue ``default`` at ``T0``."""
     given = {"status": ACTIVE, "claimed_at": T0, "claimed_from": "default", "fence": 1}
     return task(id, agent_occurrence_id=worker, claimed_by=worker, **{**given, **fields})
 
@@ -79,13 +79,13 @@ class TestClaim:
         assert exact(found) == exact(expected) == exact(get(backend))
         assert exact(get(backend, "other")) == exact(task("other", created_at=at(1)))
 
-    @clause("tasks.claim_next.pool")
+    @clause("tasks.claim_next.queue")
     def test_only_pending_tasks_of_the_pool(self, backend: Backend) -> None:
         """Otherwise work of others, or finished work, is done again."""
         add(backend, *(task(status.value, status=status) for status in TaskStatus))
         add(backend, task("x", agent_occurrence_id="p"), task("y", agent_occurrence_id="P"))
         assert [each.task_id for each in claim(backend, limit=9)] == ["pending"]
-        [found] = claim(backend, pool="p", limit=9)
+        [found] = claim(backend, queue="p", limit=9)
         assert (found.task_id, found.claimed_from) == ("x", "p")
 
     @clause("tasks.claim_next.thoughts")
@@ -130,76 +130,76 @@ class TestClaim:
 
 
 class TestGiveBack:
-    """``TaskStore.give_back``."""
+    """``TaskStore.release``."""
 
     @pytest.mark.parametrize("status", [ACTIVE, TaskStatus.PENDING])
-    @clause("tasks.give_back.fields")
+    @clause("tasks.release.fields")
     def test_what_changes(self, backend: Backend, status: TaskStatus) -> None:
         """Otherwise work that was given back is taken up by nobody, or its old owner can still write."""
         before = claimed(status=status, claimed_from="p", fence=7, metadata={"m": 1})
         add(backend, before)
-        [found] = give_back(backend)
+        [found] = release(backend)
         expected = before.replaced(
             agent_occurrence_id="p", status=TaskStatus.PENDING, claimed_by=None, claimed_at=None, claimed_from=None,
             updated_at=NOW, fence=8,
         )  # fmt: skip
         assert exact(found) == exact(expected) == exact(get(backend))
 
-    @clause("tasks.give_back.which")
+    @clause("tasks.release.which")
     def test_only_claimed_unfinished_tasks_of_the_owner(self, backend: Backend) -> None:
         """Otherwise finished work is done again, or work of others is taken away."""
         add(backend, *(claimed(status.value, status=status) for status in TaskStatus))
         add(backend, claimed("other", "o"), task("own", agent_occurrence_id="w", status=ACTIVE))
-        assert {each.task_id for each in give_back(backend)} == {"active", "pending"}
-        assert give_back(backend) == []
+        assert {each.task_id for each in release(backend)} == {"active", "pending"}
+        assert release(backend) == []
 
-    @clause("tasks.give_back.order")
+    @clause("tasks.release.order")
     def test_order_and_limit(self, backend: Backend) -> None:
         """Otherwise the work that has waited longest waits on."""
         times = {"b": 0, "a": 0, "B": 0, "late": 2, "early": -1}
         add(backend, *(claimed(id, claimed_at=at(seconds)) for id, seconds in times.items()))
-        assert [each.task_id for each in give_back(backend, limit=3)] == ["early", "B", "a"]
-        assert [each.task_id for each in give_back(backend, limit=3)] == ["b", "late"]
+        assert [each.task_id for each in release(backend, limit=3)] == ["early", "B", "a"]
+        assert [each.task_id for each in release(backend, limit=3)] == ["b", "late"]
 
-    @clause("tasks.give_back.dead")
+    @clause("tasks.release.dead")
     def test_work_of_the_dead(self, backend: Backend) -> None:
         """Otherwise the work of a dead instance is lost, or a living one loses its own."""
         add(backend, *(claimed(id, id) for id in ("alive", "dead", "unknown")))
         with writing(backend) as session:
             session.coordination.put_occurrence(occurrence("alive", expires_at=at(100.000001)))
             session.coordination.put_occurrence(occurrence("dead", expires_at=NOW))
-        assert [each.task_id for each in give_back(backend, None)] == ["dead", "unknown"]
+        assert [each.task_id for each in release(backend, None)] == ["dead", "unknown"]
         assert get(backend, "alive").agent_occurrence_id == "alive"
 
-    @clause("tasks.give_back.thoughts")
+    @clause("tasks.release.thoughts")
     def test_unfinished_thoughts_come_along(self, backend: Backend) -> None:
         """Otherwise whoever takes the work up again thinks it all through once more."""
         add(backend, claimed())
         own = {"agent_occurrence_id": "w"}
         thoughts = [thought(status.value, status=status, **own) for status in ThoughtStatus]
         add_thoughts(backend, *thoughts, thought("foreign", agent_occurrence_id="o"), thought("of other", "x", **own))
-        give_back(backend)
+        release(backend)
         expected = {each.thought_id: ("w", each.status.value) for each in thoughts}
         expected.update(pending=("default", "pending"), processing=("default", "pending"))
         expected.update({"foreign": ("o", "pending"), "of other": ("w", "pending")})
         assert owners(backend) == expected
 
-    @clause("tasks.give_back.again")
+    @clause("tasks.release.again")
     def test_what_was_given_back_is_claimed_again(self, backend: Backend) -> None:
         """Otherwise work changes hands once and then never again."""
         add(backend, task())
         claim(backend, "w")
-        give_back(backend, "w")
+        release(backend, "w")
         [found] = claim(backend, "x")
         assert (found.claimed_by, found.claimed_from, found.fence) == ("x", "default", 3)
 
-    @clause("tasks.give_back.race", Level.CONCURRENT)
+    @clause("tasks.release.race", Level.CONCURRENT)
     def test_each_task_is_given_back_once(self, backend: Backend) -> None:
         """Otherwise two rescuers of the same work fence off one another's successors."""
         add(backend, *(claimed(f"t{i}") for i in range(40)))
-        given = [each.task_id for batch in race(4, lambda number: give_back(backend, None, 40)) for each in batch]
+        given = [each.task_id for batch in race(4, lambda number: release(backend, None, 40)) for each in batch]
         assert len(given) == len(set(given))
-        give_back(backend, None, 40)
+        release(backend, None, 40)
         assert all(get(backend, f"t{i}").fence == 2 for i in range(40))
 
 
@@ -258,33 +258,33 @@ class TestTransfer:
 
         assert set().union(*race(3, work)) == {1}
 
-    @clause("tasks.hold.fence")
+    @clause("tasks.lock_claim.fence")
     def test_hold_needs_the_fence(self, backend: Backend) -> None:
         """Otherwise an instance that lost its work goes on writing."""
         add(backend, task(fence=3))
         for id, fence in (("t", 2), ("t", 4), ("?", 0)):
             with pytest.raises(StaleFence), writing(backend) as session:
-                session.tasks.hold(id, fence)
+                session.tasks.lock_claim(id, fence)
         with writing(backend) as session:
-            session.tasks.hold("t", 3)
-            session.tasks.hold("t", 3)
+            session.tasks.lock_claim("t", 3)
+            session.tasks.lock_claim("t", 3)
         assert exact(get(backend)) == exact(task(fence=3))
 
-    @pytest.mark.parametrize("how", ["transfer", "claim", "give_back"])
-    @clause("tasks.hold.keeps", Level.CONCURRENT)
+    @pytest.mark.parametrize("how", ["transfer", "claim", "release"])
+    @clause("tasks.lock_claim.keeps", Level.CONCURRENT)
     def test_hold_keeps_the_owner(self, backend: Backend, how: str) -> None:
         """Otherwise work changes hands between the check and the write, and both owners write."""
-        add(backend, claimed(worker="default") if how == "give_back" else task(fence=1))
+        add(backend, claimed(worker="default") if how == "release" else task(fence=1))
         take = {
             "transfer": lambda: transfer(backend, "t"),
             "claim": lambda: claim(backend),
-            "give_back": lambda: give_back(backend, "default"),
+            "release": lambda: release(backend, "default"),
         }[how]
         with writing(backend) as session:
-            session.tasks.hold("t", 1)
+            session.tasks.lock_claim("t", 1)
             taker = Worker(take)
             taker.finished()
-            session.tasks.hold("t", 1)
+            session.tasks.lock_claim("t", 1)
             assert session.tasks.get(["t"], None)[0].fence == 1
             session.tasks.update("t", {"description": "done"}, None, 1)
         taker.result()

@@ -354,9 +354,9 @@ class TestFindCorrelations:
         with reading(backend) as session:
             assert session.correlations.count(CorrelationFilter()) == 0
             page = session.correlations.find(CorrelationQuery())
-        assert (page.items, page.next_after, page.unreadable) == ([], None, [])
+        assert (page.items, page.next_after, page.corrupt) == ([], None, [])
 
-    @clause("correlations.find.unreadable", Level.OPERABLE)
+    @clause("correlations.find.corrupt", Level.OPERABLE)
     def test_a_damaged_row_hides_no_other(self, backend: Backend, harness: Harness) -> None:
         """Otherwise one damaged record makes the others unreachable."""
         add(backend, *(correlation(id) for id in "abc"))
@@ -367,4 +367,4 @@ class TestFindCorrelations:
             single = everything(session.correlations.find, replace(CorrelationQuery(), limit=1))
         assert [each.correlation_id for each in page.items] == ["a", "c"]
         assert [each.correlation_id for each in single] == ["a", "c"]
-        assert len(page.unreadable) == 1 and "b" in page.unreadable[0].key and page.unreadable[0].error
+        assert len(page.corrupt) == 1 and "b" in page.corrupt[0].key and page.corrupt[0].error

@@ -92,7 +92,7 @@ class TestListNodes:
         """Otherwise a new agent fails on its first look into its memory."""
         with reading(backend) as session:
             page = session.graph.list_nodes(NodeQuery())
-            assert (page.items, page.next_after, page.unreadable) == ([], None, [])
+            assert (page.items, page.next_after, page.corrupt) == ([], None, [])
             assert session.graph.count_nodes(NodeQuery()) == 0
 
     @clause("graph.list_nodes.scope_and_type")
@@ -199,7 +199,7 @@ class TestListNodes:
         with reading(backend) as session:
             assert session.graph.count_nodes(query) == 3
 
-    @clause("graph.list_nodes.unreadable", Level.OPERABLE)
+    @clause("graph.list_nodes.corrupt", Level.OPERABLE)
     def test_a_damaged_row_hides_no_other(self, backend: Backend, harness: Harness) -> None:
         """Otherwise one damaged memory makes the others unreachable."""
         store_nodes(backend, *(node(id) for id in "abc"))
@@ -209,4 +209,4 @@ class TestListNodes:
             page = session.graph.list_nodes(NodeQuery())
             assert [each.id for each in everything(session.graph.list_nodes, NodeQuery(limit=1))] == ["a", "c"]
         assert [each.id for each in page.items] == ["a", "c"]
-        assert len(page.unreadable) == 1 and "b" in page.unreadable[0].key and page.unreadable[0].error
+        assert len(page.corrupt) == 1 and "b" in page.corrupt[0].key and page.corrupt[0].error

@@ -42,7 +42,7 @@ class TestLocks:
 
     @clause("correlations.find_locked.page")
     def test_a_locked_page_is_a_page(self, backend: Backend) -> None:
-        """Otherwise consolidation passes over what it is to reduce, or reduces what it must not."""
+        """Otherwise rollup passes over what it is to reduce, or reduces what it must not."""
         add(backend, *(correlation(f"c{i}", timestamp=at(i // 2)) for i in range(7)), correlation("d", action_type="x"))
         query = CorrelationQuery(limit=3, where=CorrelationFilter(action_type="speak"))
         with writing(backend) as session:

@@ -136,11 +136,11 @@ class TestTakeOver:
         fence = dead.call("claim_one", me="dead")
         dead.kill()
 
-        def give_back(seconds: float) -> list[tuple[str, str, int]]:
-            given = transact(backend, lambda session: session.tasks.give_back(None, at(seconds), 10))
+        def release(seconds: float) -> list[tuple[str, str, int]]:
+            given = transact(backend, lambda session: session.tasks.release(None, at(seconds), 10))
             return [(each.task_id, each.agent_occurrence_id, each.fence) for each in given]
 
-        assert [give_back(59), give_back(60), give_back(61)] == [[], [("t", "default", fence + 1)], []]
+        assert [release(59), release(60), release(61)] == [[], [("t", "default", fence + 1)], []]
 
     @clause("processes.take_over.zombie", MULTI)
     def test_a_process_that_slept_too_long(self, backend: Backend, new_peer: PeerMaker) -> None:
@@ -149,7 +149,7 @@ class TestTakeOver:
             session.tasks.add([task()])
         zombie = new_peer()
         fence, lease_fence = zombie.call("claim_one", me="zombie"), zombie.call("hold_lease", me="zombie")
-        transact(backend, lambda session: session.tasks.give_back(None, at(60), 10))
+        transact(backend, lambda session: session.tasks.release(None, at(60), 10))
         transact(backend, lambda session: session.tasks.claim_next("heir", "default", 1, at(61)))
         transact(backend, lambda session: session.coordination.acquire_lease("job", "heir", at(61), at(99)))
         with pytest.raises(StaleFence):

@@ -335,7 +335,7 @@ class TestFindTasks:
         assert dict(every) == {TaskStatus.PENDING: 2, FAILED: 2}
         assert dict(own) == {FAILED: 1}
 
-    @clause("tasks.find.unreadable", Level.OPERABLE)
+    @clause("tasks.find.corrupt", Level.OPERABLE)
     def test_a_damaged_row_hides_no_other(self, backend: Backend, harness: Harness) -> None:
         """Otherwise one damaged task stops all work."""
         add(backend, *map(task, "abc"))
@@ -346,7 +346,7 @@ class TestFindTasks:
             single = everything(session.tasks.find, TaskQuery(limit=1))
         assert [each.task_id for each in page.items] == ["a", "c"]
         assert [each.task_id for each in single] == ["a", "c"]
-        assert len(page.unreadable) == 1 and "b" in page.unreadable[0].key and page.unreadable[0].error
+        assert len(page.corrupt) == 1 and "b" in page.corrupt[0].key and page.corrupt[0].error
 
 
 class TestDeleteTasks:

@@ -337,7 +337,7 @@ class TestFindThoughts:
         assert dict(every) == {ThoughtStatus.PENDING: 2, FAILED: 1}
         assert dict(own) == {FAILED: 1}
 
-    @clause("thoughts.find.unreadable", Level.OPERABLE)
+    @clause("thoughts.find.corrupt", Level.OPERABLE)
     def test_a_damaged_row_hides_no_other(self, backend: Backend, harness: Harness) -> None:
         """Otherwise one damaged thought stops all thinking."""
         add(backend, *map(thought, "abc"))
@@ -348,4 +348,4 @@ class TestFindThoughts:
             single = everything(session.thoughts.find, ThoughtQuery(limit=1))
         assert [each.thought_id for each in page.items] == ["a", "c"]
         assert [each.thought_id for each in single] == ["a", "c"]
-        assert len(page.unreadable) == 1 and "b" in page.unreadable[0].key and page.unreadable[0].error
+        assert len(page.corrupt) == 1 and "b" in page.corrupt[0].key and page.corrupt[0].error

@@ -47,7 +47,7 @@ def refusals() -> dict[str, tuple[type[StoreError], Callable[[Session], object]]
         "put_nodes.size": (InvalidArgument, _grow_too_large),
         "put_edges": (NotFound, lambda s: s.graph.put_edges([edge("n", "n"), edge("n", "gone")])),
         "update": (StaleFence, lambda s: s.tasks.update("t", {"description": "new"}, None, 9)),
-        "hold": (StaleFence, lambda s: s.tasks.hold("t", 9)),
+        "hold": (StaleFence, lambda s: s.tasks.lock_claim("t", 9)),
     }
 
 
@@ -252,7 +252,7 @@ class TestSavepoints:
             raise Stop
         assert stored(backend) == []
 
-    @clause("session.savepoint.doomed")
+    @clause("session.savepoint.aborted")
     def test_declared_or_doomed(self, backend: Backend) -> None:
         """Otherwise a database without nested transactions stores what was to be undone."""
 

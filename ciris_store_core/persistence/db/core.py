@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ciris_store_core.errors import InvalidArgument
-from ciris_store_core.persistence.arguments import twin
+from ciris_store_core.persistence.arguments import counterpart
 from ciris_store_core.persistence.default_store import DbPath, get_store
 from ciris_store_core.persistence.unsupported import (
     get_db_connection,
@@ -45,9 +45,9 @@ def get_sqlite_db_full_path(db_path: DbPath = None) -> str:
     return str(Path(target.database).absolute())
 
 
-async_initialize_database = twin(initialize_database)
-async_run_migrations = twin(run_migrations)
-async_get_connection_diagnostics = twin(get_connection_diagnostics)
+async_initialize_database = counterpart(initialize_database)
+async_run_migrations = counterpart(run_migrations)
+async_get_connection_diagnostics = counterpart(get_connection_diagnostics)
 
 __all__ = [
     "async_get_connection_diagnostics",

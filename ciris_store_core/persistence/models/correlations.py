@@ -10,7 +10,7 @@ from typing import Any
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.correlations import Correlation
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType
-from ciris_store_core.persistence.arguments import TimeService, clocked, completed, instant, some, twin
+from ciris_store_core.persistence.arguments import TimeService, clocked, completed, counterpart, instant, some
 from ciris_store_core.persistence.default_store import DbPath, get_store
 from ciris_store_core.persistence.requests import ChannelInfo, to_response
 from ciris_store_core.store import Store, Transaction
@@ -203,8 +203,8 @@ def get_active_channels_by_adapter(
     Their ids begin with ``{adapter_type}_``. Every message of that time is read, page by page.
     """
     store = get_store(db_path)
-    env = clocked(store.correlations, time_service)._env
-    since = env.clock.now() - env.days(since_days, "since_days")
+    ctx = clocked(store.correlations, time_service)._ctx
+    since = ctx.clock.now() - ctx.days(since_days, "since_days")
     channels: dict[str, ChannelInfo] = {}
     for message in chain.from_iterable(_messages(store, action, since) for action in MESSAGES):
         request = message.request_data
@@ -241,17 +241,17 @@ def is_admin_channel(channel_id: str, db_path: DbPath = None) -> bool:
     return any(some(correlations, 1, channel_id=channel_id, tags={key: value}) for key, value in _ADMIN_TAGS)
 
 
-async_add_correlation = twin(add_correlation)
-async_get_correlation = twin(get_correlation)
-async_update_correlation = twin(update_correlation)
-async_get_correlations_by_task_and_action = twin(get_correlations_by_task_and_action)
-async_get_correlations_by_type_and_time = twin(get_correlations_by_type_and_time)
-async_get_correlations_by_channel = twin(get_correlations_by_channel)
-async_get_metrics_timeseries = twin(get_metrics_timeseries)
-async_get_recent_correlations = twin(get_recent_correlations)
-async_get_active_channels_by_adapter = twin(get_active_channels_by_adapter)
-async_get_channel_last_activity = twin(get_channel_last_activity)
-async_is_admin_channel = twin(is_admin_channel)
+async_add_correlation = counterpart(add_correlation)
+async_get_correlation = counterpart(get_correlation)
+async_update_correlation = counterpart(update_correlation)
+async_get_correlations_by_task_and_action = counterpart(get_correlations_by_task_and_action)
+async_get_correlations_by_type_and_time = counterpart(get_correlations_by_type_and_time)
+async_get_correlations_by_channel = counterpart(get_correlations_by_channel)
+async_get_metrics_timeseries = counterpart(get_metrics_timeseries)
+async_get_recent_correlations = counterpart(get_recent_correlations)
+async_get_active_channels_by_adapter = counterpart(get_active_channels_by_adapter)
+async_get_channel_last_activity = counterpart(get_channel_last_activity)
+async_is_admin_channel = counterpart(is_admin_channel)
 
 __all__ = [
     "MESSAGES",

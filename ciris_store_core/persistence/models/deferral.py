@@ -7,7 +7,7 @@ from typing import Any
 from ciris_store_core.models.base import to_json_object
 from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.models.graph import GraphNode
-from ciris_store_core.persistence.arguments import twin
+from ciris_store_core.persistence.arguments import counterpart
 from ciris_store_core.persistence.default_store import DbPath, get_store
 from ciris_store_core.persistence.requests import DeferralPackage, DeferralReportContext
 
@@ -37,8 +37,8 @@ def _id(message_id: str) -> str:
     return f"deferral_report:{message_id}"
 
 
-async_save_deferral_report_mapping = twin(save_deferral_report_mapping)
-async_get_deferral_report_context = twin(get_deferral_report_context)
+async_save_deferral_report_mapping = counterpart(save_deferral_report_mapping)
+async_get_deferral_report_context = counterpart(get_deferral_report_context)
 
 __all__ = [
     "async_get_deferral_report_context",

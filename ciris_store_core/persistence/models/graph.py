@@ -5,7 +5,7 @@ from __future__ import annotations
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.enums import GraphScope, NodeType
 from ciris_store_core.models.graph import GraphEdge, GraphNode
-from ciris_store_core.persistence.arguments import TimeService, clocked, some, twin
+from ciris_store_core.persistence.arguments import TimeService, clocked, counterpart, some
 from ciris_store_core.persistence.default_store import DbPath, get_store
 from ciris_store_core.store import Transaction
 from ciris_store_core.store.graph.graph import Graph
@@ -107,14 +107,14 @@ def get_edges_for_node(node_id: str, scope: AnyScope, db_path: DbPath = None) ->
     return _graph(db_path).neighbours(node_id, scope)
 
 
-async_add_graph_node = twin(add_graph_node)
-async_get_graph_node = twin(get_graph_node)
-async_delete_graph_node = twin(delete_graph_node)
-async_get_all_graph_nodes = twin(get_all_graph_nodes)
-async_get_nodes_by_type = twin(get_nodes_by_type)
-async_add_graph_edge = twin(add_graph_edge)
-async_delete_graph_edge = twin(delete_graph_edge)
-async_get_edges_for_node = twin(get_edges_for_node)
+async_add_graph_node = counterpart(add_graph_node)
+async_get_graph_node = counterpart(get_graph_node)
+async_delete_graph_node = counterpart(delete_graph_node)
+async_get_all_graph_nodes = counterpart(get_all_graph_nodes)
+async_get_nodes_by_type = counterpart(get_nodes_by_type)
+async_add_graph_edge = counterpart(add_graph_edge)
+async_delete_graph_edge = counterpart(delete_graph_edge)
+async_get_edges_for_node = counterpart(get_edges_for_node)
 
 __all__ = [
     "add_graph_edge",

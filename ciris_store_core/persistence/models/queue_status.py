@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
-from ciris_store_core.persistence.arguments import readable, twin
+from ciris_store_core.persistence.arguments import counterpart, readable
 from ciris_store_core.persistence.default_store import DbPath, get_store
 from ciris_store_core.store.context import Owner
 
@@ -43,7 +43,7 @@ class QueueStatus:
     def _average_wait(self) -> timedelta:
         thoughts = get_store(self.db_path).thoughts
         completed = ThoughtStatus.COMPLETED
-        page = thoughts.list(status=completed, occurrence_id=self.occurrence_id, order="updated_desc", limit=_SAMPLE)
+        page = thoughts.find(status=completed, occurrence_id=self.occurrence_id, order="updated_desc", limit=_SAMPLE)
         waits = [max(thought.updated_at - thought.created_at, timedelta(0)) for thought in readable(page)]
         return sum(waits, timedelta(0)) / len(waits) if waits else timedelta(0)
 
@@ -66,7 +66,7 @@ def get_queue_status(db_path: DbPath = None, *, occurrence_id: Owner = DEFAULT_O
     )
 
 
-async_get_queue_status = twin(get_queue_status)
+async_get_queue_status = counterpart(get_queue_status)
 
 __all__ = [
     "QueueStatus",

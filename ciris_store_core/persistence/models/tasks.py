@@ -9,7 +9,7 @@ from typing import Any
 
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, Task
-from ciris_store_core.persistence.arguments import TimeService, clocked, completed, instant, readable, some, twin
+from ciris_store_core.persistence.arguments import TimeService, clocked, completed, counterpart, instant, readable, some
 from ciris_store_core.persistence.default_store import DbPath, get_store
 from ciris_store_core.persistence.transfers import OwnershipTransfer, tell
 from ciris_store_core.store import Transaction
@@ -244,26 +244,26 @@ def transfer_task_ownership(
     return moved
 
 
-async_add_task = twin(add_task)
-async_get_task_by_id = twin(get_task_by_id)
-async_task_exists = twin(task_exists)
-async_update_task_status = twin(update_task_status)
-async_update_task_context_and_signing = twin(update_task_context_and_signing)
-async_set_task_updated_info_flag = twin(set_task_updated_info_flag)
-async_delete_tasks_by_ids = twin(delete_tasks_by_ids)
-async_get_tasks_by_status = twin(get_tasks_by_status)
-async_get_all_tasks = twin(get_all_tasks)
-async_get_recent_completed_tasks = twin(get_recent_completed_tasks)
-async_get_top_tasks = twin(get_top_tasks)
-async_get_pending_tasks_for_activation = twin(get_pending_tasks_for_activation)
-async_get_tasks_older_than = twin(get_tasks_older_than)
-async_get_active_task_for_channel = twin(get_active_task_for_channel)
-async_count_tasks = twin(count_tasks)
-async_try_claim_shared_task = twin(try_claim_shared_task)
-async_get_shared_task_status = twin(get_shared_task_status)
-async_is_shared_task_completed = twin(is_shared_task_completed)
-async_get_latest_shared_task = twin(get_latest_shared_task)
-async_transfer_task_ownership = twin(transfer_task_ownership)
+async_add_task = counterpart(add_task)
+async_get_task_by_id = counterpart(get_task_by_id)
+async_task_exists = counterpart(task_exists)
+async_update_task_status = counterpart(update_task_status)
+async_update_task_context_and_signing = counterpart(update_task_context_and_signing)
+async_set_task_updated_info_flag = counterpart(set_task_updated_info_flag)
+async_delete_tasks_by_ids = counterpart(delete_tasks_by_ids)
+async_get_tasks_by_status = counterpart(get_tasks_by_status)
+async_get_all_tasks = counterpart(get_all_tasks)
+async_get_recent_completed_tasks = counterpart(get_recent_completed_tasks)
+async_get_top_tasks = counterpart(get_top_tasks)
+async_get_pending_tasks_for_activation = counterpart(get_pending_tasks_for_activation)
+async_get_tasks_older_than = counterpart(get_tasks_older_than)
+async_get_active_task_for_channel = counterpart(get_active_task_for_channel)
+async_count_tasks = counterpart(count_tasks)
+async_try_claim_shared_task = counterpart(try_claim_shared_task)
+async_get_shared_task_status = counterpart(get_shared_task_status)
+async_is_shared_task_completed = counterpart(is_shared_task_completed)
+async_get_latest_shared_task = counterpart(get_latest_shared_task)
+async_transfer_task_ownership = counterpart(transfer_task_ownership)
 
 __all__ = [
     "add_system_task",

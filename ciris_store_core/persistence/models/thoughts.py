@@ -11,7 +11,7 @@ from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.enums import ThoughtStatus
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
 from ciris_store_core.models.thoughts import FinalAction, Thought
-from ciris_store_core.persistence.arguments import TimeService, clocked, instant, some, twin
+from ciris_store_core.persistence.arguments import TimeService, clocked, counterpart, instant, some
 from ciris_store_core.persistence.default_store import DbPath, get_store
 from ciris_store_core.persistence.transfers import OwnershipTransfer, tell
 from ciris_store_core.store.context import Owner
@@ -201,18 +201,18 @@ def transfer_thought_ownership(
     return moved
 
 
-async_add_thought = twin(add_thought)
-async_get_thought_by_id = twin(get_thought_by_id)
-async_get_thoughts_by_ids = twin(get_thoughts_by_ids)
-async_get_thought_status = twin(get_thought_status)
-async_update_thought_status = twin(update_thought_status)
-async_delete_thoughts_by_ids = twin(delete_thoughts_by_ids)
-async_get_thoughts_by_status = twin(get_thoughts_by_status)
-async_get_thoughts_by_task_id = twin(get_thoughts_by_task_id)
-async_get_thoughts_older_than = twin(get_thoughts_older_than)
-async_get_recent_thoughts = twin(get_recent_thoughts)
-async_count_thoughts = twin(count_thoughts)
-async_transfer_thought_ownership = twin(transfer_thought_ownership)
+async_add_thought = counterpart(add_thought)
+async_get_thought_by_id = counterpart(get_thought_by_id)
+async_get_thoughts_by_ids = counterpart(get_thoughts_by_ids)
+async_get_thought_status = counterpart(get_thought_status)
+async_update_thought_status = counterpart(update_thought_status)
+async_delete_thoughts_by_ids = counterpart(delete_thoughts_by_ids)
+async_get_thoughts_by_status = counterpart(get_thoughts_by_status)
+async_get_thoughts_by_task_id = counterpart(get_thoughts_by_task_id)
+async_get_thoughts_older_than = counterpart(get_thoughts_older_than)
+async_get_recent_thoughts = counterpart(get_recent_thoughts)
+async_count_thoughts = counterpart(count_thoughts)
+async_transfer_thought_ownership = counterpart(transfer_thought_ownership)
 
 __all__ = [
     "add_thought",

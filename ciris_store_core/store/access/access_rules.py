@@ -93,7 +93,7 @@ def _rules(records: Records, scopes: Callable[..., Scopes], reads: str, writes: 
 
 TASKS = _rules(
     "tasks", _nowhere, "get find count count_by_status",
-    "add add_or_get update delete claim_next give_back transfer hold",
+    "add add_or_get update delete claim_next release transfer hold",
 )  # fmt: skip
 THOUGHTS = _rules("thoughts", _nowhere, "get find count count_by_status", "add update retry escalate delete transfer")
 COORDINATION = _rules(

@@ -16,13 +16,13 @@ from ciris_store_core.store.audit.events import AuditEvent, append_events
 from ciris_store_core.store.context import is_reserved
 from ciris_store_core.store.execution import TransactionExecutor
 from ciris_store_core.store.graph.graph import Graph
-from ciris_store_core.store.resource import Part
+from ciris_store_core.store.resource import Resource
 
 # Inside the class, ``list`` is a method.
 AuthorityList = list[Authority]
 
 
-class Authorities(Part):
+class Authorities(Resource):
     """Whose signatures approve of writes to protected scopes, known by their public Ed25519 keys.
 
     The first is registered by ``bootstrap``. From then on each change needs the approval of one of them, like any
@@ -31,7 +31,7 @@ class Authorities(Part):
 
     __slots__ = ()
 
-    def list(self) -> AuthorityList:
+    def find(self) -> AuthorityList:
         """All that ever were registered, revoked ones too, by id."""
         return self._x.read(lambda session: stored_authorities(session.graph), single=False)
 
@@ -50,7 +50,7 @@ class Authorities(Part):
             Conflict: A node of ``identity`` exists, or the store is an unfinished copy. Nothing was stored.
         """
         authority, nodes = self._authority(public_key, name), list(identity)
-        now = self._env.server_now()
+        now = self._ctx.server_now()
 
         def fn(session: Session) -> bool:
             protected = guarded(session)
@@ -60,9 +60,9 @@ class Authorities(Part):
             _refuse_unfinished_copy(session)
             known.put(authority, "insert")
             with protected.without_approval():
-                Graph(TransactionExecutor(session), self._env).put_many(nodes, insert=True)
+                Graph(TransactionExecutor(session), self._ctx).put_many(nodes, insert=True)
             facts = {"key_id": authority.key_id, "nodes": [node.id for node in nodes]}
-            append_events(session, self._env, [AuditEvent("identity_bootstrapped", authority.name, facts)])
+            append_events(session, self._ctx, [AuditEvent("identity_bootstrapped", authority.name, facts)])
             return True
 
         return self._x.write(fn, single=False)
@@ -93,7 +93,7 @@ class Authorities(Part):
             NotFound: It is not registered.
             Conflict: Nobody else is left: register another one first.
         """
-        key = self._env.check.ident(key_id, "key_id")
+        key = self._ctx.check.ident(key_id, "key_id")
 
         def fn(session: Session) -> Authority:
             known = self._known(session)
@@ -113,10 +113,10 @@ class Authorities(Part):
     # --- inside -----------------------------------------------------------------------------------
 
     def _authority(self, public_key: str, name: str) -> Authority:
-        return Authority(key_id=key_id_of(public_key), public_key=public_key, name=self._env.check.ident(name, "name"))
+        return Authority(key_id=key_id_of(public_key), public_key=public_key, name=self._ctx.check.ident(name, "name"))
 
     def _known(self, session: Session) -> KnownAuthorities:
-        return KnownAuthorities(guarded(session).inner, self._env.server_now())
+        return KnownAuthorities(guarded(session).inner, self._ctx.server_now())
 
     def _write(self, session: Session, operation: str, content: dict[str, Any], authority: Authority) -> None:
         guarded(session).need_approval(operation, GraphScope.IDENTITY, [content])

@@ -12,12 +12,12 @@ from ciris_store_core.errors import Conflict, Unavailable
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.graph import KEPT_UNLESS_GIVEN, GraphNode, NodeWrite
 from ciris_store_core.secrets.crypto import Owner
-from ciris_store_core.secrets.redaction import Sealed, owner_of
+from ciris_store_core.secrets.redaction import ExtractedSecrets, owner_of
 from ciris_store_core.secrets.references import references_in
 from ciris_store_core.store.execution import Executor, StoreExecutor
 
 if TYPE_CHECKING:
-    from ciris_store_core.store.context import Environment
+    from ciris_store_core.store.context import StoreContext
 
 K = TypeVar("K")
 
@@ -41,14 +41,14 @@ def listed(node: GraphNode) -> list[str]:
     return [ref for ref in node.secret_refs if ref in occurring]
 
 
-def refs_of(node: GraphNode, sealed: Sealed) -> list[str]:
+def refs_of(node: GraphNode, extracted: ExtractedSecrets) -> list[str]:
     """What a node that is written may list: references that it lists and holds, and those to its new secrets."""
     owner = owner_of(node)
-    new = {secret.secret_id for secret in sealed if secret.metadata.get("owner") == owner}
+    new = {secret.secret_id for secret in extracted if secret.metadata.get("owner") == owner}
     return [ref for ref in references_in([node.attributes, node.metadata]) if ref in new or ref in node.secret_refs]
 
 
-def put_sealed(session: Session, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
+def put_extracted(session: Session, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
     """Write nodes of which some have new secrets, and delete the secrets of values that are replaced."""
     stored = {node.key: node for node in session.graph.get_nodes([write.node.key for write in writes], None)}
     settled = [_settled(write, stored.get(write.node.key), now) for write in writes]
@@ -79,7 +79,7 @@ def drop_of(session: Session, records: Iterable[Record]) -> None:
 
 def delete_with_secrets(
     executor: Executor,
-    env: Environment,
+    ctx: StoreContext,
     keys: Sequence[K],
     get: Callable[[Session, Sequence[K]], Sequence[Record]],
     delete: Callable[[Session, Sequence[K]], int],
@@ -92,7 +92,7 @@ def delete_with_secrets(
         drop_of(session, going)
         return count
 
-    if env.vault.has_keys:
+    if ctx.crypto.has_keys:
         return in_batches(executor, keys, lambda batch: executor.write(lambda s: fn(s, batch), single=False))
     return in_batches(executor, keys, lambda batch: executor.write(lambda s: delete(s, batch)))
 

@@ -16,11 +16,11 @@ from ciris_store_core.models.graph import EdgeKey, GraphEdge, GraphNode, NodeKey
 from ciris_store_core.models.paging import Page, PageRequest
 from ciris_store_core.models.secrets import SecretAccess, SecretInfo, SecretRecord, Sensitivity
 from ciris_store_core.secrets.crypto import is_check, revealed
-from ciris_store_core.secrets.redaction import KINDS, Sealed, owner_of
+from ciris_store_core.secrets.redaction import KINDS, ExtractedSecrets, owner_of
 from ciris_store_core.secrets.references import references_in
 from ciris_store_core.secrets.rotation import Progress, SecretsReport, rotate, survey
 from ciris_store_core.store.execution import TransactionExecutor
-from ciris_store_core.store.resource import Part, living, page_of, position
+from ciris_store_core.store.resource import Resource, living, page_of, position
 from ciris_store_core.validation.validator import limit_of, span
 
 R = TypeVar("R", bound=Record)
@@ -41,7 +41,7 @@ ALLOWED: dict[str, frozenset[Sensitivity]] = {
 _SWEEP = 200
 
 
-class Secrets(Part):
+class Secrets(Resource):
     """What was found in records and encrypted: references stand for it in their texts.
 
     A secret of a record that has expired counts as absent.
@@ -54,7 +54,7 @@ class Secrets(Part):
 
     # --- use --------------------------------------------------------------------------------------
 
-    def reveal(self, record: R, *, action: Action, accessor: str) -> R:
+    def resolve(self, record: R, *, action: Action, accessor: str) -> R:
         """A copy of a stored record with the secrets in place of their references, as far as the action may have them.
 
         References that it may not have, or that are none of this record's, stay as they are; a node resolves only
@@ -77,14 +77,14 @@ class Secrets(Part):
         if type(record) not in KINDS:
             raise InvalidArgument(f"{type(record).__name__} is no record that is stored: reveal the records in it")
         self._refuse_in_transaction()
-        who, ids = self._env.check.ident(accessor, "accessor"), _listed(record)
+        who, ids = self._ctx.check.ident(accessor, "accessor"), _listed(record)
         if not ids:
             return record
         found = {secret.secret_id: secret for secret in self._of_living(ids, record)}
         owner = owner_of(record)
         granted = [s for s in found.values() if s.metadata.get("owner") == owner and s.sensitivity in allowed]
         reasons = {id: _reason(found.get(id), owner, allowed) for id in ids}
-        made: R = self._logged(lambda: revealed(self._env.vault, record, granted), reasons, found, who, action)
+        made: R = self._logged(lambda: revealed(self._ctx.crypto, record, granted), reasons, found, who, action)
         return made
 
     def disclose(self, secret_id: str, *, accessor: str, reason: str) -> Any:
@@ -95,7 +95,7 @@ class Secrets(Part):
         Raises:
             SecretKeyError, Corrupt, TransactionError: As ``reveal``.
         """
-        check = self._env.check
+        check = self._ctx.check
         key, who, why = (
             check.ident(secret_id, "secret_id"),
             check.ident(accessor, "accessor"),
@@ -107,21 +107,21 @@ class Secrets(Part):
         found = {secret.secret_id: secret for secret in self._known([key])}
         secret, denied = found.get(key), {key: None if found else "there is no such secret"}
         return self._logged(
-            lambda: None if secret is None else self._env.vault.unseal(secret), denied, found, who, "disclose", why
+            lambda: None if secret is None else self._ctx.crypto.decrypt(secret), denied, found, who, "disclose", why
         )
 
-    def forget(self, *secret_ids: str, accessor: str | None = None) -> int:
+    def delete(self, *secret_ids: str, accessor: str | None = None) -> int:
         """Delete secrets for good; returns how many went. Their references stay in the texts, and reveal nothing.
 
         ``accessor``: who, for the log, which stays; by default the store's own occurrence.
         """
-        ids = self._env.check.idents(secret_ids, "secret_ids")
-        who = self._env.occurrence_id if accessor is None else self._env.check.ident(accessor, "accessor")
+        ids = self._ctx.check.idents(secret_ids, "secret_ids")
+        who = self._ctx.occurrence_id if accessor is None else self._ctx.check.ident(accessor, "accessor")
 
         def fn(session: Session) -> int:
             found = {secret.secret_id: secret for secret in _secrets(session, ids)}
-            sealed = Sealed()
-            entries = self._entries(dict.fromkeys(found), found, who, "forget", None, sealed)
+            extracted = ExtractedSecrets()
+            entries = self._entries(dict.fromkeys(found), found, who, "forget", None, extracted)
             count = session.secrets.delete([*found]) if found else 0
             session.secrets.log_access(entries)
             return count
@@ -132,25 +132,25 @@ class Secrets(Part):
 
     def get(self, secret_id: str) -> SecretInfo | None:
         """What is known of a secret, without its value; None if there is none with that id."""
-        ids = [self._env.check.ident(secret_id, "secret_id")]
+        ids = [self._ctx.check.ident(secret_id, "secret_id")]
         found = self._known(ids)
         return _info(found[0]) if found else None
 
-    def list(self, *, limit: int = 100, cursor: str | None = None) -> Page[SecretInfo]:
+    def find(self, *, limit: int = 100, cursor: str | None = None) -> Page[SecretInfo]:
         """One page of what is known of the secrets, without their values, oldest first."""
-        page = PageRequest(limit_of(limit), position(self._env, "secrets", (str,), cursor))
+        page = PageRequest(limit_of(limit), position(self._ctx, "secrets", (str,), cursor))
         found = page_of(self._x.read(lambda session: session.secrets.find(page, None)), "secrets")
         known = [secret for secret in found.items if not is_check(secret)]
         secrets = [_info(secret) for secret in self._without_expired(known)]
         # The checks of keys come behind all secrets.
-        return Page(secrets, found.next_cursor if len(known) == len(found.items) else None, found.unreadable)
+        return Page(secrets, found.next_cursor if len(known) == len(found.items) else None, found.corrupt)
 
-    def accesses(
+    def access_log(
         self, secret_id: str | None = None, *, limit: int = 100, cursor: str | None = None
     ) -> Page[SecretAccess]:
         """One page of the access log, oldest first, of all secrets or of one, also of one that is gone."""
-        page = PageRequest(limit_of(limit), position(self._env, "secret_access", (datetime, str), cursor))
-        key = self._env.check.optional(secret_id, "secret_id")
+        page = PageRequest(limit_of(limit), position(self._ctx, "secret_access", (datetime, str), cursor))
+        key = self._ctx.check.optional(secret_id, "secret_id")
         return page_of(self._x.read(lambda session: session.secrets.list_access(page, key)), "secret_access")
 
     # --- upkeep -----------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class Secrets(Part):
     def check(self) -> SecretsReport:
         """Decrypt every secret, one after the other, and count them by key; shows nobody their values."""
         self._refuse_in_transaction()
-        return survey(lambda fn: self._x.read(fn), self._env.vault)
+        return survey(lambda fn: self._x.read(fn), self._ctx.crypto)
 
     def rotate(self, progress: Progress = lambda moved: None) -> SecretsReport:
         """Encrypt all secrets anew under the active key, and prove it: ``report.rotated``.
@@ -174,20 +174,20 @@ class Secrets(Part):
             SecretKeyError: The store was opened without a key.
         """
         self._refuse_in_transaction()
-        now = self._env.clock.now()
-        return rotate(self._x.read, lambda fn: self._x.write(fn, single=False), self._env.vault, now, progress)
+        now = self._ctx.clock.now()
+        return rotate(self._x.read, lambda fn: self._x.write(fn, single=False), self._ctx.crypto, now, progress)
 
     def sweep(self, older_than: timedelta = timedelta(minutes=10)) -> int:
         """Delete secrets that nothing refers to any more; returns how many went.
 
         They are left behind when a value is overwritten, or when a record goes with another, expires or is
-        consolidated. The maintenance service calls this.
+        rolled up. The maintenance service calls this.
 
         Args:
             older_than: Secrets sealed since are left alone, in case somebody is about to write a text that was read.
         """
         age, total = span(older_than, "older_than", timedelta(0), timedelta.max), 0
-        sealed_by = before(self._env.clock.now(), age)
+        sealed_by = before(self._ctx.clock.now(), age)
         page = PageRequest(_SWEEP)
         while True:
             found = self._x.read(lambda session, page=page: session.secrets.find(page, None))  # type: ignore[misc]
@@ -205,7 +205,7 @@ class Secrets(Part):
         found = self._x.read(lambda session: session.secrets.get(ids))
         if isinstance(record, GraphEdge):
             return self._without_expired(found)
-        if isinstance(record, GraphNode | Correlation) and not living([record], self._env.server_now):
+        if isinstance(record, GraphNode | Correlation) and not living([record], self._ctx.server_now):
             return []
         return found
 
@@ -217,7 +217,7 @@ class Secrets(Part):
         keys = {kind: [s.metadata["owner"][1:] for s in secrets if _kind(s) == kind] for kind in _EXPIRING}
         if not any(keys.values()):
             return secrets
-        now = self._env.server_now()
+        now = self._ctx.server_now()
         gone = self._x.read(
             lambda session: [
                 owner for kind in keys if keys[kind] for owner in _expired(session, kind, keys[kind], now)
@@ -247,9 +247,9 @@ class Secrets(Part):
         except StoreError as error:
             failure = error
             reasons = {id: reason or type(error).__name__ for id, reason in reasons.items()}
-        sealed = Sealed()
-        entries = self._entries(reasons, found, who, action, why, sealed)
-        self._x.write(lambda session: session.secrets.log_access(entries), sealed=sealed)
+        extracted = ExtractedSecrets()
+        entries = self._entries(reasons, found, who, action, why, extracted)
+        self._x.write(lambda session: session.secrets.log_access(entries), extracted=extracted)
         if failure is not None:
             raise failure
         return value
@@ -261,9 +261,9 @@ class Secrets(Part):
         who: str,
         action: str,
         why: str | None,
-        sealed: Sealed,
+        extracted: ExtractedSecrets,
     ) -> Sequence[SecretAccess]:
-        now = self._env.clock.now()
+        now = self._ctx.clock.now()
         entries = []
         for id, denied in reasons.items():
             secret = found.get(id)
@@ -272,7 +272,7 @@ class Secrets(Part):
             entry = SecretAccess(
                 secret_id=id, accessor=who, action=action, granted=denied is None, at=now, metadata=facts
             )
-            entries.append(self._env.check.record(entry, SecretAccess, now, sealed))
+            entries.append(self._ctx.check.record(entry, SecretAccess, now, extracted))
         return entries
 
 

@@ -17,7 +17,7 @@ from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import AccessDenied, InvalidArgument
 from ciris_store_core.models.correlations import Correlation, CorrelationChanges, CorrelationQuery, Metric
 from ciris_store_core.models.enums import GraphScope
-from ciris_store_core.models.paging import Slice
+from ciris_store_core.models.paging import ResultPage
 from ciris_store_core.store.access.access_rules import (
     AUDIT,
     COORDINATION,
@@ -39,7 +39,7 @@ from ciris_store_core.store.audit.events import AuditEvent, append_events
 from ciris_store_core.store.audit.store_identity import STORE_CHAIN, make_identity, read_identity
 
 if TYPE_CHECKING:
-    from ciris_store_core.store.context import Environment
+    from ciris_store_core.store.context import StoreContext
 
 _NAMED = 20
 """How many keys an audit event of a denial or approval names."""
@@ -49,12 +49,12 @@ class NeedsTransaction(Exception):
     """The one call of a session takes several; nothing was written. Run it again in a transaction."""
 
 
-class Guard:
+class SessionGuard:
     """What a store protects; makes the sessions that its executors hand out."""
 
-    __slots__ = ("_store_id", "denied", "env", "policy", "watches")
+    __slots__ = ("_store_id", "ctx", "denied", "policy", "watches")
 
-    env: Environment
+    ctx: StoreContext
     """Set once the store's environment is there."""
 
     def __init__(self, policy: ScopePolicy) -> None:
@@ -83,7 +83,7 @@ class Guard:
             return self._store_id
         found = read_identity(session)
         if found is None:
-            found = make_identity(session, self.env.signer, self.env.clock.now())
+            found = make_identity(session, self.ctx.signer, self.ctx.clock.now())
             # Marks the thread until its transaction is over. A rollback takes the id back, so it must not be kept.
             self.denied.setdefault(get_ident(), [])
         elif get_ident() not in self.denied:
@@ -97,7 +97,7 @@ class GuardedSession:
     single = False
     """Whether it may make one call only."""
 
-    def __init__(self, inner: Session, guard: Guard, *, watched: bool) -> None:
+    def __init__(self, inner: Session, guard: SessionGuard, *, watched: bool) -> None:
         """Around a backend's session; ``watched``: the policy sees every call."""
         self.inner = inner
         self.guard = guard
@@ -140,14 +140,14 @@ class GuardedSession:
     def record(self, events: Iterable[AuditEvent]) -> None:
         """Store audit events of the store's own, of which no policy is asked."""
         unwatched = GuardedSession(self.inner, self.guard, watched=False)
-        append_events(cast(Session, unwatched), self.guard.env, events)
+        append_events(cast(Session, unwatched), self.guard.ctx, events)
 
     def need_approval(self, operation: str, scope: GraphScope, content: Sequence[dict[str, Any]]) -> None:
         """Go on if this is approved of; otherwise raise ``AccessDenied``, having written nothing."""
         if self._bootstrapping:
             return
         self.need_transaction()
-        known = KnownAuthorities(self.inner, self.guard.env.server_now())
+        known = KnownAuthorities(self.inner, self.guard.ctx.server_now())
         store = self.guard.store_id(self.inner) if known.bootstrapped() else None
         request = ApprovalRequest(
             operation=operation, scope=scope, store=store or "", content=json.loads(canonical(content))
@@ -181,14 +181,14 @@ class GuardedSession:
             self._ask("read", records, operation, ALL_SCOPES)
 
     def _ask(self, kind: Kind, records: Records, operation: str, scopes: frozenset[GraphScope]) -> None:
-        caller = self.guard.env.occurrence_id
+        caller = self.guard.ctx.occurrence_id
         if not self.guard.policy.allow(Access(kind, records, operation, scopes, caller)):
             where = f" of scope {', '.join(sorted(scopes))}" if scopes else ""
             facts = {"operation": operation, "scopes": sorted(map(str, scopes))}
             self._deny(f"the store's policy refuses {caller!a} to {kind} {records}{where}", facts, None)
 
     def _deny(self, reason: str, facts: dict[str, Any], request: ApprovalRequest | None) -> NoReturn:
-        event = AuditEvent("access_denied", self.guard.env.occurrence_id, {**facts, "reason": reason})
+        event = AuditEvent("access_denied", self.guard.ctx.occurrence_id, {**facts, "reason": reason})
         self.guard.denied.setdefault(get_ident(), []).append(event)
         error = AccessDenied(reason)
         error.request = request
@@ -237,13 +237,13 @@ class GuardedCorrelations:
             self._inner.add(correlations)
             return
         if any(event.ttl_seconds is not None for event in events):
-            raise InvalidArgument("an audit event has no ttl_seconds: it stays until store.audit.cut removes it")
+            raise InvalidArgument("an audit event has no ttl_seconds: it stays until store.audit.prune removes it")
         if any(event.agent_occurrence_id == STORE_CHAIN for event in events):
             raise InvalidArgument(f"{STORE_CHAIN} is the store's own chain: give agent_occurrence_id another id")
         self._session.need_transaction()
         self._inner.add(correlations)
         guard, inner = self._session.guard, self._session.inner
-        chain_up(inner, guard.env.signer, events, guard.store_id(inner))
+        chain_up(inner, guard.ctx.signer, events, guard.store_id(inner))
 
     def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
         """Store measurements, which are no audit events."""
@@ -259,7 +259,7 @@ class GuardedCorrelations:
         """Lock them, and remember what they are."""
         return self._remembered(self._inner.lock(correlation_ids))
 
-    def find_locked(self, query: CorrelationQuery) -> Slice[Correlation]:
+    def find_locked(self, query: CorrelationQuery) -> ResultPage[Correlation]:
         """Find and lock them, and remember what they are."""
         page = self._inner.find_locked(query)
         self._remembered(page.items)
@@ -288,5 +288,5 @@ class GuardedCorrelations:
             if is_audit(found):
                 raise AccessDenied(
                     f"correlation {ascii(found.correlation_id)[:80]} is an audit event, which cannot be {done}: "
-                    "store.audit.cut removes what is old enough"
+                    "store.audit.prune removes what is old enough"
                 )

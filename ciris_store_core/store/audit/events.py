@@ -12,10 +12,10 @@ from ciris_store_core.models.correlations import Correlation
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType
 from ciris_store_core.models.ids import uuid7
 from ciris_store_core.secrets.crypto import keep
-from ciris_store_core.secrets.redaction import Sealed
+from ciris_store_core.secrets.redaction import ExtractedSecrets
 
 if TYPE_CHECKING:
-    from ciris_store_core.store.context import Environment
+    from ciris_store_core.store.context import StoreContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +28,22 @@ class AuditEvent:
     event_id: str = field(default_factory=uuid7)
 
 
-def append_events(session: Session, env: Environment, events: Iterable[AuditEvent]) -> list[Correlation]:
+def append_events(session: Session, ctx: StoreContext, events: Iterable[AuditEvent]) -> list[Correlation]:
     """Store audit events in the open transaction of a writer, in the chain of ``env``'s occurrence.
 
     Whoever appends waits until the chain's last writer has committed: call it last in your transaction. Returns the
     correlations that were stored; their ids are the events' and the entries' too.
     """
-    now, sealed = env.clock.now(), Sealed()
-    stored = [_correlation(env, event, now, sealed) for event in events]
+    now, extracted = ctx.clock.now(), ExtractedSecrets()
+    stored = [_correlation(ctx, event, now, extracted) for event in events]
     if stored:
         session.correlations.add(stored)
-    if sealed:
-        keep(session, sealed)
+    if extracted:
+        keep(session, extracted)
     return stored
 
 
-def _correlation(env: Environment, event: AuditEvent, now: datetime, sealed: Sealed) -> Correlation:
+def _correlation(ctx: StoreContext, event: AuditEvent, now: datetime, extracted: ExtractedSecrets) -> Correlation:
     made = Correlation(
         correlation_id=event.event_id,
         correlation_type=CorrelationType.AUDIT_EVENT,
@@ -51,7 +51,7 @@ def _correlation(env: Environment, event: AuditEvent, now: datetime, sealed: Sea
         handler_name=event.actor,
         action_type=event.event_type,
         status=CorrelationStatus.COMPLETED,
-        agent_occurrence_id=env.occurrence_id,
+        agent_occurrence_id=ctx.occurrence_id,
         metadata=event.payload,
     )
-    return env.check.record(made, Correlation, now, sealed)
+    return ctx.check.record(made, Correlation, now, extracted)

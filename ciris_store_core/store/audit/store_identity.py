@@ -70,7 +70,7 @@ def copy_identity(session: Session, signer: SigningKey | None, now: datetime, st
     new = tuple(dict.fromkeys(each for each in stores if each not in made.known))
     if found is None or new:
         made = StoreIdentity(made.store, (*made.copied, *new))
-        session.audit.cut(_anchor(made, signer, now))
+        session.audit.prune(_anchor(made, signer, now))
     return made
 
 

@@ -18,11 +18,11 @@ from ciris_store_core.store.audit.store_identity import STORE_CHAIN, read_identi
 from ciris_store_core.store.audit.verification import AuditReport, ChainCheck, Signatures, Verifier
 from ciris_store_core.store.resource import (
     SCAN_SIZE,
-    Part,
+    Resource,
     all_pages,
     page_of,
     position,
-    raise_unreadable,
+    raise_corrupt,
     refuse_repeats,
 )
 from ciris_store_core.validation.validator import limit_of, moment
@@ -34,7 +34,7 @@ Names = list[str]
 _BATCH = 500
 
 
-class AuditTrail(Part):
+class AuditTrail(Resource):
     """What happened, in chains of entries that show every later change; one chain per occurrence.
 
     Each event is also a correlation of type ``audit_event`` with the same id, and every such correlation that is
@@ -60,22 +60,22 @@ class AuditTrail(Part):
         wanted = list(events)
         refuse_repeats([event.event_id for event in wanted], "event_id")
         if wanted:
-            self._x.write(lambda session: append_events(session, self._env, wanted), single=False)
+            self._x.write(lambda session: append_events(session, self._ctx, wanted), single=False)
         return [event.event_id for event in wanted]
 
     def chains(self) -> Names:
         """The occurrences that have a chain, ascending."""
         return [name for name in self._x.read(lambda session: session.audit.chains()) if name != STORE_CHAIN]
 
-    def list(self, chain: str | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
+    def find(self, chain: str | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
         """One page of entries by chain, then sequence, ascending; of all chains or of one."""
-        after = position(self._env, "audit", (str, int), cursor)
-        query = AuditQuery(limit_of(limit), after, self._env.check.optional(chain, "chain"))
+        after = position(self._ctx, "audit", (str, int), cursor)
+        query = AuditQuery(limit_of(limit), after, self._ctx.check.optional(chain, "chain"))
         return page_of(self._x.read(lambda session: session.audit.find(query)), "audit")
 
     def scan(self, chain: str | None = None) -> Iterator[AuditEntry]:
         """All entries, read page by page; see ``list``."""
-        return all_pages(lambda cursor: self.list(chain, limit=SCAN_SIZE, cursor=cursor), raise_unreadable)
+        return all_pages(lambda cursor: self.find(chain, limit=SCAN_SIZE, cursor=cursor), raise_corrupt)
 
     def tail(self, chain: str | None = None, limit: int = 20) -> AuditEntries:
         """The newest entries of a chain, by default of the store's own occurrence, oldest of them first."""
@@ -113,10 +113,10 @@ class AuditTrail(Part):
             stores: Ids of other stores whose entries may be here. A copy that was made with a signing key says so
                 itself.
         """
-        check = self._env.check
+        check = self._ctx.check
         if checkpoint is not None:
-            checkpoint = check.record(checkpoint, AuditCheckpoint, self._env.clock.now(), None)
-        own = [self._env.signer.public_key] if self._env.signer else []
+            checkpoint = check.record(checkpoint, AuditCheckpoint, self._ctx.clock.now(), None)
+        own = [self._ctx.signer.public_key] if self._ctx.signer else []
         keys = [*own, *check.idents(public_keys, "public_keys")]
         verifier = Verifier(self._x, keys, checkpoint, require_signatures, check.idents(stores, "stores"))
         return verifier.run(None if chain is None else self._chain(chain))
@@ -127,9 +127,9 @@ class AuditTrail(Part):
         ``verify(checkpoint=...)`` finds a chain that was cut off or made anew since.
         """
         heads, store = self._x.write(_heads, single=False)
-        signer = self._env.signer
+        signer = self._ctx.signer
         key_id = signer.key_id if signer else None
-        made = AuditCheckpoint(heads=heads, store=store, at=self._env.clock.now(), signing_key_id=key_id)
+        made = AuditCheckpoint(heads=heads, store=store, at=self._ctx.clock.now(), signing_key_id=key_id)
         if signer:
             made.signature = signer.sign(checkpoint_statement(made))
         return made
@@ -148,7 +148,7 @@ class AuditTrail(Part):
 
     # --- retention --------------------------------------------------------------------------------
 
-    def cut(self, before: datetime, *, chain: str | None = None) -> int:
+    def prune(self, before: datetime, *, chain: str | None = None) -> int:
         """Remove the entries of a chain that are older, with their correlations; returns how many went.
 
         Its beginning is replaced by an anchor, signed if the store has a signing key, so that what remains still
@@ -166,16 +166,16 @@ class AuditTrail(Part):
         name, limit = self._chain(chain), moment(before, "before")
         if limit is None:
             raise InvalidArgument("before: say up to when audit events may go")
-        if limit > max(self._env.clock.now(), self._env.server_now()):
+        if limit > max(self._ctx.clock.now(), self._ctx.server_now()):
             # A mistyped year would take events along that are appended while this runs.
             raise InvalidArgument(f"before: {limit.isoformat()} lies in the future: give a time that is over")
         total, count = 0, _BATCH
         while count == _BATCH:
-            count = self._x.write(lambda session: self._cut(session, name, limit), single=False)
+            count = self._x.write(lambda session: self._prune(session, name, limit), single=False)
             total += count
         return total
 
-    def _cut(self, session: Session, chain: str, before: datetime) -> int:
+    def _prune(self, session: Session, chain: str, before: datetime) -> int:
         session.audit.head(chain)  # Until this transaction ends, nobody else appends or cuts.
         last = session.audit.anchor(chain)
         start = last.sequence if last else 0
@@ -187,20 +187,20 @@ class AuditTrail(Part):
         _refuse_damaged(session, chain, last, going)
         anchor = self._anchor(going[-1], (last.removed_count if last else 0) + old)
         guarded(session).inner.correlations.delete([entry.entry_id for entry in going])
-        session.audit.cut(anchor)
+        session.audit.prune(anchor)
         done = {"chain": chain, "up_to": anchor.sequence, "removed": old, "before": before.isoformat()}
-        event = AuditEvent("audit_cut", self._env.occurrence_id, done)
-        append_events(session, replace(self._env, occurrence_id=chain), [event])
+        event = AuditEvent("audit_cut", self._ctx.occurrence_id, done)
+        append_events(session, replace(self._ctx, occurrence_id=chain), [event])
         return old
 
     def _anchor(self, last: AuditEntry, removed: int) -> AuditAnchor:
-        signer = self._env.signer
+        signer = self._ctx.signer
         anchor = AuditAnchor(
             chain=last.chain,
             sequence=last.sequence,
             entry_hash=last.entry_hash,
             removed_count=removed,
-            at=self._env.clock.now(),
+            at=self._ctx.clock.now(),
             signing_key_id=signer.key_id if signer else None,
         )
         if signer:
@@ -208,7 +208,7 @@ class AuditTrail(Part):
         return anchor
 
     def _chain(self, chain: str | None) -> str:
-        return self._env.occurrence_id if chain is None else self._env.check.ident(chain, "chain")
+        return self._ctx.occurrence_id if chain is None else self._ctx.check.ident(chain, "chain")
 
 
 def _refuse_damaged(session: Session, chain: str, anchor: AuditAnchor | None, going: AuditEntries) -> None:

@@ -10,7 +10,7 @@ from ciris_store_core.contract.backend import Session
 from ciris_store_core.models.audit import AuditAnchor, AuditCheckpoint, AuditEntry, AuditQuery
 from ciris_store_core.models.correlations import Correlation, CorrelationFilter, CorrelationQuery
 from ciris_store_core.models.enums import CorrelationType
-from ciris_store_core.models.paging import SortKey, Unreadable
+from ciris_store_core.models.paging import CorruptRow, SortKey
 from ciris_store_core.signing import is_signed, key_id_of
 from ciris_store_core.store.audit.chain import (
     CORRELATION_HASH,
@@ -26,14 +26,14 @@ from ciris_store_core.store.audit.store_identity import STORE_CHAIN, identity_of
 from ciris_store_core.store.execution import Executor
 
 T = TypeVar("T")
-_EntryPage = tuple[list[AuditEntry], dict[str, Correlation], list[Unreadable]]
+_EntryPage = tuple[list[AuditEntry], dict[str, Correlation], list[CorruptRow]]
 
 _PAGE = 1000
 _LOOKS = 20
 _EVENTS = CorrelationFilter(types=(CorrelationType.AUDIT_EVENT,))
 
 Wrong = Literal[
-    "changed", "missing", "not_following", "signature", "anchor", "unreadable",
+    "changed", "missing", "not_following", "signature", "anchor", "corrupt",
     "correlation_changed", "correlation_missing", "not_chained", "cut_off", "checkpoint", "other_store", "not_listed",
 ]  # fmt: skip
 Verdict = Literal["ok", "hashes only", "changed"]
@@ -285,9 +285,9 @@ class Verifier:
         return next(((head.sequence, head.entry_hash) for head in heads if head.chain == name), None)
 
     def _entries(self, name: str, check: ChainCheck) -> Iterator[tuple[AuditEntry, Correlation | None]]:
-        for entries, correlations, unreadable in _pages(AuditQuery(_PAGE, chain=name), self._page):
-            for row in unreadable:
-                check.found("unreadable", f"a row of it cannot be read ({row.error})", None)
+        for entries, correlations, corrupt in _pages(AuditQuery(_PAGE, chain=name), self._page):
+            for row in corrupt:
+                check.found("corrupt", f"a row of it cannot be read ({row.error})", None)
             for entry in entries:
                 yield entry, correlations.get(entry.entry_id)
 
@@ -295,7 +295,7 @@ class Verifier:
         def fn(session: Session) -> tuple[_EntryPage, SortKey | None]:
             page = session.audit.find(query)
             stored = session.correlations.get([entry.entry_id for entry in page.items]) if page.items else []
-            return (page.items, {each.correlation_id: each for each in stored}, page.unreadable), page.next_after
+            return (page.items, {each.correlation_id: each for each in stored}, page.corrupt), page.next_after
 
         return self._x.read(fn, single=False)
 

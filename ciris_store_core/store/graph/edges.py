@@ -10,7 +10,7 @@ from ciris_store_core.errors import Conflict, InvalidArgument, NotSupported
 from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.models.graph import EdgeKey, EdgeQuery, GraphEdge
 from ciris_store_core.models.paging import Page
-from ciris_store_core.secrets.redaction import Sealed
+from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.store.access.secret_refs import delete_with_secrets
 from ciris_store_core.store.graph.traversal import Scope, Walks
 from ciris_store_core.store.resource import page_of, position, refuse_repeats
@@ -44,24 +44,26 @@ class GraphEdges(Walks):
         if expected_revision is None:
             return self.put_edges([edge])[0]
         expected = whole(expected_revision, "expected_revision", 0, 2**63 - 1)
-        sealed = Sealed()
-        ready = self._ready([edge], sealed)
-        return self._x.write(lambda session: _put_expected(session, ready, expected), single=False, sealed=sealed)[0]
+        extracted = ExtractedSecrets()
+        ready = self._ready([edge], extracted)
+        return self._x.write(
+            lambda session: _put_expected(session, ready, expected), single=False, extracted=extracted
+        )[0]
 
     def put_edges(self, edges: Iterable[GraphEdge]) -> Edges:
         """Write many edges, all or none, in a constant number of round trips. See ``put_edge``.
 
         A batch that names an edge twice is refused.
         """
-        sealed = Sealed()
-        ready = self._ready(edges, sealed)
+        extracted = ExtractedSecrets()
+        ready = self._ready(edges, extracted)
         if not ready:
             return []
-        return self._x.write(lambda session: session.graph.put_edges(ready), sealed=sealed) or ready
+        return self._x.write(lambda session: session.graph.put_edges(ready), extracted=extracted) or ready
 
-    def _ready(self, edges: Iterable[GraphEdge], sealed: Sealed) -> Edges:
-        now = self._env.clock.now()
-        ready = [self._env.check.record(edge, GraphEdge, now, sealed) for edge in edges]
+    def _ready(self, edges: Iterable[GraphEdge], extracted: ExtractedSecrets) -> Edges:
+        now = self._ctx.clock.now()
+        ready = [self._ctx.check.record(edge, GraphEdge, now, extracted) for edge in edges]
         for edge in ready:
             edge.__dict__["revision"] = 1  # that of a new edge
         refuse_repeats([edge.key for edge in ready], "edge")
@@ -82,7 +84,7 @@ class GraphEdges(Walks):
         wanted = self._edge_keys(keys)
         if for_update:
             self._x.lock(lambda session: session.graph.lock_edges(wanted))
-        now = self._env.server_now()  # the edges of expired nodes are absent
+        now = self._ctx.server_now()  # the edges of expired nodes are absent
         edges = self._x.read(lambda session: session.graph.get_edges(wanted, now)) if wanted else []
         found = {edge.key: edge for edge in edges}
         return {key: found[key] for key in wanted if key in found}
@@ -101,7 +103,7 @@ class GraphEdges(Walks):
             return 0
         return delete_with_secrets(
             self._x,
-            self._env,
+            self._ctx,
             gone,
             lambda session, batch: session.graph.get_edges(batch),
             lambda session, batch: session.graph.delete_edges(batch),
@@ -118,15 +120,15 @@ class GraphEdges(Walks):
         cursor: str | None = None,
     ) -> Page[GraphEdge]:
         """One page of edges, ascending by scope, source, target and relationship; all filters by equality."""
-        check = self._env.check
+        check = self._ctx.check
         query = EdgeQuery(
             limit=limit_of(limit),
-            after=position(self._env, "edges", _EDGE_SHAPE, cursor),
+            after=position(self._ctx, "edges", _EDGE_SHAPE, cursor),
             scope=None if scope is None else GraphScope.parse(scope),
             source=check.optional(source, "source"),
             target=check.optional(target, "target"),
             relationship=check.optional(relationship, "relationship"),
-            now=self._env.server_now(),
+            now=self._ctx.server_now(),
         )
         return page_of(self._x.read(lambda session: session.graph.list_edges(query)), "edges")
 
@@ -136,7 +138,7 @@ class GraphEdges(Walks):
         return [*dict.fromkeys(self._edge_key(*key) for key in tuples_of(keys, 4, _EDGE_KEY))]
 
     def _edge_key(self, source: str, target: str, relationship: str, scope: Scope) -> EdgeKey:
-        ident = self._env.check.ident
+        ident = self._ctx.check.ident
         return EdgeKey(
             ident(source, "source"),
             ident(target, "target"),

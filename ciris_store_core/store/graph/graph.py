@@ -17,14 +17,14 @@ from ciris_store_core.models.graph import (
     NodeWriteMode,
 )
 from ciris_store_core.models.paging import Page
-from ciris_store_core.secrets.redaction import Sealed
-from ciris_store_core.store.access.secret_refs import as_read, delete_with_secrets, put_sealed, refs_of
+from ciris_store_core.secrets.redaction import ExtractedSecrets
+from ciris_store_core.store.access.secret_refs import as_read, delete_with_secrets, put_extracted, refs_of
 from ciris_store_core.store.graph.edges import GraphEdges, tuples_of
 from ciris_store_core.store.graph.traversal import Scope
-from ciris_store_core.store.graph.upcasters import put_upgraded, upgraded_page
+from ciris_store_core.store.graph.upcasters import put_upcast, upcast_page
 from ciris_store_core.store.resource import (
     SCAN_SIZE,
-    OnUnreadable,
+    OnCorrupt,
     all_pages,
     living,
     page_of,
@@ -84,7 +84,7 @@ class Graph(GraphEdges):
     ) -> GraphNode:
         """Write a node and return it as stored.
 
-        A new node is stored as given. Of an existing one, upgraded first if an upgrader of its version is known, the
+        A new node is stored as given. Of an existing one, upcast first if an upcaster of its version is known, the
         attributes are merged: given keys win, others stay; ``version``, ``updated_by``, ``consent_stream``,
         ``expires_at`` and ``metadata`` change if you gave them; ``created_at`` stays, ``updated_at`` moves and
         ``revision`` grows by 1 (and by another 1 for the upgrade). The merge is atomic.
@@ -103,35 +103,40 @@ class Graph(GraphEdges):
         keys = () if remove == () else tuple(self._attribute_key(key) for key in _not_text(remove, "remove"))
         if expected_revision is not None:
             whole(expected_revision, "expected_revision", 0, 2**63 - 1)
-        sealed = Sealed()
-        write = self._write_of(node, _mode(merge, insert), keys, expected_revision, sealed)
-        return self._put([write], sealed)[0]
+        extracted = ExtractedSecrets()
+        write = self._write_of(node, _mode(merge, insert), keys, expected_revision, extracted)
+        return self._put([write], extracted)[0]
 
     def put_many(self, nodes: Iterable[GraphNode], *, merge: bool = True, insert: bool = False) -> Nodes:
         """Write many nodes, all or none, in a constant number of round trips; returns them as stored. See ``put``.
 
         A batch that names a node twice is refused.
         """
-        sealed = Sealed()
-        writes = [self._write_of(node, _mode(merge, insert), (), None, sealed) for node in nodes]
+        extracted = ExtractedSecrets()
+        writes = [self._write_of(node, _mode(merge, insert), (), None, extracted) for node in nodes]
         refuse_repeats([write.node.key for write in writes], "node")
-        return self._put(writes, sealed) if writes else []
+        return self._put(writes, extracted) if writes else []
 
-    def _put(self, writes: NodeWrites, sealed: Sealed) -> Nodes:
-        now, upgraders = self._env.server_now(), self._env.upgraders
-        if upgraders.concern(writes):
-            return as_read(put_upgraded(self._x, upgraders, self._env.check, writes, now, sealed))
-        if not sealed:
+    def _put(self, writes: NodeWrites, extracted: ExtractedSecrets) -> Nodes:
+        now, upcasters = self._ctx.server_now(), self._ctx.upcasters
+        if upcasters.concern(writes):
+            return as_read(put_upcast(self._x, upcasters, self._ctx.check, writes, now, extracted))
+        if not extracted:
             return as_read(self._x.write(lambda session: session.graph.put_nodes(writes, now)))
-        return as_read(self._x.write(lambda session: put_sealed(session, writes, now), sealed=sealed))
+        return as_read(self._x.write(lambda session: put_extracted(session, writes, now), extracted=extracted))
 
     def _write_of(
-        self, node: GraphNode, mode: NodeWriteMode, remove: tuple[str, ...], expected: int | None, sealed: Sealed
+        self,
+        node: GraphNode,
+        mode: NodeWriteMode,
+        remove: tuple[str, ...],
+        expected: int | None,
+        extracted: ExtractedSecrets,
     ) -> NodeWrite:
-        now = self._env.clock.now()
-        ready = self._env.check.record(node, GraphNode, now, sealed)
-        if sealed or ready.secret_refs:
-            ready.__dict__["secret_refs"] = refs_of(ready, sealed)
+        now = self._ctx.clock.now()
+        ready = self._ctx.check.record(node, GraphNode, now, extracted)
+        if extracted or ready.secret_refs:
+            ready.__dict__["secret_refs"] = refs_of(ready, extracted)
         given = node.__pydantic_fields_set__
         if "updated_at" not in given or ready.updated_at is None:
             ready.__dict__["updated_at"] = now
@@ -164,8 +169,8 @@ class Graph(GraphEdges):
         else:
             found = self._x.read(lambda session: session.graph.get_nodes(keys, None)) if keys else []
         if not include_expired:
-            found = living(found, self._env.server_now)
-        return as_read(self._env.upgraders.upgraded_all(found))
+            found = living(found, self._ctx.server_now)
+        return as_read(self._ctx.upcasters.upcast_all(found))
 
     def increment(self, id: str, scope: Scope, key: str | Sequence[str], by: int | float = 1) -> int | float:
         """Add to a number among a node's attributes and return the sum; no concurrent increment is lost.
@@ -180,12 +185,12 @@ class Graph(GraphEdges):
             NotFound: There is no such node, or it expired.
             InvalidArgument: The attribute is no number, or the sum cannot be stored. Nothing was written.
         """
-        node_key, now = self._node_key(id, scope), self._env.server_now()
+        node_key, now = self._node_key(id, scope), self._ctx.server_now()
         path = [self._attribute_key(each) for each in ([key] if isinstance(key, str) else key)]
         if not path or type(by) not in (int, float):
             raise InvalidArgument("an increment needs a key and a number: name the attribute, and what to add")
-        self._env.check.scalar(by, "by")
-        if self._env.upgraders:
+        self._ctx.check.scalar(by, "by")
+        if self._ctx.upcasters:
             self._upgrade_first(node_key)
         value = self._x.write(lambda session: session.graph.increment(node_key, path, by, now))
         if value is None:
@@ -193,11 +198,11 @@ class Graph(GraphEdges):
         return value
 
     def _upgrade_first(self, key: NodeKey) -> None:
-        stored = self._x.read(lambda session: session.graph.get_nodes([key], self._env.server_now()))
-        if stored and self._env.upgraders.upgraded(stored[0]) is not stored[0]:
+        stored = self._x.read(lambda session: session.graph.get_nodes([key], self._ctx.server_now()))
+        if stored and self._ctx.upcasters.upcast(stored[0]) is not stored[0]:
             self.put(GraphNode(id=key.id, scope=key.scope, type=stored[0].type, attributes={}))
 
-    def list(self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[NodeFilters]) -> Page[GraphNode]:
+    def find(self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[NodeFilters]) -> Page[GraphNode]:
         """One page of nodes, newest ``updated_at`` first, ties by id, then scope.
 
         Args:
@@ -207,13 +212,13 @@ class Graph(GraphEdges):
         """
         return self._node_page(self._query(**filters), limit, cursor)
 
-    def scan(self, *, on_unreadable: OnUnreadable | None = None, **filters: Unpack[NodeFilters]) -> Iterator[GraphNode]:
+    def scan(self, *, on_corrupt: OnCorrupt | None = None, **filters: Unpack[NodeFilters]) -> Iterator[GraphNode]:
         """All nodes that the filters match, read page by page; see ``list``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
         query = self._query(**filters)
-        return all_pages(lambda cursor: self._node_page(query, SCAN_SIZE, cursor), on_unreadable)
+        return all_pages(lambda cursor: self._node_page(query, SCAN_SIZE, cursor), on_corrupt)
 
     def count(self, **filters: Unpack[NodeFilters]) -> int:
         """How many nodes the filters match; loads none of them."""
@@ -237,7 +242,7 @@ class Graph(GraphEdges):
     def _delete(self, keys: NodeKeys) -> int:
         return delete_with_secrets(
             self._x,
-            self._env,
+            self._ctx,
             keys,
             lambda session, batch: session.graph.get_nodes(batch, None),
             lambda session, batch: session.graph.delete_nodes(batch),
@@ -246,13 +251,13 @@ class Graph(GraphEdges):
     # --- inside -----------------------------------------------------------------------------------
 
     def _node_key(self, id: str, scope: Scope) -> NodeKey:
-        return NodeKey(self._env.check.ident(id, "id"), GraphScope.parse(scope))
+        return NodeKey(self._ctx.check.ident(id, "id"), GraphScope.parse(scope))
 
     def _node_keys(self, keys: Iterable[AnyNodeKey]) -> NodeKeys:
         return [*dict.fromkeys(self._node_key(*key) for key in tuples_of(keys, 2, _NODE_KEY))]
 
     def _attribute_key(self, key: str) -> str:
-        return self._env.check.text(key, "attribute key")
+        return self._ctx.check.text(key, "attribute key")
 
     def _query(
         self,
@@ -265,7 +270,7 @@ class Graph(GraphEdges):
         updated_to: datetime | None = None,
         include_expired: bool = False,
     ) -> dict[str, Any]:
-        check = self._env.check
+        check = self._ctx.check
         if attributes is not None and not isinstance(attributes, Mapping):
             raise InvalidArgument("attributes: expected a dict, of keys and the values that they must have")
         wanted = {self._attribute_key(key): check.scalar(value, key) for key, value in (attributes or {}).items()}
@@ -276,13 +281,13 @@ class Graph(GraphEdges):
             "attributes": tuple(wanted.items()),
             "updated_from": moment(updated_from, "updated_from"),
             "updated_to": moment(updated_to, "updated_to"),
-            "now": None if include_expired else self._env.server_now(),
+            "now": None if include_expired else self._ctx.server_now(),
         }
 
     def _node_page(self, query: dict[str, Any], limit: int, cursor: str | None) -> Page[GraphNode]:
-        after = position(self._env, "nodes", _NODE_SHAPE, cursor)
+        after = position(self._ctx, "nodes", _NODE_SHAPE, cursor)
         page = NodeQuery(**query, limit=limit_of(limit), after=after)
-        found = upgraded_page(self._env.upgraders, self._x.read(lambda session: session.graph.list_nodes(page)))
+        found = upcast_page(self._ctx.upcasters, self._x.read(lambda session: session.graph.list_nodes(page)))
         as_read(found.items)
         return page_of(found, "nodes")
 

@@ -20,7 +20,7 @@ from ciris_store_core.models.graph import (
     TraversalResult,
 )
 from ciris_store_core.store.access.secret_refs import as_read
-from ciris_store_core.store.resource import Part, several_ids
+from ciris_store_core.store.resource import Resource, several_ids
 from ciris_store_core.validation.validator import limit_of, whole
 from ciris_store_core.words import search_terms
 
@@ -31,7 +31,7 @@ Relationships = str | Iterable[str] | None
 MAX_DEPTH = 100
 
 
-class Walks(Part):
+class Walks(Resource):
     """Reading along edges. ``direction``: out, in or both; ``relationships``: one, several, or None for all."""
 
     __slots__ = ()
@@ -43,9 +43,9 @@ class Walks(Part):
 
         Here and below, an expired node counts as absent, and so do its edges.
         """
-        ids, where, way = [self._env.check.ident(id, "id")], GraphScope.parse(scope), Direction.parse(direction)
-        kinds = several_ids(self._env, relationships, "relationships")
-        now = self._env.server_now()
+        ids, where, way = [self._ctx.check.ident(id, "id")], GraphScope.parse(scope), Direction.parse(direction)
+        kinds = several_ids(self._ctx, relationships, "relationships")
+        now = self._ctx.server_now()
         edges = self._x.read(lambda session: session.graph.neighbours(ids, where, way, kinds, now))
         return sorted(edges, key=_edge_order)
 
@@ -81,9 +81,9 @@ class Walks(Part):
 
         Among equally short paths it is the one whose ids are smallest, compared from the start.
         """
-        self._env.check.ident(start, "start")
+        self._ctx.check.ident(start, "start")
         walk = self._walk(start, scope, direction, relationships, max_depth, 10_000)
-        end = self._env.check.ident(target, "target")
+        end = self._ctx.check.ident(target, "target")
         return self._x.read(lambda session: session.graph.shortest_path(walk, end))
 
     def subgraph(
@@ -108,7 +108,7 @@ class Walks(Part):
         reached = walked.distances
         keys = [NodeKey(id, walk.scope) for id in reached]
         found = {node.id: node for node in session.graph.get_nodes(keys, walk.now)}
-        nodes = as_read(self._env.upgraders.upgraded_all([found[id] for id in reached if id in found]))
+        nodes = as_read(self._ctx.upcasters.upcast_all([found[id] for id in reached if id in found]))
         ids = list(found)
         edges = session.graph.neighbours(ids, walk.scope, Direction.OUT, walk.relationships) if ids else []
         among = sorted((edge for edge in edges if edge.target in found), key=_edge_order)
@@ -119,8 +119,8 @@ class Walks(Part):
     ) -> list[Degree]:
         """The nodes of a scope with the most edges, most first, ties by id."""
         where, way = GraphScope.parse(scope), Direction.parse(direction)
-        kinds, count = several_ids(self._env, relationships, "relationships"), limit_of(limit)
-        now = self._env.server_now()
+        kinds, count = several_ids(self._ctx, relationships, "relationships"), limit_of(limit)
+        now = self._ctx.server_now()
         return self._x.read(lambda session: session.graph.degrees(where, way, kinds, count, now))
 
     def search(
@@ -136,18 +136,18 @@ class Walks(Part):
             InvalidArgument: ``text`` has more than 128 distinct words or 20,000 characters.
             NotSupported: The backend does not declare the capability ``full_text``.
         """
-        if Capability.FULL_TEXT not in self._env.capabilities:
+        if Capability.FULL_TEXT not in self._ctx.capabilities:
             raise NotSupported("this backend has no full_text: list nodes by type, prefix or attribute instead")
-        words = search_terms(self._env.check.text(text, "text"))
+        words = search_terms(self._ctx.check.text(text, "text"))
         query = SearchQuery(
             words=words,
             scope=None if scope is None else GraphScope.parse(scope),
             type=None if type is None else str(NodeType.parse(type)),
             limit=limit_of(limit),
-            now=self._env.server_now(),
+            now=self._ctx.server_now(),
         )
         hits = self._x.read(lambda session: session.graph.search(query)) if words else []
-        nodes = as_read(self._env.upgraders.upgraded_all([hit.node for hit in hits]))
+        nodes = as_read(self._ctx.upcasters.upcast_all([hit.node for hit in hits]))
         return [replace(hit, node=node) for hit, node in zip(hits, nodes, strict=True)]
 
     def _walk(
@@ -159,17 +159,17 @@ class Walks(Part):
         depth: int,
         limit: int,
     ) -> Traversal:
-        starts = self._env.check.idents([start] if isinstance(start, str) else start, "start")
+        starts = self._ctx.check.idents([start] if isinstance(start, str) else start, "start")
         if not starts:
             raise InvalidArgument("start: name at least one node")
         return Traversal(
             tuple(starts),
             GraphScope.parse(scope),
             Direction.parse(direction),
-            several_ids(self._env, relationships, "relationships"),
+            several_ids(self._ctx, relationships, "relationships"),
             whole(depth, "depth", 1, MAX_DEPTH),
             limit_of(limit),
-            self._env.server_now(),
+            self._ctx.server_now(),
         )
 
 

@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ciris_store_core.contract.backend import Session
-from ciris_store_core.errors import Conflict, InvalidArgument, UpgradeFailed
+from ciris_store_core.errors import Conflict, InvalidArgument, UpcastError
 from ciris_store_core.models.enums import NodeType
 from ciris_store_core.models.graph import GraphNode, NodeWrite
-from ciris_store_core.models.paging import Slice, Unreadable
+from ciris_store_core.models.paging import CorruptRow, ResultPage
 from ciris_store_core.secrets.crypto import keep
-from ciris_store_core.secrets.redaction import Sealed
-from ciris_store_core.store.access.secret_refs import put_sealed, refs_of
-from ciris_store_core.validation.validator import Checker, whole
+from ciris_store_core.secrets.redaction import ExtractedSecrets
+from ciris_store_core.store.access.secret_refs import put_extracted, refs_of
+from ciris_store_core.validation.validator import Validator, whole
 
 if TYPE_CHECKING:
     from ciris_store_core.store.execution import Executor
@@ -26,21 +26,21 @@ U = TypeVar("U", bound=Upgrade)
 _ATTEMPTS = 10
 
 
-class Upgraders:
+class Upcasters:
     """Functions that make newer attributes of older ones, by node type and ``version``.
 
-    Give it to ``open_store``; it may grow while the store is open. A node that is older than what it knows is upgraded
+    Give it to ``open_store``; it may grow while the store is open. A node that is older than what it knows is upcast
     step by step in every read. What is stored changes when the node is written: a write upgrades it first, so that
     merging works on what you see. Filters of listings and searches look at what is stored::
 
-        upgraders = Upgraders()
+        upcasters = Upcasters()
 
-        @upgraders.add("user", 1, 2)
+        @upcasters.add("user", 1, 2)
         def split_name(attributes):
             first, _, last = attributes.pop("name").partition(" ")
             return {**attributes, "first": first, "last": last}
 
-        store = open_store(url, upgraders=upgraders)
+        store = open_store(url, upcasters=upcasters)
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Upgraders:
     def __repr__(self) -> str:
         """The steps that are known."""
         known = (f"{kind} {low}->{high}" for (kind, low), (high, _) in sorted(self._steps.items()))
-        return f"Upgraders({', '.join(known)})"
+        return f"Upcasters({', '.join(known)})"
 
     def add(self, type: NodeType | str, from_version: int, to_version: int) -> Callable[[U], U]:
         """Decorate a function that takes attributes of version ``from_version`` and returns those of ``to_version``.
@@ -67,7 +67,7 @@ class Upgraders:
         low = whole(from_version, "from_version", 1, 2**62)
         high = whole(to_version, "to_version", low + 1, 2**63 - 1)
         if (kind, low) in self._steps:
-            raise InvalidArgument(f"there is an upgrader of {kind!r} from version {low} already: one step leads on")
+            raise InvalidArgument(f"there is an upcaster of {kind!r} from version {low} already: one step leads on")
 
         def register(upgrade: U) -> U:
             self._steps[kind, low] = (high, upgrade)
@@ -75,11 +75,11 @@ class Upgraders:
 
         return register
 
-    def upgraded(self, node: GraphNode, newest: int | None = None) -> GraphNode:
+    def upcast(self, node: GraphNode, newest: int | None = None) -> GraphNode:
         """The node as its newest known version, or the newest up to ``newest``; itself if it is no older.
 
         Raises:
-            UpgradeFailed: A step raised, or returned no attributes.
+            UpcastError: A step raised, or returned no attributes.
         """
         version, attributes = node.version, node.attributes
         while (step := self._steps.get((str(node.type), version))) and (newest is None or step[0] <= newest):
@@ -87,9 +87,9 @@ class Upgraders:
             version = step[0]
         return node if version == node.version else node.replaced(attributes=attributes, version=version)
 
-    def upgraded_all(self, nodes: list[GraphNode]) -> list[GraphNode]:
-        """The nodes, each as ``upgraded`` makes it."""
-        return [self.upgraded(node) for node in nodes] if self else nodes
+    def upcast_all(self, nodes: list[GraphNode]) -> list[GraphNode]:
+        """The nodes, each as ``upcast`` makes it."""
+        return [self.upcast(node) for node in nodes] if self else nodes
 
     def concern(self, writes: Iterable[NodeWrite]) -> bool:
         """Whether one of the writes may merge into an older node."""
@@ -100,50 +100,50 @@ class Upgraders:
 
 
 def _applied(step: Upgrade, attributes: dict[str, Any], node: GraphNode, low: int, high: int) -> dict[str, Any]:
-    where = f"the upgrader of {str(node.type)!r} from version {low} to {high} failed on node {node.id!r}"
-    advice = "the node is stored as it was: mend the upgrader, or open the store without it"
+    where = f"the upcaster of {str(node.type)!r} from version {low} to {high} failed on node {node.id!r}"
+    advice = "the node is stored as it was: fix the upcaster, or open the store without it"
     try:
-        upgraded = step(dict(attributes))
+        upcast = step(dict(attributes))
     except Exception as error:
-        raise UpgradeFailed(f"{where} ({type(error).__name__}); {advice}") from error
-    if type(upgraded) is not dict:
-        raise UpgradeFailed(f"{where}: it returned no dict; {advice}")
-    return upgraded
+        raise UpcastError(f"{where} ({type(error).__name__}); {advice}") from error
+    if type(upcast) is not dict:
+        raise UpcastError(f"{where}: it returned no dict; {advice}")
+    return upcast
 
 
-def upgraded_page(upgraders: Upgraders, found: Slice[GraphNode]) -> Slice[GraphNode]:
-    """A page in which a node whose upgrader fails counts as unreadable, and the others are upgraded."""
-    if not upgraders:
+def upcast_page(upcasters: Upcasters, found: ResultPage[GraphNode]) -> ResultPage[GraphNode]:
+    """A page in which a node whose upcaster fails counts as corrupt, and the others are upcast."""
+    if not upcasters:
         return found
-    nodes, unreadable = [], list(found.unreadable)
+    nodes, corrupt = [], list(found.corrupt)
     for node in found.items:
         try:
-            nodes.append(upgraders.upgraded(node))
-        except UpgradeFailed as error:
-            unreadable.append(Unreadable(f"{node.id} {node.scope.value}", str(error)))
-    return Slice(nodes, found.next_after, unreadable)
+            nodes.append(upcasters.upcast(node))
+        except UpcastError as error:
+            corrupt.append(CorruptRow(f"{node.id} {node.scope.value}", str(error)))
+    return ResultPage(nodes, found.next_after, corrupt)
 
 
 # --- writes -----------------------------------------------------------------------------------
 
 
-def put_upgraded(
+def put_upcast(
     executor: Executor,
-    upgraders: Upgraders,
-    check: Checker,
+    upcasters: Upcasters,
+    check: Validator,
     writes: Sequence[NodeWrite],
     now: datetime,
-    sealed: Sealed,
+    extracted: ExtractedSecrets,
 ) -> list[GraphNode]:
-    """``put_nodes``, of which a merge into an older node merges into what that is once it is upgraded."""
+    """``put_nodes``, of which a merge into an older node merges into what that is once it is upcast."""
 
     def fn(session: Session) -> list[GraphNode]:
-        own = _upgrade_stored(session, upgraders, check, writes, now)
-        return put_sealed(session, own, now) if sealed else session.graph.put_nodes(own, now)
+        own = _upcast_stored(session, upcasters, check, writes, now)
+        return put_extracted(session, own, now) if extracted else session.graph.put_nodes(own, now)
 
     for _ in range(_ATTEMPTS):
         try:
-            return executor.write(fn, single=False, sealed=sealed)
+            return executor.write(fn, single=False, extracted=extracted)
         except _Moved:
             continue
     raise Conflict("another writer is upgrading the same node again and again: read it and call again")
@@ -153,16 +153,16 @@ class _Moved(Exception):
     """Somebody wrote an older node between our look at it and our upgrade of it."""
 
 
-def _upgrade_stored(
-    session: Session, upgraders: Upgraders, check: Checker, writes: Sequence[NodeWrite], now: datetime
+def _upcast_stored(
+    session: Session, upcasters: Upcasters, check: Validator, writes: Sequence[NodeWrite], now: datetime
 ) -> list[NodeWrite]:
     """Write what is older in its newest form; returns the writes as they follow on that."""
-    found = Sealed()
+    found = ExtractedSecrets()
     older, own = [], []
     keys = [write.node.key for write in writes if write.mode == "merge"]
     stored = {node.key: node for node in session.graph.get_nodes(keys, now)}
     for write in writes:
-        upgrade = _upgrade_before(write, stored.get(write.node.key), upgraders)
+        upgrade = _upcast_before(write, stored.get(write.node.key), upcasters)
         if upgrade is not None:
             older.append(_checked(upgrade, check, now, found))
             write = replace(write, expected_revision=(upgrade.expected_revision or 0) + 1)
@@ -171,28 +171,28 @@ def _upgrade_stored(
     return own
 
 
-def _upgrade_before(write: NodeWrite, node: GraphNode | None, upgraders: Upgraders) -> NodeWrite | None:
+def _upcast_before(write: NodeWrite, node: GraphNode | None, upcasters: Upcasters) -> NodeWrite | None:
     """The write that brings the stored node up to date before another one merges into it, where that is needed."""
     if node is None or write.expected_revision not in (None, node.revision):
         return None
-    newer = upgraders.upgraded(node, write.node.version if "version" in write.given else None)
+    newer = upcasters.upcast(node, write.node.version if "version" in write.given else None)
     if newer is node:
         return None
     return NodeWrite(newer, "replace", expected_revision=node.revision, given=frozenset({"version"}))
 
 
-def _checked(upgrade: NodeWrite, check: Checker, now: datetime, found: Sealed) -> NodeWrite:
+def _checked(upgrade: NodeWrite, check: Validator, now: datetime, found: ExtractedSecrets) -> NodeWrite:
     try:
         node = check.record(upgrade.node, GraphNode, now, found)
     except InvalidArgument as error:
-        raise UpgradeFailed(f"node {upgrade.node.id!r} cannot be stored as it was upgraded: {error}") from error
+        raise UpcastError(f"node {upgrade.node.id!r} cannot be stored as it was upcast: {error}") from error
     return replace(upgrade, node=node.replaced(secret_refs=refs_of(node, found)))
 
 
-def _put(session: Session, older: Sequence[NodeWrite], now: datetime, found: Sealed) -> None:
+def _put(session: Session, older: Sequence[NodeWrite], now: datetime, found: ExtractedSecrets) -> None:
     try:
         if found or any(write.node.secret_refs for write in older):
-            put_sealed(session, older, now)
+            put_extracted(session, older, now)
         elif older:
             session.graph.put_nodes(older, now)
     except Conflict:

@@ -9,7 +9,7 @@ from typing import TypedDict
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.correlations import CorrelationFilter
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, GraphScope, Resolution, RetentionPolicy
-from ciris_store_core.store.context import ANY, Environment, Owner
+from ciris_store_core.store.context import ANY_OCCURRENCE, Owner, StoreContext
 from ciris_store_core.store.resource import OneOrMore, several, several_ids
 from ciris_store_core.validation.validator import moment
 
@@ -54,10 +54,10 @@ class CorrelationFilters(TypedDict, total=False):
 
 
 def where(
-    env: Environment,
+    ctx: StoreContext,
     *,
     type: OneOrMore[CorrelationType | str] = None,
-    occurrence_id: Owner = ANY,
+    occurrence_id: Owner = ANY_OCCURRENCE,
     scope: GraphScope | str | None = None,
     time_from: datetime | None = None,
     time_to: datetime | None = None,
@@ -77,21 +77,21 @@ def where(
     unknown = set(ids) - _ID_FILTERS
     if unknown:
         raise TypeError(f"unknown filter: {', '.join(sorted(unknown))}")
-    check = env.check
+    check = ctx.check
     return CorrelationFilter(
         types=tuple(map(str, several(CorrelationType, type, "type"))),
-        occurrence_id=None if occurrence_id in (ANY, None) else env.owner(occurrence_id),
+        occurrence_id=None if occurrence_id in (ANY_OCCURRENCE, None) else ctx.owner(occurrence_id),
         scope=None if scope is None else GraphScope.parse(scope),
         time_from=moment(time_from, "time_from"),
         time_to=moment(time_to, "time_to"),
         time_to_exclusive=bool(time_to_exclusive),
-        metric_names=several_ids(env, metric_name, "metric_name"),
-        log_levels=several_ids(env, log_level, "log_level") or _at_least(min_log_level),
+        metric_names=several_ids(ctx, metric_name, "metric_name"),
+        log_levels=several_ids(ctx, log_level, "log_level") or _at_least(min_log_level),
         tags=tuple(check.tags(tags or {}, "tags").items()),
         status=None if status is None else CorrelationStatus.parse(status),
         resolutions=several(Resolution, resolution, "resolution"),
         retention_policies=several(RetentionPolicy, retention_policy, "retention_policy"),
-        now=env.server_now(),
+        now=ctx.server_now(),
         **{name: check.optional(value, name) for name, value in ids.items()},
     )
 

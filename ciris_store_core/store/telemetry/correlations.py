@@ -18,13 +18,13 @@ from ciris_store_core.models.correlations import (
 )
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, GraphScope, RetentionPolicy
 from ciris_store_core.models.paging import Page
-from ciris_store_core.secrets.redaction import Sealed
+from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.store.access.secret_refs import delete_with_secrets, drop_of
-from ciris_store_core.store.context import Environment
+from ciris_store_core.store.context import StoreContext
 from ciris_store_core.store.execution import Executor, StoreExecutor
 from ciris_store_core.store.resource import (
     SCAN_SIZE,
-    OnUnreadable,
+    OnCorrupt,
     add_or_same,
     all_pages,
     by_id,
@@ -83,9 +83,9 @@ class Correlations(Series, Interactions):
 
     __slots__ = ("_likes",)
 
-    def __init__(self, executor: Executor, env: Environment) -> None:
+    def __init__(self, executor: Executor, ctx: StoreContext) -> None:
         """Made by the store."""
-        super().__init__(executor, env)
+        super().__init__(executor, ctx)
         self._likes: dict[Any, Correlation] = {}
         """What measurements had in common so far: checking it takes longer than all else of storing one."""
 
@@ -105,22 +105,22 @@ class Correlations(Series, Interactions):
         """
         if exist_ok:
             return self.add_many([correlation], exist_ok=True)[0]
-        sealed = Sealed()
-        ready = prepare(self._env, correlation, Correlation, self._env.clock.now(), sealed)
+        extracted = ExtractedSecrets()
+        ready = prepare(self._ctx, correlation, Correlation, self._ctx.clock.now(), extracted)
         ids = [ready.correlation_id]
-        self._adding(ids, lambda: self._x.write(lambda session: session.correlations.add([ready]), sealed=sealed))
+        self._adding(ids, lambda: self._x.write(lambda session: session.correlations.add([ready]), extracted=extracted))
         return ready
 
     def add_many(self, correlations: Iterable[Correlation], *, exist_ok: bool = False) -> CorrelationList:
         """Store many correlations, all or none, and return them as stored, in the order given. See ``add``."""
-        sealed = Sealed()
-        given, ready = prepare_many(self._env, correlations, Correlation, "correlation_id", sealed)
+        extracted = ExtractedSecrets()
+        given, ready = prepare_many(self._ctx, correlations, Correlation, "correlation_id", extracted)
         if not ready:
             return []
         ids = [each.correlation_id for each in ready]
         if exist_ok:
-            return add_or_same(self._x, self._env, given, ready, "correlation_id", self._stored, _add, sealed)
-        self._adding(ids, lambda: self._x.write(lambda session: session.correlations.add(ready), sealed=sealed))
+            return add_or_same(self._x, self._ctx, given, ready, "correlation_id", self._stored, _add, extracted)
+        self._adding(ids, lambda: self._x.write(lambda session: session.correlations.add(ready), extracted=extracted))
         return ready
 
     def add_metrics(self, metrics: Iterable[Metric], **common: Unpack[MetricCommon]) -> Ids:
@@ -136,10 +136,10 @@ class Correlations(Series, Interactions):
             Conflict: An id exists. Nothing was written.
             InvalidArgument: Something cannot be stored. Nothing was written.
         """
-        now = self._env.clock.now()
+        now = self._ctx.clock.now()
         like = self._like(common, now)
-        ready, series = checked_metrics(self._env.check, metrics, now)
-        if not self._env.check.harmless(like, series):
+        ready, series = checked_metrics(self._ctx.check, metrics, now)
+        if not self._ctx.check.harmless(like, series):
             return [each.correlation_id for each in self.add_many(measured(metric, like) for metric in ready)]
         ids = [metric.metric_id or "" for metric in ready]
         if ready:
@@ -176,10 +176,10 @@ class Correlations(Series, Interactions):
         )
 
     def _checked(self, item: Item) -> Item:
-        now = self._env.clock.now()
+        now = self._ctx.clock.now()
         if isinstance(item, Metric):
-            return checked_metrics(self._env.check, [item], now)[0][0]
-        return prepare(self._env, item, Correlation, now, None)
+            return checked_metrics(self._ctx.check, [item], now)[0][0]
+        return prepare(self._ctx, item, Correlation, now, None)
 
     def _store_all(self, items: Items, common: MetricCommon) -> None:
         metrics, others = by_kind(items)
@@ -189,7 +189,7 @@ class Correlations(Series, Interactions):
             self.add_many(others)
         elif isinstance(self._x, StoreExecutor):
             with self._x.transaction() as executor:
-                inside = Correlations(executor, self._env)
+                inside = Correlations(executor, self._ctx)
                 inside.add_metrics(metrics, **common)
                 inside.add_many(others)
 
@@ -201,15 +201,15 @@ class Correlations(Series, Interactions):
 
     def get(self, correlation_id: str) -> Correlation | None:
         """The correlation with that id, or None."""
-        ids = [self._env.check.ident(correlation_id, "correlation_id")]
-        found = living(self._x.read(lambda session: session.correlations.get(ids)), self._env.server_now)
+        ids = [self._ctx.check.ident(correlation_id, "correlation_id")]
+        found = living(self._x.read(lambda session: session.correlations.get(ids)), self._ctx.server_now)
         return found[0] if found else None
 
     def get_many(self, correlation_ids: Iterable[str]) -> dict[str, Correlation]:
         """The correlations of these ids that exist, by id, in the order asked for; one round trip."""
-        ids = self._env.check.idents(correlation_ids, "correlation_ids")
+        ids = self._ctx.check.idents(correlation_ids, "correlation_ids")
         found = self._x.read(lambda session: session.correlations.get(ids)) if ids else []
-        return by_id(living(found, self._env.server_now), "correlation_id", ids)
+        return by_id(living(found, self._ctx.server_now), "correlation_id", ids)
 
     def update(self, correlation_id: str, **changes: Any) -> bool:
         """Change the given fields and ``updated_at``; False if there is no such correlation.
@@ -217,14 +217,14 @@ class Correlations(Series, Interactions):
         Raises:
             InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
         """
-        key = self._env.check.ident(correlation_id, "correlation_id")
-        sealed = Sealed()
-        now = self._env.clock.now()
-        new = self._env.check.changes(Correlation, key, changes, UPDATABLE_CORRELATION_FIELDS, now, sealed)
-        server_now = self._env.server_now()
-        return self._x.write(lambda session: session.correlations.update(key, new, server_now), sealed=sealed)
+        key = self._ctx.check.ident(correlation_id, "correlation_id")
+        extracted = ExtractedSecrets()
+        now = self._ctx.clock.now()
+        new = self._ctx.check.changes(Correlation, key, changes, UPDATABLE_CORRELATION_FIELDS, now, extracted)
+        server_now = self._ctx.server_now()
+        return self._x.write(lambda session: session.correlations.update(key, new, server_now), extracted=extracted)
 
-    def list(
+    def find(
         self,
         *,
         limit: int = 100,
@@ -240,25 +240,25 @@ class Correlations(Series, Interactions):
             descending: Newest first; otherwise oldest first.
             filters: See ``CorrelationFilters``.
         """
-        return self._page(where(self._env, **filters), limit, cursor, descending)
+        return self._page(where(self._ctx, **filters), limit, cursor, descending)
 
     def scan(
         self,
         *,
         descending: bool = False,
-        on_unreadable: OnUnreadable | None = None,
+        on_corrupt: OnCorrupt | None = None,
         **filters: Unpack[CorrelationFilters],
     ) -> Iterator[Correlation]:
         """All correlations that the filters match, read page by page; see ``list``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
-        chosen = where(self._env, **filters)
-        return all_pages(lambda cursor: self._page(chosen, SCAN_SIZE, cursor, descending), on_unreadable)
+        chosen = where(self._ctx, **filters)
+        return all_pages(lambda cursor: self._page(chosen, SCAN_SIZE, cursor, descending), on_corrupt)
 
     def count(self, **filters: Unpack[CorrelationFilters]) -> int:
         """How many correlations the filters match; loads none of them."""
-        chosen = where(self._env, **filters)
+        chosen = where(self._ctx, **filters)
         return self._x.read(lambda session: session.correlations.count(chosen))
 
     def delete(self, *correlation_ids: str) -> int:
@@ -267,12 +267,12 @@ class Correlations(Series, Interactions):
         Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
         need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
         """
-        ids = self._env.check.idents(correlation_ids, "correlation_ids")
+        ids = self._ctx.check.idents(correlation_ids, "correlation_ids")
         if not ids:
             return 0
         return delete_with_secrets(
             self._x,
-            self._env,
+            self._ctx,
             ids,
             lambda session, batch: session.correlations.get(batch),
             lambda session, batch: session.correlations.delete(batch),
@@ -282,12 +282,12 @@ class Correlations(Series, Interactions):
 
     def by_channel(self, channel_id: str, limit: int = 100) -> Page[Correlation]:
         """The newest ``limit`` correlations of a channel, returned oldest first."""
-        page = self._page(where(self._env, channel_id=channel_id), limit, None, True)
-        return Page(page.items[::-1], None, page.unreadable)
+        page = self._page(where(self._ctx, channel_id=channel_id), limit, None, True)
+        return Page(page.items[::-1], None, page.corrupt)
 
     def recent(self, limit: int = 100, **filters: Unpack[CorrelationFilters]) -> Page[Correlation]:
         """The newest ``limit`` correlations, newest first."""
-        return self._page(where(self._env, **filters), limit, None, True)
+        return self._page(where(self._ctx, **filters), limit, None, True)
 
     def trace(self, trace_id: str) -> TraceNodes:
         """The spans of a trace as trees: its roots, oldest first, each with its children, oldest first.
@@ -310,14 +310,14 @@ class Correlations(Series, Interactions):
 
     def _remove_expired(self, session: Session, ids: Ids) -> int:
         locked = session.correlations.lock(ids)
-        kept = {each.correlation_id for each in living(locked, self._env.server_now)}
+        kept = {each.correlation_id for each in living(locked, self._ctx.server_now)}
         gone = [each for each in locked if each.correlation_id not in kept]
         drop_of(session, gone)
         return session.correlations.delete([each.correlation_id for each in gone]) if gone else 0
 
     def _stored(self, session: Session, ids: Ids) -> CorrelationList:
         found = session.correlations.get(ids)
-        kept = living(found, self._env.server_now)
+        kept = living(found, self._ctx.server_now)
         if len(kept) < len(found):
             self._remove_expired(session, [each.correlation_id for each in found if each not in kept])
         return kept
@@ -331,14 +331,14 @@ class Correlations(Series, Interactions):
             key, known = None, None
         if known is None:
             fields = {**_METRIC_DEFAULTS, **common, "correlation_type": CorrelationType.METRIC_DATAPOINT}
-            known = prepare(self._env, Correlation(**fields), Correlation, now, None)
+            known = prepare(self._ctx, Correlation(**fields), Correlation, now, None)
             if key is not None and len(self._likes) < _MOST_LIKES:
                 self._likes[key] = known
         return known.replaced(created_at=now, updated_at=now, timestamp=now)
 
     def _page(self, chosen: CorrelationFilter, limit: int, cursor: str | None, descending: bool) -> Page[Correlation]:
         listing = listing_of("correlations", descending)
-        after = position(self._env, listing, SHAPE, cursor)
+        after = position(self._ctx, listing, SHAPE, cursor)
         query = CorrelationQuery(limit_of(limit), after, chosen, bool(descending))
         return page_of(self._x.read(lambda session: session.correlations.find(query)), listing)
 

@@ -16,8 +16,8 @@ from ciris_store_core.models.correlations import (
 )
 from ciris_store_core.models.enums import CorrelationStatus, GraphScope
 from ciris_store_core.secrets.crypto import keep
-from ciris_store_core.secrets.redaction import Sealed
-from ciris_store_core.store.resource import Part, living, prepare
+from ciris_store_core.secrets.redaction import ExtractedSecrets
+from ciris_store_core.store.resource import Resource, living, prepare
 
 
 class InteractionContext(TypedDict, total=False):
@@ -44,7 +44,7 @@ class InteractionResult(TypedDict, total=False):
     memory_bytes: int
 
 
-class Interactions(Part):
+class Interactions(Resource):
     """The part of ``Correlations`` that records calls of services."""
 
     __slots__ = ()
@@ -66,7 +66,7 @@ class Interactions(Part):
 
         Pass its ``correlation_id`` to ``complete_interaction`` when the service has answered.
         """
-        now = self._env.clock.now()
+        now = self._ctx.clock.now()
         request = ServiceRequest(
             service_type=service_type,
             method_name=action_type,
@@ -79,9 +79,9 @@ class Interactions(Part):
         )
         names = {"service_type": service_type, "action_type": action_type, "handler_name": handler_name}
         given = Correlation(**names, request_data=request, timestamp=now, **context)
-        sealed = Sealed()
-        ready = prepare(self._env, given, Correlation, now, sealed)
-        self._x.write(lambda session: session.correlations.add([ready]), sealed=sealed)
+        extracted = ExtractedSecrets()
+        ready = prepare(self._ctx, given, Correlation, now, extracted)
+        self._x.write(lambda session: session.correlations.add([ready]), extracted=extracted)
         return ready
 
     def complete_interaction(
@@ -96,23 +96,23 @@ class Interactions(Part):
             Conflict: It was completed before.
             InvalidArgument: It records no request, or a value does not fit.
         """
-        key = self._env.check.ident(correlation_id, "correlation_id")
+        key = self._ctx.check.ident(correlation_id, "correlation_id")
         return self._x.write(lambda session: self._complete(session, key, success, result), single=False)
 
     def _complete(self, session: Session, key: str, success: bool, result: InteractionResult) -> Correlation | None:
-        found = living(session.correlations.lock([key]), self._env.server_now)
+        found = living(session.correlations.lock([key]), self._ctx.server_now)
         if not found:
             return None
-        sealed = Sealed()
-        changes = self._completion(found[0], success, result, sealed)
+        extracted = ExtractedSecrets()
+        changes = self._completion(found[0], success, result, extracted)
         if not session.correlations.update(key, changes):
             return None
-        if sealed:
-            keep(session, sealed)
+        if extracted:
+            keep(session, extracted)
         return found[0].replaced(**changes)
 
     def _completion(
-        self, stored: Correlation, success: bool, result: InteractionResult, sealed: Sealed
+        self, stored: Correlation, success: bool, result: InteractionResult, extracted: ExtractedSecrets
     ) -> dict[str, Any]:
         if stored.request_data is None:
             raise InvalidArgument(
@@ -122,7 +122,7 @@ class Interactions(Part):
             raise Conflict(
                 f"interaction {stored.correlation_id!r} is {stored.status.value} already: it is recorded once"
             )
-        now = self._env.clock.now()
+        now = self._ctx.clock.now()
         elapsed = max(now - stored.request_data.request_timestamp, timedelta(0))
         response = ServiceResponse(
             success=success, execution_time_ms=elapsed / timedelta(milliseconds=1), response_timestamp=now, **result
@@ -130,4 +130,4 @@ class Interactions(Part):
         status = CorrelationStatus.COMPLETED if success else CorrelationStatus.FAILED
         changes = {"response_data": response, "status": status}
         key = stored.correlation_id
-        return self._env.check.changes(Correlation, key, changes, UPDATABLE_CORRELATION_FIELDS, now, sealed)
+        return self._ctx.check.changes(Correlation, key, changes, UPDATABLE_CORRELATION_FIELDS, now, extracted)

@@ -12,13 +12,13 @@ from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.correlations import Metric
 from ciris_store_core.models.ids import uuid7
 from ciris_store_core.validation.json_values import plain_number
-from ciris_store_core.validation.validator import Checker, moment
+from ciris_store_core.validation.validator import Validator, moment
 
 GREATEST = sys.float_info.max
 
 
 def checked_metrics(
-    check: Checker, metrics: Iterable[Metric], now: datetime
+    check: Validator, metrics: Iterable[Metric], now: datetime
 ) -> tuple[list[Metric], list[Mapping[str, str]]]:
     """The measurements as they are to be stored: complete, and checked, each series once; and all tags and units."""
     names: dict[str, str] = {}

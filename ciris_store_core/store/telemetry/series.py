@@ -20,7 +20,7 @@ from ciris_store_core.models.correlations import (
 )
 from ciris_store_core.models.enums import CorrelationType
 from ciris_store_core.models.paging import Page
-from ciris_store_core.store.resource import Part, page_of, position
+from ciris_store_core.store.resource import Resource, page_of, position
 from ciris_store_core.store.telemetry.correlation_filters import CorrelationFilters, where
 from ciris_store_core.validation.json_values import plain_number
 from ciris_store_core.validation.validator import limit_of, span, whole
@@ -37,7 +37,7 @@ _FUNCTIONS = get_args(Aggregate)
 _REDUCED = (CorrelationType.METRIC_HOURLY_SUMMARY.value, CorrelationType.METRIC_DAILY_SUMMARY.value)
 
 
-class Series(Part):
+class Series(Resource):
     """The part of ``Correlations`` that asks about metrics.
 
     A filter for the type ``metric_datapoint`` means, here, also what retention made of those: their hourly and daily
@@ -56,8 +56,8 @@ class Series(Part):
     ) -> Page[TimeSeriesDataPoint]:
         """One page of the points of the metrics that the filters match, in the order of ``list``."""
         listing = listing_of("points", descending)
-        after = position(self._env, listing, SHAPE, cursor)
-        query = CorrelationQuery(limit_of(limit), after, _with_reduced(where(self._env, **filters)), bool(descending))
+        after = position(self._ctx, listing, SHAPE, cursor)
+        query = CorrelationQuery(limit_of(limit), after, _with_reduced(where(self._ctx, **filters)), bool(descending))
         return page_of(self._x.read(lambda session: session.correlations.points(query)), listing)
 
     def metric_series(
@@ -76,7 +76,7 @@ class Series(Part):
         )
 
     def _groups(self, keys: Iterable[str]) -> tuple[str, ...]:
-        known = tuple(self._env.check.idents(keys, "group_by"))
+        known = tuple(self._ctx.check.idents(keys, "group_by"))
         whole(len(known), "the number of tags in group_by", 0, MAX_GROUP_BY)
         return known
 
@@ -96,13 +96,13 @@ class Series(Part):
             group_by: Tag keys, at most 100; a series without the tag is in the group None.
             filters: See ``CorrelationFilters``.
 
-        Consolidated rows count as the samples they stand for. Buckets without samples are left out. A sum beyond the
+        Rolled up rows count as the samples they stand for. Buckets without samples are left out. A sum beyond the
         greatest float is inf, or -inf; an average never is.
         """
         if function not in _FUNCTIONS:
             raise InvalidArgument(f"function must be one of {', '.join(_FUNCTIONS)}, not {function!r}")
         keys = self._groups(group_by)
-        query = AggregateQuery(_with_reduced(where(self._env, **filters)), function, _bucket(bucket), keys)
+        query = AggregateQuery(_with_reduced(where(self._ctx, **filters)), function, _bucket(bucket), keys)
         return self._x.read(lambda session: session.correlations.aggregate(query))
 
     def percentiles(
@@ -123,18 +123,18 @@ class Series(Part):
             filters: See ``CorrelationFilters``.
 
         Raises:
-            NotSupported: Something that matches was consolidated, and its samples are gone.
+            NotSupported: Something that matches was rolled up, and its samples are gone.
         """
         fractions = tuple(_fraction(percent) for percent in percents)
         if not fractions:
             raise InvalidArgument("percents: name at least one, as in [50, 95, 99]")
         keys = self._groups(group_by)
-        query = PercentileQuery(_with_reduced(where(self._env, **filters)), fractions, _bucket(bucket), keys)
+        query = PercentileQuery(_with_reduced(where(self._ctx, **filters)), fractions, _bucket(bucket), keys)
         return self._x.read(lambda session: session.correlations.percentiles(query), single=False)
 
     def metric_names(self) -> MetricNames:
         """The names of all stored metrics, ascending; at a cost that grows with the number of names."""
-        now = self._env.server_now()
+        now = self._ctx.server_now()
         return self._x.read(lambda session: session.correlations.metric_names(now))
 
 

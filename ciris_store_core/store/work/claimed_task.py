@@ -9,8 +9,8 @@ from ciris_store_core.errors import InvalidArgument, StaleFence
 from ciris_store_core.models.enums import TaskStatus
 from ciris_store_core.models.tasks import UPDATABLE_TASK_FIELDS, Task, TaskOutcome
 from ciris_store_core.models.thoughts import UPDATABLE_THOUGHT_FIELDS, Thought
-from ciris_store_core.secrets.redaction import Sealed
-from ciris_store_core.store.context import Environment
+from ciris_store_core.secrets.redaction import ExtractedSecrets
+from ciris_store_core.store.context import StoreContext
 from ciris_store_core.store.execution import Blocking, Executor
 from ciris_store_core.store.resource import prepare
 
@@ -23,17 +23,17 @@ class ClaimedTask(Blocking):
     one that lasts.
     """
 
-    __slots__ = ("_env", "_x", "fence", "task")
+    __slots__ = ("_ctx", "_x", "fence", "task")
 
     task: Task
     """As claimed, with the changes made through this handle."""
     fence: int
     """Grows with every change of owner."""
 
-    def __init__(self, executor: Executor, env: Environment, task: Task) -> None:
+    def __init__(self, executor: Executor, ctx: StoreContext, task: Task) -> None:
         """Made by ``claim_next`` and ``claimed``."""
         self._x = executor
-        self._env = env
+        self._ctx = ctx
         self.task = task
         self.fence = task.fence
 
@@ -43,10 +43,10 @@ class ClaimedTask(Blocking):
 
     def update(self, **changes: Any) -> None:
         """Change the given fields and ``updated_at``; raises ``InvalidArgument`` as ``Tasks.update`` does."""
-        key, now, sealed = self.task.task_id, self._env.changed_at(), Sealed()
-        new = self._env.check.changes(Task, key, changes, UPDATABLE_TASK_FIELDS, now, sealed)
+        key, now, extracted = self.task.task_id, self._ctx.changed_at(), ExtractedSecrets()
+        new = self._ctx.check.changes(Task, key, changes, UPDATABLE_TASK_FIELDS, now, extracted)
         # The fence alone says whose it is: the owner cannot change without it.
-        if not self._x.write(lambda session: session.tasks.update(key, new, None, self.fence), sealed=sealed):
+        if not self._x.write(lambda session: session.tasks.update(key, new, None, self.fence), extracted=extracted):
             raise StaleFence(f"task {key!r} is gone: stop working on it")
         self.task = self.task.replaced(**new)
 
@@ -68,29 +68,29 @@ class ClaimedTask(Blocking):
             InvalidArgument: It belongs to another task or owner.
             Conflict: Its id exists.
         """
-        owner, sealed = self.task.agent_occurrence_id, Sealed()
-        ready = prepare(self._env.bind(owner), thought, Thought, self._env.clock.now(), sealed)
+        owner, extracted = self.task.agent_occurrence_id, ExtractedSecrets()
+        ready = prepare(self._ctx.bind(owner), thought, Thought, self._ctx.clock.now(), extracted)
         if ready.source_task_id != self.task.task_id:
             raise InvalidArgument(f"the thought belongs to task {ready.source_task_id!r}, not {self.task.task_id!r}")
 
         def fn(session: Session) -> None:
-            session.tasks.hold(self.task.task_id, self.fence)
+            session.tasks.lock_claim(self.task.task_id, self.fence)
             session.thoughts.add([ready])
 
-        self._x.write(fn, single=False, sealed=sealed)
+        self._x.write(fn, single=False, extracted=extracted)
         return ready
 
     def update_thought(self, thought_id: str, **changes: Any) -> bool:
         """Change fields of a thought of this task, and ``updated_at``; False if this task has no such thought."""
-        key, owner = self._env.check.ident(thought_id, "thought_id"), self.task.agent_occurrence_id
-        now, sealed = self._env.changed_at(), Sealed()
-        new = self._env.check.changes(Thought, key, changes, UPDATABLE_THOUGHT_FIELDS, now, sealed)
+        key, owner = self._ctx.check.ident(thought_id, "thought_id"), self.task.agent_occurrence_id
+        now, extracted = self._ctx.changed_at(), ExtractedSecrets()
+        new = self._ctx.check.changes(Thought, key, changes, UPDATABLE_THOUGHT_FIELDS, now, extracted)
 
         def fn(session: Session) -> bool:
-            session.tasks.hold(self.task.task_id, self.fence)
+            session.tasks.lock_claim(self.task.task_id, self.fence)
             found = session.thoughts.get([key], owner)
             if not found or found[0].source_task_id != self.task.task_id:
                 return False
             return session.thoughts.update(key, new, owner)
 
-        return self._x.write(fn, single=False, sealed=sealed)
+        return self._x.write(fn, single=False, extracted=extracted)

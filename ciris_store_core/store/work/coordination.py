@@ -9,8 +9,8 @@ from typing import Any
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import Conflict, InvalidArgument, StaleFence
 from ciris_store_core.models.coordination import Lease, Occurrence
-from ciris_store_core.secrets.redaction import Sealed
-from ciris_store_core.store.resource import Part, end_after
+from ciris_store_core.secrets.redaction import ExtractedSecrets
+from ciris_store_core.store.resource import Resource, end_after
 from ciris_store_core.store.work.ownership import release_claims
 
 # Inside the classes, ``list`` is a method.
@@ -18,7 +18,7 @@ OccurrenceList = list[Occurrence]
 LeaseList = list[Lease]
 
 
-class Occurrences(Part):
+class Occurrences(Resource):
     """Who is running. An occurrence is alive until its last heartbeat's time to live is over."""
 
     __slots__ = ()
@@ -32,41 +32,41 @@ class Occurrences(Part):
         transaction. Their fences move: should the earlier run still go on, its handles raise ``StaleFence``. So
         register once, before claiming, and then send heartbeats.
         """
-        env = self._env
-        key, span = env.identity(occurrence_id, "occurrence_id"), env.span(ttl_seconds)
-        about = env.check.json_object({} if metadata is None else metadata, "metadata")
-        now, sealed = env.server_now(), Sealed()
+        ctx = self._ctx
+        key, span = ctx.identity(occurrence_id, "occurrence_id"), ctx.span(ttl_seconds)
+        about = ctx.check.json_object({} if metadata is None else metadata, "metadata")
+        now, extracted = ctx.server_now(), ExtractedSecrets()
         occurrence = Occurrence(
             occurrence_id=key, started_at=now, heartbeat_at=now, expires_at=now + span, metadata=about
         )
-        ready = env.check.record(occurrence, Occurrence, now, sealed)
+        ready = ctx.check.record(occurrence, Occurrence, now, extracted)
 
         def fn(session: Session) -> None:
             # First the occurrence: its row is what two that start under one id at the same time wait for.
             session.coordination.put_occurrence(ready)
             release_claims(session, key, now)
 
-        self._x.write(fn, single=False, sealed=sealed)
+        self._x.write(fn, single=False, extracted=extracted)
         return ready
 
     def heartbeat(self, occurrence_id: str, ttl_seconds: float = 60) -> bool:
         """Stay alive for ``ttl_seconds`` from now; False if it is not registered (any more)."""
-        key, span = self._env.identity(occurrence_id, "occurrence_id"), self._env.span(ttl_seconds)
-        now = self._env.server_now()
+        key, span = self._ctx.identity(occurrence_id, "occurrence_id"), self._ctx.span(ttl_seconds)
+        now = self._ctx.server_now()
         return self._x.write(lambda session: session.coordination.heartbeat(key, now, now + span))
 
-    def list(self, *, alive_only: bool = True) -> OccurrenceList:
+    def find(self, *, alive_only: bool = True) -> OccurrenceList:
         """The occurrences that are alive, or all that are registered, by id."""
-        moment = self._env.server_now() if alive_only else None
+        moment = self._ctx.server_now() if alive_only else None
         return self._x.read(lambda session: session.coordination.list_occurrences(moment))
 
     def remove(self, occurrence_id: str) -> bool:
         """Forget an occurrence; False if it was not registered. Its work stays: give it back first."""
-        key = self._env.identity(occurrence_id, "occurrence_id")
+        key = self._ctx.identity(occurrence_id, "occurrence_id")
         return self._x.write(lambda session: session.coordination.remove_occurrence(key))
 
 
-class Leases(Part):
+class Leases(Resource):
     """Named locks with an owner and an expiry, for work that one process at a time may do."""
 
     __slots__ = ()
@@ -77,14 +77,14 @@ class Leases(Part):
         An owner that holds it already gets it again, extended. ``fence`` grows with every change of owner: store it
         with what the lease protects, and refuse what comes with an older one.
         """
-        key, holder = self._env.check.ident(name, "name"), self._env.identity(owner, "owner")
-        span, now = self._env.span(ttl_seconds), self._env.server_now()
+        key, holder = self._ctx.check.ident(name, "name"), self._ctx.identity(owner, "owner")
+        span, now = self._ctx.span(ttl_seconds), self._ctx.server_now()
         return self._x.write(lambda session: session.coordination.acquire_lease(key, holder, now, now + span))
 
     def renew(self, lease: Lease, ttl_seconds: float = 60) -> Lease | None:
         """The lease, extended to ``ttl_seconds`` from now; None if it ran out or changed hands: stop the work."""
-        held, now = self._checked(lease), self._env.server_now()
-        until = now + self._env.span(ttl_seconds)
+        held, now = self._checked(lease), self._ctx.server_now()
+        until = now + self._ctx.span(ttl_seconds)
         kept = self._x.write(
             lambda session: session.coordination.renew_lease(held.name, held.owner, held.fence, now, until)
         )
@@ -92,11 +92,11 @@ class Leases(Part):
 
     def release(self, lease: Lease) -> bool:
         """End the lease; False if it had run out or changed hands."""
-        held, now = self._checked(lease), self._env.server_now()
+        held, now = self._checked(lease), self._ctx.server_now()
         return self._x.write(lambda session: session.coordination.release_lease(held.name, held.owner, held.fence, now))
 
     @contextmanager
-    def hold(self, name: str, owner: str, ttl_seconds: float = 60) -> Iterator[Lease]:
+    def lock(self, name: str, owner: str, ttl_seconds: float = 60) -> Iterator[Lease]:
         """Hold the lease during a ``with`` block; renew it inside if the work may take longer than ``ttl_seconds``.
 
         Raises:
@@ -114,12 +114,12 @@ class Leases(Part):
         if not self.release(lease):
             raise StaleFence(f"the lease {name!r} ran out during the work: renew it in time, or take it for longer")
 
-    def list(self, *, held_only: bool = True) -> LeaseList:
+    def find(self, *, held_only: bool = True) -> LeaseList:
         """The leases that are held now, or all that ever were, by name."""
-        moment = self._env.server_now() if held_only else None
+        moment = self._ctx.server_now() if held_only else None
         return self._x.read(lambda session: session.coordination.list_leases(moment))
 
     def _checked(self, lease: Lease) -> Lease:
         if not isinstance(lease, Lease):
             raise InvalidArgument(f"expected the Lease that acquire returned, not {type(lease).__name__}")
-        return self._env.check.record(lease, Lease, lease.acquired_at, None)
+        return self._ctx.check.record(lease, Lease, lease.acquired_at, None)

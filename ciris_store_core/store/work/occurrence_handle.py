@@ -14,7 +14,7 @@ from ciris_store_core.models.coordination import Occurrence
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, SHARED_OCCURRENCE, Task, TaskQuery
 from ciris_store_core.models.thoughts import Thought, ThoughtQuery
-from ciris_store_core.store.context import Environment
+from ciris_store_core.store.context import StoreContext
 from ciris_store_core.store.execution import Blocking, Executor
 from ciris_store_core.store.resource import end_after
 from ciris_store_core.store.work.claimed_task import ClaimedTask
@@ -48,16 +48,16 @@ class OccurrenceHandle(Blocking):
     thoughts: Thoughts
     """Its thoughts."""
 
-    def __init__(self, executor: Executor, env: Environment, occurrence_id: str, ttl_seconds: float) -> None:
+    def __init__(self, executor: Executor, ctx: StoreContext, occurrence_id: str, ttl_seconds: float) -> None:
         """Made by ``Store.for_occurrence``."""
-        env.span(ttl_seconds)
+        ctx.span(ttl_seconds)
         self._x = executor
-        self._env = env.bind(occurrence_id)
-        self._occurrences = Occurrences(executor, env)
+        self._ctx = ctx.bind(occurrence_id)
+        self._occurrences = Occurrences(executor, ctx)
         self._ttl = ttl_seconds
-        self.occurrence_id = self._env.occurrence_id
-        self.tasks = Tasks(executor, self._env)
-        self.thoughts = Thoughts(executor, self._env)
+        self.occurrence_id = self._ctx.occurrence_id
+        self.tasks = Tasks(executor, self._ctx)
+        self.thoughts = Thoughts(executor, self._ctx)
 
     def __repr__(self) -> str:
         """Its id."""
@@ -66,7 +66,7 @@ class OccurrenceHandle(Blocking):
     def register(self, ttl_seconds: float | None = None, *, metadata: Mapping[str, Any] | None = None) -> Occurrence:
         """Say that this occurrence starts now and is alive for so many seconds; the handle's own number by default.
 
-        What an earlier run of it claimed goes back to its pools; see ``Occurrences.register``.
+        What an earlier run of it claimed goes back to its queues; see ``Occurrences.register``.
         """
         return self._occurrences.register(self.occurrence_id, ttl_seconds or self._ttl, metadata=metadata)
 
@@ -74,38 +74,38 @@ class OccurrenceHandle(Blocking):
         """Stay alive for so many seconds from now; False if it is not registered (any more): register again."""
         return self._occurrences.heartbeat(self.occurrence_id, ttl_seconds or self._ttl)
 
-    def claim_next(self, limit: int = 1, *, pool: str = DEFAULT_OCCURRENCE) -> list[ClaimedTask]:
-        """Take up to ``limit`` pending tasks of the pool. See ``Tasks.claim_next``."""
-        return self.tasks.claim_next(self.occurrence_id, limit, pool=pool)
+    def claim_next(self, limit: int = 1, *, queue: str = DEFAULT_OCCURRENCE) -> list[ClaimedTask]:
+        """Take up to ``limit`` pending tasks of the queue. See ``Tasks.claim_next``."""
+        return self.tasks.claim_next(self.occurrence_id, limit, queue=queue)
 
     def try_claim_shared(
         self, task_type: str, channel_id: str, description: str, priority: int = 0
     ) -> tuple[Task, bool]:
         """Claim today's shared task of that type and take it over. See ``SharedTasks.claim_and_transfer``."""
-        shared = SharedTasks(self._x, self._env)
+        shared = SharedTasks(self._x, self._ctx)
         return shared.claim_and_transfer(task_type, channel_id, description, priority)
 
-    def give_back_work(self) -> int:
-        """Return all claimed, unfinished tasks to the pools that they came from; returns how many.
+    def release_work(self) -> int:
+        """Return all claimed, unfinished tasks to the queues that they came from; returns how many.
 
         They become pending again, and handles to them raise ``StaleFence``.
         """
         count, batch = 0, _BATCH
         while batch == _BATCH:
-            batch = len(self._give_back(self.occurrence_id, _BATCH))
+            batch = len(self._release(self.occurrence_id, _BATCH))
             count += batch
         return count
 
     def rescue(self, limit: int = 100) -> list[Task]:
-        """Return up to ``limit`` tasks that dead occurrences claimed to their pools; returns them as they are now.
+        """Return up to ``limit`` tasks that dead occurrences claimed to their queues; returns them as they are now.
 
         Dead is whose heartbeat ran out, and who never registered.
         """
-        return self._give_back(None, limit_of(limit))
+        return self._release(None, limit_of(limit))
 
-    def _give_back(self, owner: str | None, limit: int) -> list[Task]:
-        now = self._env.server_now()
-        return self._x.write(lambda session: session.tasks.give_back(owner, now, limit))
+    def _release(self, owner: str | None, limit: int) -> list[Task]:
+        now = self._ctx.server_now()
+        return self._x.write(lambda session: session.tasks.release(owner, now, limit))
 
     def take_over(self, occurrence_id: str, limit: int = 100) -> list[ClaimedTask]:
         """Make up to ``limit`` unfinished tasks of an occurrence that died this one's own, with their thoughts.
@@ -113,8 +113,8 @@ class OccurrenceHandle(Blocking):
         With its own id: what an earlier run of this occurrence left. For that ``register`` first, then take over, then
         begin to work, in the one process that runs it.
 
-        For work that belonged to it without having come from a pool, such as a shared task; ``rescue`` returns the
-        other to its pool. Oldest first. Thoughts that it left in processing become pending. The fences move, so that
+        For work that belonged to it without having come from a queue, such as a shared task; ``rescue`` returns the
+        other to its queue. Oldest first. Thoughts that it left in processing become pending. The fences move, so that
         handles of the dead occurrence raise ``StaleFence`` should it wake up. Audit events are stored as by a
         transfer.
 
@@ -123,10 +123,10 @@ class OccurrenceHandle(Blocking):
             NotFound: It never registered, so nobody can tell: ``tasks.transfer`` moves what you know to be left.
             InvalidArgument: It is ``__shared__``.
         """
-        dead = self._env.check.ident(occurrence_id, "occurrence_id")
+        dead = self._ctx.check.ident(occurrence_id, "occurrence_id")
         if dead == SHARED_OCCURRENCE:
             raise InvalidArgument(f"occurrence_id: nothing can be taken over from {dead!r}")
-        count, now = limit_of(limit), self._env.server_now()
+        count, now = limit_of(limit), self._ctx.server_now()
 
         def fn(session: Session) -> list[Task]:
             if dead != self.occurrence_id:
@@ -141,12 +141,12 @@ class OccurrenceHandle(Blocking):
         if not session.tasks.transfer([key], dead, me, now):
             return None  # Somebody else was faster.
         if dead != me:
-            record_transfer(session, self._env, "task_ownership_transfer", dead, me, task_id=key)
+            record_transfer(session, self._ctx, "task_ownership_transfer", dead, me, task_id=key)
         left = ThoughtQuery(occurrence_id=dead, source_task_id=key, statuses=(ThoughtStatus.PROCESSING,), limit=_MOST)
         processing = session.thoughts.find(left).items
         moved = session.thoughts.transfer(ThoughtSelector(task_id=key), dead, me, now)
         if moved and dead != me:
-            record_transfer(session, self._env, "thought_ownership_transfer", dead, me, task_id=key, count=moved)
+            record_transfer(session, self._ctx, "thought_ownership_transfer", dead, me, task_id=key, count=moved)
         recover_thoughts(session, [thought.replaced(agent_occurrence_id=me) for thought in processing], now)
         taken = session.tasks.get([key], me)[0]
         # It may have been finished just before it changed hands: then there is nothing left to do.
@@ -165,12 +165,12 @@ class OccurrenceHandle(Blocking):
         return count
 
     def _recover(self, thoughts: list[Thought]) -> int:
-        now = self._env.clock.now()
+        now = self._ctx.clock.now()
         return self._x.write(lambda session: recover_thoughts(session, thoughts, now), single=False)
 
     def shutdown(self) -> None:
         """Give the work back, then say that this occurrence is gone."""
-        self.give_back_work()
+        self.release_work()
         self._occurrences.remove(self.occurrence_id)
 
     def __enter__(self) -> Self:

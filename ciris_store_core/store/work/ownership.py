@@ -18,7 +18,7 @@ from ciris_store_core.models.tasks import Task, TaskQuery
 from ciris_store_core.models.thoughts import Thought
 
 if TYPE_CHECKING:
-    from ciris_store_core.store.context import Environment
+    from ciris_store_core.store.context import StoreContext
 
 Transfer = Literal["task_ownership_transfer", "thought_ownership_transfer"]
 
@@ -39,7 +39,7 @@ def queue_up(session: Session, name: str) -> None:
 
 def record_transfer(
     session: Session,
-    env: Environment,
+    ctx: StoreContext,
     action: Transfer,
     source: str,
     target: str,
@@ -52,7 +52,7 @@ def record_transfer(
 
     It is a correlation of type ``audit_event``; ``count`` says how many tasks or thoughts changed hands.
     """
-    now = env.clock.now()
+    now = ctx.clock.now()
     facts = {"from_occurrence_id": source, "to_occurrence_id": target, "count": str(count)}
     request = ServiceRequest(
         service_type="store",
@@ -69,7 +69,7 @@ def record_transfer(
         action_type=action,
         request_data=request,
         status=CorrelationStatus.COMPLETED,
-        agent_occurrence_id=env.occurrence_id,
+        agent_occurrence_id=ctx.occurrence_id,
         created_at=now,
         updated_at=now,
         timestamp=now,
@@ -108,9 +108,9 @@ def release_claims(session: Session, owner: str, now: datetime) -> int:
     """Return all claimed, unfinished tasks of an owner to the pools that they came from; returns how many."""
     count = 0
     while True:
-        while released := len(session.tasks.give_back(owner, now, _BATCH)):
+        while released := len(session.tasks.release(owner, now, _BATCH)):
             count += released
-        # give_back passes over rows that others have locked: here, those of an earlier run that is still writing.
+        # release passes over rows that others have locked: here, those of an earlier run that is still writing.
         query = TaskQuery(occurrence_id=owner, statuses=_CLAIMED, limit=_BATCH)
         left = [task for task in _all(session, query) if task.claimed_from is not None]
         if not left:

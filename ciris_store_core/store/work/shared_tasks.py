@@ -11,9 +11,9 @@ from ciris_store_core.models.enums import TaskStatus
 from ciris_store_core.models.paging import Page
 from ciris_store_core.models.tasks import SHARED_OCCURRENCE, Task, TaskQuery
 from ciris_store_core.secrets.crypto import keep
-from ciris_store_core.secrets.redaction import Sealed
-from ciris_store_core.store.context import Environment
-from ciris_store_core.store.resource import SCAN_SIZE, Part, all_pages, page_of, position, raise_unreadable
+from ciris_store_core.secrets.redaction import ExtractedSecrets
+from ciris_store_core.store.context import StoreContext
+from ciris_store_core.store.resource import SCAN_SIZE, Resource, all_pages, page_of, position, raise_corrupt
 from ciris_store_core.store.work.ownership import queue_up, record_transfer
 
 _FRESH = timedelta(minutes=5)
@@ -21,7 +21,7 @@ _DAY = timedelta(days=1)
 _UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE, TaskStatus.DEFERRED)
 
 
-class SharedTasks(Part):
+class SharedTasks(Resource):
     """Tasks that belong to all occurrences until one of them takes each. Dates and ages are by ``server_now()``."""
 
     __slots__ = ()
@@ -43,12 +43,12 @@ class SharedTasks(Part):
             occurrence_id: Who claims it, recorded in ``created_by``; by default the store's own occurrence.
         """
         claimant = self._claimant(occurrence_id)
-        sealed = Sealed()
-        wanted = self._wanted(task_type, channel_id, description, priority, claimant, sealed)
+        extracted = ExtractedSecrets()
+        wanted = self._wanted(task_type, channel_id, description, priority, claimant, extracted)
         known = self._x.read(lambda session: _existing(session, wanted))
         if known is not None:
             return known, False
-        return self._x.write(lambda session: _claim(session, wanted, sealed), single=False)
+        return self._x.write(lambda session: _claim(session, wanted, extracted), single=False)
 
     def claim_and_transfer(
         self, task_type: str, channel_id: str, description: str, priority: int = 0, *, occurrence_id: str | None = None
@@ -59,21 +59,21 @@ class SharedTasks(Part):
         transaction as audit events ``task_ownership_transfer`` and ``thought_ownership_transfer``, which are stored
         as correlations of type ``audit_event``.
         """
-        owner, sealed = self._claimant(occurrence_id), Sealed()
-        wanted = self._wanted(task_type, channel_id, description, priority, owner, sealed)
+        owner, extracted = self._claimant(occurrence_id), ExtractedSecrets()
+        wanted = self._wanted(task_type, channel_id, description, priority, owner, extracted)
 
         def fn(session: Session) -> tuple[Task, bool]:
-            task, created = _claim(session, wanted, sealed)
-            return (_take(session, self._env, task, owner), True) if created else (task, False)
+            task, created = _claim(session, wanted, extracted)
+            return (_take(session, self._ctx, task, owner), True) if created else (task, False)
 
         known = self._x.read(lambda session: _existing(session, wanted))
         return (known, False) if known is not None else self._x.write(fn, single=False)
 
     def latest(self, task_type: str, within_hours: float = 24) -> Task | None:
         """The newest shared task of exactly that type created within so many hours, whoever owns it now, or None."""
-        kind, since = self._type(task_type), self._env.server_now() - self._env.hours(within_hours, "within_hours")
+        kind, since = self._type(task_type), self._ctx.server_now() - self._ctx.hours(within_hours, "within_hours")
         # They come oldest first, at most one a day.
-        newest = deque(all_pages(lambda cursor: self._page(kind, since, cursor), raise_unreadable), maxlen=1)
+        newest = deque(all_pages(lambda cursor: self._page(kind, since, cursor), raise_corrupt), maxlen=1)
         return newest[0] if newest else None
 
     def status(self, task_type: str, within_hours: float = 24) -> TaskStatus | None:
@@ -89,16 +89,22 @@ class SharedTasks(Part):
 
     def _claimant(self, occurrence_id: str | None) -> str:
         if occurrence_id is None:
-            return self._env.occurrence_id
-        return self._env.one_owner(self._env.identity(occurrence_id, "occurrence_id"), "occurrence_id")
+            return self._ctx.occurrence_id
+        return self._ctx.one_owner(self._ctx.identity(occurrence_id, "occurrence_id"), "occurrence_id")
 
     def _type(self, task_type: str) -> str:
-        return self._env.check.ident(task_type, "task_type").upper()
+        return self._ctx.check.ident(task_type, "task_type").upper()
 
     def _wanted(
-        self, task_type: str, channel_id: str, description: str, priority: int, claimant: str, sealed: Sealed
+        self,
+        task_type: str,
+        channel_id: str,
+        description: str,
+        priority: int,
+        claimant: str,
+        extracted: ExtractedSecrets,
     ) -> Task:
-        kind, now = self._type(task_type), self._env.server_now()
+        kind, now = self._type(task_type), self._ctx.server_now()
         task = Task(
             task_id=_id_of(kind, now),
             channel_id=channel_id,
@@ -110,10 +116,10 @@ class SharedTasks(Part):
             created_by=claimant,
             shared_type=kind,
         )
-        return self._env.check.record(task, Task, now, sealed)
+        return self._ctx.check.record(task, Task, now, extracted)
 
     def _page(self, kind: str, since: datetime, cursor: str | None) -> Page[Task]:
-        after = position(self._env, "shared", (datetime, str), cursor)
+        after = position(self._ctx, "shared", (datetime, str), cursor)
         query = TaskQuery(limit=SCAN_SIZE, after=after, shared_type=kind, only_shared=True, created_from=since)
         return page_of(self._x.read(lambda session: session.tasks.find(query)), "shared")
 
@@ -122,7 +128,7 @@ def _id_of(kind: str, day: datetime) -> str:
     return f"{kind}_SHARED_{day:%Y%m%d}"
 
 
-def _claim(session: Session, wanted: Task, sealed: Sealed) -> tuple[Task, bool]:
+def _claim(session: Session, wanted: Task, extracted: ExtractedSecrets) -> tuple[Task, bool]:
     """The stored task and whether this call stored it, at most one caller of a type at a time."""
     # The id alone settles races of one day. Either side of midnight two ids are in play, and the one who looks for
     # yesterday's task must not miss one that is just being stored. So claims of a type queue up here.
@@ -131,8 +137,8 @@ def _claim(session: Session, wanted: Task, sealed: Sealed) -> tuple[Task, bool]:
     if existing is not None:
         return existing, False
     task, created = session.tasks.add_or_get(wanted)
-    if created and sealed:
-        keep(session, sealed)
+    if created and extracted:
+        keep(session, extracted)
     return task, created
 
 
@@ -150,11 +156,11 @@ def _existing(session: Session, wanted: Task) -> Task | None:
     return late if counts else None
 
 
-def _take(session: Session, env: Environment, task: Task, owner: str) -> Task:
+def _take(session: Session, ctx: StoreContext, task: Task, owner: str) -> Task:
     key, now = task.task_id, task.updated_at
     session.tasks.transfer([key], SHARED_OCCURRENCE, owner, now)
-    record_transfer(session, env, "task_ownership_transfer", SHARED_OCCURRENCE, owner, task_id=key)
+    record_transfer(session, ctx, "task_ownership_transfer", SHARED_OCCURRENCE, owner, task_id=key)
     moved = session.thoughts.transfer(ThoughtSelector(task_id=key), SHARED_OCCURRENCE, owner, now)
     if moved:
-        record_transfer(session, env, "thought_ownership_transfer", SHARED_OCCURRENCE, owner, task_id=key, count=moved)
+        record_transfer(session, ctx, "thought_ownership_transfer", SHARED_OCCURRENCE, owner, task_id=key, count=moved)
     return session.tasks.get([key], owner)[0]

@@ -19,14 +19,14 @@ from ciris_store_core.models.tasks import (
     TaskQuery,
 )
 from ciris_store_core.secrets.crypto import keep
-from ciris_store_core.secrets.redaction import Sealed
+from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.store.access.secret_refs import delete_with_secrets, drop_of, in_batches
 from ciris_store_core.store.context import Owner
 from ciris_store_core.store.resource import (
     SCAN_SIZE,
+    OnCorrupt,
     OneOrMore,
-    OnUnreadable,
-    Part,
+    Resource,
     add_or_same,
     all_pages,
     by_id,
@@ -72,7 +72,7 @@ class TaskFilters(TypedDict, total=False):
     """Only tasks that no thought belongs to."""
 
 
-class Tasks(Part):
+class Tasks(Resource):
     """Units of work. Every task has one owner, its ``agent_occurrence_id``.
 
     Every method with an ``occurrence_id`` looks only at tasks of that owner; by default at those of the store's own
@@ -97,20 +97,20 @@ class Tasks(Part):
         """
         if exist_ok:
             return self.add_many([task], exist_ok=True)[0]
-        sealed = Sealed()
-        ready = prepare(self._env, task, Task, self._env.clock.now(), sealed)
-        self._x.write(lambda session: session.tasks.add([ready]), sealed=sealed)
+        extracted = ExtractedSecrets()
+        ready = prepare(self._ctx, task, Task, self._ctx.clock.now(), extracted)
+        self._x.write(lambda session: session.tasks.add([ready]), extracted=extracted)
         return ready
 
     def add_many(self, tasks: Iterable[Task], *, exist_ok: bool = False) -> TaskList:
         """Store many tasks, all or none, and return them as stored, in the order given. See ``add``."""
-        sealed = Sealed()
-        given, ready = prepare_many(self._env, tasks, Task, "task_id", sealed)
+        extracted = ExtractedSecrets()
+        given, ready = prepare_many(self._ctx, tasks, Task, "task_id", extracted)
         if not ready:
             return []
         if exist_ok:
-            return add_or_same(self._x, self._env, given, ready, "task_id", _stored, _add, sealed)
-        self._x.write(lambda session: session.tasks.add(ready), sealed=sealed)
+            return add_or_same(self._x, self._ctx, given, ready, "task_id", _stored, _add, extracted)
+        self._x.write(lambda session: session.tasks.add(ready), extracted=extracted)
         return ready
 
     def add_unique(self, task: Task) -> tuple[Task, bool]:
@@ -125,14 +125,14 @@ class Tasks(Part):
             InvalidArgument: The task has no context, and so no correlation id.
             Conflict: A task with that ``task_id`` but another correlation id exists.
         """
-        sealed = Sealed()
-        ready = prepare(self._env, task, Task, self._env.clock.now(), sealed)
+        extracted = ExtractedSecrets()
+        ready = prepare(self._ctx, task, Task, self._ctx.clock.now(), extracted)
         if ready.context is None:
             raise InvalidArgument("the task has no context: give it one with the correlation id that is to be unique")
         known = self._x.read(lambda session: _correlated(session, ready))
         if known is not None:
             return known, False
-        return self._x.write(lambda session: _add_unique(session, ready, sealed), single=False)
+        return self._x.write(lambda session: _add_unique(session, ready, extracted), single=False)
 
     def get(self, task_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Task | None:
         """The task with that id, or None if there is none of that owner.
@@ -140,7 +140,7 @@ class Tasks(Part):
         ``for_update``, in a transaction only: no other transaction changes or deletes it until this one ends, so that
         what you write next cannot overwrite another's change.
         """
-        ids, owner = [self._env.check.ident(task_id, "task_id")], self._env.owner(occurrence_id)
+        ids, owner = [self._ctx.check.ident(task_id, "task_id")], self._ctx.owner(occurrence_id)
         found = self._stored(ids, owner, for_update)
         return found[0] if found else None
 
@@ -148,7 +148,7 @@ class Tasks(Part):
         self, task_ids: Iterable[str], *, occurrence_id: Owner = None, for_update: bool = False
     ) -> dict[str, Task]:
         """The tasks of these ids that exist, by id, in the order asked for; one round trip. See ``get``."""
-        ids, owner = self._env.check.idents(task_ids, "task_ids"), self._env.owner(occurrence_id)
+        ids, owner = self._ctx.check.idents(task_ids, "task_ids"), self._ctx.owner(occurrence_id)
         found = self._stored(ids, owner, for_update) if ids or for_update else []
         return by_id(found, "task_id", ids)
 
@@ -165,13 +165,13 @@ class Tasks(Part):
         Raises:
             InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
         """
-        key, owner = self._env.check.ident(task_id, "task_id"), self._env.owner(occurrence_id)
-        sealed = Sealed()
-        now = self._env.changed_at()
-        new = self._env.check.changes(Task, key, changes, UPDATABLE_TASK_FIELDS, now, sealed)
-        return self._x.write(lambda session: session.tasks.update(key, new, owner, None), sealed=sealed)
+        key, owner = self._ctx.check.ident(task_id, "task_id"), self._ctx.owner(occurrence_id)
+        extracted = ExtractedSecrets()
+        now = self._ctx.changed_at()
+        new = self._ctx.check.changes(Task, key, changes, UPDATABLE_TASK_FIELDS, now, extracted)
+        return self._x.write(lambda session: session.tasks.update(key, new, owner, None), extracted=extracted)
 
-    def list(
+    def find(
         self,
         *,
         order: TaskOrder = "created",
@@ -191,14 +191,14 @@ class Tasks(Part):
         return self._page(self._query(**filters), order, limit, cursor)
 
     def scan(
-        self, *, order: TaskOrder = "created", on_unreadable: OnUnreadable | None = None, **filters: Unpack[TaskFilters]
+        self, *, order: TaskOrder = "created", on_corrupt: OnCorrupt | None = None, **filters: Unpack[TaskFilters]
     ) -> Iterator[Task]:
         """All tasks that the filters match, read page by page; see ``list``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
         query = self._query(**filters)
-        return all_pages(lambda cursor: self._page(query, order, SCAN_SIZE, cursor), on_unreadable)
+        return all_pages(lambda cursor: self._page(query, order, SCAN_SIZE, cursor), on_corrupt)
 
     def count(self, **filters: Unpack[TaskFilters]) -> int:
         """How many tasks the filters match; loads none of them."""
@@ -207,7 +207,7 @@ class Tasks(Part):
 
     def count_by_status(self, *, occurrence_id: Owner = None) -> dict[TaskStatus, int]:
         """How many tasks have each status, 0 included; one round trip."""
-        owner = self._env.owner(occurrence_id)
+        owner = self._ctx.owner(occurrence_id)
         counts = self._x.read(lambda session: session.tasks.count_by_status(owner))
         return {status: counts.get(status, 0) for status in TaskStatus}
 
@@ -220,24 +220,26 @@ class Tasks(Part):
         Up to 1,000 ids are deleted in one transaction; more, outside a transaction, in batches, each a transaction of
         its own, so that other writers need not wait for all of them; after an error some batches may be gone.
         """
-        ids = self._env.check.idents(task_ids, "task_ids")
+        ids = self._ctx.check.idents(task_ids, "task_ids")
         if not ids:
             return 0
-        if self._env.bound:
+        if self._ctx.bound:
             write = self._x.write
             return in_batches(self._x, ids, lambda batch: write(lambda s: self._delete_own(s, batch), single=False))
         return delete_with_secrets(
             self._x,
-            self._env,
+            self._ctx,
             ids,
             lambda session, batch: session.tasks.get(batch, None),
             lambda session, batch: session.tasks.delete(batch),
         )
 
     def _delete_own(self, session: Session, ids: Sequence[str]) -> int:
-        own = sorted(session.tasks.get(ids, self._env.occurrence_id), key=lambda task: task.task_id)
+        own = sorted(session.tasks.get(ids, self._ctx.occurrence_id), key=lambda task: task.task_id)
         for task in own:
-            session.tasks.hold(task.task_id, task.fence)  # No other owner may take it between this look and the delete.
+            session.tasks.lock_claim(
+                task.task_id, task.fence
+            )  # No other owner may take it between this look and the delete.
         count = session.tasks.delete([task.task_id for task in own]) if own else 0
         drop_of(session, own)
         return count
@@ -246,20 +248,20 @@ class Tasks(Part):
 
     def pending_for_activation(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
         """Pending tasks, highest priority first, then oldest."""
-        return self.list(status=TaskStatus.PENDING, occurrence_id=occurrence_id, order="priority", limit=limit)
+        return self.find(status=TaskStatus.PENDING, occurrence_id=occurrence_id, order="priority", limit=limit)
 
     def top(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
         """Pending and active tasks, highest priority first, then oldest."""
         unfinished = (TaskStatus.PENDING, TaskStatus.ACTIVE)
-        return self.list(status=unfinished, occurrence_id=occurrence_id, order="priority", limit=limit)
+        return self.find(status=unfinished, occurrence_id=occurrence_id, order="priority", limit=limit)
 
     def recent_completed(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
         """Completed tasks, updated last first."""
-        return self.list(status=TaskStatus.COMPLETED, occurrence_id=occurrence_id, order="updated_desc", limit=limit)
+        return self.find(status=TaskStatus.COMPLETED, occurrence_id=occurrence_id, order="updated_desc", limit=limit)
 
     def needing_seed_thought(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
         """Active tasks that no thought belongs to yet, oldest first."""
-        return self.list(status=TaskStatus.ACTIVE, needs_seed_thought=True, occurrence_id=occurrence_id, limit=limit)
+        return self.find(status=TaskStatus.ACTIVE, needs_seed_thought=True, occurrence_id=occurrence_id, limit=limit)
 
     # --- ownership ------------------------------------------------------------------------------
 
@@ -270,39 +272,39 @@ class Tasks(Part):
         any moment sees exactly one owner. In the same transaction an audit event ``task_ownership_transfer`` is
         stored, as a correlation of type ``audit_event``.
         """
-        check, env = self._env.check, self._env
-        key, source = check.ident(task_id, "task_id"), env.one_owner(from_occurrence, "from_occurrence")
-        target, now = check.ident(to_occurrence, "to_occurrence"), env.changed_at()
+        check, ctx = self._ctx.check, self._ctx
+        key, source = check.ident(task_id, "task_id"), ctx.one_owner(from_occurrence, "from_occurrence")
+        target, now = check.ident(to_occurrence, "to_occurrence"), ctx.changed_at()
 
         def fn(session: Session) -> bool:
             moved = session.tasks.transfer([key], source, target, now) == 1
             if moved:
-                record_transfer(session, env, "task_ownership_transfer", source, target, task_id=key)
+                record_transfer(session, ctx, "task_ownership_transfer", source, target, task_id=key)
             return moved
 
         return self._x.write(fn, single=False)
 
-    def claim_next(self, worker: str, limit: int = 1, *, pool: str = DEFAULT_OCCURRENCE) -> ClaimedTasks:
-        """Make the worker the owner of up to ``limit`` pending tasks of the pool, and them active.
+    def claim_next(self, worker: str, limit: int = 1, *, queue: str = DEFAULT_OCCURRENCE) -> ClaimedTasks:
+        """Make the worker the owner of up to ``limit`` pending tasks of the queue, and them active.
 
-        Highest priority first, then oldest; no two workers get the same one. Unfinished thoughts of the pool come
+        Highest priority first, then oldest; no two workers get the same one. Unfinished thoughts of the queue come
         along. Register the worker first and send heartbeats: work of an occurrence that is not alive is given back
-        to its pool by ``rescue``, and then every write through the returned handles raises ``StaleFence``.
+        to its queue by ``rescue``, and then every write through the returned handles raises ``StaleFence``.
 
         Raises:
-            InvalidArgument: The worker is ``__shared__`` or the pool itself, or the pool is ``__shared__``.
+            InvalidArgument: The worker is ``__shared__`` or the queue itself, or the queue is ``__shared__``.
         """
-        env = self._env
-        worker, pool = env.one_owner(env.identity(worker, "worker"), "worker"), env.identity(pool, "pool")
-        if worker == pool:
-            raise InvalidArgument("the worker is the pool itself: give every worker an id of its own")
-        count, now = limit_of(limit), env.changed_at()
-        tasks = self._x.write(lambda session: session.tasks.claim_next(worker, pool, count, now))
-        return [ClaimedTask(self._x, env, task) for task in tasks]
+        ctx = self._ctx
+        worker, queue = ctx.one_owner(ctx.identity(worker, "worker"), "worker"), ctx.identity(queue, "queue")
+        if worker == queue:
+            raise InvalidArgument("the worker is the queue itself: give every worker an id of its own")
+        count, now = limit_of(limit), ctx.changed_at()
+        tasks = self._x.write(lambda session: session.tasks.claim_next(worker, queue, count, now))
+        return [ClaimedTask(self._x, ctx, task) for task in tasks]
 
     def claimed(self, task: Task) -> ClaimedTask:
         """A handle for a task that was claimed before, as it was read then: writes are refused once its fence moved."""
-        return ClaimedTask(self._x, self._env, self._env.check.record(task, Task, self._env.clock.now(), None))
+        return ClaimedTask(self._x, self._ctx, self._ctx.check.record(task, Task, self._ctx.clock.now(), None))
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -319,9 +321,9 @@ class Tasks(Part):
         updated_to: datetime | None = None,
         needs_seed_thought: bool = False,
     ) -> dict[str, Any]:
-        check = self._env.check
+        check = self._ctx.check
         return {
-            "occurrence_id": self._env.owner(occurrence_id),
+            "occurrence_id": self._ctx.owner(occurrence_id),
             "statuses": several(TaskStatus, status, "status"),
             "channel_id": check.optional(channel_id, "channel_id"),
             "parent_task_id": check.optional(parent_task_id, "parent_task_id"),
@@ -336,7 +338,7 @@ class Tasks(Part):
         if order not in _SHAPES:
             raise InvalidArgument(f"order must be one of {', '.join(_SHAPES)}, not {order!r}")
         listing = f"tasks:{order}"
-        after = position(self._env, listing, _SHAPES[order], cursor)
+        after = position(self._ctx, listing, _SHAPES[order], cursor)
         page = TaskQuery(**query, order=order, limit=limit_of(limit), after=after)
         return page_of(self._x.read(lambda session: session.tasks.find(page)), listing)
 
@@ -352,12 +354,12 @@ def _add(session: Session, tasks: TaskList) -> None:
 def _correlated(session: Session, task: Task) -> Task | None:
     key = task.context.correlation_id if task.context else None
     found = session.tasks.find(TaskQuery(correlation_id=key, limit=1))
-    for row in found.unreadable:
+    for row in found.corrupt:
         raise Corrupt(f"task {row.key!r} has that correlation id and cannot be read ({row.error}): repair it")
     return found.items[0] if found.items else None
 
 
-def _add_unique(session: Session, task: Task, sealed: Sealed) -> tuple[Task, bool]:
+def _add_unique(session: Session, task: Task, extracted: ExtractedSecrets) -> tuple[Task, bool]:
     # Callers with one correlation id must wait for one another. A bounded number of queues does: others that share
     # one wait for a moment longer, and the database does not keep a row for every correlation id.
     key = task.context.correlation_id if task.context else ""
@@ -366,6 +368,6 @@ def _add_unique(session: Session, task: Task, sealed: Sealed) -> tuple[Task, boo
     if known is not None:
         return known, False
     session.tasks.add([task])
-    if sealed:
-        keep(session, sealed)
+    if extracted:
+        keep(session, extracted)
     return task, True

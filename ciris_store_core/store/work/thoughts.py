@@ -12,14 +12,14 @@ from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.enums import ThoughtStatus, ThoughtType
 from ciris_store_core.models.paging import Page
 from ciris_store_core.models.thoughts import UPDATABLE_THOUGHT_FIELDS, Thought, ThoughtOrder, ThoughtQuery
-from ciris_store_core.secrets.redaction import Sealed
+from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.store.access.secret_refs import delete_with_secrets, drop_of, in_batches
 from ciris_store_core.store.context import Owner
 from ciris_store_core.store.resource import (
     SCAN_SIZE,
+    OnCorrupt,
     OneOrMore,
-    OnUnreadable,
-    Part,
+    Resource,
     add_or_same,
     all_pages,
     by_id,
@@ -58,7 +58,7 @@ class ThoughtFilters(TypedDict, total=False):
     """Only thoughts whose task is active and has the same owner."""
 
 
-class Thoughts(Part):
+class Thoughts(Resource):
     """Steps of reasoning about tasks. Every thought has one owner, its ``agent_occurrence_id``.
 
     Every method with an ``occurrence_id`` looks only at thoughts of that owner; by default at those of the store's
@@ -83,20 +83,20 @@ class Thoughts(Part):
         """
         if exist_ok:
             return self.add_many([thought], exist_ok=True)[0]
-        sealed = Sealed()
-        ready = prepare(self._env, thought, Thought, self._env.clock.now(), sealed)
-        self._x.write(lambda session: session.thoughts.add([ready]), sealed=sealed)
+        extracted = ExtractedSecrets()
+        ready = prepare(self._ctx, thought, Thought, self._ctx.clock.now(), extracted)
+        self._x.write(lambda session: session.thoughts.add([ready]), extracted=extracted)
         return ready
 
     def add_many(self, thoughts: Iterable[Thought], *, exist_ok: bool = False) -> ThoughtList:
         """Store many thoughts, all or none, and return them as stored, in the order given. See ``add``."""
-        sealed = Sealed()
-        given, ready = prepare_many(self._env, thoughts, Thought, "thought_id", sealed)
+        extracted = ExtractedSecrets()
+        given, ready = prepare_many(self._ctx, thoughts, Thought, "thought_id", extracted)
         if not ready:
             return []
         if exist_ok:
-            return add_or_same(self._x, self._env, given, ready, "thought_id", _stored, _add, sealed)
-        self._x.write(lambda session: session.thoughts.add(ready), sealed=sealed)
+            return add_or_same(self._x, self._ctx, given, ready, "thought_id", _stored, _add, extracted)
+        self._x.write(lambda session: session.thoughts.add(ready), extracted=extracted)
         return ready
 
     def get(self, thought_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Thought | None:
@@ -105,7 +105,7 @@ class Thoughts(Part):
         ``for_update``, in a transaction only: no other transaction changes or deletes it until this one ends, so that
         what you write next cannot overwrite another's change.
         """
-        ids, owner = [self._env.check.ident(thought_id, "thought_id")], self._env.owner(occurrence_id)
+        ids, owner = [self._ctx.check.ident(thought_id, "thought_id")], self._ctx.owner(occurrence_id)
         found = self._stored(ids, owner, for_update)
         return found[0] if found else None
 
@@ -113,7 +113,7 @@ class Thoughts(Part):
         self, thought_ids: Iterable[str], *, occurrence_id: Owner = None, for_update: bool = False
     ) -> dict[str, Thought]:
         """The thoughts of these ids that exist, by id, in the order asked for; one round trip. See ``get``."""
-        ids, owner = self._env.check.idents(thought_ids, "thought_ids"), self._env.owner(occurrence_id)
+        ids, owner = self._ctx.check.idents(thought_ids, "thought_ids"), self._ctx.owner(occurrence_id)
         found = self._stored(ids, owner, for_update) if ids or for_update else []
         return by_id(found, "thought_id", ids)
 
@@ -128,13 +128,13 @@ class Thoughts(Part):
         Raises:
             InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
         """
-        key, owner = self._env.check.ident(thought_id, "thought_id"), self._env.owner(occurrence_id)
-        sealed = Sealed()
-        now = self._env.changed_at()
-        new = self._env.check.changes(Thought, key, changes, UPDATABLE_THOUGHT_FIELDS, now, sealed)
-        return self._x.write(lambda session: session.thoughts.update(key, new, owner), sealed=sealed)
+        key, owner = self._ctx.check.ident(thought_id, "thought_id"), self._ctx.owner(occurrence_id)
+        extracted = ExtractedSecrets()
+        now = self._ctx.changed_at()
+        new = self._ctx.check.changes(Thought, key, changes, UPDATABLE_THOUGHT_FIELDS, now, extracted)
+        return self._x.write(lambda session: session.thoughts.update(key, new, owner), extracted=extracted)
 
-    def list(
+    def find(
         self,
         *,
         order: ThoughtOrder = "created",
@@ -156,15 +156,15 @@ class Thoughts(Part):
         self,
         *,
         order: ThoughtOrder = "created",
-        on_unreadable: OnUnreadable | None = None,
+        on_corrupt: OnCorrupt | None = None,
         **filters: Unpack[ThoughtFilters],
     ) -> Iterator[Thought]:
         """All thoughts that the filters match, read page by page; see ``list``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_unreadable``.
+        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
         query = self._query(**filters)
-        return all_pages(lambda cursor: self._page(query, order, SCAN_SIZE, cursor), on_unreadable)
+        return all_pages(lambda cursor: self._page(query, order, SCAN_SIZE, cursor), on_corrupt)
 
     def count(self, **filters: Unpack[ThoughtFilters]) -> int:
         """How many thoughts the filters match; loads none of them."""
@@ -173,7 +173,7 @@ class Thoughts(Part):
 
     def count_by_status(self, *, occurrence_id: Owner = None) -> dict[ThoughtStatus, int]:
         """How many thoughts have each status, 0 included; one round trip."""
-        owner = self._env.owner(occurrence_id)
+        owner = self._ctx.owner(occurrence_id)
         counts = self._x.read(lambda session: session.thoughts.count_by_status(owner))
         return {status: counts.get(status, 0) for status in ThoughtStatus}
 
@@ -185,43 +185,43 @@ class Thoughts(Part):
 
         Ids that do not exist are passed over. A handle that is bound to an occurrence deletes only its own.
         """
-        ids = self._env.check.idents(thought_ids, "thought_ids")
+        ids = self._ctx.check.idents(thought_ids, "thought_ids")
         if not ids:
             return 0
-        if self._env.bound:
+        if self._ctx.bound:
             write = self._x.write
             return in_batches(self._x, ids, lambda batch: write(lambda s: self._delete_own(s, batch), single=False))
         return delete_with_secrets(
             self._x,
-            self._env,
+            self._ctx,
             ids,
             lambda session, batch: session.thoughts.get(batch, None),
             lambda session, batch: session.thoughts.delete(batch),
         )
 
     def _delete_own(self, session: Session, ids: Sequence[str]) -> int:
-        own = session.thoughts.get(ids, self._env.occurrence_id)
+        own = session.thoughts.get(ids, self._ctx.occurrence_id)
         count = session.thoughts.delete([thought.thought_id for thought in own]) if own else 0
         drop_of(session, own)
         return count
 
     def pending_of_active_tasks(self, limit: int = 100, *, occurrence_id: Owner = None) -> Page[Thought]:
         """Pending thoughts whose task is active and has the same owner, oldest first; one query."""
-        return self.list(status=ThoughtStatus.PENDING, of_active_tasks=True, occurrence_id=occurrence_id, limit=limit)
+        return self.find(status=ThoughtStatus.PENDING, of_active_tasks=True, occurrence_id=occurrence_id, limit=limit)
 
     def retry(self, thought_id: str, max_retries: int = 3, *, occurrence_id: Owner = None) -> bool:
         """Move a failed thought back to pending and add 1 to ``retry_count``.
 
         False, and nothing changes, if it is not failed, has been retried ``max_retries`` times, or is not there.
         """
-        key, owner = self._env.check.ident(thought_id, "thought_id"), self._env.owner(occurrence_id)
-        most, now = whole(max_retries, "max_retries", 0, 2**31 - 1), self._env.changed_at()
+        key, owner = self._ctx.check.ident(thought_id, "thought_id"), self._ctx.owner(occurrence_id)
+        most, now = whole(max_retries, "max_retries", 0, 2**31 - 1), self._ctx.changed_at()
         return self._x.write(lambda session: session.thoughts.retry(key, owner, most, now))
 
     def escalate(self, thought_id: str, *, occurrence_id: Owner = None) -> bool:
         """Add 1 to ``escalation_level``; False if there is no such thought of that owner."""
-        key, owner = self._env.check.ident(thought_id, "thought_id"), self._env.owner(occurrence_id)
-        now = self._env.changed_at()
+        key, owner = self._ctx.check.ident(thought_id, "thought_id"), self._ctx.owner(occurrence_id)
+        now = self._ctx.changed_at()
         return self._x.write(lambda session: session.thoughts.escalate(key, owner, now))
 
     @overload
@@ -239,19 +239,19 @@ class Thoughts(Part):
         ``task_id`` for all thoughts of that task, which returns how many moved. Where any moved, an audit event
         ``thought_ownership_transfer`` is stored in the same transaction, as a correlation of type ``audit_event``.
         """
-        check, env = self._env.check, self._env
+        check, ctx = self._ctx.check, self._ctx
         if (thought_id is None) == (task_id is None):
             raise InvalidArgument("give exactly one of thought_id (one thought) and task_id (all thoughts of a task)")
         thought, task = check.optional(thought_id, "thought_id"), check.optional(task_id, "task_id")
-        source, target = env.one_owner(from_occurrence, "from_occurrence"), check.ident(to_occurrence, "to_occurrence")
+        source, target = ctx.one_owner(from_occurrence, "from_occurrence"), check.ident(to_occurrence, "to_occurrence")
         selector = ThoughtSelector(task_id=task, thought_ids=[] if thought is None else [thought])
-        now = env.changed_at()
+        now = ctx.changed_at()
 
         def fn(session: Session) -> int:
             moved = session.thoughts.transfer(selector, source, target, now)
             if moved:
                 action: Transfer = "thought_ownership_transfer"
-                record_transfer(session, env, action, source, target, task_id=task, thought_id=thought, count=moved)
+                record_transfer(session, ctx, action, source, target, task_id=task, thought_id=thought, count=moved)
             return moved
 
         moved = self._x.write(fn, single=False)
@@ -271,9 +271,9 @@ class Thoughts(Part):
         updated_to: datetime | None = None,
         of_active_tasks: bool = False,
     ) -> dict[str, Any]:
-        check = self._env.check
+        check = self._ctx.check
         return {
-            "occurrence_id": self._env.owner(occurrence_id),
+            "occurrence_id": self._ctx.owner(occurrence_id),
             "statuses": several(ThoughtStatus, status, "status"),
             "thought_types": several(ThoughtType, thought_type, "thought_type"),
             "source_task_id": check.optional(source_task_id, "source_task_id"),
@@ -287,7 +287,7 @@ class Thoughts(Part):
         if order not in _ORDERS:
             raise InvalidArgument(f"order must be one of {', '.join(_ORDERS)}, not {order!r}")
         listing = f"thoughts:{order}"
-        after = position(self._env, listing, _SHAPE, cursor)
+        after = position(self._ctx, listing, _SHAPE, cursor)
         page = ThoughtQuery(**query, order=order, limit=limit_of(limit), after=after)
         return page_of(self._x.read(lambda session: session.thoughts.find(page)), listing)
 

@@ -155,7 +155,7 @@ class DuckBackend(Backend):
             yield session
         finally:
             session.retire()
-            self._give_back(session)
+            self._release(session)
 
     def _take(self) -> DuckSession:
         self._check_open()
@@ -173,7 +173,7 @@ class DuckBackend(Backend):
             raise cannot_open(error, self.path) from error
         return DuckSession(connection, self._dialect, self.path)
 
-    def _give_back(self, session: DuckSession) -> None:
+    def _release(self, session: DuckSession) -> None:
         if session.is_clean:
             self._idle.append(session)
         else:

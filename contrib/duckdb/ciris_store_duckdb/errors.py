@@ -72,7 +72,7 @@ def _reason(file: Path) -> StoreError:
     if file.is_dir():
         return InvalidURL(f"{file} is a directory: name a file in it")
     if not file.parent.is_dir():
-        return InvalidURL(f"there is no directory {file.parent}: create it, or mend the URL")
+        return InvalidURL(f"there is no directory {file.parent}: create it, or fix the URL")
     if not file.exists():
         return ReadOnly(f"no file can be made in {file.parent}: check the folder's permissions")
     # Read only after DuckDB failed to open it: closing the file drops the locks that this process has on it.

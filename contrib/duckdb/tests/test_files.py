@@ -12,7 +12,7 @@ from threading import Thread
 import duckdb
 import pytest
 
-from ciris_store_core import ANY, NotADatabase, ReadOnly, StoreError, Unavailable, open_store
+from ciris_store_core import ANY_OCCURRENCE, NotADatabase, ReadOnly, StoreError, Unavailable, open_store
 from ciris_store_core.clock import ManualClock
 from ciris_store_core.conformance.factories import task
 from ciris_store_core.contract.hookspecs import BackendContext
@@ -183,4 +183,4 @@ def test_a_native_backup_is_restored(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert not backup_store(store, tmp_path / "a backup#1").portable
     with open_store(f"duckdb:///{tmp_path}/y.duckdb") as target:
         assert restore_store(tmp_path / "a backup#1", target).verified
-        assert [each.task_id for each in target.tasks.scan(occurrence_id=ANY)] == ["t"]
+        assert [each.task_id for each in target.tasks.scan(occurrence_id=ANY_OCCURRENCE)] == ["t"]
