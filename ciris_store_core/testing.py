@@ -70,8 +70,8 @@ def ciris_store(
 
     A store that holds records fails the test and is not touched. A schema that ``{name}`` named is removed afterwards.
     """
+    from ciris_store_core.opening import open_store
     from ciris_store_core.persistence import use_store
-    from ciris_store_core.store import open_store
 
     name = f"test_{uuid4().hex[:16]}"
     url = _filled(ciris_store_url, name, request)

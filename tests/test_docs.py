@@ -18,7 +18,6 @@ import pytest
 from ciris_store_core import (
     Capability,
     ClaimedTask,
-    InvalidURL,
     OccurrenceHandle,
     Store,
     StoreError,
@@ -31,6 +30,7 @@ from ciris_store_core.clock import SystemClock
 from ciris_store_core.contract import hookspecs
 from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.contract.registry import Registry
+from ciris_store_core.errors import InvalidURL
 from ciris_store_core.url import resolve_url
 from tests.support import mistakes
 from tests.support.mistakes import Mistakes, Row, row_of

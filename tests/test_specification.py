@@ -25,13 +25,13 @@ from ciris_store_core import (
     AsyncMemoryService,
     GraphNode,
     Store,
-    SystemClock,
     Task,
     TaskStatus,
     Thought,
     open_store_async,
     persistence,
 )
+from ciris_store_core.clock import SystemClock
 from ciris_store_core.persistence import close_stores, get_store
 from tests.store.conftest import BACKENDS
 

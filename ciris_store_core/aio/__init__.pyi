@@ -65,7 +65,7 @@ from ciris_store_core.store.graph.traversal import Relationships, Scope, Way
 from ciris_store_core.store.graph.upcasters import Upcasters
 from ciris_store_core.store.resource import OnCorrupt
 from ciris_store_core.store.retry import RetryPolicy
-from ciris_store_core.store.store import P, Store, T, Transaction
+from ciris_store_core.store.store import Background, P, Store, T, Transaction
 from ciris_store_core.store.telemetry.buffered_writer import Item, Rejection
 from ciris_store_core.store.telemetry.correlation_filters import CorrelationFilters
 from ciris_store_core.store.telemetry.correlations import MetricCommon
@@ -93,7 +93,7 @@ def open_store_async(
     migrate: bool = True,
     create: bool = True,
     occurrence_id: str = ...,
-    text_errors: TextErrors = "refuse",
+    text_errors: TextErrors = "strict",
     registry: Registry | None = None,
     retry: RetryPolicy | None = None,
     policy: ScopePolicy | None = None,
@@ -231,6 +231,8 @@ class AsyncStore:
 
         Background work of this store ends first, after the batch that it is at.
         """
+    async def start_background(self, work: Background) -> None:
+        """Start work that runs until the store is closed. Called by ``open_store``."""
 
 class AsyncAdaptiveConfiguration:
     """The configurations of a store, each a node of type ``config`` in the scope that its kind needs.
@@ -282,7 +284,7 @@ class AsyncDatabaseMaintenanceService:
     - Completed tasks not updated for 30 days: those of this store's own occurrence, and of occurrences that are not
       alive. Other occurrences clean theirs.
     - Of occurrences whose heartbeat ran out: thoughts left in processing become pending, and claimed work goes back to
-      its pool. An occurrence that never registered is left alone in this.
+      its queue. An occurrence that never registered is left alone in this.
     - Nodes and correlations past their expiry.
     - Secrets that no record refers to any more; see ``store.secrets.sweep``.
 
@@ -747,7 +749,7 @@ class AsyncGraph:
             NotFound: There is no such node, or it expired.
             InvalidArgument: The attribute is no number, or the sum cannot be stored. Nothing was written.
         """
-    async def list(
+    async def find(
         self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[NodeFilters]
     ) -> Page[GraphNode]:
         """One page of nodes, newest ``updated_at`` first, ties by id, then scope.
@@ -927,7 +929,7 @@ class AsyncCorrelations:
         Raises:
             InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
         """
-    async def list(
+    async def find(
         self,
         *,
         limit: int = 100,
@@ -944,11 +946,7 @@ class AsyncCorrelations:
             filters: See ``CorrelationFilters``.
         """
     def scan(
-        self,
-        *,
-        descending: bool = False,
-        on_corrupt: OnCorrupt | None = None,
-        **filters: Unpack[CorrelationFilters],
+        self, *, descending: bool = False, on_corrupt: OnCorrupt | None = None, **filters: Unpack[CorrelationFilters]
     ) -> AsyncIterator[Correlation]:
         """All correlations that the filters match, read page by page; see ``list``.
 
@@ -1025,7 +1023,7 @@ class AsyncTasks:
         Raises:
             InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
         """
-    async def list(
+    async def find(
         self,
         *,
         order: TaskOrder = "created",
@@ -1077,15 +1075,15 @@ class AsyncTasks:
         any moment sees exactly one owner. In the same transaction an audit event ``task_ownership_transfer`` is
         stored, as a correlation of type ``audit_event``.
         """
-    async def claim_next(self, worker: str, limit: int = 1, *, pool: str = ...) -> builtins.list[AsyncClaimedTask]:
-        """Make the worker the owner of up to ``limit`` pending tasks of the pool, and them active.
+    async def claim_next(self, worker: str, limit: int = 1, *, queue: str = ...) -> builtins.list[AsyncClaimedTask]:
+        """Make the worker the owner of up to ``limit`` pending tasks of the queue, and them active.
 
-        Highest priority first, then oldest; no two workers get the same one. Unfinished thoughts of the pool come
+        Highest priority first, then oldest; no two workers get the same one. Unfinished thoughts of the queue come
         along. Register the worker first and send heartbeats: work of an occurrence that is not alive is given back
-        to its pool by ``rescue``, and then every write through the returned handles raises ``StaleFence``.
+        to its queue by ``rescue``, and then every write through the returned handles raises ``StaleFence``.
 
         Raises:
-            InvalidArgument: The worker is ``__shared__`` or the pool itself, or the pool is ``__shared__``.
+            InvalidArgument: The worker is ``__shared__`` or the queue itself, or the queue is ``__shared__``.
         """
     def claimed(self, task: Task) -> AsyncClaimedTask:
         """A handle for a task that was claimed before, as it was read then: writes are refused once its fence moved."""
@@ -1128,7 +1126,7 @@ class AsyncThoughts:
         Raises:
             InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
         """
-    async def list(
+    async def find(
         self,
         *,
         order: ThoughtOrder = "created",
@@ -1145,11 +1143,7 @@ class AsyncThoughts:
             filters: See ``ThoughtFilters``; statuses and types are accepted as members or text, one or several.
         """
     def scan(
-        self,
-        *,
-        order: ThoughtOrder = "created",
-        on_corrupt: OnCorrupt | None = None,
-        **filters: Unpack[ThoughtFilters],
+        self, *, order: ThoughtOrder = "created", on_corrupt: OnCorrupt | None = None, **filters: Unpack[ThoughtFilters]
     ) -> AsyncIterator[Thought]:
         """All thoughts that the filters match, read page by page; see ``list``.
 
@@ -1199,7 +1193,7 @@ class AsyncOccurrences:
         """
     async def heartbeat(self, occurrence_id: str, ttl_seconds: float = 60) -> bool:
         """Stay alive for ``ttl_seconds`` from now; False if it is not registered (any more)."""
-    async def list(self, *, alive_only: bool = True) -> builtins.list[Occurrence]:
+    async def find(self, *, alive_only: bool = True) -> builtins.list[Occurrence]:
         """The occurrences that are alive, or all that are registered, by id."""
     async def remove(self, occurrence_id: str) -> bool:
         """Forget an occurrence; False if it was not registered. Its work stays: give it back first."""
@@ -1216,14 +1210,14 @@ class AsyncLeases:
         """The lease, extended to ``ttl_seconds`` from now; None if it ran out or changed hands: stop the work."""
     async def release(self, lease: Lease) -> bool:
         """End the lease; False if it had run out or changed hands."""
-    def hold(self, name: str, owner: str, ttl_seconds: float = 60) -> AbstractAsyncContextManager[Lease, None]:
+    def lock(self, name: str, owner: str, ttl_seconds: float = 60) -> AbstractAsyncContextManager[Lease, None]:
         """Hold the lease during a ``with`` block; renew it inside if the work may take longer than ``ttl_seconds``.
 
         Raises:
             Conflict: Another owner holds it; the block does not run.
             StaleFence: At the end of the block, where the lease had run out or changed hands during it.
         """
-    async def list(self, *, held_only: bool = True) -> builtins.list[Lease]:
+    async def find(self, *, held_only: bool = True) -> builtins.list[Lease]:
         """The leases that are held now, or all that ever were, by name."""
 
 class AsyncSecrets:
@@ -1234,7 +1228,7 @@ class AsyncSecrets:
     Nothing decrypts it but ``reveal``, for an action, and ``disclose``, for somebody who gives a reason. Both are
     logged, granted or not, before anything is returned.
     """
-    async def reveal(self, record: R, *, action: Action, accessor: str) -> R:
+    async def resolve(self, record: R, *, action: Action, accessor: str) -> R:
         """A copy of a stored record with the secrets in place of their references, as far as the action may have them.
 
         References that it may not have, or that are none of this record's, stay as they are; a node resolves only
@@ -1259,16 +1253,16 @@ class AsyncSecrets:
         Raises:
             SecretKeyError, Corrupt, TransactionError: As ``reveal``.
         """
-    async def forget(self, *secret_ids: str, accessor: str | None = None) -> int:
+    async def delete(self, *secret_ids: str, accessor: str | None = None) -> int:
         """Delete secrets for good; returns how many went. Their references stay in the texts, and reveal nothing.
 
         ``accessor``: who, for the log, which stays; by default the store's own occurrence.
         """
     async def get(self, secret_id: str) -> SecretInfo | None:
         """What is known of a secret, without its value; None if there is none with that id."""
-    async def list(self, *, limit: int = 100, cursor: str | None = None) -> Page[SecretInfo]:
+    async def find(self, *, limit: int = 100, cursor: str | None = None) -> Page[SecretInfo]:
         """One page of what is known of the secrets, without their values, oldest first."""
-    async def accesses(
+    async def access_log(
         self, secret_id: str | None = None, *, limit: int = 100, cursor: str | None = None
     ) -> Page[SecretAccess]:
         """One page of the access log, oldest first, of all secrets or of one, also of one that is gone."""
@@ -1351,7 +1345,7 @@ class AsyncAuditTrail:
         """Store audit events, all or none, in the order given; returns their ids."""
     async def chains(self) -> builtins.list[str]:
         """The occurrences that have a chain, ascending."""
-    async def list(self, chain: str | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
+    async def find(self, chain: str | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
         """One page of entries by chain, then sequence, ascending; of all chains or of one."""
     def scan(self, chain: str | None = None) -> AsyncIterator[AuditEntry]:
         """All entries, read page by page; see ``list``."""
@@ -1387,7 +1381,7 @@ class AsyncAuditTrail:
         """
     def export(self, chain: str | None = None) -> AsyncIterator[AuditAnchor | AuditEntry | AuditCheckpoint]:
         """The whole trail for keeping elsewhere: of each chain its anchor and entries, and last a checkpoint of all."""
-    async def cut(self, before: datetime, *, chain: str | None = None) -> int:
+    async def prune(self, before: datetime, *, chain: str | None = None) -> int:
         """Remove the entries of a chain that are older, with their correlations; returns how many went.
 
         Its beginning is replaced by an anchor, signed if the store has a signing key, so that what remains still
@@ -1409,7 +1403,7 @@ class AsyncAuthorities:
     The first is registered by ``bootstrap``. From then on each change needs the approval of one of them, like any
     other write to IDENTITY.
     """
-    async def list(self) -> builtins.list[Authority]:
+    async def find(self) -> builtins.list[Authority]:
         """All that ever were registered, revoked ones too, by id."""
     async def bootstrap(self, public_key: str, name: str, *, identity: Iterable[GraphNode] = ...) -> bool:
         """Register the first authority and store the first identity; the one time that it needs no approval.
@@ -1467,23 +1461,23 @@ class AsyncOccurrenceHandle:
     ) -> Occurrence:
         """Say that this occurrence starts now and is alive for so many seconds; the handle's own number by default.
 
-        What an earlier run of it claimed goes back to its pools; see ``Occurrences.register``.
+        What an earlier run of it claimed goes back to its queues; see ``Occurrences.register``.
         """
     async def heartbeat(self, ttl_seconds: float | None = None) -> bool:
         """Stay alive for so many seconds from now; False if it is not registered (any more): register again."""
-    async def claim_next(self, limit: int = 1, *, pool: str = ...) -> list[AsyncClaimedTask]:
-        """Take up to ``limit`` pending tasks of the pool. See ``Tasks.claim_next``."""
+    async def claim_next(self, limit: int = 1, *, queue: str = ...) -> list[AsyncClaimedTask]:
+        """Take up to ``limit`` pending tasks of the queue. See ``Tasks.claim_next``."""
     async def try_claim_shared(
         self, task_type: str, channel_id: str, description: str, priority: int = 0
     ) -> tuple[Task, bool]:
         """Claim today's shared task of that type and take it over. See ``SharedTasks.claim_and_transfer``."""
     async def release_work(self) -> int:
-        """Return all claimed, unfinished tasks to the pools that they came from; returns how many.
+        """Return all claimed, unfinished tasks to the queues that they came from; returns how many.
 
         They become pending again, and handles to them raise ``StaleFence``.
         """
     async def rescue(self, limit: int = 100) -> list[Task]:
-        """Return up to ``limit`` tasks that dead occurrences claimed to their pools; returns them as they are now.
+        """Return up to ``limit`` tasks that dead occurrences claimed to their queues; returns them as they are now.
 
         Dead is whose heartbeat ran out, and who never registered.
         """
@@ -1493,8 +1487,8 @@ class AsyncOccurrenceHandle:
         With its own id: what an earlier run of this occurrence left. For that ``register`` first, then take over, then
         begin to work, in the one process that runs it.
 
-        For work that belonged to it without having come from a pool, such as a shared task; ``rescue`` returns the
-        other to its pool. Oldest first. Thoughts that it left in processing become pending. The fences move, so that
+        For work that belonged to it without having come from a queue, such as a shared task; ``rescue`` returns the
+        other to its queue. Oldest first. Thoughts that it left in processing become pending. The fences move, so that
         handles of the dead occurrence raise ``StaleFence`` should it wake up. Audit events are stored as by a
         transfer.
 

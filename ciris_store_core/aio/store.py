@@ -12,7 +12,8 @@ from typing import Any, Self, TypeVar
 from ciris_store_core.aio.facade import Begun, async_class_of
 from ciris_store_core.aio.workers import Workers, answer, in_thread, settled
 from ciris_store_core.errors import InvalidArgument, StoreError
-from ciris_store_core.store import RetryPolicy, Store, Transaction, open_store
+from ciris_store_core.opening import open_store
+from ciris_store_core.store import RetryPolicy, Store, Transaction
 
 T = TypeVar("T")
 

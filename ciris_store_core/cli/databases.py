@@ -82,7 +82,7 @@ def migrate(
 
 
 def _migrate(url: str | None, status: bool, as_json: bool) -> None:
-    from ciris_store_core.store import open_store
+    from ciris_store_core.opening import open_store
 
     try:
         with open_store(url, migrate=not status, create=not status) as store:

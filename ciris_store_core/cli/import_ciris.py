@@ -46,7 +46,8 @@ def import_engine(
     as it is. The exit code is 1 if a row could not be taken.
     """
     from ciris_store_core.importer import ImportReport, import_ciris, open_engine
-    from ciris_store_core.store import ScopePolicy, open_store
+    from ciris_store_core.opening import open_store
+    from ciris_store_core.store import ScopePolicy
 
     source, target = resolve_url(old), resolve_url(new)
     if source == target:

@@ -39,8 +39,8 @@ def maintain(
 
     What is removed is archived first. Of all processes on one database, one at a time is at it.
     """
+    from ciris_store_core.opening import open_store
     from ciris_store_core.services import DatabaseMaintenanceService, MaintenancePolicy
-    from ciris_store_core.store import open_store
 
     policy = MaintenancePolicy(
         stale_shared_after=timedelta(minutes=shared_minutes),

@@ -42,7 +42,7 @@ _UNITS = {
 
 def open_existing(url: str | None) -> Store:
     """The store as it is: neither created nor migrated."""
-    from ciris_store_core.store import open_store
+    from ciris_store_core.opening import open_store
 
     return open_store(url, migrate=False, create=False)
 

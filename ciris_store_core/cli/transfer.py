@@ -153,7 +153,7 @@ def restore(
 
 @contextmanager
 def _new(url: str | None) -> Iterator[Store]:
-    from ciris_store_core.store import open_store
+    from ciris_store_core.opening import open_store
 
     with open_store(url) as store:
         yield store

@@ -12,14 +12,11 @@ from ciris_store_core import (
     ConfigNodeType,
     Conflict,
     Correlation,
-    CorrelationStatus,
     CorrelationType,
-    EdgeAttributes,
     FinalAction,
     GraphEdge,
     GraphNode,
     GraphScope,
-    MetricData,
     NodeType,
     StaleFence,
     Store,
@@ -30,10 +27,10 @@ from ciris_store_core import (
     ThoughtStatus,
     ThoughtType,
     Transaction,
-    uuid7,
 )
 from ciris_store_core.demo.collect import Inspected, Installed, relationship_of
 from ciris_store_core.demo.plan import INSPECTION, SCOPE, Plan
+from ciris_store_core.models import CorrelationStatus, EdgeAttributes, MetricData, uuid7
 
 _MIB = 2**20
 

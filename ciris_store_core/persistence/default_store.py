@@ -10,7 +10,8 @@ from pathlib import Path
 from threading import Lock
 
 from ciris_store_core.aio.workers import Workers
-from ciris_store_core.store import Store, open_store
+from ciris_store_core.opening import open_store
+from ciris_store_core.store import Store
 from ciris_store_core.url import StoreURL, resolve_url
 
 DbPath = str | os.PathLike[str] | None

@@ -8,7 +8,7 @@ from ciris_store_core.store.audit.verification import AuditProblem, AuditReport
 from ciris_store_core.store.context import ANY_OCCURRENCE
 from ciris_store_core.store.graph.upcasters import Upcasters
 from ciris_store_core.store.retry import RetryPolicy
-from ciris_store_core.store.store import Store, Transaction, open_store
+from ciris_store_core.store.store import Store, Transaction
 from ciris_store_core.store.telemetry.traces import TraceNode
 from ciris_store_core.store.work.claimed_task import ClaimedTask
 from ciris_store_core.store.work.occurrence_handle import OccurrenceHandle
@@ -31,5 +31,4 @@ __all__ = [
     "Transaction",
     "Upcasters",
     "approved",
-    "open_store",
 ]

@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 from ciris_store_core.capabilities import Capability
-from ciris_store_core.clock import Clock, SystemClock
+from ciris_store_core.clock import Clock
 from ciris_store_core.contract.backend import Backend
-from ciris_store_core.contract.hookspecs import CONTRACT_VERSION, BackendContext
-from ciris_store_core.contract.registry import Registry
+from ciris_store_core.contract.hookspecs import CONTRACT_VERSION
 from ciris_store_core.errors import StoreError
-from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
-from ciris_store_core.secrets.crypto import SecretCrypto
-from ciris_store_core.secrets.keys import SecretsConfig, detection_wanted
-from ciris_store_core.secrets.redaction import redactor_for
-from ciris_store_core.signing import SigningKey
 from ciris_store_core.store.access.authorities import Authorities
-from ciris_store_core.store.access.policy import ScopePolicy
 from ciris_store_core.store.access.secrets import Secrets
-from ciris_store_core.store.access.session_guard import SessionGuard
 from ciris_store_core.store.audit.trail import AuditTrail
 from ciris_store_core.store.context import ServerTime, StoreContext
 from ciris_store_core.store.execution import Blocking, Executor, StoreExecutor, TransactionExecutor
 from ciris_store_core.store.graph.graph import Graph
-from ciris_store_core.store.graph.upcasters import Upcasters
-from ciris_store_core.store.retry import RetryPolicy
 from ciris_store_core.store.telemetry.correlations import Correlations
 from ciris_store_core.store.work.coordination import Leases, Occurrences
 from ciris_store_core.store.work.occurrence_handle import OccurrenceHandle
 from ciris_store_core.store.work.shared_tasks import SharedTasks
 from ciris_store_core.store.work.tasks import Tasks
 from ciris_store_core.store.work.thoughts import Thoughts
-from ciris_store_core.url import resolve_url
-from ciris_store_core.validation.validator import TextErrors, Validator
-
-if TYPE_CHECKING:
-    from ciris_store_core.services.background_work import BackgroundWork
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+
+class Background(Protocol):
+    """Work in threads of its own."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def stop(self) -> None:
+        """End after the current batch."""
+        ...
 
 
 class _Aggregates(Blocking):
@@ -156,7 +152,7 @@ class Store(_Aggregates):
         self._backend = backend
         self._server = server
         self._url = url
-        self._background: BackgroundWork | None = None
+        self._background: Background | None = None
 
     def __repr__(self) -> str:
         """The URL, without its password."""
@@ -235,12 +231,10 @@ class Store(_Aggregates):
             self._background.stop()
         self._backend.close()
 
-    def _start_background(self) -> None:
-        # Services stand above this layer. Only whoever asks for them here loads them.
-        from ciris_store_core.services.background_work import BackgroundWork
-
-        self._background = BackgroundWork(self)
-        self._background.start()
+    def start_background(self, work: Background) -> None:
+        """Start work that runs until the store is closed. Called by ``open_store``."""
+        self._background = work
+        work.start()
 
     def __enter__(self) -> Self:
         """The store."""
@@ -251,90 +245,3 @@ class Store(_Aggregates):
     ) -> None:
         """Close it."""
         self.close()
-
-
-def open_store(
-    url: str | os.PathLike[str] | None = None,
-    *,
-    clock: Clock | None = None,
-    server_clock: Clock | None = None,
-    migrate: bool = True,
-    create: bool = True,
-    occurrence_id: str = DEFAULT_OCCURRENCE,
-    text_errors: TextErrors = "refuse",
-    registry: Registry | None = None,
-    retry: RetryPolicy | None = None,
-    policy: ScopePolicy | None = None,
-    audit_key: SigningKey | str | os.PathLike[str] | None = None,
-    detect_secrets: bool | None = None,
-    secrets: SecretsConfig | None = None,
-    upcasters: Upcasters | None = None,
-    background: bool = False,
-) -> Store:
-    """Open the store that a URL names.
-
-    Args:
-        url: For instance ``sqlite:///agent.db`` or ``postgresql://host/db``, or the path of an SQLite file. By
-            default the environment variable ``CIRIS_DB_URL``, else ``sqlite:///data/ciris.db``.
-        clock: Gives records their time; the host's by default.
-        server_clock: Gives ``server_now()`` in place of the database server, for tests.
-        migrate: Bring the schema up to date; otherwise an older one raises ``MigrationRequired``.
-        create: Make a new database where there is none.
-        occurrence_id: Owner of tasks and thoughts where a call names none. ``__shared__`` is refused.
-        text_errors: NUL and lone surrogates in texts are refused, or, with ``"replace"``, become U+FFFD.
-        registry: Where to look for backends; by default the installed ones.
-        retry: How often to run a transaction again; by default five times in all within ten seconds.
-        policy: Who may read and write which scope; by default writes to IDENTITY need an approval.
-        audit_key: Signs audit entries: a key, or the path of its file; by default the file that the environment
-            variable ``CIRIS_AUDIT_KEY_FILE`` names, else they are not signed.
-        detect_secrets: Look for secrets in all that is written and encrypt them. By default as the environment
-            variable ``CIRIS_DETECT_SECRETS`` says (on or off), else on.
-        secrets: Keys, further patterns; by default the keys of ``CIRIS_SECRETS_KEY`` or ``CIRIS_SECRETS_KEY_FILE``.
-        upcasters: Bring the attributes of nodes of older versions up to date when they are read.
-        background: Run maintenance and retention in threads of their own until the store is closed, each in one
-            process at a time; see ``ciris_store_core.services.BackgroundWork``.
-
-    Raises:
-        InvalidURL: The URL cannot be understood, or no installed backend serves it.
-        PluginError: The backend for it cannot be used.
-        MigrationRequired: The schema does not fit, and must not be changed.
-        Unavailable: The database cannot be reached.
-        SecretKeyError: The keys cannot be used, or are not those that the store's secrets are encrypted under.
-    """
-    try:
-        target = resolve_url(url)
-    finally:
-        del url  # It may hold a password, which a traceback with local variables would show.
-    own_clock = clock or SystemClock()
-    signer = _audit_key(audit_key)
-    config = secrets or SecretsConfig()
-    crypto = SecretCrypto(config.key_ring(os.environ))
-    wanted = detection_wanted(detect_secrets, os.environ)
-    check = Validator(text_errors, redactor_for(config, crypto) if wanted else None)
-    spec = (registry or Registry()).spec_for(target.scheme)
-    backend = spec.factory(target, BackendContext(server_clock or own_clock, migrate, create))
-    guard = SessionGuard(policy or ScopePolicy())
-    executor = StoreExecutor(backend, retry or RetryPolicy(), guard)
-    server = ServerTime(server_clock.now if server_clock else executor.server_now, server_clock or own_clock)
-    known = Upcasters() if upcasters is None else upcasters
-    ctx = StoreContext(
-        own_clock, server.now, check, crypto, backend.capabilities, occurrence_id, signer=signer, upcasters=known
-    )
-    guard.ctx = ctx
-    try:
-        ctx.identity(occurrence_id, "occurrence_id")
-        backend.prepare(migrate=migrate)
-        if crypto.has_keys:
-            executor.read(crypto.verify, single=False)
-    except BaseException:
-        backend.close()
-        raise
-    store = Store(backend, ctx, executor, server, str(target))
-    if background:
-        store._start_background()
-    return store
-
-
-def _audit_key(given: SigningKey | str | os.PathLike[str] | None) -> SigningKey | None:
-    chosen = given or os.environ.get("CIRIS_AUDIT_KEY_FILE")
-    return SigningKey.load(chosen) if isinstance(chosen, str | os.PathLike) else chosen

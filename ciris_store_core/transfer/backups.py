@@ -18,7 +18,8 @@ from ciris_store_core.contract.backend import Backend
 from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.contract.registry import Registry
 from ciris_store_core.errors import NotADatabase, NotSupported
-from ciris_store_core.store import Store, open_store
+from ciris_store_core.opening import open_store
+from ciris_store_core.store import Store
 from ciris_store_core.store.access.session_guard import guarded
 from ciris_store_core.transfer.copy_store import OnStep, Step, TransferReport, move, silent
 from ciris_store_core.transfer.digest import Tally

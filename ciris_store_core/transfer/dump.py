@@ -236,7 +236,7 @@ class DumpReader:
     found: dict[str, Tally] = field(default_factory=dict)
     """The same, of those that were read since the beginning."""
     _root: GraphNode | None = None
-    _check: Validator = field(default_factory=lambda: Validator("refuse"))
+    _check: Validator = field(default_factory=lambda: Validator("strict"))
 
     @property
     def identity(self) -> str:

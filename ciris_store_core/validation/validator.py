@@ -33,7 +33,7 @@ from ciris_store_core.validation.json_values import (
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
-TextErrors = Literal["refuse", "replace"]
+TextErrors = Literal["strict", "replace"]
 Check = Callable[[Any], Any]
 
 MAX_ID_BYTES = 255
@@ -57,12 +57,12 @@ class _Plan(NamedTuple):
 class Validator:
     """Checks and normalises records, changes and arguments; whatever it refuses is ``InvalidArgument``."""
 
-    def __init__(self, text_errors: TextErrors = "refuse", redactor: SecretRedactor | None = None) -> None:
+    def __init__(self, text_errors: TextErrors = "strict", redactor: SecretRedactor | None = None) -> None:
         """``text_errors``: what becomes of NUL and lone surrogates, ``refuse`` or ``replace`` (by U+FFFD).
 
         ``sealer``: takes secrets out of what is to be written; None: detection is off.
         """
-        if text_errors not in ("refuse", "replace"):
+        if text_errors not in ("strict", "replace"):
             raise InvalidArgument(f"text_errors must be 'refuse' or 'replace', not {text_errors!r}")
         self._replace = text_errors == "replace"
         self._plans: dict[type[Record], _Plan] = {}

@@ -24,12 +24,12 @@ from ciris_store_core import (
     RetryPolicy,
     Store,
     StoreError,
-    TransactionError,
     Unavailable,
     aio,
     open_store_async,
 )
 from ciris_store_core.aio.facade import public_members
+from ciris_store_core.errors import TransactionError
 from tests.aio.support import node, task
 from tests.support.async_stubs import STUB, made
 

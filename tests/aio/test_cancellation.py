@@ -10,16 +10,8 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import (
-    AsyncStore,
-    InvalidArgument,
-    Store,
-    StoreClosed,
-    TransactionError,
-    aio,
-    open_store,
-    open_store_async,
-)
+from ciris_store_core import AsyncStore, InvalidArgument, Store, aio, open_store, open_store_async
+from ciris_store_core.errors import StoreClosed, TransactionError
 from tests.aio.support import WAIT, Busy, node, task
 
 # --- bounds and order -------------------------------------------------------------------------

@@ -16,8 +16,9 @@ import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 
-from ciris_store_core import AsyncStore, GraphNode, NotSupported, StoreClosed, Unavailable, open_store
+from ciris_store_core import AsyncStore, GraphNode, NotSupported, Unavailable, open_store
 from ciris_store_core.aio import AsyncTransaction
+from ciris_store_core.errors import StoreClosed
 from ciris_store_core.integrations.fastapi import FastAPIStore
 from tests.aio.serving import served
 

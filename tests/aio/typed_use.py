@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from ciris_store_core import (
-    AsyncMemoryService,
-    AsyncStore,
-    GraphNode,
-    Lease,
-    Page,
-    Task,
-    UserTracking,
-    open_store_async,
-)
+from ciris_store_core import AsyncMemoryService, AsyncStore, GraphNode, Page, Task, open_store_async
 from ciris_store_core.aio import AsyncAdaptiveConfiguration, AsyncClaimedTask, AsyncTransaction
-from ciris_store_core.models import TimeSeriesDataPoint
+from ciris_store_core.models import Lease, TimeSeriesDataPoint, UserTracking
 from ciris_store_core.services import Count
 
 

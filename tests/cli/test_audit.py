@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ciris_store_core import AccessDenied, Approval, GraphNode, SigningKey, approved, open_store
+from ciris_store_core import AccessDenied, GraphNode, SigningKey, approved, open_store
+from ciris_store_core.store import Approval
 from tests.cli.conftest import Command
 from tests.support.tampering import delete, entries_of, past_the_store, rewrite
 

@@ -7,17 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ciris_store_core import (
-    AuditEvent,
-    Correlation,
-    GraphEdge,
-    GraphNode,
-    InvalidArgument,
-    LogData,
-    NotFound,
-    Task,
-    open_store,
-)
+from ciris_store_core import AuditEvent, Correlation, GraphEdge, GraphNode, InvalidArgument, NotFound, Task, open_store
+from ciris_store_core.models import LogData
 from tests.cli.conftest import Command
 
 HOSTILE = "\x1b[2J\x1b]0;t\x07\x9b31m\x85\u2028\u202edone\u2066\rFORGED\nFORGED \x7f[red]"

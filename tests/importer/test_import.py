@@ -16,15 +16,14 @@ import pytest
 from ciris_store_core import (
     ANY_OCCURRENCE,
     InvalidArgument,
-    InvalidURL,
     ManualClock,
-    NotADatabase,
     NotSupported,
     Store,
     TaskStatus,
     Unavailable,
     open_store,
 )
+from ciris_store_core.errors import InvalidURL, NotADatabase
 from ciris_store_core.importer import TABLES, ImportReport, import_ciris, open_engine
 from ciris_store_core.importer import run as running
 from ciris_store_core.secrets.keys import KeyRing, SecretsConfig, new_key

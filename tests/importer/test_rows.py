@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import InvalidArgument, NodeType, ServiceResponse, ThoughtType
+from ciris_store_core import InvalidArgument, NodeType, ThoughtType
 from ciris_store_core.importer import events, memory, work
 from ciris_store_core.importer.row import Row, parse_time
+from ciris_store_core.models import ServiceResponse
 from tests.importer.conftest import AT, ORDINARY, columns
 
 NOON = datetime(2025, 10, 1, 12, tzinfo=UTC)

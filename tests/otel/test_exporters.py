@@ -14,8 +14,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import Status, StatusCode
 
-from ciris_store_core import CorrelationStatus, Store, open_store
+from ciris_store_core import Store, open_store
 from ciris_store_core.integrations.opentelemetry import StoreLogExporter, StoreMetricExporter, StoreSpanExporter
+from ciris_store_core.models import CorrelationStatus
 
 AGENT = Resource.create({"service.name": "agent"})
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import Conflict, Correlation, CorrelationStatus, InvalidArgument, ServiceRequest, ServiceResponse
+from ciris_store_core import Conflict, Correlation, InvalidArgument
+from ciris_store_core.models import CorrelationStatus, ServiceRequest, ServiceResponse
 from ciris_store_core.persistence import (
     add_correlation,
     add_correlation_with_telemetry,

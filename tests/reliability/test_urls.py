@@ -6,7 +6,8 @@ import traceback
 
 import pytest
 
-from ciris_store_core import InvalidURL, StoreError, Unavailable, open_store
+from ciris_store_core import StoreError, Unavailable, open_store
+from ciris_store_core.errors import InvalidURL
 from ciris_store_core.url import resolve_url
 
 SECRET = "hunter2"

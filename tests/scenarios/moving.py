@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from ciris_store_core import MetricData, Store, TaskContext, open_store
+from ciris_store_core import Store, TaskContext, open_store
 from ciris_store_core.conformance import factories as make
 from ciris_store_core.contract import Session
+from ciris_store_core.models import MetricData
 from ciris_store_core.models.graph import NodeWrite
 from ciris_store_core.transfer import digest_store
 from ciris_store_core.transfer.record_types import MARKER_ID

@@ -15,7 +15,6 @@ from ciris_store_core import (
     ClaimedTask,
     Correlation,
     OccurrenceHandle,
-    ServiceRequest,
     StaleFence,
     Store,
     Task,
@@ -23,6 +22,7 @@ from ciris_store_core import (
     Transaction,
     open_store,
 )
+from ciris_store_core.models import ServiceRequest
 from tests.scenarios import queue_of_procrastinate
 from tests.scenarios.processes import SECONDS, Team, arguments_of, database, processes, wait_until
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import GraphNode, InvalidArgument, KeyRing, SecretPattern, SecretsConfig, Sensitivity, open_store
+from ciris_store_core import GraphNode, InvalidArgument, KeyRing, SecretPattern, SecretsConfig, open_store
+from ciris_store_core.models import Sensitivity
 from ciris_store_core.secrets.detector import Detector
 from ciris_store_core.secrets.keys import new_key
 from ciris_store_core.secrets.prefilter import suspicious

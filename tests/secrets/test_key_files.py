@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ciris_store_core import KeyRing, SecretKeyError
+from ciris_store_core import KeyRing
+from ciris_store_core.errors import SecretKeyError
 from ciris_store_core.secrets.key_files import add_to_key_file, read_key_file
 from ciris_store_core.secrets.keys import new_key
 

@@ -14,18 +14,9 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import (
-    Corrupt,
-    GraphNode,
-    InvalidArgument,
-    KeyRing,
-    SecretKeyError,
-    SecretsConfig,
-    Store,
-    StoreError,
-    open_store,
-)
+from ciris_store_core import Corrupt, GraphNode, InvalidArgument, KeyRing, SecretsConfig, Store, StoreError, open_store
 from ciris_store_core.contract.backend import Session
+from ciris_store_core.errors import SecretKeyError
 from ciris_store_core.models.ids import uuid7
 from ciris_store_core.models.secrets import SecretRecord
 from ciris_store_core.secrets.cipher import decrypt, encrypt

@@ -19,15 +19,14 @@ from ciris_store_core import (
     ManualClock,
     MemoryQuery,
     NodeType,
-    SecretKeyError,
     SecretPattern,
     SecretsConfig,
-    Sensitivity,
     Store,
     Task,
     Thought,
-    TransactionError,
 )
+from ciris_store_core.errors import SecretKeyError, TransactionError
+from ciris_store_core.models import Sensitivity
 from ciris_store_core.services.maintenance import DatabaseMaintenanceService
 from ciris_store_core.services.memory import MemoryService
 from tests.secrets.raw import everything_in

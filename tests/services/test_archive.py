@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import Corrupt, ReadOnly, StorageFull, Task, Thought
+from ciris_store_core import Corrupt, Task, Thought
+from ciris_store_core.errors import ReadOnly, StorageFull
 from ciris_store_core.services import ArchiveEntry, read_archive
 from ciris_store_core.services.archive import Archive
 

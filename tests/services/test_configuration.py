@@ -10,24 +10,26 @@ from typing import Any
 import pytest
 
 from ciris_store_core import (
-    ChannelConfig,
     ConfigNodeType,
-    Configuration,
     Conflict,
-    FilterConfig,
     GraphNode,
     GraphScope,
     InvalidArgument,
     ManualClock,
-    ResponseTemplates,
     Store,
-    StoreClosed,
-    ToolPreferences,
-    UserTracking,
     open_store,
     open_store_async,
 )
 from ciris_store_core.aio import AsyncAdaptiveConfiguration
+from ciris_store_core.errors import StoreClosed
+from ciris_store_core.models import (
+    ChannelConfig,
+    Configuration,
+    FilterConfig,
+    ResponseTemplates,
+    ToolPreferences,
+    UserTracking,
+)
 from ciris_store_core.services import (
     AdaptiveConfiguration,
     Append,

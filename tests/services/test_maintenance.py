@@ -13,7 +13,6 @@ from ciris_store_core import (
     GraphNode,
     InvalidArgument,
     ManualClock,
-    ReadOnly,
     StaleFence,
     Store,
     Task,
@@ -21,6 +20,7 @@ from ciris_store_core import (
     Thought,
     ThoughtStatus,
 )
+from ciris_store_core.errors import ReadOnly
 from ciris_store_core.services import DatabaseMaintenanceService, MaintenancePolicy, MaintenanceReport, read_archive
 from ciris_store_core.services.sweeps import ATTEMPTS, Sweeper
 from tests.services.dumps import rows_of

@@ -19,10 +19,10 @@ from ciris_store_core import (
     NotFound,
     NotSupported,
     Store,
-    StoreClosed,
-    TSDBGraphNode,
     open_store_async,
 )
+from ciris_store_core.errors import StoreClosed
+from ciris_store_core.models import TSDBGraphNode
 from ciris_store_core.services import MemoryService
 
 TAGS = {"host": "agent-1", "a.b": "prod"}

@@ -11,19 +11,18 @@ import pytest
 
 from ciris_store_core import (
     AccessDenied,
-    AuditCheckpoint,
     AuditEvent,
     Conflict,
     Correlation,
     Corrupt,
     InvalidArgument,
-    LogData,
     ManualClock,
     NotFound,
     SigningKey,
     Store,
     Task,
 )
+from ciris_store_core.models import AuditCheckpoint, LogData
 from ciris_store_core.services import DatabaseMaintenanceService
 from tests.support.tampering import (
     delete,

@@ -15,13 +15,11 @@ from ciris_store_core import (
     ManualClock,
     Metric,
     OutcomeUnknown,
-    StorageFull,
     Store,
-    StoreClosed,
-    TransactionError,
     Unavailable,
     open_store,
 )
+from ciris_store_core.errors import StorageFull, StoreClosed, TransactionError
 
 PATIENT: dict[str, Any] = {"max_delay_seconds": 600}
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import Corrupt, CorruptRow, Page, Store
+from ciris_store_core import Corrupt, Page, Store
 from ciris_store_core.conformance.factories import correlation, edge, node, task, thought
+from ciris_store_core.models import CorruptRow
 from ciris_store_core.store.resource import all_pages, identical
 
 BROKEN = CorruptRow("t1", "bad JSON")

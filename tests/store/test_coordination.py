@@ -13,7 +13,6 @@ from ciris_store_core import (
     ANY_OCCURRENCE,
     Conflict,
     InvalidArgument,
-    Lease,
     ManualClock,
     StaleFence,
     Store,
@@ -21,6 +20,7 @@ from ciris_store_core import (
     TaskStatus,
     Thought,
 )
+from ciris_store_core.models import Lease
 from ciris_store_core.store.work.shared_tasks import SharedTasks
 
 

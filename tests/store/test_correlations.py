@@ -5,17 +5,9 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import (
-    Conflict,
-    Correlation,
-    CorrelationStatus,
-    InvalidArgument,
-    ManualClock,
-    ServiceRequest,
-    Store,
-    TraceContext,
-)
+from ciris_store_core import Conflict, Correlation, InvalidArgument, ManualClock, Store
 from ciris_store_core.conformance.support import race
+from ciris_store_core.models import CorrelationStatus, ServiceRequest, TraceContext
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 

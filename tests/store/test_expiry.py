@@ -16,10 +16,10 @@ from ciris_store_core import (
     ManualClock,
     MemoryQuery,
     Metric,
-    NodeKey,
     SecretsConfig,
     Store,
 )
+from ciris_store_core.models import NodeKey
 from ciris_store_core.services import MemoryService
 
 TTL = 60

@@ -15,15 +15,15 @@ from ciris_store_core import (
     GraphScope,
     InvalidArgument,
     ManualClock,
-    NodeKey,
     NotFound,
     NotSupported,
     ScopePolicy,
     Store,
     Transaction,
-    TransactionError,
 )
 from ciris_store_core.conformance.support import race
+from ciris_store_core.errors import TransactionError
+from ciris_store_core.models import NodeKey
 
 LOCAL = GraphScope.LOCAL
 

@@ -12,11 +12,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core import (
-    Access,
     AccessDenied,
-    Approval,
-    ApprovalRequest,
-    Authority,
     Conflict,
     Correlation,
     GraphEdge,
@@ -32,6 +28,7 @@ from ciris_store_core import (
 from ciris_store_core.contract import CorrelationStore, GraphStore
 from ciris_store_core.models.graph import NodeKey, NodeWrite
 from ciris_store_core.services import DatabaseMaintenanceService
+from ciris_store_core.store import Access, Approval, ApprovalRequest, Authority
 from ciris_store_core.store.access.access_rules import CORRELATIONS, GRAPH
 from ciris_store_core.store.access.guarded_graph import GuardedGraph
 from ciris_store_core.store.access.session_guard import GuardedCorrelations

@@ -10,18 +10,11 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import (
-    Access,
-    AccessDenied,
-    ManualClock,
-    ScopePolicy,
-    Store,
-    StoreError,
-    TransactionError,
-    open_store,
-)
+from ciris_store_core import AccessDenied, ManualClock, ScopePolicy, Store, StoreError, open_store
 from ciris_store_core.contract import AuditStore, CoordinationStore, SecretStore, TaskStore, ThoughtStore
+from ciris_store_core.errors import TransactionError
 from ciris_store_core.services.doctor import examine
+from ciris_store_core.store import Access
 from ciris_store_core.store.access import access_rules
 from ciris_store_core.transfer import backup_store, copy_store, digest_store, export_store
 from tests.reliability.calls import METHODS, call, fill, plain_arguments, public_methods

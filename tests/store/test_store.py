@@ -15,17 +15,14 @@ from ciris_store_core import (
     Conflict,
     InvalidArgument,
     ManualClock,
-    MigrationRequired,
     RetryPolicy,
     Store,
-    StoreClosed,
     Task,
-    TransactionError,
     Unavailable,
-    UnknownScheme,
     open_store,
 )
 from ciris_store_core.clock import SystemClock
+from ciris_store_core.errors import MigrationRequired, StoreClosed, TransactionError, UnknownScheme
 from ciris_store_core.store.context import ServerTime
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import Correlation, GraphNode, InvalidArgument, ManualClock, Metric, MetricData, Store, Task
+from ciris_store_core import Correlation, GraphNode, InvalidArgument, ManualClock, Metric, Store, Task
+from ciris_store_core.models import MetricData
 from ciris_store_core.services import MaintenancePolicy, MemoryService, RetentionPlan, RetentionRule
 from ciris_store_core.services.maintenance import DatabaseMaintenanceService
 from ciris_store_core.services.retention import RetentionService

@@ -6,16 +6,8 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import (
-    Conflict,
-    GraphEdge,
-    GraphNode,
-    InvalidArgument,
-    ManualClock,
-    Store,
-    UpcastError,
-    Upcasters,
-)
+from ciris_store_core import Conflict, GraphEdge, GraphNode, InvalidArgument, ManualClock, Store, Upcasters
+from ciris_store_core.errors import UpcastError
 
 
 def node(id: str = "n", type: str = "user", **fields: Any) -> GraphNode:

@@ -9,13 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ciris_store_core import (
-    GraphNode,
-    IncompatibleSchema,
-    Store,
-    Task,
-    open_store,
-)
+from ciris_store_core import GraphNode, Store, Task, open_store
+from ciris_store_core.errors import IncompatibleSchema
 from ciris_store_core.services import DatabaseMaintenanceService
 from tests.store.conftest import BACKENDS
 

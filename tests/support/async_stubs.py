@@ -21,7 +21,8 @@ from typing import Any, TypeVar, get_args, get_origin
 from ciris_store_core import aio
 from ciris_store_core.aio import facade
 from ciris_store_core.aio.services import OfStore
-from ciris_store_core.store import Store, open_store
+from ciris_store_core.opening import open_store
+from ciris_store_core.store import Store
 from ciris_store_core.store.execution import Blocking
 
 STUB = Path(str(aio.__file__)).with_suffix(".pyi")

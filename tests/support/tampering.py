@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ciris_store_core import AuditAnchor, AuditEntry, Correlation, Store
+from ciris_store_core import Correlation, Store
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.inmemory.backend import MemorySession
+from ciris_store_core.models import AuditAnchor, AuditEntry
 from ciris_store_core.models.audit import AuditQuery
 from ciris_store_core.models.correlations import CorrelationFilter, CorrelationQuery
 from ciris_store_core.store.audit.chain import entry_hash

@@ -10,17 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ciris_store_core import (
-    ANY_OCCURRENCE,
-    Conflict,
-    Corrupt,
-    InvalidArgument,
-    NotADatabase,
-    Store,
-    Task,
-    Thought,
-    open_store,
-)
+from ciris_store_core import ANY_OCCURRENCE, Conflict, Corrupt, InvalidArgument, Store, Task, Thought, open_store
+from ciris_store_core.errors import NotADatabase
 from ciris_store_core.sql import load_migrations
 from ciris_store_core.transfer import backup_store, digest_store, restore_store
 from ciris_store_sqlite import backend

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ciris_store_core import Conflict, Corrupt, InvalidArgument, NotADatabase, NotSupported, Store
+from ciris_store_core import Conflict, Corrupt, InvalidArgument, NotSupported, Store
+from ciris_store_core.errors import NotADatabase
 from ciris_store_core.transfer import check_dump, digest_store, dump, export_store, import_store, read_header, reading
 from tests.transfer.conftest import Stores, fill, stop_at
 from tests.transfer.test_copy import everything

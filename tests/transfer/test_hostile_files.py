@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ciris_store_core import Corrupt, InvalidArgument, NotADatabase, open_store
+from ciris_store_core import Corrupt, InvalidArgument, open_store
+from ciris_store_core.errors import NotADatabase
 from ciris_store_core.transfer import check_dump, dump, export_store, import_store, restore_store
 
 

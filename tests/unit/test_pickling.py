@@ -16,6 +16,7 @@ import pytest
 
 import ciris_store_core
 from ciris_store_core import StoreError, models, services, url
+from ciris_store_core import store as access
 from ciris_store_core.models.base import Record
 
 COPIES: Mapping[str, Callable[[Any], Any]] = {
@@ -101,7 +102,7 @@ def test_a_record_is_the_same_afterwards(kind: Any, copied: Callable[[Any], Any]
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
 def test_an_error_keeps_its_data(kind: type[StoreError], copied: Callable[[Any], Any]) -> None:
     error = kind("what is wrong")
-    error.__dict__["request"] = _made(ciris_store_core.ApprovalRequest)
+    error.__dict__["request"] = _made(access.ApprovalRequest)
     error.add_note("when it happened")
     again = copied(error)
     assert type(again) is kind

@@ -9,22 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from ciris_store_core import (
-    AuditEntry,
-    Correlation,
-    GraphEdge,
-    GraphNode,
-    InvalidArgument,
-    Lease,
-    LogData,
-    MetricData,
-    Occurrence,
-    ServiceRequest,
-    Task,
-    TaskContext,
-    TaskStatus,
-    Thought,
-)
+from ciris_store_core import Correlation, GraphEdge, GraphNode, InvalidArgument, Task, TaskContext, TaskStatus, Thought
+from ciris_store_core.models import AuditEntry, Lease, LogData, MetricData, Occurrence, ServiceRequest
 from ciris_store_core.models.tasks import UPDATABLE_TASK_FIELDS
 from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.validation.json_values import MAX_BYTES, encoded_size

@@ -11,8 +11,9 @@ from typing import Any
 
 from ciris_store_core.conformance.factories import task
 from ciris_store_core.errors import OutcomeUnknown, StoreError
+from ciris_store_core.opening import open_store
 from ciris_store_core.store.retry import RetryPolicy
-from ciris_store_core.store.store import Store, open_store
+from ciris_store_core.store.store import Store
 from tests.support.pgserver import execute
 
 COMMIT = b"COMMIT\0"

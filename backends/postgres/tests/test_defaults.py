@@ -9,17 +9,9 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import (
-    ManualClock,
-    OutcomeUnknown,
-    ReadOnly,
-    RetryPolicy,
-    Store,
-    StoreError,
-    Unavailable,
-    open_store,
-)
+from ciris_store_core import ManualClock, OutcomeUnknown, RetryPolicy, Store, StoreError, Unavailable, open_store
 from ciris_store_core.conformance.factories import LOCAL, T0, edge, node
+from ciris_store_core.errors import ReadOnly
 from ciris_store_postgres.session import PostgresSession
 from tests.reliability.calls import METHODS, call, fill, plain_arguments
 from tests.reliability.corpus import plain, state_of

@@ -17,7 +17,8 @@ from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.errors import OutcomeUnknown, StoreError, Unavailable
 from ciris_store_core.models import NodeKey
 from ciris_store_core.models.enums import GraphScope
-from ciris_store_core.store.store import Transaction, open_store
+from ciris_store_core.opening import open_store
+from ciris_store_core.store.store import Transaction
 from ciris_store_core.url import resolve_url
 from ciris_store_postgres.backend import PostgresBackend
 from tests.support.pgserver import ExternalServer, execute

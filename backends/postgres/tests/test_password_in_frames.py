@@ -6,8 +6,7 @@ from types import TracebackType
 
 import pytest
 
-from ciris_store_core import InvalidURL
-from ciris_store_core.errors import StoreError
+from ciris_store_core.errors import InvalidURL, StoreError
 from ciris_store_core.url import resolve_url
 from ciris_store_postgres.connect import ConnectOptions
 

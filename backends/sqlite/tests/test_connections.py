@@ -185,7 +185,8 @@ def test_closing_while_a_thread_waits_for_the_turn_leaves_the_turn_free(path: Pa
 
 FORK = """
 import os, sys
-from ciris_store_core import StoreClosed, Task, open_store
+from ciris_store_core import Task, open_store
+from ciris_store_core.errors import StoreClosed
 store = open_store(sys.argv[1])
 add = lambda n: store.tasks.add(Task(task_id=n, channel_id="c", description="d"))
 add("before")
@@ -215,7 +216,8 @@ def test_a_forked_process_opens_its_own(path: Path) -> None:
 
 FORK_INSIDE = """
 import os, sys
-from ciris_store_core import StoreClosed, Task, open_store
+from ciris_store_core import Task, open_store
+from ciris_store_core.errors import StoreClosed
 store = open_store(sys.argv[1])
 add = lambda tx, n: tx.tasks.add(Task(task_id=n, channel_id="c", description="d"))
 child = None

@@ -175,7 +175,8 @@ def test_a_child_writes_after_its_parent_closed_what_was_open_at_the_fork(path: 
 
 FORK_INSIDE_A_TRANSACTION = """
 import os, sys
-from ciris_store_core import StoreClosed, Task, open_store
+from ciris_store_core import Task, open_store
+from ciris_store_core.errors import StoreClosed
 store = open_store(sys.argv[1])
 task = lambda name: Task(task_id=name, channel_id="c", description="d")
 with store.transaction() as tx:

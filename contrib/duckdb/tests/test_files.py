@@ -12,7 +12,7 @@ from threading import Thread
 import duckdb
 import pytest
 
-from ciris_store_core import ANY_OCCURRENCE, NotADatabase, ReadOnly, StoreError, Unavailable, open_store
+from ciris_store_core import ANY_OCCURRENCE, StoreError, Unavailable, open_store
 from ciris_store_core.clock import ManualClock
 from ciris_store_core.conformance.factories import task
 from ciris_store_core.contract.hookspecs import BackendContext
@@ -20,7 +20,9 @@ from ciris_store_core.errors import (
     DatabaseError,
     InvalidURL,
     MigrationRequired,
+    NotADatabase,
     OutcomeUnknown,
+    ReadOnly,
     StorageFull,
     TransactionError,
 )
