@@ -1,4 +1,4 @@
-"""One facade over everything that waits for the database: every method gets an async counterpart, made from the method itself.
+"""The async facade: each class that waits for the database gets an async counterpart, made from its methods.
 
 What a method becomes follows from what it says that it returns:
 

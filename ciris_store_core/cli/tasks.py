@@ -79,7 +79,7 @@ def show_task(task_id: Annotated[str, typer.Argument(help="Its id.")], url: Url 
 
 @tasks.command("rescue")
 def rescue_tasks(url: Url = None, batch: Batch = 100, as_json: Json = False) -> None:
-    """Give tasks that were claimed by occurrences that died back to their queues, and free the thoughts they were at."""
+    """Release the tasks of dead occurrences to their queues, and return their unfinished thoughts to pending."""
     from ciris_store_core.services import DatabaseMaintenanceService, MaintenancePolicy
 
     policy = MaintenancePolicy(batch_size=batch)

@@ -2,8 +2,8 @@
 
 For programs that were written for the functions of the CIRIS engine: modules, names and parameters are the same, so
 that a program changes the import path and nothing else. ``db_path`` (the last parameter) is a database URL or the path
-of an SQLite file; without it, ``CIRIS_DB_URL`` decides. Every function has a counterpart for async code, ``async_`` before its
-name. Errors are raised: "not found" is None, an empty list, False or 0, and nothing else is.
+of an SQLite file; without it, ``CIRIS_DB_URL`` decides. Each function has an async counterpart, named with
+``async_`` before its name. Errors are raised: "not found" is None, an empty list, False or 0, and nothing else is.
 """
 
 from ciris_store_core.persistence import analytics, db, maintenance, models

@@ -32,7 +32,7 @@ _NO_PASSWORD_WORDS = """
     absent unknown secret hidden visible required optional mandatory needed ready here there below above mine yours ours
     theirs hers compromised public private simple complex easy hard good great fine random unique different identical
     equal similar unchanged temporary permanent default manager managers reset page field form prompt policy hash box
-    button generator rules crypto file files hint store option flag parameter dialog again twice first once instead below
+    button generator rules vault file files hint store option flag parameter dialog again twice first once instead below
     authentication protection login protected recovery change changes dictionary checker strength broken stale outdated
     obvious obsolete alphanumeric lowercase uppercase numeric ascii plaintext everything nothing something anything
 """

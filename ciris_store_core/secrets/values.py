@@ -16,7 +16,7 @@ _WORDS = """
 _PLACEHOLDERS = frozenset(_WORDS.split())
 _VARIABLE = re.compile(
     r"\$\{.*|\$\(.*\)?|\$[A-Za-z_]\w*|\{\{.*|\{[A-Za-z_][\w.]*\}|%\w+%|%\(?\w*\)?s|(?:<|&lt;|&#x3C;).*|\[[^\[\]]*\]|"
-    r"(?:os\.|process\.env|env[:.]|getenv|crypto:|ssm:|arn:|secretref:|self\.|config\.|settings\.|args\.|options\.|request\.)"
+    r"(?:os\.|process\.env|env[:.]|getenv|vault:|ssm:|arn:|secretref:|self\.|config\.|settings\.|args\.|options\.|request\.)"
     r".*|[A-Za-z_][\w.]*\(.*|\*+|[.x-]+|[xX]{3,}|your[_ -].*|"
     r"(?:optional|union|list|dict|tuple|option|vec|array|map)[\[<].*|[:?][a-z_]{0,20}|"
     r"my[_ -](?:password|secret|token|key)|\W{0,3}",

@@ -73,8 +73,8 @@ class Validator:
     def record(self, record: R, model: type[R], now: datetime, extracted: ExtractedSecrets | None) -> R:
         """A normalised copy that shares no container with ``record``; times that were not given become ``now``.
 
-        Its secrets are replaced by references and appended to ``extracted``, which goes to the write of the record; None:
-        it is not going to be written.
+        Its secrets are replaced by references and appended to ``extracted``, which goes to the write of the record.
+        None: the record is not going to be written.
         """
         if type(record) is not model:
             record = _as_model(record, model)

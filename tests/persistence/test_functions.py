@@ -16,7 +16,7 @@ from types import ModuleType
 import pytest
 
 from ciris_store_core import InvalidArgument, ManualClock, NotSupported, StoreError, Task, open_store, persistence
-from ciris_store_core.persistence import analytics, db, maintenance, models
+from ciris_store_core.persistence import analytics, db, maintenance, models, unsupported
 from ciris_store_core.persistence.models import correlations, deferral, graph, queue_status, tasks, thoughts
 from tests.support.snippets import rows_of
 
@@ -68,7 +68,7 @@ def test_no_name_is_handed_on_twice() -> None:
 
 
 def refusals() -> list[Callable[..., None]]:
-    return [value for name, value in vars(left_out).items() if inspect.isfunction(value) and name[0] != "_"]
+    return [value for name, value in vars(unsupported).items() if inspect.isfunction(value) and name[0] != "_"]
 
 
 def test_what_is_left_out_says_what_to_do() -> None:

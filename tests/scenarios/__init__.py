@@ -1,1 +1,1 @@
-"""What several processes do with one database, to be run and looked at: ``python -m tests.scenarios.claim_race --help``."""
+"""Scenarios of several processes on one database, as in ``python -m tests.scenarios.claim_race --help``."""

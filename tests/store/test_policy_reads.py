@@ -94,7 +94,8 @@ def test_whatever_reads_a_whole_store_asks(guarded_store: Store, policy: Closed,
 @pytest.mark.parametrize(
     ("kind", "rules"),
     [
-        (TaskStore, access_rules.TASKS), (ThoughtStore, access_rules.THOUGHTS), (CoordinationStore, access_rules.COORDINATION),
+        (TaskStore, access_rules.TASKS), (ThoughtStore, access_rules.THOUGHTS),
+        (CoordinationStore, access_rules.COORDINATION),
         (SecretStore, access_rules.SECRETS), (AuditStore, access_rules.AUDIT),
     ],
 )  # fmt: skip
