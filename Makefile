@@ -48,7 +48,7 @@ demo: $(DEMO_VENV)/.stamp ## Show the store at work, in an environment of its ow
 
 $(DEMO_VENV)/.stamp: $(PYPROJECTS)
 	$(call make_venv,$(DEMO_VENV))
-	$(DEMO_VENV)/bin/python -m pip install --quiet --editable '.[secrets]' --editable backends/sqlite
+	$(DEMO_VENV)/bin/python -m pip install --quiet --editable '.[cli,secrets]' --editable backends/sqlite
 	@touch $@
 
 test: setup ## Run every test but the long ones, PostgreSQL included

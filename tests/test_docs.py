@@ -151,7 +151,7 @@ def test_every_capability_is_documented(page: str, section: str) -> None:
 def test_every_command_is_documented() -> None:
     import typer.main
 
-    from ciris_store_core.cli import app
+    from ciris_store_core.cli.app import app
 
     commands = sorted(_commands(typer.main.get_command(app), "ciris-store"))
     assert [row[0] for row in rows_of(DOCS / "guide.md", "Command line")] == commands

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from ciris_store_core.cli import Exit
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {
     "ciris_store_core": ROOT,
@@ -64,6 +66,11 @@ def test_distributions_share_version_python_and_licence(package: str) -> None:
     for key in ("version", "requires-python", "license"):
         assert own[key] == core[key]
     assert (FOLDERS[package] / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+def test_the_core_has_three_dependencies() -> None:
+    names = [re.split(r"[<>=~! ]", each)[0] for each in project("ciris_store_core")["dependencies"]]
+    assert names == ["pluggy", "pydantic", "importlib-metadata"]
 
 
 def test_every_scheme_has_an_installed_plugin() -> None:
@@ -126,4 +133,13 @@ def test_readme_example_works_in_an_empty_environment(distributions: Path, tmp_p
     example = tmp_path / "example.py"
     example.write_text(first_python_block((ROOT / "README.md").read_text("utf-8")), "utf-8")
     run([scripts / "python", example], cwd=empty)
+
+    installed = run([scripts / "python", "-m", "pip", "list", "--format", "freeze"], cwd=empty)
+    assert not {"typer", "rich", "click"} & {line.partition("==")[0] for line in installed.splitlines()}
+    refused = subprocess.run([scripts / "ciris-store", "--help"], cwd=empty, capture_output=True, text=True)
+    assert (refused.returncode, refused.stdout) == (Exit.NOT_INSTALLED, "")
+    assert "pip install 'ciris-store-core[cli]'" in refused.stderr
+
+    requirement = f"ciris-store-core[cli]=={VERSION}"
+    run([scripts / "python", "-m", "pip", "install", "--find-links", distributions, requirement], cwd=tmp_path)
     assert "Usage" in run([scripts / "ciris-store", "--help"], cwd=empty)

@@ -33,6 +33,7 @@ class Exit(IntEnum):
     REFUSED = 6
     BAD_DATABASE = 7
     UNPROVEN = 8
+    NOT_INSTALLED = 9
 
 
 MEANINGS = {
@@ -45,6 +46,7 @@ MEANINGS = {
     Exit.REFUSED: "permissions, a read-only database or a full disk forbid it",
     Exit.BAD_DATABASE: "the file is no database, or its data is damaged",
     Exit.UNPROVEN: "the hashes of the audit trail fit, but no key proves them",
+    Exit.NOT_INSTALLED: "the extra `cli` of ciris-store-core is not installed",
 }
 
 # The first that fits counts: an unknown scheme is an invalid URL, too.

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ciris_store_core import Task, __version__, errors, open_store
-from ciris_store_core.cli import Exit, app
+from ciris_store_core.cli import Exit
+from ciris_store_core.cli.app import app
 from ciris_store_core.cli.exits import MEANINGS, exit_code
 from tests.cli.conftest import Command
 
@@ -36,7 +37,7 @@ def test_version(command: Command) -> None:
 def test_shells_complete_commands() -> None:
     asked = {"_CIRIS_STORE_COMPLETE": "complete_bash", "COMP_WORDS": "ciris-store do", "COMP_CWORD": "1"}
     environment = {**os.environ, **asked, "PYTHONPATH": ":".join(sys.path)}
-    program = "import sys; sys.argv = ['ciris-store']; from ciris_store_core.cli import app; app()"
+    program = "import sys; sys.argv = ['ciris-store']; from ciris_store_core.cli.app import app; app()"
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.stdout.split() == ["doctor"]
@@ -131,7 +132,7 @@ def test_a_mistake_gets_one_line_and_a_code(
 
 def test_every_error_has_a_code_and_every_code_a_meaning() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.StoreError)]
-    assert {exit_code(kind("x")) for kind in kinds} == set(Exit) - {Exit.OK, Exit.UNPROVEN}
+    assert {exit_code(kind("x")) for kind in kinds} == set(Exit) - {Exit.OK, Exit.UNPROVEN, Exit.NOT_INSTALLED}
     assert MEANINGS.keys() == set(Exit)
     assert exit_code(errors.UnknownScheme("x")) == Exit.NO_BACKEND
     assert exit_code(errors.PoolTimeout("x")) == Exit.UNAVAILABLE
@@ -153,7 +154,7 @@ def test_it_runs_as_a_module_where_the_terminal_knows_ascii_only(store_url: str,
 
 def test_the_command_line_imports_nothing_that_a_command_may_not_need() -> None:
     program = (
-        "import sys, ciris_store_core.cli; "
+        "import sys, ciris_store_core.cli.app; "
         "print({'pydantic', 'pluggy', 'ciris_store_core.store', 'rich.progress', 'gzip'} & set(sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -164,6 +165,43 @@ def test_the_core_imports_neither_typer_nor_rich() -> None:
     program = "import sys, ciris_store_core as c; c.open_store, c.Task; print({'typer', 'rich'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout == "set()\n"
+
+
+#: Makes typer and rich as absent as if they had never been installed.
+WITHOUT_EXTRA = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"typer", "rich", "click"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+from importlib import util
+find_spec = util.find_spec
+util.find_spec = lambda name, package=None: None if name in {"typer", "rich"} else find_spec(name, package)
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def run_without_extra(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", WITHOUT_EXTRA + code]
+    return subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["info", "memory://"]])
+def test_without_the_extra_it_prints_what_to_install(arguments: list[str], tmp_path: Path) -> None:
+    code = f"sys.argv = ['ciris-store', *{arguments}]\nfrom ciris_store_core.cli import main\nmain()"
+    result = run_without_extra(code, tmp_path)
+    assert (result.returncode, result.stdout) == (Exit.NOT_INSTALLED, "")
+    assert result.stderr == (
+        "error: ciris-store needs typer and rich, which are not installed. "
+        "Install: pip install 'ciris-store-core[cli]'\n"
+    )
+
+
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///agent.db"])
+def test_a_store_opens_without_the_extra(url: str, tmp_path: Path) -> None:
+    code = f"from ciris_store_core import open_store\nwith open_store({url!r}) as store: print(store.is_empty())"
+    result = run_without_extra(code, tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "True\n", "")
 
 
 def test_workers_of_the_demo_import_neither_typer_nor_rich() -> None:

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ciris_store_core import Correlation, GraphEdge, GraphNode, Metric, Store, open_store
-from ciris_store_core.cli import app
+from ciris_store_core.cli.app import app
 from ciris_store_core.cli.options import span_of, text_of
 from ciris_store_core.cli.terminal_charts import chart
 from ciris_store_core.errors import InvalidArgument, NotFound, StoreError
