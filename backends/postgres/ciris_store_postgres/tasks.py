@@ -1,4 +1,4 @@
-"""Tasks, where PostgreSQL can do better than the portable statements: what takes several there is one here."""
+"""The SQL of tasks on PostgreSQL: one statement each to claim, release and delete, and COPY to add many."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ COPY = f"COPY {{tasks}} ({COLUMNS}, correlation_id) FROM STDIN"
 
 _BY_ID = attrgetter("task_id")
 
-_OF_TASK = ", ".join(f"t.{column}" for column in COLUMNS.split(", "))
-
-# Two concurrent claims never return the same task: each locks the rows that it picks, and SKIP LOCKED passes over
-# locked rows instead of waiting for them. A row that changed after the statement's snapshot is checked again when it is
-# locked (READ COMMITTED), and drops out if it was claimed. ORDER BY is that of the index, or LIMIT would sort the whole
-# queue. Thoughts may be waited for, so they are locked in key order, after the tasks.
+# Two concurrent claims never return the same task: each locks the rows that it picks, and SKIP LOCKED skips locked
+# rows instead of waiting for them. A task that was claimed and committed after this statement's snapshot is checked
+# against the WHERE clause again when it is locked (READ COMMITTED), and drops out. ORDER BY must match the index
+# tasks_unfinished, or LIMIT sorts the whole queue. `fence` grows with each claim, so writes from the former owner are
+# rejected. The thoughts are locked after the tasks and in key order, since this statement may wait for them.
 CLAIM = f"""
 WITH picked AS (
     SELECT task_id AS picked_id FROM {{tasks}}
@@ -43,39 +42,66 @@ FROM picked WHERE task_id = picked_id
 RETURNING {COLUMNS}
 """
 
-_GIVE_BACK = f"""
+# A release grows `fence` in the statement that clears the claim: once it commits, a write with the old fencing token is
+# rejected with StaleFence. Tasks that another transaction has locked are passed over: it completes, transfers or
+# releases them itself. Thoughts are locked after tasks and in key order, as by claims.
+RELEASE = f"""
 WITH picked AS (
-    SELECT task_id, agent_occurrence_id AS owner, claimed_from AS queue, claimed_at AS since FROM {{tasks}}
-    WHERE claimed_from IS NOT NULL AND status IN ('pending', 'active') AND %s
+    SELECT task_id AS picked_id, agent_occurrence_id AS owner, claimed_from AS queue, claimed_at AS since
+    FROM {{tasks}}
+    WHERE claimed_from IS NOT NULL AND status IN ('pending', 'active') AND agent_occurrence_id = ?
     ORDER BY claimed_at, task_id
     LIMIT ? FOR UPDATE SKIP LOCKED
-), returned AS (
-    UPDATE {{tasks}} t
-    SET agent_occurrence_id = picked.pool, status = 'pending', claimed_by = NULL, claimed_at = NULL,
-        claimed_from = NULL, updated_at = ?, fence = fence + 1
-    FROM picked WHERE t.task_id = picked.task_id
-    RETURNING {_OF_TASK}, picked.since
-), theirs AS MATERIALIZED (
-    SELECT h.thought_id, picked.pool FROM picked JOIN {{thoughts}} h
-        ON h.source_task_id = picked.task_id AND h.agent_occurrence_id = picked.owner
-    WHERE h.status IN ('pending', 'processing')
-    ORDER BY h.thought_id FOR UPDATE OF h
-), moved AS (
-    UPDATE {{thoughts}} h SET agent_occurrence_id = theirs.pool, status = 'pending', updated_at = ?
-    FROM theirs WHERE h.thought_id = theirs.thought_id
+), released AS (
+    UPDATE {{tasks}}
+    SET agent_occurrence_id = queue, status = 'pending', claimed_by = NULL, claimed_at = NULL, claimed_from = NULL,
+        updated_at = ?, fence = fence + 1
+    FROM picked WHERE task_id = picked_id
+    RETURNING {COLUMNS}, since
+), locked_thoughts AS MATERIALIZED (
+    SELECT thought_id AS locked_id, queue AS its_queue
+    FROM picked JOIN {{thoughts}} h ON source_task_id = picked_id AND agent_occurrence_id = owner
+    WHERE status IN ('pending', 'processing')
+    ORDER BY thought_id FOR UPDATE OF h
+), moved_thoughts AS (
+    UPDATE {{thoughts}} SET agent_occurrence_id = its_queue, status = 'pending', updated_at = ?
+    FROM locked_thoughts WHERE thought_id = locked_id
 )
-SELECT {COLUMNS} FROM returned ORDER BY since, task_id
+SELECT {COLUMNS} FROM released ORDER BY since, task_id
 """
 
-RELEASE = _GIVE_BACK % "agent_occurrence_id = ?"
-
-GIVE_BACK_OF_THE_DEAD = (
-    _GIVE_BACK % "agent_occurrence_id NOT IN (SELECT occurrence_id FROM {occurrences} WHERE expires_at > ?)"
+# An owner is dead if its occurrence expired by the server's time, or is unknown. A heartbeat that commits after this
+# statement's snapshot comes too late: the larger fencing token rejects that owner's next write.
+RELEASE_OF_THE_DEAD = f"""
+WITH picked AS (
+    SELECT task_id AS picked_id, agent_occurrence_id AS owner, claimed_from AS queue, claimed_at AS since
+    FROM {{tasks}}
+    WHERE claimed_from IS NOT NULL AND status IN ('pending', 'active')
+        AND agent_occurrence_id NOT IN (SELECT occurrence_id FROM {{occurrences}} WHERE expires_at > ?)
+    ORDER BY claimed_at, task_id
+    LIMIT ? FOR UPDATE SKIP LOCKED
+), released AS (
+    UPDATE {{tasks}}
+    SET agent_occurrence_id = queue, status = 'pending', claimed_by = NULL, claimed_at = NULL, claimed_from = NULL,
+        updated_at = ?, fence = fence + 1
+    FROM picked WHERE task_id = picked_id
+    RETURNING {COLUMNS}, since
+), locked_thoughts AS MATERIALIZED (
+    SELECT thought_id AS locked_id, queue AS its_queue
+    FROM picked JOIN {{thoughts}} h ON source_task_id = picked_id AND agent_occurrence_id = owner
+    WHERE status IN ('pending', 'processing')
+    ORDER BY thought_id FOR UPDATE OF h
+), moved_thoughts AS (
+    UPDATE {{thoughts}} SET agent_occurrence_id = its_queue, status = 'pending', updated_at = ?
+    FROM locked_thoughts WHERE thought_id = locked_id
 )
+SELECT {COLUMNS} FROM released ORDER BY since, task_id
+"""
 
-# OFFSET 0 has the children of each task looked up by the index; a join would read all tasks for every level. As arrays,
-# so that the planner, which takes every tree for a large one, looks the rows up instead of reading all. What no other
-# part reads is run last: thoughts are locked after tasks, as claims lock them.
+# OFFSET 0 makes the planner look up the children of each task by tasks_by_parent; as a join, each level would read the
+# whole table. The ids are passed as an array for the same reason: the planner takes the tree for a large set, and would
+# read the tables instead of looking the rows up. A CTE that no other part reads runs last, so the thoughts are locked
+# after the tasks, as by claims.
 DELETE = """
 WITH RECURSIVE tree (task_id) AS (
     SELECT task_id FROM {tasks} WHERE task_id {in_texts}
@@ -83,7 +109,7 @@ WITH RECURSIVE tree (task_id) AS (
     SELECT child.task_id FROM tree CROSS JOIN LATERAL (
         SELECT t.task_id FROM {tasks} t WHERE t.parent_task_id = tree.task_id OFFSET 0
     ) child
-), thoughts_gone AS (
+), deleted_thoughts AS (
     DELETE FROM {thoughts}
     WHERE {lock thoughts by thought_id}source_task_id = ANY (ARRAY(SELECT task_id FROM tree)){end}
 )
@@ -92,7 +118,7 @@ DELETE FROM {tasks} WHERE {lock tasks by task_id}task_id = ANY (ARRAY(SELECT tas
 
 
 class PostgresTaskStore(SqlTaskStore):
-    """Adds many by COPY; claims, returns and deletes in one statement each."""
+    """Task store that uses SKIP LOCKED, data-modifying CTEs and COPY."""
 
     session: PostgresSession
 
@@ -104,20 +130,25 @@ class PostgresTaskStore(SqlTaskStore):
             copy_new(self.session, COPY, map(self._values, sorted(tasks, key=_BY_ID)), "task")
 
     def add_or_get(self, task: Task) -> tuple[Task, bool]:
-        """Store the task unless its id exists. A loser waits until the winner committed, and then sees its row."""
+        """Store the task unless its id exists."""
+        # ON CONFLICT waits until the other transaction has ended, and the next statement has a new snapshot (READ
+        # COMMITTED): a caller that loses the race reads the row of the winner.
         return self.added_or_stored(task)
 
     def claim_next(self, worker: str, queue: str, limit: int, now: datetime) -> list[Task]:
-        """Take pending tasks of the queue."""
-        moment = self.codec.time_in(now)
-        values = (queue, limit, worker, moment, queue, worker, worker, moment, queue, moment)
-        tasks = read_all(self.session.rows(CLAIM, values), self._read, "task")
+        """Claim pending tasks of a queue."""
+        at = self.codec.time_in(now)
+        params = (queue, limit, worker, at, queue, worker, worker, at, queue, at)
+        tasks = read_all(self.session.rows(CLAIM, params), self._read, "task")
         return sorted(tasks, key=_by_priority) if len(tasks) > 1 else tasks
 
     def release(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
         """Return claimed, unfinished tasks to their queues."""
-        statement, who = (GIVE_BACK_OF_THE_DEAD, now) if owner is None else (RELEASE, owner)
-        return read_all(self.session.rows(statement, (who, limit, now, now)), self._read, "task")
+        if owner is None:
+            rows = self.session.rows(RELEASE_OF_THE_DEAD, (now, limit, now, now))
+        else:
+            rows = self.session.rows(RELEASE, (owner, limit, now, now))
+        return read_all(rows, self._read, "task")
 
     def delete(self, task_ids: Sequence[str]) -> int:
         """Delete tasks, their descendants and the thoughts of all of them."""
