@@ -34,7 +34,9 @@ class Target:
         """The first field in which the stored record differs; None if it is the same."""
         ctx, extracted = self.store._ctx, ExtractedSecrets()
         wanted = ctx.check.record(record, self.model, ctx.clock.now(), extracted)
-        return self.store._x.read(lambda session: stored_otherwise(session, ctx, record, wanted, stored, extracted))
+        return self.store._x.read(
+            "target.difference", lambda session: stored_otherwise(session, ctx, record, wanted, stored, extracted)
+        )
 
 
 def targets(store: Store) -> dict[type[Record], Target]:
@@ -75,4 +77,4 @@ def targets(store: Store) -> dict[type[Record], Target]:
 
 
 def _edges(store: Store, keys: list[Any]) -> dict[Any, GraphEdge]:
-    return {edge.key: edge for edge in store._x.read(lambda session: session.graph.get_edges(keys))}
+    return {edge.key: edge for edge in store._x.read("_edges", lambda session: session.graph.get_edges(keys))}

@@ -219,7 +219,9 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
         total, count = 0, limit
         while count == limit:
             keep()
-            count = self._x.write(lambda session: delete(session, now, limit))
+            count = self._x.write(
+                "databasemaintenanceservice._delete_expired", lambda session: delete(session, now, limit)
+            )
             total += count
         return total
 
@@ -231,7 +233,7 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
             raise _TakenBack(delete(session, now, _COUNTED_AT_MOST))
 
         try:
-            return self._x.write(fn, single=False)
+            return self._x.write("databasemaintenanceservice._count_expired", fn, single=False)
         except _TakenBack as taken_back:
             return taken_back.count
 

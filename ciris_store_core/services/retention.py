@@ -188,7 +188,7 @@ class _Reducer(Resource):
 
     def metrics(self) -> None:
         """Reduce and delete measurements, one name at a time: that is how indexes hold them."""
-        for name in self._x.read(lambda session: session.correlations.metric_names()):
+        for name in self._x.read("_reducer.metrics", lambda session: session.correlations.metric_names()):
             rule = self._plan.rule_for(METRIC, name)
             if rule is not None:
                 self._metric(rule, (name,))
@@ -232,7 +232,9 @@ class _Reducer(Resource):
         count = limit
         while count == limit:
             self._keep()
-            count = self._x.write(lambda session: session.correlations.delete_expired(self._now, limit))
+            count = self._x.write(
+                "_reducer.expire", lambda session: session.correlations.delete_expired(self._now, limit)
+            )
             self._report.expired += count
 
     # --- batches --------------------------------------------------------------------------------------
@@ -256,7 +258,9 @@ class _Reducer(Resource):
         run = self._x.read if self._report.dry_run else self._x.write
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                done, found, kept = run(partial(self._batch, query=query, level=level, rule=rule), single=False)
+                done, found, kept = run(
+                    "_reducer._batch", partial(self._batch, query=query, level=level, rule=rule), single=False
+                )
             except Conflict:  # Another process, whose lease ran out or ours, began a summary just now.
                 if attempt == ATTEMPTS:
                     raise

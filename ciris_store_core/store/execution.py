@@ -26,12 +26,6 @@ Observe = Callable[[str, bool], AbstractContextManager[object]]
 """Called with the name of what is run, and whether it writes; runs around it."""
 
 
-def operation_of(fn: Callable[..., object]) -> str:
-    """What a function of the API does, by where it was written: ``tasks.add``."""
-    function = getattr(fn, "func", fn)  # of a partial
-    return getattr(function, "__qualname__", "call").partition(".<locals>")[0].lower()
-
-
 class Blocking:
     """Whose methods wait for the database. The async facade has a counterpart of every such class."""
 
@@ -39,13 +33,20 @@ class Blocking:
 
 
 class Executor(Protocol):
-    """Runs a function on a session. ``single``: it makes exactly one call of the session."""
+    """Runs a function on a session, as the named operation of the API. ``single``: it makes exactly one call."""
 
-    def read(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
+    def read(self, operation: str, fn: Callable[[Session], T], *, single: bool = True) -> T:
         """Run a function that only reads."""
         ...
 
-    def write(self, fn: Callable[[Session], T], *, single: bool = True, extracted: Sequence[SecretRecord] = ()) -> T:
+    def write(
+        self,
+        operation: str,
+        fn: Callable[[Session], T],
+        *,
+        single: bool = True,
+        extracted: Sequence[SecretRecord] = (),
+    ) -> T:
         """Run a function that writes; all of it is kept, or nothing.
 
         ``extracted``: secrets of what it writes, to be kept with it, unless it returns False for having found no row.
@@ -64,7 +65,6 @@ def _keeping(extracted: Sequence[SecretRecord], fn: Callable[[Session], T]) -> C
             keep(session, extracted)
         return result
 
-    both.__qualname__ = getattr(fn, "__qualname__", both.__qualname__)
     return both
 
 
@@ -88,27 +88,34 @@ class StoreExecutor:
         # whose end was skipped by an interrupt counts no longer.
         self._inside: dict[int, ref[_Open]] = {}
 
-    def read(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
+    def read(self, operation: str, fn: Callable[[Session], T], *, single: bool = True) -> T:
         """Run it in a reading transaction."""
-        return self._run(fn, False, single)
+        return self._run(operation, fn, False, single)
 
-    def write(self, fn: Callable[[Session], T], *, single: bool = True, extracted: Sequence[SecretRecord] = ()) -> T:
+    def write(
+        self,
+        operation: str,
+        fn: Callable[[Session], T],
+        *,
+        single: bool = True,
+        extracted: Sequence[SecretRecord] = (),
+    ) -> T:
         """Run it in a writing transaction."""
         if extracted:
-            return self._run(_keeping(extracted, fn), True, False)
-        return self._run(fn, True, single)
+            return self._run(operation, _keeping(extracted, fn), True, False)
+        return self._run(operation, fn, True, single)
 
-    def _run(self, fn: Callable[[Session], T], write: bool, single: bool, observed: bool = False) -> T:
+    def _run(self, operation: str, fn: Callable[[Session], T], write: bool, single: bool, observed: bool = False) -> T:
         if self._inside:
             self.refuse_inside()
         if self.observe is not None and not observed:
-            with self.observe(operation_of(fn), write):
-                return self._run(fn, write, single, True)
+            with self.observe(operation, write):
+                return self._run(operation, fn, write, single, True)
         try:
             with self.backend.session(write=write, single=single) as session:
                 return fn(self.guard(session, single) if write or self.guard.watches else session)
         except NeedsTransaction:
-            return self._run(fn, write, False, True)
+            return self._run(operation, fn, write, False, True)
         except StoreError as error:
             if not error.retryable:
                 raise
@@ -178,7 +185,7 @@ class StoreExecutor:
         events = self.guard.denied.pop(get_ident(), [])
         try:
             if events:
-                self._run(lambda session: guarded(session).record(events), True, False)
+                self._run("storeexecutor._record_denials", lambda session: guarded(session).record(events), True, False)
         except StoreError:
             # The refusal itself, or whatever else the caller is about to hear, matters more.
             logger.exception("refused, and could not be recorded: %s", events)
@@ -206,7 +213,7 @@ class TransactionExecutor:
         """Refuse all later calls."""
         self._thread = None
 
-    def read(self, fn: Callable[[Session], T], *, single: bool = True) -> T:
+    def read(self, operation: str, fn: Callable[[Session], T], *, single: bool = True) -> T:
         """Run it in the transaction."""
         return fn(self.session())
 
@@ -214,7 +221,14 @@ class TransactionExecutor:
         """Run it in the transaction, which keeps the locks."""
         return fn(self.session())
 
-    def write(self, fn: Callable[[Session], T], *, single: bool = True, extracted: Sequence[SecretRecord] = ()) -> T:
+    def write(
+        self,
+        operation: str,
+        fn: Callable[[Session], T],
+        *,
+        single: bool = True,
+        extracted: Sequence[SecretRecord] = (),
+    ) -> T:
         """Run it in the transaction; what takes several calls is undone as a whole when it fails.
 
         A backend without savepoints aborts the transaction instead, so that no half of it can be committed.

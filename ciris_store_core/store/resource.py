@@ -208,7 +208,7 @@ def add_or_same(
 
     for _ in range(_TRIES):
         try:
-            return executor.write(fn, single=False)
+            return executor.write("add_or_same", fn, single=False)
         except _Raced:
             continue  # Another caller stored one of them between the look and the write; now it can be compared.
     raise Unavailable(f"other callers added and deleted the same records {_TRIES} times meanwhile: call again")

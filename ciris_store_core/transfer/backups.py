@@ -86,7 +86,7 @@ def _native(store: Store, path: Path, overwrite: bool, on_step: OnStep) -> bool:
             # A file of the database's own holds everything, whatever a policy lets its caller read.
             executor = executor_of(store)
             if executor.guard.watches:
-                executor.read(lambda session: guarded(session).ask_for_everything("backup"), single=False)
+                executor.read("_native", lambda session: guarded(session).ask_for_everything("backup"), single=False)
             store._backend.backup(part, lambda done, total: on_step(Step("copy", "pages", done, total)))
     except NotSupported:
         return False

@@ -159,13 +159,13 @@ class _Mover:
 
     def write(self, fn: Callable[[GuardedSession], T]) -> T:
         """In a transaction of its own."""
-        return self._x.write(lambda session: fn(guarded(session)), single=False)
+        return self._x.write("_mover.write", lambda session: fn(guarded(session)), single=False)
 
     # --- where to begin -----------------------------------------------------------------------
 
     def begun(self, into_existing: bool) -> tuple[Progress, bool]:
         """How far the copy is, and whether it was begun before."""
-        found = self._x.read(read_progress, single=True)
+        found = self._x.read("read_progress", read_progress, single=True)
         if found is None or not (found.copied or self._goes_on(found)):
             return self._begin(into_existing), False
         if not self._goes_on(found):

@@ -202,7 +202,7 @@ def test_rows_that_were_tampered_with_fail_closed(url: str) -> None:
             first, second = sorted(session.secrets.get(ids), key=lambda secret: ids.index(secret.secret_id))
             session.secrets.reseal(ids[0], first.ciphertext, first.key_id, second.ciphertext)
 
-        store._x.write(swap, single=False)
+        store._x.write("test", swap, single=False)
         with pytest.raises(Corrupt, match=ids[0]):
             password_of(store, "a")
         assert password_of(store, "b") == SECRET
@@ -304,7 +304,7 @@ def test_a_rotation_that_is_killed_goes_on_where_it_was(url: str, count: int, ki
         at(url, old)
     with at(url, new) as store:  # None of the rows opens under the old key, whatever it says of itself.
         ring, old_id = KeyRing(old), KeyRing(old).active
-        for secret in store._x.read(_all_secrets, single=False):
+        for secret in store._x.read("test", _all_secrets, single=False):
             assert secret.key_id != old_id
             with pytest.raises(StoreError):
                 decrypt(ring, secret)

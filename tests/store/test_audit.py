@@ -257,9 +257,9 @@ def test_keys_of_others(opened: Callable[..., Store]) -> None:
 def signing_with(store: Store, key: SigningKey) -> Iterator[None]:
     """As another occurrence would, whose key differs."""
     guard = store._executor.guard
-    before, guard.env = guard.env, replace(guard.env, signer=key)
+    before, guard.ctx = guard.ctx, replace(guard.ctx, signer=key)
     yield
-    guard.env = before
+    guard.ctx = before
 
 
 def test_a_checkpoint_is_signed(opened: Callable[..., Store]) -> None:

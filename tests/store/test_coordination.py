@@ -337,12 +337,12 @@ class Racer(ManualClock):
         self._inner, self._before_write = store._x, before_write
         self.shared = SharedTasks(self, replace(store._ctx, server_now=self.now))
 
-    def read(self, fn: Any, *, single: bool = True) -> Any:
-        return self._inner.read(fn, single=single)
+    def read(self, operation: str, fn: Any, *, single: bool = True) -> Any:
+        return self._inner.read(operation, fn, single=single)
 
-    def write(self, fn: Any, *, single: bool = True) -> Any:
+    def write(self, operation: str, fn: Any, *, single: bool = True) -> Any:
         self._before_write()
-        return self._inner.write(fn, single=single)
+        return self._inner.write(operation, fn, single=single)
 
     def claim(self, kind: str) -> bool:
         return self.shared.try_claim(kind, "c", "d")[1]

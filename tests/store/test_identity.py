@@ -85,12 +85,12 @@ def founded(store: Store, clock: ManualClock) -> Store:
 def raw_upsert(store: Store) -> Any:
     """As a service of this package writes, below the checks of the API."""
     write = NodeWrite(node(attributes={"raw": True}))
-    return store._x.write(lambda session: session.graph.put_nodes([write], store.server_now()))
+    return store._x.write("test", lambda session: session.graph.put_nodes([write], store.server_now()))
 
 
 def raw_delete(store: Store) -> Any:
     keys = [NodeKey("self", node().scope)]
-    return store._x.write(lambda session: session.graph.delete_nodes(keys), single=False)
+    return store._x.write("test", lambda session: session.graph.delete_nodes(keys), single=False)
 
 
 Path = Callable[[Any], Any]

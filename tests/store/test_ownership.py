@@ -223,5 +223,5 @@ def test_a_thought_that_changed_meanwhile_is_not_recovered(store: Store, change:
     change(store)
     after = store.thoughts.get("h", occurrence_id=ANY_OCCURRENCE)
     now = store.server_now()
-    assert store._x.write(lambda session: recover_thoughts(session, [seen], now), single=False) == 0
+    assert store._x.write("test", lambda session: recover_thoughts(session, [seen], now), single=False) == 0
     assert store.thoughts.get("h", occurrence_id=ANY_OCCURRENCE) == after

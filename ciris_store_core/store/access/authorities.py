@@ -33,7 +33,7 @@ class Authorities(Resource):
 
     def find(self) -> AuthorityList:
         """All that ever were registered, revoked ones too, by id."""
-        return self._x.read(lambda session: stored_authorities(session.graph), single=False)
+        return self._x.read("authorities.find", lambda session: stored_authorities(session.graph), single=False)
 
     def bootstrap(self, public_key: str, name: str, *, identity: Iterable[GraphNode] = ()) -> bool:
         """Register the first authority and store the first identity; the one time that it needs no approval.
@@ -65,7 +65,7 @@ class Authorities(Resource):
             append_events(session, self._ctx, [AuditEvent("identity_bootstrapped", authority.name, facts)])
             return True
 
-        return self._x.write(fn, single=False)
+        return self._x.write("authorities.bootstrap", fn, single=False)
 
     def register(self, public_key: str, name: str) -> Authority:
         """Register another authority. Needs an approval.
@@ -83,7 +83,7 @@ class Authorities(Resource):
             self._write(session, "register_authority", content, authority)
             return authority
 
-        return self._x.write(fn, single=False)
+        return self._x.write("authorities.register", fn, single=False)
 
     def revoke(self, key_id: str) -> Authority:
         """Let an authority's approvals count no more, from now on and for good. Needs an approval.
@@ -108,7 +108,7 @@ class Authorities(Resource):
             self._write(session, "revoke_authority", {"key_id": key}, revoked)
             return revoked
 
-        return self._x.write(fn, single=False)
+        return self._x.write("authorities.revoke", fn, single=False)
 
     # --- inside -----------------------------------------------------------------------------------
 

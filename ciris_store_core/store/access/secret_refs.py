@@ -93,8 +93,10 @@ def delete_with_secrets(
         return count
 
     if ctx.crypto.has_keys:
-        return in_batches(executor, keys, lambda batch: executor.write(lambda s: fn(s, batch), single=False))
-    return in_batches(executor, keys, lambda batch: executor.write(lambda s: delete(s, batch)))
+        return in_batches(
+            executor, keys, lambda batch: executor.write("delete_with_secrets", lambda s: fn(s, batch), single=False)
+        )
+    return in_batches(executor, keys, lambda batch: executor.write("delete_with_secrets", lambda s: delete(s, batch)))
 
 
 def in_batches(executor: Executor, keys: Sequence[K], delete: Callable[[Sequence[K]], int]) -> int:

@@ -126,7 +126,7 @@ class Secrets(Resource):
             session.secrets.log_access(entries)
             return count
 
-        return self._x.write(fn, single=False) if ids else 0
+        return self._x.write("secrets.delete", fn, single=False) if ids else 0
 
     # --- what there is ----------------------------------------------------------------------------
 
@@ -139,7 +139,7 @@ class Secrets(Resource):
     def find(self, *, limit: int = 100, cursor: str | None = None) -> Page[SecretInfo]:
         """One page of what is known of the secrets, without their values, oldest first."""
         page = PageRequest(limit_of(limit), position(self._ctx, "secrets", (str,), cursor))
-        found = page_of(self._x.read(lambda session: session.secrets.find(page, None)), "secrets")
+        found = page_of(self._x.read("secrets.find", lambda session: session.secrets.find(page, None)), "secrets")
         known = [secret for secret in found.items if not is_check(secret)]
         secrets = [_info(secret) for secret in self._without_expired(known)]
         # The checks of keys come behind all secrets.
@@ -151,14 +151,16 @@ class Secrets(Resource):
         """One page of the access log, oldest first, of all secrets or of one, also of one that is gone."""
         page = PageRequest(limit_of(limit), position(self._ctx, "secret_access", (datetime, str), cursor))
         key = self._ctx.check.optional(secret_id, "secret_id")
-        return page_of(self._x.read(lambda session: session.secrets.list_access(page, key)), "secret_access")
+        return page_of(
+            self._x.read("secrets.access_log", lambda session: session.secrets.list_access(page, key)), "secret_access"
+        )
 
     # --- upkeep -----------------------------------------------------------------------------------
 
     def check(self) -> SecretsReport:
         """Decrypt every secret, one after the other, and count them by key; shows nobody their values."""
         self._refuse_in_transaction()
-        return survey(lambda fn: self._x.read(fn), self._ctx.crypto)
+        return survey(lambda fn: self._x.read("secrets.check", fn), self._ctx.crypto)
 
     def rotate(self, progress: Progress = lambda moved: None) -> SecretsReport:
         """Encrypt all secrets anew under the active key, and prove it: ``report.rotated``.
@@ -175,7 +177,13 @@ class Secrets(Resource):
         """
         self._refuse_in_transaction()
         now = self._ctx.clock.now()
-        return rotate(self._x.read, lambda fn: self._x.write(fn, single=False), self._ctx.crypto, now, progress)
+        return rotate(
+            lambda fn: self._x.read("secrets.rotate", fn),
+            lambda fn: self._x.write("secrets.rotate", fn, single=False),
+            self._ctx.crypto,
+            now,
+            progress,
+        )
 
     def sweep(self, older_than: timedelta = timedelta(minutes=10)) -> int:
         """Delete secrets that nothing refers to any more; returns how many went.
@@ -190,10 +198,10 @@ class Secrets(Resource):
         sealed_by = before(self._ctx.clock.now(), age)
         page = PageRequest(_SWEEP)
         while True:
-            found = self._x.read(lambda session, page=page: session.secrets.find(page, None))  # type: ignore[misc]
+            found = self._x.read("secrets.sweep", lambda session, page=page: session.secrets.find(page, None))  # type: ignore[misc]
             old = [s for s in found.items if s.created_at <= sealed_by and s.metadata.get("owner", [""])[0] in _READ]
             if old:
-                total += self._x.write(lambda session, old=old: _sweep(session, old), single=False)  # type: ignore[misc]
+                total += self._x.write("secrets.sweep", lambda session, old=old: _sweep(session, old), single=False)  # type: ignore[misc]
             if found.next_after is None:
                 return total
             page = PageRequest(_SWEEP, found.next_after)
@@ -202,7 +210,7 @@ class Secrets(Resource):
 
     def _of_living(self, ids: Ids, record: Record) -> SecretRecords:
         """The secrets of a record; none once it has expired."""
-        found = self._x.read(lambda session: session.secrets.get(ids))
+        found = self._x.read("secrets._of_living", lambda session: session.secrets.get(ids))
         if isinstance(record, GraphEdge):
             return self._without_expired(found)
         if isinstance(record, GraphNode | Correlation) and not living([record], self._ctx.server_now):
@@ -210,7 +218,7 @@ class Secrets(Resource):
         return found
 
     def _known(self, ids: Ids) -> SecretRecords:
-        return self._without_expired(self._x.read(lambda session: _secrets(session, ids)))
+        return self._without_expired(self._x.read("secrets._known", lambda session: _secrets(session, ids)))
 
     def _without_expired(self, secrets: SecretRecords) -> SecretRecords:
         """Without those of records that have expired and are not cleaned up yet."""
@@ -219,6 +227,7 @@ class Secrets(Resource):
             return secrets
         now = self._ctx.server_now()
         gone = self._x.read(
+            "secrets._without_expired",
             lambda session: [
                 owner for kind in keys if keys[kind] for owner in _expired(session, kind, keys[kind], now)
             ],
@@ -249,7 +258,7 @@ class Secrets(Resource):
             reasons = {id: reason or type(error).__name__ for id, reason in reasons.items()}
         extracted = ExtractedSecrets()
         entries = self._entries(reasons, found, who, action, why, extracted)
-        self._x.write(lambda session: session.secrets.log_access(entries), extracted=extracted)
+        self._x.write("secrets._logged", lambda session: session.secrets.log_access(entries), extracted=extracted)
         if failure is not None:
             raise failure
         return value

@@ -47,7 +47,10 @@ class GraphEdges(Walks):
         extracted = ExtractedSecrets()
         ready = self._ready([edge], extracted)
         return self._x.write(
-            lambda session: _put_expected(session, ready, expected), single=False, extracted=extracted
+            "graphedges.put_edge",
+            lambda session: _put_expected(session, ready, expected),
+            single=False,
+            extracted=extracted,
         )[0]
 
     def put_edges(self, edges: Iterable[GraphEdge]) -> Edges:
@@ -59,7 +62,10 @@ class GraphEdges(Walks):
         ready = self._ready(edges, extracted)
         if not ready:
             return []
-        return self._x.write(lambda session: session.graph.put_edges(ready), extracted=extracted) or ready
+        return (
+            self._x.write("graphedges.put_edges", lambda session: session.graph.put_edges(ready), extracted=extracted)
+            or ready
+        )
 
     def _ready(self, edges: Iterable[GraphEdge], extracted: ExtractedSecrets) -> Edges:
         now = self._ctx.clock.now()
@@ -85,7 +91,9 @@ class GraphEdges(Walks):
         if for_update:
             self._x.lock(lambda session: session.graph.lock_edges(wanted))
         now = self._ctx.server_now()  # the edges of expired nodes are absent
-        edges = self._x.read(lambda session: session.graph.get_edges(wanted, now)) if wanted else []
+        edges = (
+            self._x.read("graphedges.get_edges", lambda session: session.graph.get_edges(wanted, now)) if wanted else []
+        )
         found = {edge.key: edge for edge in edges}
         return {key: found[key] for key in wanted if key in found}
 
@@ -130,7 +138,7 @@ class GraphEdges(Walks):
             relationship=check.optional(relationship, "relationship"),
             now=self._ctx.server_now(),
         )
-        return page_of(self._x.read(lambda session: session.graph.list_edges(query)), "edges")
+        return page_of(self._x.read("graphedges.edges", lambda session: session.graph.list_edges(query)), "edges")
 
     # --- inside -----------------------------------------------------------------------------------
 

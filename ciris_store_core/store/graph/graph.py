@@ -122,8 +122,10 @@ class Graph(GraphEdges):
         if upcasters.concern(writes):
             return as_read(put_upcast(self._x, upcasters, self._ctx.check, writes, now, extracted))
         if not extracted:
-            return as_read(self._x.write(lambda session: session.graph.put_nodes(writes, now)))
-        return as_read(self._x.write(lambda session: put_extracted(session, writes, now), extracted=extracted))
+            return as_read(self._x.write("graph._put", lambda session: session.graph.put_nodes(writes, now)))
+        return as_read(
+            self._x.write("graph._put", lambda session: put_extracted(session, writes, now), extracted=extracted)
+        )
 
     def _write_of(
         self,
@@ -167,7 +169,7 @@ class Graph(GraphEdges):
         if for_update:
             found = self._x.lock(lambda session: session.graph.lock_nodes(keys))
         else:
-            found = self._x.read(lambda session: session.graph.get_nodes(keys, None)) if keys else []
+            found = self._x.read("graph._nodes", lambda session: session.graph.get_nodes(keys, None)) if keys else []
         if not include_expired:
             found = living(found, self._ctx.server_now)
         return as_read(self._ctx.upcasters.upcast_all(found))
@@ -192,13 +194,15 @@ class Graph(GraphEdges):
         self._ctx.check.scalar(by, "by")
         if self._ctx.upcasters:
             self._upgrade_first(node_key)
-        value = self._x.write(lambda session: session.graph.increment(node_key, path, by, now))
+        value = self._x.write("graph.increment", lambda session: session.graph.increment(node_key, path, by, now))
         if value is None:
             raise NotFound(f"there is no node {id!r} in scope {node_key.scope}: write it first")
         return value
 
     def _upgrade_first(self, key: NodeKey) -> None:
-        stored = self._x.read(lambda session: session.graph.get_nodes([key], self._ctx.server_now()))
+        stored = self._x.read(
+            "graph._upgrade_first", lambda session: session.graph.get_nodes([key], self._ctx.server_now())
+        )
         if stored and self._ctx.upcasters.upcast(stored[0]) is not stored[0]:
             self.put(GraphNode(id=key.id, scope=key.scope, type=stored[0].type, attributes={}))
 
@@ -223,7 +227,7 @@ class Graph(GraphEdges):
     def count(self, **filters: Unpack[NodeFilters]) -> int:
         """How many nodes the filters match; loads none of them."""
         query = NodeQuery(**self._query(**filters))
-        return self._x.read(lambda session: session.graph.count_nodes(query))
+        return self._x.read("graph.count", lambda session: session.graph.count_nodes(query))
 
     def delete(self, id: str, scope: Scope) -> int:
         """Delete a node and every edge that touches it, in one transaction; returns how many nodes went (0 or 1)."""
@@ -287,7 +291,9 @@ class Graph(GraphEdges):
     def _node_page(self, query: dict[str, Any], limit: int, cursor: str | None) -> Page[GraphNode]:
         after = position(self._ctx, "nodes", _NODE_SHAPE, cursor)
         page = NodeQuery(**query, limit=limit_of(limit), after=after)
-        found = upcast_page(self._ctx.upcasters, self._x.read(lambda session: session.graph.list_nodes(page)))
+        found = upcast_page(
+            self._ctx.upcasters, self._x.read("graph._node_page", lambda session: session.graph.list_nodes(page))
+        )
         as_read(found.items)
         return page_of(found, "nodes")
 

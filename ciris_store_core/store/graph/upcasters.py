@@ -143,7 +143,7 @@ def put_upcast(
 
     for _ in range(_ATTEMPTS):
         try:
-            return executor.write(fn, single=False, extracted=extracted)
+            return executor.write("put_upcast", fn, single=False, extracted=extracted)
         except _Moved:
             continue
     raise Conflict("another writer is upgrading the same node again and again: read it and call again")

@@ -108,7 +108,12 @@ class Correlations(Series, Interactions):
         extracted = ExtractedSecrets()
         ready = prepare(self._ctx, correlation, Correlation, self._ctx.clock.now(), extracted)
         ids = [ready.correlation_id]
-        self._adding(ids, lambda: self._x.write(lambda session: session.correlations.add([ready]), extracted=extracted))
+        self._adding(
+            ids,
+            lambda: self._x.write(
+                "correlations.add", lambda session: session.correlations.add([ready]), extracted=extracted
+            ),
+        )
         return ready
 
     def add_many(self, correlations: Iterable[Correlation], *, exist_ok: bool = False) -> CorrelationList:
@@ -120,7 +125,12 @@ class Correlations(Series, Interactions):
         ids = [each.correlation_id for each in ready]
         if exist_ok:
             return add_or_same(self._x, self._ctx, given, ready, "correlation_id", self._stored, _add, extracted)
-        self._adding(ids, lambda: self._x.write(lambda session: session.correlations.add(ready), extracted=extracted))
+        self._adding(
+            ids,
+            lambda: self._x.write(
+                "correlations.add_many", lambda session: session.correlations.add(ready), extracted=extracted
+            ),
+        )
         return ready
 
     def add_metrics(self, metrics: Iterable[Metric], **common: Unpack[MetricCommon]) -> Ids:
@@ -144,7 +154,12 @@ class Correlations(Series, Interactions):
         ids = [metric.metric_id or "" for metric in ready]
         if ready:
             refuse_repeats(ids, "metric_id")
-            self._adding(ids, lambda: self._x.write(lambda session: session.correlations.add_metrics(ready, like)))
+            self._adding(
+                ids,
+                lambda: self._x.write(
+                    "correlations.add_metrics", lambda session: session.correlations.add_metrics(ready, like)
+                ),
+            )
         return ids
 
     def buffered(
@@ -195,20 +210,24 @@ class Correlations(Series, Interactions):
 
     def _stored_as_given(self, items: Items) -> Items:
         ids = [id_of(item) or "" for item in items]
-        found = self._x.read(lambda session: session.correlations.get(ids))  # those that expired since, too
+        found = self._x.read(
+            "correlations._stored_as_given", lambda session: session.correlations.get(ids)
+        )  # those that expired since, too
         times = {row.correlation_id: row.timestamp for row in found}
         return [item for item in items if times.get(id_of(item) or "") == item.timestamp]
 
     def get(self, correlation_id: str) -> Correlation | None:
         """The correlation with that id, or None."""
         ids = [self._ctx.check.ident(correlation_id, "correlation_id")]
-        found = living(self._x.read(lambda session: session.correlations.get(ids)), self._ctx.server_now)
+        found = living(
+            self._x.read("correlations.get", lambda session: session.correlations.get(ids)), self._ctx.server_now
+        )
         return found[0] if found else None
 
     def get_many(self, correlation_ids: Iterable[str]) -> dict[str, Correlation]:
         """The correlations of these ids that exist, by id, in the order asked for; one round trip."""
         ids = self._ctx.check.idents(correlation_ids, "correlation_ids")
-        found = self._x.read(lambda session: session.correlations.get(ids)) if ids else []
+        found = self._x.read("correlations.get_many", lambda session: session.correlations.get(ids)) if ids else []
         return by_id(living(found, self._ctx.server_now), "correlation_id", ids)
 
     def update(self, correlation_id: str, **changes: Any) -> bool:
@@ -222,7 +241,11 @@ class Correlations(Series, Interactions):
         now = self._ctx.clock.now()
         new = self._ctx.check.changes(Correlation, key, changes, UPDATABLE_CORRELATION_FIELDS, now, extracted)
         server_now = self._ctx.server_now()
-        return self._x.write(lambda session: session.correlations.update(key, new, server_now), extracted=extracted)
+        return self._x.write(
+            "correlations.update",
+            lambda session: session.correlations.update(key, new, server_now),
+            extracted=extracted,
+        )
 
     def find(
         self,
@@ -259,7 +282,7 @@ class Correlations(Series, Interactions):
     def count(self, **filters: Unpack[CorrelationFilters]) -> int:
         """How many correlations the filters match; loads none of them."""
         chosen = where(self._ctx, **filters)
-        return self._x.read(lambda session: session.correlations.count(chosen))
+        return self._x.read("correlations.count", lambda session: session.correlations.count(chosen))
 
     def delete(self, *correlation_ids: str) -> int:
         """Delete correlations; returns how many were deleted. Ids that do not exist are passed over.
@@ -304,7 +327,9 @@ class Correlations(Series, Interactions):
         try:
             return add()
         except Conflict:
-            if not self._x.write(lambda session: self._remove_expired(session, ids), single=False):
+            if not self._x.write(
+                "correlations._adding", lambda session: self._remove_expired(session, ids), single=False
+            ):
                 raise
             return add()
 
@@ -340,7 +365,7 @@ class Correlations(Series, Interactions):
         listing = listing_of("correlations", descending)
         after = position(self._ctx, listing, SHAPE, cursor)
         query = CorrelationQuery(limit_of(limit), after, chosen, bool(descending))
-        return page_of(self._x.read(lambda session: session.correlations.find(query)), listing)
+        return page_of(self._x.read("correlations._page", lambda session: session.correlations.find(query)), listing)
 
 
 def _add(session: Session, correlations: CorrelationList) -> None:

@@ -81,7 +81,9 @@ class Interactions(Resource):
         given = Correlation(**names, request_data=request, timestamp=now, **context)
         extracted = ExtractedSecrets()
         ready = prepare(self._ctx, given, Correlation, now, extracted)
-        self._x.write(lambda session: session.correlations.add([ready]), extracted=extracted)
+        self._x.write(
+            "interactions.start_interaction", lambda session: session.correlations.add([ready]), extracted=extracted
+        )
         return ready
 
     def complete_interaction(
@@ -97,7 +99,11 @@ class Interactions(Resource):
             InvalidArgument: It records no request, or a value does not fit.
         """
         key = self._ctx.check.ident(correlation_id, "correlation_id")
-        return self._x.write(lambda session: self._complete(session, key, success, result), single=False)
+        return self._x.write(
+            "interactions.complete_interaction",
+            lambda session: self._complete(session, key, success, result),
+            single=False,
+        )
 
     def _complete(self, session: Session, key: str, success: bool, result: InteractionResult) -> Correlation | None:
         found = living(session.correlations.lock([key]), self._ctx.server_now)

@@ -46,7 +46,9 @@ class ClaimedTask(Blocking):
         key, now, extracted = self.task.task_id, self._ctx.changed_at(), ExtractedSecrets()
         new = self._ctx.check.changes(Task, key, changes, UPDATABLE_TASK_FIELDS, now, extracted)
         # The fence alone says whose it is: the owner cannot change without it.
-        if not self._x.write(lambda session: session.tasks.update(key, new, None, self.fence), extracted=extracted):
+        if not self._x.write(
+            "claimedtask.update", lambda session: session.tasks.update(key, new, None, self.fence), extracted=extracted
+        ):
             raise StaleFence(f"task {key!r} is gone: stop working on it")
         self.task = self.task.replaced(**new)
 
@@ -77,7 +79,7 @@ class ClaimedTask(Blocking):
             session.tasks.lock_claim(self.task.task_id, self.fence)
             session.thoughts.add([ready])
 
-        self._x.write(fn, single=False, extracted=extracted)
+        self._x.write("claimedtask.add_thought", fn, single=False, extracted=extracted)
         return ready
 
     def update_thought(self, thought_id: str, **changes: Any) -> bool:
@@ -93,4 +95,4 @@ class ClaimedTask(Blocking):
                 return False
             return session.thoughts.update(key, new, owner)
 
-        return self._x.write(fn, single=False, extracted=extracted)
+        return self._x.write("claimedtask.update_thought", fn, single=False, extracted=extracted)

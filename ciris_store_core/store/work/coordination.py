@@ -46,24 +46,26 @@ class Occurrences(Resource):
             session.coordination.put_occurrence(ready)
             release_claims(session, key, now)
 
-        self._x.write(fn, single=False, extracted=extracted)
+        self._x.write("occurrences.register", fn, single=False, extracted=extracted)
         return ready
 
     def heartbeat(self, occurrence_id: str, ttl_seconds: float = 60) -> bool:
         """Stay alive for ``ttl_seconds`` from now; False if it is not registered (any more)."""
         key, span = self._ctx.identity(occurrence_id, "occurrence_id"), self._ctx.span(ttl_seconds)
         now = self._ctx.server_now()
-        return self._x.write(lambda session: session.coordination.heartbeat(key, now, now + span))
+        return self._x.write(
+            "occurrences.heartbeat", lambda session: session.coordination.heartbeat(key, now, now + span)
+        )
 
     def find(self, *, alive_only: bool = True) -> OccurrenceList:
         """The occurrences that are alive, or all that are registered, by id."""
         moment = self._ctx.server_now() if alive_only else None
-        return self._x.read(lambda session: session.coordination.list_occurrences(moment))
+        return self._x.read("occurrences.find", lambda session: session.coordination.list_occurrences(moment))
 
     def remove(self, occurrence_id: str) -> bool:
         """Forget an occurrence; False if it was not registered. Its work stays: give it back first."""
         key = self._ctx.identity(occurrence_id, "occurrence_id")
-        return self._x.write(lambda session: session.coordination.remove_occurrence(key))
+        return self._x.write("occurrences.remove", lambda session: session.coordination.remove_occurrence(key))
 
 
 class Leases(Resource):
@@ -79,21 +81,26 @@ class Leases(Resource):
         """
         key, holder = self._ctx.check.ident(name, "name"), self._ctx.identity(owner, "owner")
         span, now = self._ctx.span(ttl_seconds), self._ctx.server_now()
-        return self._x.write(lambda session: session.coordination.acquire_lease(key, holder, now, now + span))
+        return self._x.write(
+            "leases.acquire", lambda session: session.coordination.acquire_lease(key, holder, now, now + span)
+        )
 
     def renew(self, lease: Lease, ttl_seconds: float = 60) -> Lease | None:
         """The lease, extended to ``ttl_seconds`` from now; None if it ran out or changed hands: stop the work."""
         held, now = self._checked(lease), self._ctx.server_now()
         until = now + self._ctx.span(ttl_seconds)
         kept = self._x.write(
-            lambda session: session.coordination.renew_lease(held.name, held.owner, held.fence, now, until)
+            "leases.renew",
+            lambda session: session.coordination.renew_lease(held.name, held.owner, held.fence, now, until),
         )
         return held.replaced(expires_at=until) if kept else None
 
     def release(self, lease: Lease) -> bool:
         """End the lease; False if it had run out or changed hands."""
         held, now = self._checked(lease), self._ctx.server_now()
-        return self._x.write(lambda session: session.coordination.release_lease(held.name, held.owner, held.fence, now))
+        return self._x.write(
+            "leases.release", lambda session: session.coordination.release_lease(held.name, held.owner, held.fence, now)
+        )
 
     @contextmanager
     def lock(self, name: str, owner: str, ttl_seconds: float = 60) -> Iterator[Lease]:
@@ -117,7 +124,7 @@ class Leases(Resource):
     def find(self, *, held_only: bool = True) -> LeaseList:
         """The leases that are held now, or all that ever were, by name."""
         moment = self._ctx.server_now() if held_only else None
-        return self._x.read(lambda session: session.coordination.list_leases(moment))
+        return self._x.read("leases.find", lambda session: session.coordination.list_leases(moment))
 
     def _checked(self, lease: Lease) -> Lease:
         if not isinstance(lease, Lease):

@@ -105,7 +105,7 @@ class OccurrenceHandle(Blocking):
 
     def _release(self, owner: str | None, limit: int) -> list[Task]:
         now = self._ctx.server_now()
-        return self._x.write(lambda session: session.tasks.release(owner, now, limit))
+        return self._x.write("occurrencehandle._release", lambda session: session.tasks.release(owner, now, limit))
 
     def take_over(self, occurrence_id: str, limit: int = 100) -> list[ClaimedTask]:
         """Make up to ``limit`` unfinished tasks of an occurrence that died this one's own, with their thoughts.
@@ -134,7 +134,7 @@ class OccurrenceHandle(Blocking):
             found = session.tasks.find(TaskQuery(occurrence_id=dead, statuses=_UNFINISHED, limit=count)).items
             return [taken for task in found if (taken := self._take_over(session, task, now)) is not None]
 
-        return [self.tasks.claimed(task) for task in self._x.write(fn, single=False)]
+        return [self.tasks.claimed(task) for task in self._x.write("occurrencehandle.take_over", fn, single=False)]
 
     def _take_over(self, session: Session, task: Task, now: datetime) -> Task | None:
         key, dead, me = task.task_id, task.agent_occurrence_id, self.occurrence_id
@@ -160,13 +160,17 @@ class OccurrenceHandle(Blocking):
         """
         query = ThoughtQuery(occurrence_id=self.occurrence_id, statuses=(ThoughtStatus.PROCESSING,), limit=_BATCH)
         count = 0
-        while found := self._x.read(lambda session: session.thoughts.find(query)).items:
+        while found := self._x.read(
+            "occurrencehandle.recover_thoughts", lambda session: session.thoughts.find(query)
+        ).items:
             count += self._recover(found)
         return count
 
     def _recover(self, thoughts: list[Thought]) -> int:
         now = self._ctx.clock.now()
-        return self._x.write(lambda session: recover_thoughts(session, thoughts, now), single=False)
+        return self._x.write(
+            "occurrencehandle._recover", lambda session: recover_thoughts(session, thoughts, now), single=False
+        )
 
     def shutdown(self) -> None:
         """Give the work back, then say that this occurrence is gone."""

@@ -99,7 +99,7 @@ class Tasks(Resource):
             return self.add_many([task], exist_ok=True)[0]
         extracted = ExtractedSecrets()
         ready = prepare(self._ctx, task, Task, self._ctx.clock.now(), extracted)
-        self._x.write(lambda session: session.tasks.add([ready]), extracted=extracted)
+        self._x.write("tasks.add", lambda session: session.tasks.add([ready]), extracted=extracted)
         return ready
 
     def add_many(self, tasks: Iterable[Task], *, exist_ok: bool = False) -> TaskList:
@@ -110,7 +110,7 @@ class Tasks(Resource):
             return []
         if exist_ok:
             return add_or_same(self._x, self._ctx, given, ready, "task_id", _stored, _add, extracted)
-        self._x.write(lambda session: session.tasks.add(ready), extracted=extracted)
+        self._x.write("tasks.add_many", lambda session: session.tasks.add(ready), extracted=extracted)
         return ready
 
     def add_unique(self, task: Task) -> tuple[Task, bool]:
@@ -129,10 +129,10 @@ class Tasks(Resource):
         ready = prepare(self._ctx, task, Task, self._ctx.clock.now(), extracted)
         if ready.context is None:
             raise InvalidArgument("the task has no context: give it one with the correlation id that is to be unique")
-        known = self._x.read(lambda session: _correlated(session, ready))
+        known = self._x.read("tasks.add_unique", lambda session: _correlated(session, ready))
         if known is not None:
             return known, False
-        return self._x.write(lambda session: _add_unique(session, ready, extracted), single=False)
+        return self._x.write("tasks.add_unique", lambda session: _add_unique(session, ready, extracted), single=False)
 
     def get(self, task_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Task | None:
         """The task with that id, or None if there is none of that owner.
@@ -155,7 +155,7 @@ class Tasks(Resource):
     def _stored(self, ids: TaskIds, owner: str | None, for_update: bool) -> TaskList:
         if for_update:
             return self._x.lock(lambda session: session.tasks.lock(ids, owner))
-        return self._x.read(lambda session: session.tasks.get(ids, owner))
+        return self._x.read("tasks._stored", lambda session: session.tasks.get(ids, owner))
 
     def update(self, task_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
         """Change the given fields and ``updated_at``; False if there is no such task of that owner.
@@ -169,7 +169,9 @@ class Tasks(Resource):
         extracted = ExtractedSecrets()
         now = self._ctx.changed_at()
         new = self._ctx.check.changes(Task, key, changes, UPDATABLE_TASK_FIELDS, now, extracted)
-        return self._x.write(lambda session: session.tasks.update(key, new, owner, None), extracted=extracted)
+        return self._x.write(
+            "tasks.update", lambda session: session.tasks.update(key, new, owner, None), extracted=extracted
+        )
 
     def find(
         self,
@@ -203,12 +205,12 @@ class Tasks(Resource):
     def count(self, **filters: Unpack[TaskFilters]) -> int:
         """How many tasks the filters match; loads none of them."""
         query = TaskQuery(**self._query(**filters))
-        return self._x.read(lambda session: session.tasks.count(query))
+        return self._x.read("tasks.count", lambda session: session.tasks.count(query))
 
     def count_by_status(self, *, occurrence_id: Owner = None) -> dict[TaskStatus, int]:
         """How many tasks have each status, 0 included; one round trip."""
         owner = self._ctx.owner(occurrence_id)
-        counts = self._x.read(lambda session: session.tasks.count_by_status(owner))
+        counts = self._x.read("tasks.count_by_status", lambda session: session.tasks.count_by_status(owner))
         return {status: counts.get(status, 0) for status in TaskStatus}
 
     def delete(self, *task_ids: str) -> int:
@@ -225,7 +227,9 @@ class Tasks(Resource):
             return 0
         if self._ctx.bound:
             write = self._x.write
-            return in_batches(self._x, ids, lambda batch: write(lambda s: self._delete_own(s, batch), single=False))
+            return in_batches(
+                self._x, ids, lambda batch: write("tasks.delete", lambda s: self._delete_own(s, batch), single=False)
+            )
         return delete_with_secrets(
             self._x,
             self._ctx,
@@ -282,7 +286,7 @@ class Tasks(Resource):
                 record_transfer(session, ctx, "task_ownership_transfer", source, target, task_id=key)
             return moved
 
-        return self._x.write(fn, single=False)
+        return self._x.write("tasks.transfer", fn, single=False)
 
     def claim_next(self, worker: str, limit: int = 1, *, queue: str = DEFAULT_OCCURRENCE) -> ClaimedTasks:
         """Make the worker the owner of up to ``limit`` pending tasks of the queue, and them active.
@@ -299,7 +303,7 @@ class Tasks(Resource):
         if worker == queue:
             raise InvalidArgument("the worker is the queue itself: give every worker an id of its own")
         count, now = limit_of(limit), ctx.changed_at()
-        tasks = self._x.write(lambda session: session.tasks.claim_next(worker, queue, count, now))
+        tasks = self._x.write("tasks.claim_next", lambda session: session.tasks.claim_next(worker, queue, count, now))
         return [ClaimedTask(self._x, ctx, task) for task in tasks]
 
     def claimed(self, task: Task) -> ClaimedTask:
@@ -340,7 +344,7 @@ class Tasks(Resource):
         listing = f"tasks:{order}"
         after = position(self._ctx, listing, _SHAPES[order], cursor)
         page = TaskQuery(**query, order=order, limit=limit_of(limit), after=after)
-        return page_of(self._x.read(lambda session: session.tasks.find(page)), listing)
+        return page_of(self._x.read("tasks._page", lambda session: session.tasks.find(page)), listing)
 
 
 def _stored(session: Session, ids: TaskIds) -> TaskList:

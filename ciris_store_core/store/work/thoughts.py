@@ -85,7 +85,7 @@ class Thoughts(Resource):
             return self.add_many([thought], exist_ok=True)[0]
         extracted = ExtractedSecrets()
         ready = prepare(self._ctx, thought, Thought, self._ctx.clock.now(), extracted)
-        self._x.write(lambda session: session.thoughts.add([ready]), extracted=extracted)
+        self._x.write("thoughts.add", lambda session: session.thoughts.add([ready]), extracted=extracted)
         return ready
 
     def add_many(self, thoughts: Iterable[Thought], *, exist_ok: bool = False) -> ThoughtList:
@@ -96,7 +96,7 @@ class Thoughts(Resource):
             return []
         if exist_ok:
             return add_or_same(self._x, self._ctx, given, ready, "thought_id", _stored, _add, extracted)
-        self._x.write(lambda session: session.thoughts.add(ready), extracted=extracted)
+        self._x.write("thoughts.add_many", lambda session: session.thoughts.add(ready), extracted=extracted)
         return ready
 
     def get(self, thought_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Thought | None:
@@ -120,7 +120,7 @@ class Thoughts(Resource):
     def _stored(self, ids: Ids, owner: str | None, for_update: bool) -> ThoughtList:
         if for_update:
             return self._x.lock(lambda session: session.thoughts.lock(ids, owner))
-        return self._x.read(lambda session: session.thoughts.get(ids, owner))
+        return self._x.read("thoughts._stored", lambda session: session.thoughts.get(ids, owner))
 
     def update(self, thought_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
         """Change the given fields and ``updated_at``; False if there is no such thought of that owner.
@@ -132,7 +132,9 @@ class Thoughts(Resource):
         extracted = ExtractedSecrets()
         now = self._ctx.changed_at()
         new = self._ctx.check.changes(Thought, key, changes, UPDATABLE_THOUGHT_FIELDS, now, extracted)
-        return self._x.write(lambda session: session.thoughts.update(key, new, owner), extracted=extracted)
+        return self._x.write(
+            "thoughts.update", lambda session: session.thoughts.update(key, new, owner), extracted=extracted
+        )
 
     def find(
         self,
@@ -169,12 +171,12 @@ class Thoughts(Resource):
     def count(self, **filters: Unpack[ThoughtFilters]) -> int:
         """How many thoughts the filters match; loads none of them."""
         query = ThoughtQuery(**self._query(**filters))
-        return self._x.read(lambda session: session.thoughts.count(query))
+        return self._x.read("thoughts.count", lambda session: session.thoughts.count(query))
 
     def count_by_status(self, *, occurrence_id: Owner = None) -> dict[ThoughtStatus, int]:
         """How many thoughts have each status, 0 included; one round trip."""
         owner = self._ctx.owner(occurrence_id)
-        counts = self._x.read(lambda session: session.thoughts.count_by_status(owner))
+        counts = self._x.read("thoughts.count_by_status", lambda session: session.thoughts.count_by_status(owner))
         return {status: counts.get(status, 0) for status in ThoughtStatus}
 
     def delete(self, *thought_ids: str) -> int:
@@ -190,7 +192,9 @@ class Thoughts(Resource):
             return 0
         if self._ctx.bound:
             write = self._x.write
-            return in_batches(self._x, ids, lambda batch: write(lambda s: self._delete_own(s, batch), single=False))
+            return in_batches(
+                self._x, ids, lambda batch: write("thoughts.delete", lambda s: self._delete_own(s, batch), single=False)
+            )
         return delete_with_secrets(
             self._x,
             self._ctx,
@@ -216,13 +220,13 @@ class Thoughts(Resource):
         """
         key, owner = self._ctx.check.ident(thought_id, "thought_id"), self._ctx.owner(occurrence_id)
         most, now = whole(max_retries, "max_retries", 0, 2**31 - 1), self._ctx.changed_at()
-        return self._x.write(lambda session: session.thoughts.retry(key, owner, most, now))
+        return self._x.write("thoughts.retry", lambda session: session.thoughts.retry(key, owner, most, now))
 
     def escalate(self, thought_id: str, *, occurrence_id: Owner = None) -> bool:
         """Add 1 to ``escalation_level``; False if there is no such thought of that owner."""
         key, owner = self._ctx.check.ident(thought_id, "thought_id"), self._ctx.owner(occurrence_id)
         now = self._ctx.changed_at()
-        return self._x.write(lambda session: session.thoughts.escalate(key, owner, now))
+        return self._x.write("thoughts.escalate", lambda session: session.thoughts.escalate(key, owner, now))
 
     @overload
     def transfer(self, *, thought_id: str, from_occurrence: str, to_occurrence: str) -> bool: ...
@@ -254,7 +258,7 @@ class Thoughts(Resource):
                 record_transfer(session, ctx, action, source, target, task_id=task, thought_id=thought, count=moved)
             return moved
 
-        moved = self._x.write(fn, single=False)
+        moved = self._x.write("thoughts.transfer", fn, single=False)
         return moved if thought_id is None else moved == 1
 
     # --- inside ---------------------------------------------------------------------------------
@@ -289,7 +293,7 @@ class Thoughts(Resource):
         listing = f"thoughts:{order}"
         after = position(self._ctx, listing, _SHAPE, cursor)
         page = ThoughtQuery(**query, order=order, limit=limit_of(limit), after=after)
-        return page_of(self._x.read(lambda session: session.thoughts.find(page)), listing)
+        return page_of(self._x.read("thoughts._page", lambda session: session.thoughts.find(page)), listing)
 
 
 def _stored(session: Session, ids: Ids) -> ThoughtList:
