@@ -76,7 +76,8 @@ class GraphStore(ABC):
         - The revision grows by 1 and ``updated_at`` = ``now``; nothing else changes.
         - Something else than a number or an object on the way, or a sum outside of 64 bits or of the floats:
           InvalidArgument, and nothing is written.
-        - Atomic: no concurrent increment is lost.
+        - Atomic: no concurrent increment is lost. The default is so in a transaction only; a backend whose ``single``
+          sessions have none overrides it.
         """
         found = [node for node in self.lock_nodes([key]) if node.expires_at is None or node.expires_at > now]
         if not found:

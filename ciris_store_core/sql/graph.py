@@ -178,6 +178,11 @@ class SqlGraphStore(SqlEdges):
         """Index some nodes that were stored before their words were; returns how many it found."""
         return 0
 
+    def increment(self, key: NodeKey, path: Sequence[str], by: int | float, now: datetime) -> int | float | None:
+        """Add to a number within a node's attributes."""
+        with self.session.atomic():  # the lock of the read must last until the write
+            return super().increment(key, path, by, now)
+
     def _locked(self, keys: Sequence[NodeKey]) -> dict[NodeKey, GraphNode]:
         nodes = {node.key: node for node in self.lock_nodes(keys)}
         if len(nodes) != len(keys):

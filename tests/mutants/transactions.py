@@ -351,7 +351,7 @@ def _refuse_second_inserts(old: Any, changed: Any, committed: Any) -> None:
 
 RACES = """
     graph.put_nodes.atomic graph.put_nodes.expected_revision.race graph.put_nodes.insert.race graph.delete_nodes.race
-    graph.lock_nodes.keeps graph.increment.race
+    graph.lock_nodes.keeps graph.increment.race graph.increment.single
     correlations.add.race correlations.update.race correlations.lock.keeps tasks.add_or_get.race
     tasks.add_or_get.committed tasks.update.race tasks.claim_next.race tasks.release.race tasks.transfer.race tasks.lock_claim.keeps thoughts.update.race
     thoughts.retry.race thoughts.escalate.race coordination.acquire_lease.race coordination.acquire_lease.fence.race

@@ -296,6 +296,13 @@ def test_increment(store: Store) -> None:
         store.graph.increment("n", "identity", "n")
 
 
+def test_increments_of_sixteen_threads(store: Store) -> None:
+    store.graph.put(node("n", attributes={"n": 0}))
+    sums = race(16, lambda _: [store.graph.increment("n", "local", "n") for _ in range(20)])
+    assert sorted(each for some in sums for each in some) == list(range(1, 321))
+    assert store.graph.get("n", "local").attributes == {"n": 320}  # type: ignore[union-attr]
+
+
 def test_forty_rounds_of_read_modify_write(store: Store) -> None:
     """The same program counts to 40 on every backend."""
     store.graph.put(node("n", attributes={"n": 0}))

@@ -21,7 +21,7 @@ from ciris_store_core.conformance.factories import (
 from ciris_store_core.conformance.levels import Level, clause
 from ciris_store_core.conformance.support import exact, race, reading, transact, writing
 from ciris_store_core.contract import Backend, Session
-from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.errors import InvalidArgument, StoreError
 from ciris_store_core.models import NodeKey, NodeType
 
 N = NodeKey("n", LOCAL)
@@ -142,3 +142,22 @@ class TestIncrement:
         race(4, lambda number: [transact(backend, lambda s: s.graph.increment(N, ["n"], 1, T0)) for _ in range(10)])
         with reading(backend) as session:
             assert session.graph.get_nodes([N], None)[0].attributes == {"n": 40}
+
+    @clause("graph.increment.single", Level.CONCURRENT)
+    def test_no_increment_by_itself_is_lost(self, backend: Backend) -> None:
+        """Otherwise counters that are not in a transaction count too little."""
+        store_nodes(backend, node(attributes={"n": 0}))
+
+        def count_alone() -> object:
+            for _ in range(100):
+                try:
+                    with backend.session(write=True, single=True) as session:
+                        return session.graph.increment(N, ["n"], 1, T0)
+                except StoreError as error:
+                    if not error.retryable:
+                        raise
+            raise AssertionError("100 retries were not enough")
+
+        race(16, lambda number: [count_alone() for _ in range(10)])
+        with reading(backend) as session:
+            assert session.graph.get_nodes([N], None)[0].attributes == {"n": 160}

@@ -194,7 +194,9 @@ class Graph(GraphEdges):
         self._ctx.check.scalar(by, "by")
         if self._ctx.upcasters:
             self._upgrade_first(node_key)
-        value = self._x.write("graph.increment", lambda session: session.graph.increment(node_key, path, by, now))
+        value = self._x.write(
+            "graph.increment", lambda session: session.graph.increment(node_key, path, by, now), single=False
+        )
         if value is None:
             raise NotFound(f"there is no node {id!r} in scope {node_key.scope}: write it first")
         return value
