@@ -210,8 +210,8 @@ class TestAggregate:
         assert aggregate(backend, "sum", metric_names=("?",)) == []
 
     @pytest.mark.parametrize(("function", "value"), list(zip(FUNCTIONS, (4.0, 20.0, 1.0, 9.0, 5.0, 3.0), strict=True)))
-    @clause("correlations.aggregate.rolled up")
-    def test_consolidated_rows(self, backend: Backend, function: Aggregate, value: float) -> None:
+    @clause("correlations.aggregate.rolled_up")
+    def test_rolled_up_rows(self, backend: Backend, function: Aggregate, value: float) -> None:
         """Otherwise the past changes once it was summarised."""
         add(backend, summary("s", 0, [1.0, 9.0, 2.0], last=100), metric("a", 5, 50), metric("b", 3, 120))
         [point] = aggregate(backend, function, HOUR)
@@ -301,8 +301,8 @@ class TestPercentiles:
         assert point.values == (1.0,)
         assert percentiles(backend, 0.5, metric_names=("?",)) == []
 
-    @clause("correlations.percentiles.rolled up")
-    def test_consolidated_rows_have_none(self, backend: Backend) -> None:
+    @clause("correlations.percentiles.rolled_up")
+    def test_rolled_up_rows_have_none(self, backend: Backend) -> None:
         """Otherwise a made-up number passes for a percentile."""
         # Rolled up rows that are no measurements do not count, and hide none.
         logs = (correlation(f"log{i}", resolution=Resolution.HOURLY, timestamp=at(-200 + i)) for i in range(150))
