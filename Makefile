@@ -29,7 +29,7 @@ $(PYTHON) -m venv --clear $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format stubs bench faults soak docs site build clean
+.PHONY: help setup demo test lint format stubs tables bench faults soak docs site build clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -65,6 +65,9 @@ format: setup ## Mend style and format
 
 stubs: setup ## Make what type checkers see of the async facade
 	$(PY) -m tests.support.async_stubs
+
+tables: setup ## Rewrite the tables of the documentation that tests compare with the code
+	$(PY) -m tests.support.doc_tables servers
 
 bench: $(BENCH_VENV)/.stamp ## Compare the speed with the raw drivers, in an environment of its own
 	$(BENCH_VENV)/bin/python -m benchmarks $(BENCH_ARGS)

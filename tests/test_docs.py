@@ -165,24 +165,21 @@ def _commands(command: object, name: str) -> Iterator[str]:
         yield name
 
 
-def test_every_method_of_the_store_is_in_the_guide() -> None:
-    parts = (
-        "graph",
-        "correlations",
-        "tasks",
-        "thoughts",
-        "occurrences",
-        "leases",
-        "shared_tasks",
-        "audit",
-        "secrets",
-        "authorities",
-    )
+PARTS = ["graph", "correlations", "tasks", "thoughts", "occurrences", "leases", "shared_tasks", "audit", "secrets"]
+PARTS.append("authorities")
+
+
+def public_methods() -> dict[str, set[str]]:
+    """Return the public methods of a store, its parts and its handles, by the name that the guide gives each."""
     classes: dict[str, type] = {"transaction": Transaction, "handle": OccurrenceHandle, "claimed": ClaimedTask}
     with open_store("memory://") as store:
-        classes |= {"store": Store, **{f"store.{part}": type(getattr(store, part)) for part in parts}}
+        classes |= {"store": Store, **{f"store.{part}": type(getattr(store, part)) for part in PARTS}}
+    return {name: _public(kind) for name, kind in classes.items()}
+
+
+def test_every_method_of_the_store_is_in_the_guide() -> None:
     listed = {row[0]: set(re.findall(r"`(\w+)`", row[1])) for row in rows_of(DOCS / "guide.md", "Every method")}
-    assert listed == {name: _public(kind) for name, kind in classes.items()}
+    assert listed == public_methods()
 
 
 def _public(kind: type) -> set[str]:
@@ -281,7 +278,9 @@ def test_every_variable_is_documented() -> None:
 def agree(section: str, made_now: Iterable[Row]) -> None:
     documented = [tuple(row) for row in rows_of(URLS, section)]
     for row in made_now:
-        assert row in documented, f"{section} in {URLS.name} needs this row:\n| {row[0]} | `{row[1]}` | `{row[2]}` |"
+        assert row in documented, (
+            f"{section} in {URLS.name} needs this row (make tables):\n| {row[0]} | `{row[1]}` | `{row[2]}` |"
+        )
         documented.remove(row)
     assert not documented, "nothing makes these mistakes"
 
@@ -290,12 +289,17 @@ def rows_made(made_now: Mistakes, replaced: Mapping[str, str] | None = None) -> 
     return [row_of(title, make, replaced or {}) for title, make in made_now.items()]
 
 
-def test_bad_urls() -> None:
-    urls = [row[0] for row in rows_of(URLS, "Bad URLs")]
-    assert len(urls) > 30
+def bad_urls() -> list[Row]:
+    """Return the rows that the URLs of the table make now."""
+    found = rows_made({row[0]: mistakes.opened(row[0]) for row in rows_of(URLS, "Bad URLs")})
     # A backend of contrib is no part of the release, but may be installed beside it.
-    found = rows_made({url: mistakes.opened(url) for url in urls})
-    agree("Bad URLs", [tuple(cell.replace("duckdb, ", "") for cell in row) for row in found])
+    return [(url, error, message.replace("duckdb, ", "")) for url, error, message in found]
+
+
+def test_bad_urls() -> None:
+    rows = bad_urls()
+    assert len(rows) > 30
+    agree("Bad URLs", rows)
 
 
 def test_bad_arguments_and_variables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,10 +101,11 @@ def _rows_after(lines: list[str], start: int) -> Iterator[list[str]]:
     for line in lines[start:]:
         if not line.startswith("|"):
             return
-        yield [_plain(cell) for cell in _CELL_BORDER.split(line)[1:-1]]
+        yield [plain(cell) for cell in _CELL_BORDER.split(line)[1:-1]]
 
 
-def _plain(cell: str) -> str:
+def plain(cell: str) -> str:
+    """Return a cell of a table without the marks of code."""
     # A code span is delimited by more backticks than it holds; a space keeps those apart.
     text = cell.strip().replace("\\|", "|")
     return text[1:-1] if re.fullmatch(r"`[^`]+`", text) else text
