@@ -1,4 +1,4 @@
-"""An open PostgreSQL database: a pool of connections, each with its session."""
+"""PostgreSQL backend: a pool of connections, each with its session."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ CAPABILITIES = frozenset(
 )
 
 OLDEST_SERVER = 140000
-"""The first version with date_bin, as the driver counts them."""
+"""The first version with ``date_bin``, in the driver's numbering."""
 
-# Asked together: another program may have migrated the database since this one opened it.
+# One round trip for both: another program may have migrated the schema since this one opened it.
 NOW = "SELECT pg_catalog.clock_timestamp(), (SELECT max(oldest_program) FROM {schema_migrations})"
 
 
 class PostgresBackend(Backend):
-    """A schema of a database on a server."""
+    """Store in one schema of a PostgreSQL database."""
 
     name = "PostgreSQL"
     capabilities = CAPABILITIES
 
     def __init__(self, url: StoreURL, context: BackendContext) -> None:
-        """Read the URL; the server is contacted by ``prepare``."""
+        """Parse the URL. ``prepare`` contacts the server."""
         self.options = options = ConnectOptions.from_url(url)
         self._may_migrate = context.migrate and options.migrate
         self._may_create = context.create and options.create
         self._dialect = PostgresDialect(options.schema)
-        # One server has nothing to be compared with.
+        # Timelines are compared only where a failover can happen, that is where the URL names several servers.
         self._timeline = Timeline() if len(url.hosts) > 1 else None
         self._watchdog = Watchdog(options.operation_timeout)
         self.pool = ConnectionPool(
@@ -73,14 +73,14 @@ class PostgresBackend(Backend):
     # --- opening ------------------------------------------------------------------------------
 
     def prepare(self, *, migrate: bool) -> None:
-        """Connect, and bring the schema to this program's version."""
+        """Connect, and migrate the schema to this program's version."""
         with self._single(write=True) as session:
             _check_server(session.connection)
             migrator = self._migrator(session)
             if not self._may_create and not migrator.table_exists("schema_migrations"):
                 raise InvalidURL(
-                    f"there is no store in schema {self.options.schema!r}, and none is made here (create=false): "
-                    "check the URL"
+                    f"there is no store in schema {self.options.schema!r}, and create=false forbids to create one. "
+                    "Check the URL."
                 )
             if migrate and self._may_migrate:
                 migrator.migrate()
@@ -88,7 +88,7 @@ class PostgresBackend(Backend):
                 migrator.require_current()
 
     def pending(self) -> Sequence[PendingMigration]:
-        """The migrations that the schema lacks."""
+        """Return the migrations that the schema lacks."""
         with self._single() as session:
             return self._migrator(session).plan()
 
@@ -98,18 +98,18 @@ class PostgresBackend(Backend):
     # --- sessions -----------------------------------------------------------------------------
 
     def session(self, *, write: bool, single: bool = False) -> AbstractContextManager[Session]:
-        """A transaction; a single call does without where it is one statement."""
-        return _Use(self, write, single)
+        """Begin a transaction. With ``single``, each statement is its own transaction."""
+        return _SessionScope(self, write, single)
 
     def snapshot(self) -> AbstractContextManager[Session]:
-        """A reading transaction at the isolation level that keeps to one moment."""
-        return _Use(self, False, False, SNAPSHOT)
+        """Begin a reading transaction at REPEATABLE READ, whose statements all see the same snapshot."""
+        return _SessionScope(self, False, False, SNAPSHOT)
 
     def _single(self, *, write: bool = False) -> AbstractContextManager[PostgresSession]:
-        """The session that this thread has, else one for single statements."""
-        # A thread that waited for a second connection would wait for itself where all are in use by such threads.
+        """Return the session that this thread has in use, else one for single statements."""
+        # Threads that each hold a connection and wait for a second one would block one another once the pool is empty.
         own = self._own_session()
-        return nullcontext(own) if own else _Use(self, write, True)
+        return nullcontext(own) if own else _SessionScope(self, write, True)
 
     def _own_session(self) -> PostgresSession | None:
         thread = get_ident()
@@ -117,7 +117,7 @@ class PostgresBackend(Backend):
         return next((session for session in sessions if session and session.thread == thread), None)
 
     def session_of(self, connection: PooledConnection) -> PostgresSession:
-        """The new session of a new connection."""
+        """Make the session of a new connection."""
         try:
             session = PostgresSession(connection, self._dialect, self._watchdog.timeout)
             session.attach(connection, False)
@@ -130,12 +130,13 @@ class PostgresBackend(Backend):
         connection.session = session
         return session
 
-    # --- the rest -----------------------------------------------------------------------------
+    # --- information --------------------------------------------------------------------------
 
     def server_now(self) -> datetime:
-        """The server's time, asked now: one round trip. The store asks once in a while and goes on by its own clock.
+        """Return the server's time in one round trip.
 
-        Asked on the connection of the calling thread's transaction, if it has one open.
+        If the calling thread has a transaction open, its connection is used. The store asks every few seconds and adds
+        the time that its own clock measures in between.
         """
         with self._single() as session:
             now: datetime
@@ -144,12 +145,12 @@ class PostgresBackend(Backend):
             return now
 
     def is_empty(self) -> bool:
-        """Whether no record is stored."""
+        """Return True if no record is stored."""
         with self._single() as session:
             return not session.rows(ANY_RECORD)[0][0]
 
     def info(self) -> Mapping[str, Any]:
-        """Versions and settings."""
+        """Return versions and settings."""
         with self._single() as session:
             applied = self._migrator(session).applied()
             raw = session.connection.raw
@@ -163,26 +164,26 @@ class PostgresBackend(Backend):
             }
 
     def stats(self) -> Mapping[str, Any]:
-        """Connections of this store."""
+        """Return the counts of the connection pool."""
         return self.pool.stats()
 
     def diagnose(self, *, thorough: bool = False) -> Diagnosis:
-        """What the server knows of the schema's health."""
+        """Return findings about the schema and the server."""
         now = self.server_now()
         with self._single() as session:
             return diagnose(session, self.options.schema, now, thorough=thorough)
 
     def close(self) -> None:
-        """Close all connections; those in use are given a few seconds. In a forked child nothing is touched."""
+        """Close all connections. Those in use get a few seconds. In a forked child this does nothing."""
         self.pool.close()
         self._watchdog.close()
 
 
-class _Use(AbstractContextManager[PostgresSession]):
-    """One transaction: from taking a connection out to giving it back.
+class _SessionScope(AbstractContextManager[PostgresSession]):
+    """One use of a session: acquires a connection, begins and ends the transaction, releases the connection.
 
-    On the way of every call, whose Python is cold after each wait for the server: a function more is half a
-    microsecond more.
+    Every call passes through here with cold caches, since it has just waited for the server: each further function call
+    costs half a microsecond. So its steps are written out in the two methods.
     """
 
     __slots__ = ("_backend", "_begin", "_connection", "_session", "_single", "_write")
@@ -222,28 +223,30 @@ class _Use(AbstractContextManager[PostgresSession]):
         except BaseException as problem:
             self._drop(problem, error)
             raise
-        # A context manager that somebody keeps must not keep the connection from being noticed as lost.
+        # A reference that outlives the block would keep a connection that is lost later from becoming garbage.
         self._connection = None
 
     def __del__(self) -> None:
-        # An interrupt before the first line of __exit__ skips all of it.
+        # An interrupt before the first line of __exit__ skips the whole method.
         if getattr(self, "_connection", None) is not None and self._session is not None:
             self._session.detach()
 
     def _drop(self, *problems: BaseException | None) -> None:
-        """Forget the connection. Unless it is back in the pool it is garbage then, and the pool notices that."""
+        """Drop the connection. If it was not released it becomes garbage, and the pool frees its permit."""
         session, self._connection, self._session = self._session, None, None
         if session is not None and session.thread == get_ident():
             session.detach()
         for problem in problems:
             if problem is not None and not isinstance(problem, StoreError):
-                clear_frames(problem.__traceback__)  # an interrupt that somebody keeps would keep it, too
+                clear_frames(problem.__traceback__)  # frames of an interrupt that is kept would keep the connection
 
 
 def _check_server(connection: PooledConnection) -> None:
     raw = connection.raw
     if raw.server_version < OLDEST_SERVER:
-        raise NotSupported(f"the server is PostgreSQL {raw.get_parameter_status('server_version')}: use 14 or newer")
+        raise NotSupported(f"the server is PostgreSQL {raw.get_parameter_status('server_version')}. Use 14 or newer.")
     encoding = raw.get_parameter_status("server_encoding")
     if encoding not in ("UTF8", None):
-        raise InvalidURL(f"the database's encoding is {encoding}: make one with ENCODING 'UTF8' TEMPLATE template0")
+        raise InvalidURL(
+            f"the encoding of the database is {encoding}. Create one with ENCODING 'UTF8' TEMPLATE template0."
+        )

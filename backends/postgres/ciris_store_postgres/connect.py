@@ -1,4 +1,4 @@
-"""From a URL to an open connection."""
+"""Connector: options from a URL, connections from the driver, and errors that explain a failed login."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ciris_store_postgres.probe import Answer, Refusal, probe
 
 _DEFAULT_PORT = 5432
 _PROBE_SECONDS = 1.0
-# A database that every server has, to ask whether another one exists.
+# A database that every server has; used to find out whether the database of the URL exists.
 _MAINTENANCE_DATABASE = "postgres"
 _DATABASE_RIGHTS = "SELECT has_database_privilege(datname, 'CONNECT') FROM pg_catalog.pg_database WHERE datname = %s"
 
-# Options handed to libpq as they are. Not among them: `options`, which transaction poolers refuse, and whatever the
-# URL says elsewhere (host, port, user, password, dbname).
+# Options that are passed to libpq unchanged. `options` is not among them, since transaction poolers refuse it, and
+# neither is anything that the URL holds elsewhere (host, port, user, password, dbname).
 _LIBPQ_TEXT = (
     "hostaddr",
     "passfile",
@@ -51,12 +51,12 @@ _LIBPQ_CHOICES = {
 }
 
 
-# Schemas that PostgreSQL, CockroachDB and Citus keep for themselves.
+# Schemas that PostgreSQL, CockroachDB and Citus reserve.
 _SERVERS_OWN = ("information_schema", "crdb_internal", "citus", "citus_internal")
 
 
 class _Keywords(dict[str, Any]):
-    """Keyword arguments of the driver, which hold the password, so they are never shown."""
+    """Keyword arguments of the driver. They hold the password, so ``repr`` hides them."""
 
     def __repr__(self) -> str:
         return "<connection keywords>"
@@ -66,12 +66,12 @@ class _Keywords(dict[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class ConnectOptions:
-    """What a ``postgresql://`` URL says, read once."""
+    """Options of a ``postgresql://`` URL, parsed once."""
 
     keywords: dict[str, Any]
-    """For the driver. Holds the password; its ``repr`` shows nothing."""
+    """Arguments for the driver. They hold the password; ``repr`` hides them."""
     pool_size: int = 10
-    """The most connections of one store."""
+    """Maximum number of connections of one store."""
     pool_timeout: float = 30.0
     """Seconds to wait for a connection of the pool."""
     idle_check: float = 30.0
@@ -79,19 +79,19 @@ class ConnectOptions:
     max_lifetime: float = 3600.0
     """Seconds after which a connection is replaced; 0 for never."""
     operation_timeout: float = 60.0
-    """Seconds after which an operation without an answer is cut; 0 for never."""
+    """Seconds after which the connection of an operation without an answer is shut down; 0 for never."""
     migration_timeout: float = 60.0
-    """Seconds to wait at open while another process migrates the schema."""
+    """Seconds to wait, when the store is opened, while another process migrates the schema."""
     schema: str = "public"
-    """Where the tables are; a safe identifier."""
+    """Schema of the tables; a safe identifier."""
     migrate: bool = True
-    """Whether the URL allows migrations at open."""
+    """True if the URL allows migrations when the store is opened."""
     create: bool = True
-    """Whether the URL allows an empty database to become a new store."""
+    """True if the URL allows a new store in an empty schema."""
 
     @classmethod
     def from_url(cls, url: StoreURL) -> ConnectOptions:
-        """Read ``url``. Raises ``InvalidURL`` for an option that is unknown or cannot be read."""
+        """Return the options of ``url``. Raise ``InvalidURL`` for an option that is unknown or malformed."""
         reader = OptionReader(url)
         options = cls.read(url, reader)
         reader.finish()
@@ -99,7 +99,7 @@ class ConnectOptions:
 
     @classmethod
     def read(cls, url: StoreURL, reader: OptionReader) -> ConnectOptions:
-        """The same, for a caller who takes further options from ``reader`` and then finishes it."""
+        """Return the same for a caller that reads further options from ``reader`` and then finishes it."""
         return cls(
             keywords=_keywords(url, reader),
             pool_size=reader.integer("pool_size", 10, min=1, max=10_000),
@@ -115,18 +115,18 @@ class ConnectOptions:
 
 
 class Connector:
-    """Opens connections. ``connector.open`` is what a pool takes as its opener. Thread-safe."""
+    """Opener of connections. Pass ``connector.open`` to a pool. Thread-safe."""
 
     def __init__(self, options: ConnectOptions) -> None:
         self._keywords = options.keywords
-        # A login that has worked once does not become a wrong password by itself.
+        # Once a login has succeeded, later failures are not blamed on the password.
         self._proven = False
 
     def open(self) -> PooledConnection:
-        """Open one connection: autocommit, UTF-8, JSON as text, times in UTC, ``bytea`` as bytes.
+        """Open one connection with autocommit, UTF-8, JSON as text, times in UTC and ``bytea`` as bytes.
 
         Raises:
-            Unavailable: No server could be reached, or none accepts writes.
+            Unavailable: No server can be reached, or none accepts writes.
             AccessDenied: The server refuses the login.
             InvalidURL: The database does not exist.
         """
@@ -134,12 +134,12 @@ class Connector:
         try:
             raw = _connect(self._keywords)
         except psycopg2.Error as exc:
-            # The frames that the driver's error has passed through hold the password.
+            # The frames of the traceback hold the password as a local, and error reports show locals.
             cause = exc.with_traceback(None)
         else:
             self._proven = True
             return PooledConnection(raw)
-        # A server that refuses does so at once; asking one that hangs would only make the caller wait longer.
+        # A refusal comes at once. After a slow failure the server hangs, and a probe would only prolong the wait.
         hangs = time.monotonic() - began >= _PROBE_SECONDS
         raise (_unavailable(self._keywords, cause) if hangs else self._explain(cause)) from cause
 
@@ -151,7 +151,7 @@ class Connector:
             return _explain_login(self._keywords, cause)
         if answer is Answer.ACCEPTS and "target_session_attrs" in self._keywords:
             wanted = self._keywords["target_session_attrs"]
-            return Unavailable(f"no server of the URL is {wanted}: promote one, or wait for the failover")
+            return Unavailable(f"no server of the URL is {wanted}. Promote one, or wait for the failover.")
         return _unavailable(self._keywords, cause)
 
 
@@ -159,7 +159,7 @@ class Connector:
 
 
 def _keywords(url: StoreURL, reader: OptionReader) -> _Keywords:
-    # First what raises: until then the password is in no local of this frame, which error reports show.
+    # These calls can raise, and error reports show locals: the password enters a local of this frame only afterwards.
     options = {**_hosts(url), **_libpq_options(url, reader)}
     keywords = _Keywords(client_encoding="UTF8", user=url.username, password=url.password, dbname=url.database or None)
     keywords.update(options)
@@ -171,7 +171,7 @@ def _schema(reader: OptionReader) -> str:
     if schema.startswith("pg_") or schema in _SERVERS_OWN:
         raise InvalidURL(
             f"the schema {schema!r} belongs to the server: "
-            f"choose another name, which does not begin with pg_ and is none of {', '.join(_SERVERS_OWN)}"
+            f"choose another name, one that does not begin with pg_ and is none of {', '.join(_SERVERS_OWN)}"
         )
     return schema
 
@@ -207,7 +207,7 @@ def _libpq_options(url: StoreURL, reader: OptionReader) -> dict[str, Any]:
 
 
 def _utc(value: Any, _: extensions.cursor) -> datetime | None:
-    # Twice as fast as the driver's own conversion, and right whatever time zone the session is in.
+    # Twice as fast as the driver's own conversion, and correct in every time zone that a session may be set to.
     if value is None:
         return None
     try:
@@ -218,7 +218,7 @@ def _utc(value: Any, _: extensions.cursor) -> datetime | None:
 
 
 def _utc_at_the_edge(value: str) -> datetime:
-    """A moment whose local year is 1 BC or 10000 in the session's time zone, though its year in UTC is valid."""
+    """Return a time whose year is 1 BC or 10000 in the session's time zone, although its year in UTC is valid."""
     year, _, rest = value.removesuffix(" BC").partition("-")
     # The calendar repeats every 400 years, so the year 2000 stands in for the years 0 and 10000.
     shift = {"0001": -2000, "10000": 8000}.get(year)
@@ -233,7 +233,7 @@ def _bytes(value: Any, cursor: extensions.cursor) -> bytes | None:
         return None
     if value.startswith("\\x"):
         return bytes.fromhex(value[2:])
-    return bytes(psycopg2.BINARY(value, cursor))  # the server is set to bytea_output=escape
+    return bytes(psycopg2.BINARY(value, cursor))  # the server, database or role sets bytea_output=escape
 
 
 _TYPES = (
@@ -251,13 +251,13 @@ def _connect(keywords: dict[str, Any]) -> extensions.connection:
     return raw
 
 
-# --- why it failed ------------------------------------------------------------------------------
+# --- explanation of failures --------------------------------------------------------------------
 
 
 def _ask(keywords: dict[str, Any]) -> Answer | Refusal | None:
-    """What the first server that answers says to the login."""
+    """Return what the first server that answers replies to the login."""
     sslmode = keywords.get("sslmode", "prefer")
-    # A server whose certificate must be checked first is told nothing at all, and a login needs a name.
+    # The probe checks no certificate, so it sends nothing where the URL demands that check. A login needs a user name.
     if sslmode.startswith("verify-") or "user" not in keywords:
         return None
     tls = sslmode not in ("disable", "allow")
@@ -283,21 +283,21 @@ def _refused(keywords: dict[str, Any], refusal: Refusal) -> StoreError:
 
 
 def _explain_login(keywords: dict[str, Any], cause: psycopg2.Error) -> StoreError:
-    """The server asks for a password: was it refused, or the database behind it?"""
+    """Explain a failure after the server asked for a password: a wrong password, or a database that refuses."""
     may_connect = _database_rights(keywords)
     if may_connect is None:
         if "password" not in keywords:
-            return AccessDenied("the server asks for a password: put one into the URL, or name a passfile in it")
+            return AccessDenied("the server asks for a password. Put one into the URL, or name a passfile in it.")
         return from_sqlstate("28P01")
     if not may_connect:
         return _no_database(keywords)
     if not may_connect[0][0]:
-        return AccessDenied(f"the database user may not connect to {keywords.get('dbname')!r}: GRANT CONNECT to it")
+        return AccessDenied(f"the database user may not connect to {keywords.get('dbname')!r}. GRANT CONNECT to it.")
     return _unavailable(keywords, cause)
 
 
 def _database_rights(keywords: dict[str, Any]) -> list[tuple[bool]] | None:
-    """Whether the user may connect to the database; no row if it does not exist; None if the login fails."""
+    """Return a row with the user's right to connect, no row if the database does not exist, None if the login fails."""
     try:
         raw = _connect(_Keywords(keywords, dbname=_MAINTENANCE_DATABASE))
     except psycopg2.Error:
@@ -314,11 +314,11 @@ def _database_rights(keywords: dict[str, Any]) -> list[tuple[bool]] | None:
 
 def _no_database(keywords: dict[str, Any]) -> InvalidURL:
     name = keywords.get("dbname", keywords.get("user"))
-    return InvalidURL(f"the database {name!r} does not exist on the server: make it with: createdb {name}")
+    return InvalidURL(f"the database {name!r} does not exist on the server. Create it: createdb {name}")
 
 
 def _unavailable(keywords: dict[str, Any], cause: psycopg2.Error) -> Unavailable:
-    """What libpq says names hosts, ports and users, never the password; should that change, it is taken out."""
+    """Return the error with libpq's message. That names hosts, ports and users; a password in it is masked."""
     said = " ".join(str(cause).split())
     password = keywords.get("password")
     return Unavailable(f"cannot connect to the database: {said.replace(password, '***') if password else said}")

@@ -1,4 +1,4 @@
-"""What the server knows of a schema's health."""
+"""Diagnosis of a schema and its server, from the system catalogs and statistics views."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = ? AND NOT (i.indisvalid AND i.indisready) ORDER BY 1
 """
 
-# Kept up at every write and read by nobody since the statistics began.
+# Indexes that every write maintains and no query has used since the statistics were reset.
 UNUSED = """
 SELECT s.indexrelname, pg_catalog.pg_relation_size(s.indexrelid)
 FROM pg_catalog.pg_stat_user_indexes s JOIN pg_catalog.pg_index i ON i.indexrelid = s.indexrelid
@@ -82,19 +82,19 @@ LARGE_INDEX = 8 * 2**20
 MANY_DEAD = 10_000
 MANY_ROWS = 100_000
 OLD_AGE = 1_000_000_000
-"""Transactions; the server stops taking writes at two billions."""
+"""Transactions. The server stops accepting writes at two billion."""
 MUCH_WAL = 2**30
 
 Check = Callable[[PostgresSession, str, datetime], Iterator[Finding]]
 
 
 def diagnose(session: PostgresSession, schema: str, now: datetime, *, thorough: bool) -> Diagnosis:
-    """What is wrong with the schema and the server, and how large the tables are."""
+    """Return the findings about the schema and the server, and the sizes of the tables."""
     findings: list[Finding] = []
     for check in (*CHECKS, *(THOROUGH if thorough else ())):
         try:
             findings += check(session, schema, now)
-        except (AccessDenied, DatabaseError):  # views and functions that this server or role does not have
+        except (AccessDenied, DatabaseError):  # this server lacks the view or function, or the role the right to use it
             name = check.__name__.removeprefix("_")
             summary = f"the check {name} needs a role with more rights"
             findings.append(
@@ -113,14 +113,14 @@ def _invalid_indexes(session: PostgresSession, schema: str, now: datetime) -> It
     for (name,) in session.rows(INVALID, (schema,)):
         fix = f'REINDEX INDEX CONCURRENTLY "{schema}"."{name}";'
         yield Finding(
-            "invalid_index", Severity.ERROR, f"the index {name} is invalid: it is not used", fix, {"name": name}
+            "invalid_index", Severity.ERROR, f"the index {name} is invalid, so no query uses it", fix, {"name": name}
         )
 
 
 def _unused_indexes(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
     for name, size in session.rows(UNUSED, (schema, LARGE_INDEX)):
-        summary = f"the index {name} of {size // 2**20} MiB was not used since the server's statistics began"
-        fix = "if no query of yours needs it, a database of your own can do without: measure first"
+        summary = f"the index {name} ({size // 2**20} MiB) has not been used since the server's statistics were reset"
+        fix = "drop it if measurements show that none of your queries needs it"
         yield Finding("unused_index", Severity.INFO, summary, fix, {"name": name, "bytes": size})
 
 
@@ -128,42 +128,48 @@ def _tables(session: PostgresSession, schema: str, now: datetime) -> Iterator[Fi
     for name, live, dead, scans, read, lookups, never_analyzed in session.rows(TABLES, (schema,)):
         table = f'"{schema}"."{name}"'
         if dead > MANY_DEAD and dead * 4 > live:
-            summary = f"{dead} of {name}'s {live + dead} rows are dead"
+            summary = f"{dead} of the {live + dead} rows of {name} are dead"
             yield Finding(
                 "dead_rows", Severity.WARNING, summary, f"VACUUM (ANALYZE) {table};", {"table": name, "dead": dead}
             )
         if never_analyzed and live > MANY_DEAD:
-            summary = f"{name} has {live} rows and no statistics, so that queries are planned blindly"
+            summary = f"{name} has {live} rows and no statistics, so the planner guesses"
             yield Finding("no_statistics", Severity.WARNING, summary, f"ANALYZE {table};", {"table": name})
         if live > MANY_ROWS and scans > 100 and scans > (lookups or 0):
-            summary = f"{name} is read in full more often than by an index: {scans} times, {read} rows"
-            fix = "see what is missing: an index above, or statistics; EXPLAIN the slow query"
+            summary = f"{name} is scanned in full more often than by index: {scans} scans, {read} rows"
+            fix = "run ANALYZE, create the indexes reported as missing, and EXPLAIN the slow query"
             yield Finding("full_reads", Severity.WARNING, summary, fix, {"table": name, "scans": scans})
 
 
 def _long_transactions(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
     for pid, user, application, state, since in session.rows(LONG, (now - LONG_TRANSACTION,)):
         minutes = int((now - since).total_seconds() // 60)
-        summary = f"a transaction of {user} ({application or 'no name'}) is {state} and {minutes} min old"
+        summary = f"a transaction of {user} ({application or 'no name'}) is {state} and has been open for {minutes} min"
         fix = f"SELECT pg_terminate_backend({pid});"
         yield Finding("long_transaction", Severity.WARNING, summary, fix, {"pid": pid, "since": str(since)})
 
 
 def _server(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
     for name, _ in session.rows(SETTINGS):
-        fix = f"turn it on in the server's configuration, as with ALTER SYSTEM SET {name} = on, and reload that"
-        yield Finding("unsafe_setting", Severity.WARNING, f"{name} is off: a power cut loses data", fix, {"name": name})
+        fix = f"ALTER SYSTEM SET {name} = on; SELECT pg_reload_conf();"
+        yield Finding(
+            "unsafe_setting",
+            Severity.WARNING,
+            f"{name} is off, so power loss can lose or corrupt data",
+            fix,
+            {"name": name},
+        )
     used, most = session.rows(CONNECTIONS)[0]
     if used * 5 > most * 4:
-        fix = "lower pool_size in the URLs, raise max_connections, or put a pooler in between"
+        fix = "lower pool_size in the URLs, raise max_connections, or use a connection pooler"
         yield Finding("connections", Severity.WARNING, f"{used} of {most} connections are in use", fix)
     age = session.rows(AGE)[0][0]
     if age > OLD_AGE:
-        summary = f"the oldest transaction id is {age} transactions old: the server will stop taking writes"
+        summary = f"the oldest transaction id is {age} transactions old; the server stops accepting writes at 2 billion"
         yield Finding("transaction_age", Severity.ERROR, summary, "VACUUM (FREEZE);", {"age": age})
     for slot, size in session.rows(SLOTS):
         if size > MUCH_WAL:
-            summary = f"the unused replication slot {slot} keeps {size // 2**20} MiB of write-ahead log"
+            summary = f"the unused replication slot {slot} retains {size // 2**20} MiB of write-ahead log"
             fix = f"SELECT pg_drop_replication_slot('{slot}');"
             yield Finding("idle_slot", Severity.WARNING, summary, fix, {"slot": slot, "bytes": size})
 
@@ -172,7 +178,9 @@ def _btrees(session: PostgresSession, schema: str, now: datetime) -> Iterator[Fi
     found: list[Any] = session.rows(AMCHECK)
     if not found:
         fix = "CREATE EXTENSION amcheck;"
-        yield Finding("not_checked", Severity.INFO, "indexes are checked only where amcheck is installed", fix)
+        yield Finding(
+            "not_checked", Severity.INFO, "indexes are checked only if the extension amcheck is installed", fix
+        )
         return
     for name, oid in session.rows(TREES, (schema,)):
         try:

@@ -1,4 +1,4 @@
-"""A schema that another program wrote, open for reading."""
+"""Read access to a schema that another program wrote."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _COLUMNS = (
 
 
 class PostgresForeign(ForeignDatabase):
-    """One connection, in one transaction that cannot write and sees one state."""
+    """Foreign database on one connection, in one read-only transaction with one snapshot."""
 
     def __init__(self, url: StoreURL) -> None:
-        """Connect. The URL's ``schema`` says where the tables are."""
+        """Connect. The option ``schema`` of the URL names the schema of the tables."""
         options = ConnectOptions.from_url(url)
         self._schema = options.schema
         self._connection: PooledConnection | None = Connector(options).open()
@@ -42,21 +42,21 @@ class PostgresForeign(ForeignDatabase):
         raw.set_session(isolation_level=ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)
 
     def tables(self) -> list[str]:
-        """The names of the schema's tables."""
+        """Return the names of the schema's tables."""
         return [name for (name,) in self._all(_TABLES, (self._schema,))]
 
     def columns(self, table: str) -> list[str]:
-        """The names of a table's columns."""
+        """Return the names of a table's columns."""
         return [name for (name,) in self._all(_COLUMNS, (self._schema, table))]
 
     def count(self, table: str) -> int:
-        """How many rows the table has."""
+        """Return the number of rows of the table."""
         statement = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(self._schema, table))
         [(number,)] = self._all(statement)
         return int(number)
 
     def rows(self, table: str, columns: Sequence[str], order: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """All rows, through a cursor of the server, a thousand at a time."""
+        """Yield all rows through a server-side cursor, fetched a thousand at a time."""
         statement = sql.SQL("SELECT {} FROM {} ORDER BY {}").format(
             sql.SQL(", ").join(map(sql.Identifier, columns)),
             sql.Identifier(self._schema, table),
@@ -69,7 +69,7 @@ class PostgresForeign(ForeignDatabase):
                 cursor.execute(statement)
                 yield from cursor
         except psycopg2.DataError as error:
-            raise Corrupt(f"a time in {table} is outside of the years 1 to 9999: fix or delete its row") from error
+            raise Corrupt(f"a time in {table} is outside of the years 1 to 9999. Fix or delete its row.") from error
         except psycopg2.Error as error:
             raise translate(error) from error
 
@@ -84,7 +84,7 @@ class PostgresForeign(ForeignDatabase):
 
     def _raw(self) -> Any:
         if self._connection is None:
-            raise StoreClosed("the database is closed: open it again")
+            raise StoreClosed("the database is closed. Open it again.")
         return self._connection.raw
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Migrations of a PostgreSQL schema, one process at a time."""
+"""Migrations of a PostgreSQL schema, run by one process at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ SCHEMA_EXISTS = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = ?"
 
 MAKE_SCHEMA = "CREATE SCHEMA {schema}"
 
-# Ends with the transaction, so it works behind a pooler and cannot be left behind.
+# A transaction-level lock: a session-level one would stay on the server connection that a transaction pooler hands to
+# another client, and would outlive a killed program until the server notices.
 TRY_LOCK = "SELECT pg_catalog.pg_try_advisory_xact_lock(?)"
 
 HOLDER = """
@@ -32,12 +33,13 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg
     WHERE datname = current_database()) AND l.classid = ? AND l.objid = ? AND l.objsubid = 1
 """
 
-# A statement that waits for a table's lock makes everybody wait behind it who comes later, readers too. The limit ends
-# with the transaction; it also ends the server's part of a migration whose program is gone, with its advisory lock.
+# ALTER TABLE waits for an ACCESS EXCLUSIVE lock, and every later statement on the table, even a query, queues behind
+# that request. The timeout bounds their wait. If the program is killed, it also ends the migration on the server, which
+# releases the advisory lock. SET LOCAL ends with the transaction.
 LIMIT_LOCKS = "SET LOCAL lock_timeout = '2s'"
 
 _PAUSE_SECONDS = 1.0
-"""Between two attempts: for those who waited behind the first."""
+"""Between two attempts, so that the statements that queued behind the first one can run."""
 _LOCK_NOT_AVAILABLE = "55P03"
 
 _POLL_SECONDS = 0.05
@@ -45,14 +47,14 @@ _SECONDS_BETWEEN_LOGS = 5.0
 
 
 class PostgresMigrator(Migrator):
-    """Brings one schema to the newest version.
+    """Migrator of one schema.
 
     Args:
-        session: On a connection of its own.
-        migrations: What this program knows.
+        session: The session of a connection that no other thread uses.
+        migrations: The migrations that this program knows.
         patience: Seconds to wait while another process migrates.
-        monotonic: Measures them.
-        sleep: Waits for so many seconds.
+        monotonic: Clock that measures the wait.
+        sleep: Function that sleeps for a number of seconds.
     """
 
     def __init__(
@@ -71,10 +73,10 @@ class PostgresMigrator(Migrator):
         self._sleep = sleep
 
     def apply(self, migration: Migration) -> bool:
-        """Apply one, again where a long transaction holds a table that it changes.
+        """Apply a migration. Retry while a long transaction locks a table that the migration changes.
 
         Raises:
-            Unavailable: The table did not come free in time.
+            Unavailable: The table stayed locked for ``patience`` seconds.
         """
         started = self._monotonic()
         while True:
@@ -84,34 +86,37 @@ class PostgresMigrator(Migrator):
                 if getattr(error.__cause__, "pgcode", None) != _LOCK_NOT_AVAILABLE:
                     raise
                 if self._monotonic() - started >= self._patience:
-                    raise self._held_back(migration) from error
-            log.info("migration %03d_%s waits for a long transaction", migration.version, migration.name)
+                    raise self._blocked(migration) from error
+            log.info("migration %03d_%s waits for a transaction to end", migration.version, migration.name)
             self._sleep(_PAUSE_SECONDS)
 
-    def _held_back(self, migration: Migration) -> Unavailable:
+    def _blocked(self, migration: Migration) -> Unavailable:
         error = Unavailable(
-            f"migration {migration.version:03}_{migration.name} found a table in use by other transactions for "
-            f"{self._patience:g} s: end the longest of them (see pg_stat_activity), then open the store again"
+            f"migration {migration.version:03}_{migration.name} could not lock a table within {self._patience:g} s, "
+            "because other transactions use it. End the longest of them (see pg_stat_activity), then open the store "
+            "again."
         )
         error.retryable = False
         return error
 
     def table_exists(self, table: str) -> bool:
-        """Whether the table is there, in the store's schema."""
+        """Return True if the table exists in the store's schema."""
         return self.session.row(TABLE_EXISTS, (self._schema, table)) is not None
 
     def lock(self) -> None:
-        """Wait until no other process migrates this schema, then make sure that there is one.
+        """Wait until no other process migrates this schema, then create the schema if it does not exist.
+
+        The lock is polled: a call that blocks could not report the holder, and the watchdog would end it.
 
         Raises:
-            Unavailable: Another one did not finish in time; the message names it.
+            Unavailable: Another process held the lock for ``patience`` seconds. The message names that process.
         """
         key = _lock_key(self._schema)
         started = logged = self._monotonic()
         while not self._try_lock(key):
             now = self._monotonic()
             if now - started >= self._patience:
-                raise self._too_long(key)
+                raise self._lock_timeout(key)
             if logged == started or now - logged >= _SECONDS_BETWEEN_LOGS:
                 logged = now
                 log.info("waiting to migrate schema %s: the lock is held by %s", self._schema, self._holder(key))
@@ -121,17 +126,18 @@ class PostgresMigrator(Migrator):
             self.session.run(statement)
 
     def preparation(self) -> Sequence[str]:
-        """The schema, where there is none: IF NOT EXISTS would ask for the right to make one even where it exists."""
+        """Return the statement that creates the schema, if there is none."""
+        # CREATE SCHEMA IF NOT EXISTS needs the right to create schemas even where the schema exists.
         return () if self.session.row(SCHEMA_EXISTS, (self._schema,)) else (MAKE_SCHEMA,)
 
     def _try_lock(self, key: int) -> bool:
         row = self.session.row(TRY_LOCK, (key,))
         return row is not None and bool(row[0])
 
-    def _too_long(self, key: int) -> Unavailable:
+    def _lock_timeout(self, key: int) -> Unavailable:
         error = Unavailable(
-            f"another process has been migrating schema {self._schema!r} for longer than {self._patience:g} s: "
-            f"{self._holder(key)}; let it finish or end it, then open the store again"
+            f"another process has been migrating schema {self._schema!r} for more than {self._patience:g} s: "
+            f"{self._holder(key)}. Let it finish, or end it, then open the store again."
         )
         error.retryable = False
         return error
@@ -140,10 +146,10 @@ class PostgresMigrator(Migrator):
         unsigned = key % 2**64
         row = self.session.row(HOLDER, (unsigned >> 32, unsigned % 2**32))
         if row is None:
-            return "a process that just ended"
+            return "a process that has just ended"
         return f"server process {row[0]} of user {row[1]!r}, application {row[2]!r}"
 
 
 def _lock_key(schema: str) -> int:
-    """The advisory lock of a schema: eight bytes that nothing else is likely to use."""
+    """Return the number of a schema's advisory lock: eight bytes of a hash, unlikely to be used by other programs."""
     return int.from_bytes(hashlib.sha256(f"ciris-store migrations of {schema}".encode()).digest()[:8], signed=True)

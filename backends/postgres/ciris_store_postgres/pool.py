@@ -1,4 +1,4 @@
-"""A bounded, fair pool of connections."""
+"""Bounded, fair pool of connections."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_INTRANS
 
 from ciris_store_core.errors import PoolTimeout, StoreClosed
-from ciris_store_postgres.connection import Place
-from ciris_store_postgres.connection import PooledConnection as PooledConnection
-from ciris_store_postgres.watchdog import NEVER, Watchdog
+from ciris_store_postgres.connection import NEVER, Permit, PooledConnection
+from ciris_store_postgres.watchdog import Watchdog
 
-# Seconds for the check of an idle connection and for the rollback of one that comes back within a transaction.
+# Seconds for the check of an idle connection, and for the rollback of one that is released within a transaction.
 _CHECK_SECONDS = 5.0
-# Seconds between two looks of a waiting thread for connections that their users lost without returning them.
+# Seconds after which a waiting thread looks for connections that became garbage without a release.
 _WAIT_SLICE = 0.5
-# Connections opened together should not all expire together.
+# Share by which lifetimes vary, so that connections that were opened together do not all expire together.
 _LIFETIME_SPREAD = 0.1
-
 
 _pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
 
 
 class _Waiter:
-    """A thread in the queue. ``ready`` opens when there is a connection or a place for it, or the pool closes."""
+    """Waiting thread. ``ready`` is released when a connection or a permit was served, or the pool closes."""
 
     __slots__ = ("ready", "served")
 
     def __init__(self) -> None:
         self.ready = threading.Lock()
         self.ready.acquire()
-        self.served: PooledConnection | Place | None = None
+        self.served: PooledConnection | Permit | None = None
 
 
-class _Lease:
+class _Checkout:
+    """Context manager that acquires a connection and releases it."""
+
     __slots__ = ("_connection", "_pool", "_timeout")
 
     def __init__(self, pool: ConnectionPool, timeout: float | None) -> None:
@@ -57,21 +57,20 @@ class _Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.release(self._connection)
-        # A lease that somebody keeps must not keep the connection from being noticed as lost later on.
+        # A reference that outlives the block would keep a connection that is lost later from becoming garbage.
         del self._connection
 
 
 class ConnectionPool:
-    """At most ``size`` connections, opened when needed, each used by one thread at a time. Thread-safe.
+    """Pool of at most ``size`` connections, opened on demand, each used by one thread at a time. Thread-safe.
 
-    Idle connections are reused last in, first out; threads that wait are served first come, first served. A
-    connection that was idle for long, or that was idle when another one turned out to be dead, is checked before it
-    is handed out, and replaced if it is dead. One that its user lost without ``release`` is noticed once it is
-    garbage, and its place is used again.
+    Idle connections are reused last in, first out; waiting threads are served first come, first served. A connection is
+    checked before it is handed out, and replaced if it is dead, if it was idle for long, or was idle when another one
+    turned out to be dead. A connection that becomes garbage without ``release`` frees its permit.
 
     Args:
         opener: Opens one connection; raises a ``StoreError``.
-        watchdog: Guards the pool's own statements. The caller arms it for its own.
+        watchdog: Guards the pool's own statements. Callers set the deadlines of theirs.
         size: The most connections at any time.
         timeout: Seconds that ``acquire`` waits.
         idle_check: Seconds of idleness after which a connection is checked before use.
@@ -103,33 +102,33 @@ class ConnectionPool:
         self._drained = threading.Event()
         self._idle: list[PooledConnection] = []
         self._waiters: deque[_Waiter] = deque()
-        # References, so that an interrupt between any two steps loses nothing: a place that is dropped with the
-        # stack frame or the connection that held it turns up in `_lost`.
-        self._places: set[weakref.ref[Place]] = set()
-        self._lost: deque[weakref.ref[Place]] = deque()
-        #: Connections in use or idle.
+        # Weak references: an interrupt between any two steps loses no permit. One that dies with the stack frame or the
+        # connection that held it is appended to `_lost` by its callback, and is free again.
+        self._permits: set[weakref.ref[Permit]] = set()
+        self._lost: deque[weakref.ref[Permit]] = deque()
+        # Connections in use or idle.
         self._connections: weakref.WeakSet[PooledConnection] = weakref.WeakSet()
-        #: Connections idle since before this time are checked: another one has died since.
+        # Connections idle since before this time are checked before use: another one has died since.
         self._suspect_before = -NEVER
         self._opened_total = self._discarded_total = 0
         _pools.add(self)
 
     # --- for users ------------------------------------------------------------------------------
 
-    def connection(self, timeout: float | None = None) -> _Lease:
-        """``with pool.connection() as connection:`` acquires, and releases in any case."""
-        return _Lease(self, timeout)
+    def connection(self, timeout: float | None = None) -> _Checkout:
+        """Acquire a connection for a ``with`` block, and release it at the end in any case."""
+        return _Checkout(self, timeout)
 
     def acquire(self, timeout: float | None = None) -> PooledConnection:
-        """A connection for the caller alone, outside any transaction. Give it back with ``release``.
+        """Return a connection for the caller alone, outside any transaction. Return it to the pool with ``release``.
 
         Args:
-            timeout: Seconds to wait for one, by default the pool's.
+            timeout: Seconds to wait for a connection, by default the pool's timeout.
 
         Raises:
             PoolTimeout: All connections stayed in use.
-            StoreClosed: The pool is closed, or belongs to the process that this one was forked from.
-            StoreError: What the opener raised.
+            StoreClosed: The pool is closed, or was made before this process was forked.
+            StoreError: Raised by the opener.
         """
         if self._closed or os.getpid() != self._pid:
             self._refuse()
@@ -141,38 +140,39 @@ class ConnectionPool:
         idle_since = found.idle_since
         if idle_since <= now - self._idle_check or idle_since <= self._suspect_before or now >= found.expires_at:
             return self._ready(found)
-        # Without this look, the first write after a restart of the server would be sent, and its fate unknown.
-        return self._ready(found) if found.stirs() else found
+        # A connection whose server has restarted has unread input. Without this check the next write would be sent over
+        # it and fail with OutcomeUnknown; with it, the connection is replaced before anything is sent.
+        return self._ready(found) if found.has_input() else found
 
     def release(self, connection: PooledConnection, *, broken: bool = False) -> None:
-        """Give a connection back.
+        """Return a connection to the pool.
 
-        One that is ``broken``, closed, or busy is closed; one within a transaction is rolled back first. In a forked
-        child nothing happens, since the connection is the parent's.
+        A connection that is ``broken``, closed or busy is discarded. A transaction that is open on it is rolled back
+        first. In a forked child this does nothing, since the connection belongs to the parent.
         """
         if os.getpid() != self._pid:
             return
         raw = connection.raw
-        if broken or connection.was_cut or raw.closed or raw.get_transaction_status() != TRANSACTION_STATUS_IDLE:
+        if broken or connection.was_shut_down or raw.closed or raw.get_transaction_status() != TRANSACTION_STATUS_IDLE:
             self._release_unclean(connection, broken)
         else:
             self._return(connection)
 
     def connections(self) -> list[PooledConnection]:
-        """All connections of this moment, in use or idle."""
+        """Return all connections, in use or idle."""
         with self._lock:
             return list(self._connections)
 
     def stats(self) -> dict[str, int]:
-        """Counts of this moment: size, in_use, idle, waiting; and since the start: opened_total, discarded_total.
+        """Return counts: size, in_use, idle and waiting now; opened_total and discarded_total since the start.
 
-        ``in_use`` includes connections that are just being opened.
+        ``in_use`` includes connections that are being opened.
         """
         with self._lock:
             self._serve()
             return {
                 "size": self._size,
-                "in_use": len(self._places) - len(self._idle),
+                "in_use": len(self._permits) - len(self._idle),
                 "idle": len(self._idle),
                 "waiting": len(self._waiters),
                 "opened_total": self._opened_total,
@@ -180,21 +180,22 @@ class ConnectionPool:
             }
 
     def close(self, timeout: float = 5.0) -> None:
-        """Close every connection. May be called twice.
+        """Close every connection. Idempotent.
 
-        Threads that wait get ``StoreClosed``. Connections in use are closed when they come back; those still out
-        after ``timeout`` seconds are cut, and their users get an error. In a forked child nothing is touched.
+        Waiting threads get ``StoreClosed``. Connections in use are closed on release; those that are still in use after
+        ``timeout`` seconds are shut down, and their users get an error. In a forked child this does nothing.
         """
         if os.getpid() != self._pid:
             return
         for connection in self._begin_closing():
             self._discard(connection)
         if not self._drained.wait(timeout):
-            self._cut_all()
+            self._shut_down_all()
 
     def abandon(self) -> None:
-        """In the child of a fork: leave the connections, which are the parent's, alone."""
-        self._lock = threading.Lock()  # another thread of the parent may have held it
+        """Give up all connections in the child of a fork: their sockets belong to the parent."""
+        # Another thread of the parent may have held the lock at the fork, and does not exist here to release it.
+        self._lock = threading.Lock()
         for connection in self._connections:
             if connection.session is not None:
                 connection.session.abandon()
@@ -203,11 +204,11 @@ class ConnectionPool:
 
     def _refuse(self) -> NoReturn:
         if os.getpid() != self._pid:
-            raise StoreClosed("the store was opened before os.fork(): open a new one in this process")
-        raise StoreClosed("the store is closed: open a new one")
+            raise StoreClosed("the store was opened before os.fork(). Open a new one in this process.")
+        raise StoreClosed("the store is closed. Open a new one.")
 
-    def _take(self, timeout: float | None) -> PooledConnection | Place:
-        """An idle connection, or a place to open one in, waiting for either."""
+    def _take(self, timeout: float | None) -> PooledConnection | Permit:
+        """Wait for an idle connection, or for a permit to open one."""
         waiter = _Waiter()
         with self._lock:
             if self._closed:
@@ -216,27 +217,30 @@ class ConnectionPool:
             self._serve()
         return self._wait(waiter, self._timeout if timeout is None else timeout)
 
-    def _wait(self, waiter: _Waiter, timeout: float) -> PooledConnection | Place:
+    def _wait(self, waiter: _Waiter, timeout: float) -> PooledConnection | Permit:
         deadline = time.monotonic() + timeout
         try:
             while not waiter.ready.acquire(timeout=min(_WAIT_SLICE, max(deadline - time.monotonic(), 0.0))):
-                self._look_again(waiter)
+                self._repair_queue(waiter)
                 if time.monotonic() >= deadline and self._gave_up(waiter):
-                    raise self._timed_out(timeout)
+                    raise PoolTimeout(
+                        f"could not acquire a connection within {timeout:g} s (pool_size={self._size}). Shorten "
+                        "transactions, or raise pool_size or pool_timeout in the URL."
+                    )
         except BaseException:
             self._withdraw(waiter)
             raise
         return waiter.served or self._refuse()
 
-    def _look_again(self, waiter: _Waiter) -> None:
-        """Fix what an interrupted thread may have left half done."""
+    def _repair_queue(self, waiter: _Waiter) -> None:
+        """Complete a step that an interrupted thread may have left half done."""
         with self._lock:
             if waiter.served is None and not self._closed and waiter not in self._waiters:
                 self._waiters.appendleft(waiter)
             self._serve()
 
     def _gave_up(self, waiter: _Waiter) -> bool:
-        """Leave the queue, unless served at the last moment."""
+        """Leave the queue. Return False if the waiter was served at the last moment."""
         with self._lock:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
@@ -244,22 +248,16 @@ class ConnectionPool:
             return False
 
     def _withdraw(self, waiter: _Waiter) -> None:
-        """Pass on what an interrupted thread was served."""
+        """Return what an interrupted thread was served to the pool."""
         self._gave_up(waiter)
         if isinstance(waiter.served, PooledConnection):
             self._return(waiter.served)
         elif waiter.served is not None:
             self._free(waiter.served)
 
-    def _timed_out(self, timeout: float) -> PoolTimeout:
-        return PoolTimeout(
-            f"all {self._size} connections of the pool stayed in use for {timeout:g} seconds: hold transactions "
-            "shorter, or enlarge the pool (URL option pool_size) or the wait (pool_timeout)"
-        )
-
-    def _ready(self, found: PooledConnection | Place) -> PooledConnection:
-        """A connection that works: the given one if it does, else a new one in its place."""
-        if isinstance(found, Place):
+    def _ready(self, found: PooledConnection | Permit) -> PooledConnection:
+        """Return the connection found if it works, else a new one under its permit."""
+        if isinstance(found, Permit):
             return self._open_one(found)
         try:
             fit = self._is_fit(found)
@@ -269,16 +267,16 @@ class ConnectionPool:
         return found if fit else self._open_one(self._shut(found))
 
     def _is_fit(self, connection: PooledConnection) -> bool:
-        """Whether an idle connection may be handed out, asking the server where that is in doubt."""
+        """Return True if an idle connection may be handed out. In doubt, ask the server."""
         now = self._clock()
         if now >= connection.expires_at:
             return False
-        if connection.idle_since > max(now - self._idle_check, self._suspect_before) and not connection.stirs():
+        if connection.idle_since > max(now - self._idle_check, self._suspect_before) and not connection.has_input():
             return True
         return self._run(connection, "SELECT 1")
 
     def _run(self, connection: PooledConnection, statement: str) -> bool:
-        """Run a statement of the pool's own; False if it fails, which also makes the other idle ones suspect."""
+        """Run a statement of the pool itself. If it fails, return False and have all idle connections checked."""
         try:
             with self._watchdog.guard(connection, _CHECK_SECONDS), connection.raw.cursor() as cursor:
                 cursor.execute(statement)
@@ -287,14 +285,14 @@ class ConnectionPool:
             return False
         return True
 
-    def _open_one(self, place: Place) -> PooledConnection:
+    def _open_one(self, permit: Permit) -> PooledConnection:
         try:
             connection = self._opener()
         except BaseException:
-            # The error's traceback would keep the place for as long as somebody keeps the error.
-            self._free(place)
+            # The traceback holds this frame: the permit would stay taken for as long as the error is kept.
+            self._free(permit)
             raise
-        connection.place = place
+        connection.permit = permit
         connection.opened_at = connection.idle_since = self._clock()
         spread = random.uniform(1 - _LIFETIME_SPREAD, 1 + _LIFETIME_SPREAD)
         connection.expires_at = connection.opened_at + self._max_lifetime * spread
@@ -307,10 +305,10 @@ class ConnectionPool:
             self._refuse()
         return connection
 
-    # --- taking one back ------------------------------------------------------------------------
+    # --- releasing ------------------------------------------------------------------------------
 
     def _release_unclean(self, connection: PooledConnection, broken: bool) -> None:
-        dead = broken or connection.was_cut or connection.raw.closed
+        dead = broken or connection.was_shut_down or connection.raw.closed
         if dead:
             self._suspect_before = self._clock()
         if dead or not self._rolled_back(connection):
@@ -319,7 +317,7 @@ class ConnectionPool:
             self._return(connection)
 
     def _rolled_back(self, connection: PooledConnection) -> bool:
-        """End an open transaction. A connection in the middle of a statement cannot be saved."""
+        """Roll back an open transaction. Return False in the middle of a statement, which cannot be ended cleanly."""
         status = connection.raw.get_transaction_status()
         if status not in (TRANSACTION_STATUS_INTRANS, TRANSACTION_STATUS_INERROR):
             return False
@@ -338,46 +336,46 @@ class ConnectionPool:
         self._discard(connection)
 
     def _discard(self, connection: PooledConnection) -> None:
-        """Close a connection and let its place be used again."""
+        """Close a connection and free its permit."""
         self._free(self._shut(connection))
 
-    def _shut(self, connection: PooledConnection) -> Place:
-        """Close a connection and take its place, which is the caller's now."""
-        # After a cut the driver cannot block on saying goodbye to a peer that does not read.
+    def _shut(self, connection: PooledConnection) -> Permit:
+        """Close a connection, and return its permit, which the caller now holds."""
+        # After a shutdown the driver cannot block on its closing message to a server that does not read.
         if not connection.raw.closed and connection.raw.get_transaction_status() != TRANSACTION_STATUS_IDLE:
-            connection.cut()
+            connection.shut_down()
         connection.close()
         with self._lock:
             self._connections.discard(connection)
             self._discarded_total += 1
-        place, connection.place = connection.place, None
-        return place or Place()
+        permit, connection.permit = connection.permit, None
+        return permit or Permit()
 
-    def _free(self, place: Place) -> None:
+    def _free(self, permit: Permit) -> None:
         with self._lock:
-            self._places.discard(weakref.ref(place))
+            self._permits.discard(weakref.ref(permit))
             self._serve()
 
     def _serve(self) -> None:
-        """Give connections and places to those who wait, the longest first. Needs the lock."""
+        """Give connections and permits to the waiting threads, the longest-waiting first. The lock must be held."""
         while self._lost:
-            self._places.discard(self._lost.popleft())
-        while self._waiters and (self._idle or len(self._places) < self._size):
+            self._permits.discard(self._lost.popleft())
+        while self._waiters and (self._idle or len(self._permits) < self._size):
             waiter = self._waiters.popleft()
-            waiter.served = self._idle.pop() if self._idle else self._new_place()
+            waiter.served = self._idle.pop() if self._idle else self._new_permit()
             waiter.ready.release()
-        if self._closed and not self._places:
+        if self._closed and not self._permits:
             self._drained.set()
 
-    def _new_place(self) -> Place:
-        place = Place()
-        self._places.add(weakref.ref(place, self._lost.append))
-        return place
+    def _new_permit(self) -> Permit:
+        permit = Permit()
+        self._permits.add(weakref.ref(permit, self._lost.append))
+        return permit
 
     # --- closing --------------------------------------------------------------------------------
 
     def _begin_closing(self) -> list[PooledConnection]:
-        """Let nobody in any more, send the waiting away, and return the idle connections."""
+        """Refuse new users, wake the waiting threads, and return the idle connections."""
         with self._lock:
             self._closed = True
             for waiter in self._waiters:
@@ -387,9 +385,9 @@ class ConnectionPool:
             self._serve()
             return idle
 
-    def _cut_all(self) -> None:
+    def _shut_down_all(self) -> None:
         for connection in self.connections():
-            connection.cut()
+            connection.shut_down()
 
 
 def _abandon_all() -> None:
@@ -397,5 +395,6 @@ def _abandon_all() -> None:
         pool.abandon()
 
 
-# Not a look at the process's number in each statement, which would cost a system call.
+# A statement of the child on an inherited connection would mix with the parent's on one socket. The hook marks every
+# session once; a comparison of process ids before each statement would cost a system call each time.
 os.register_at_fork(after_in_child=_abandon_all)

@@ -1,8 +1,8 @@
-"""Asks a server why it refuses a login.
+"""Probe that finds out why a server refuses a login.
 
 The driver gives no SQLSTATE for a connection that could not be made, only text in the server's language. So after a
-failure the first message of the protocol is sent once more, by hand, and the server's answer is read. No password
-is ever sent: where the server asks for one, that is the answer.
+failure this module sends the first message of the protocol once more and reads the server's answer. It never sends a
+password: if the server asks for one, that is the answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LARGEST_MESSAGE = 65536
 
 
 class Answer(Enum):
-    """What a server says to a login, other than an error."""
+    """Answer of a server to a login, other than an error."""
 
     WANTS_PASSWORD = "wants password"
     ACCEPTS = "accepts"
@@ -30,25 +30,22 @@ class Answer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error of the server: its SQLSTATE, and its sentence."""
+    """Error of the server: its SQLSTATE and its message."""
 
     state: str
     primary: str
 
 
 def probe(host: str, port: int, *, user: str, database: str, tls: bool, timeout: float) -> Answer | Refusal | None:
-    """Begin a login.
+    """Start a login and return the server's answer, or None if there is no answer.
 
     Args:
         host: A name, an address, or the folder of a unix socket.
         port: The server's port.
-        user: Who logs in.
-        database: Where to.
+        user: The user to log in as.
+        database: The database to log in to.
         tls: Use TLS if the server offers it. Its certificate is not checked, since nothing secret is sent.
         timeout: Seconds for each step.
-
-    Returns:
-        The server's answer, or None where there is none to be had.
     """
     tls = tls and not host.startswith("/")
     with (
@@ -110,7 +107,7 @@ def _read(connection: socket.socket, size: int) -> bytes:
     while len(data) < size:
         piece = connection.recv(size - len(data))
         if not piece:
-            raise OSError("the server hung up")
+            raise OSError("the server closed the connection")
         data += piece
     return data
 

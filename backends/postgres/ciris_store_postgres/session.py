@@ -17,7 +17,7 @@ from ciris_store_core.errors import Conflict, Corrupt, OutcomeUnknown, StoreErro
 from ciris_store_core.sql import SqlSession
 from ciris_store_core.sql.statements import filled, insert_of
 from ciris_store_postgres.audit import PostgresAuditStore
-from ciris_store_postgres.connection import PooledConnection
+from ciris_store_postgres.connection import NEVER, PooledConnection
 from ciris_store_postgres.coordination import PostgresCoordinationStore
 from ciris_store_postgres.correlations import PostgresCorrelationStore
 from ciris_store_postgres.dialect import PostgresDialect
@@ -25,7 +25,6 @@ from ciris_store_postgres.errors import translate
 from ciris_store_postgres.graph import PostgresGraphStore
 from ciris_store_postgres.tasks import PostgresTaskStore
 from ciris_store_postgres.thoughts import PostgresThoughtStore
-from ciris_store_postgres.watchdog import NEVER
 
 # What is sent is written into the server's log and its views, so it says what it needs and nothing else.
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; "
@@ -245,7 +244,7 @@ class PostgresSession(SqlSession):
         """By SQLSTATE. Where nothing was to be written, nothing can be in doubt."""
         assert isinstance(error, psycopg2.Error)
         problem = translate(error, committing=committing and self._write)
-        if type(problem) is Unavailable and self.connection.was_cut:
+        if type(problem) is Unavailable and self.connection.was_shut_down:
             problem = Unavailable(
                 f"the database gave no answer within {self.timeout:g} s, and nothing was done: "
                 "see what it waits for, or raise operation_timeout in the URL"
@@ -275,7 +274,7 @@ class PostgresSession(SqlSession):
             self._reset()
             return
         try:
-            if self.connection.stirs():
+            if self.connection.has_input():
                 self._control("SELECT 1")  # before COMMIT was sent, it is certain that nothing is stored
             self._control("COMMIT", committing=True)
         except StoreError:

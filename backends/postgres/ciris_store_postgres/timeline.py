@@ -1,4 +1,4 @@
-"""Notices an old primary that came back after a failover and takes writes again."""
+"""Check against an old primary that accepts writes again after a failover."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A promotion begins a new timeline, whose number the names of the log's files begin with.
-LINEAGE = """
+# A promotion starts a new timeline, and the name of each write-ahead log file starts with the number of its timeline.
+# A standby writes no log, so its timeline is not asked for.
+TIMELINE = """
 SELECT system_identifier, CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL
     ELSE pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()) END
 FROM pg_catalog.pg_control_system()
@@ -24,22 +25,21 @@ _TIMELINE_DIGITS = 8
 
 
 class Timeline:
-    """Remembers the newest timeline that a store has seen, and refuses older ones. Thread-safe."""
+    """Newest timeline that a store has seen; older ones are refused. Thread-safe."""
 
     def __init__(self) -> None:
-        """Nothing is seen yet."""
         self._lock = threading.Lock()
         self._system: int | None = None
         self.timeline = 0
 
     def check(self, session: PostgresSession) -> None:
-        """Ask the server of a new connection; one that cannot say is let through.
+        """Compare the timeline of a new connection's server. A server that does not tell its timeline is accepted.
 
         Raises:
-            Unavailable: It is older than one that was seen before.
+            Unavailable: A server on a newer timeline was seen before.
         """
         try:
-            [(system, log_file)] = session.rows(LINEAGE)
+            [(system, log_file)] = session.rows(TIMELINE)
         except (AccessDenied, DatabaseError, NotSupported):
             return
         if log_file is not None:
@@ -48,13 +48,13 @@ class Timeline:
     def _compare(self, system: int, timeline: int) -> None:
         with self._lock:
             if self._system not in (None, system):
-                # After an upgrade or a move this is right, and the two cannot be compared.
-                log.warning("the servers of the URL are not copies of one another: check which of them is meant")
+                # Expected after an upgrade or a move to another server; timelines of two systems cannot be compared.
+                log.warning("the servers of the URL are not replicas of one another; check the hosts of the URL")
                 self.timeline = 0
             self._system = system
             if timeline < self.timeline:
                 raise Unavailable(
-                    f"the server is on timeline {timeline}, and a newer one, on timeline {self.timeline}, was seen "
-                    "before: it is a primary from before a failover, so stop it, or make it a standby"
+                    f"the server is on timeline {timeline}, but a server on timeline {self.timeline} was seen before: "
+                    "this one is a primary from before a failover. Stop it, or make it a standby."
                 )
             self.timeline = timeline

@@ -1,7 +1,7 @@
-"""Ends operations that outlive their deadline by shutting the connection's socket down.
+"""Watchdog that ends operations past their deadline by shutting down the socket of their connection.
 
-Against a peer that accepts and never answers, neither keepalives nor ``statement_timeout`` help. Cancelling would be
-wrong too: a COMMIT that waits for its standby would then report success.
+Neither keepalives nor ``statement_timeout`` end a call to a server that accepts data and never answers. A cancel
+request is no alternative: a COMMIT that waits for its standby would report success.
 """
 
 from __future__ import annotations
@@ -10,26 +10,21 @@ import threading
 import time
 import weakref
 from types import TracebackType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ciris_store_postgres.connection import PooledConnection
+from ciris_store_postgres.connection import NEVER, PooledConnection
 
-#: The deadline of a connection on which nothing runs.
-NEVER = float("inf")
-
-# The longest sleep between two looks. An operation armed during a sleep is seen at most this much too late.
+# The longest sleep between two checks: a deadline that is set during a sleep is noticed at most this much too late.
 _LONGEST_SLEEP = 0.5
 
 
 class Watchdog:
-    """One thread per store that cuts connections whose ``deadline`` has passed. Thread-safe.
+    """Thread, one per store, that shuts down connections whose ``deadline`` has passed. Thread-safe.
 
-    The blocked driver call raises then, and ``errors.translate`` says what that means. The thread starts with the
-    first connection, and ends with ``close()`` or when nobody holds the watchdog any more.
+    The blocked driver call raises then, and ``errors.translate`` turns its error into one of the store. The thread
+    starts with the first connection. It ends with ``close()``, or when the watchdog is garbage.
 
     Args:
-        timeout: Seconds that an operation may take where ``arm`` gets no other number; 0 for no limit.
+        timeout: Seconds that an operation may take unless ``guard`` is given another number; 0 for no limit.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -40,31 +35,31 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     def watch(self, connection: PooledConnection) -> None:
-        """Look after ``connection`` for as long as it lives."""
+        """Check the deadline of ``connection`` for as long as it exists."""
         with self._lock:
             self._connections.add(connection)
             if self._thread is None:
                 self._thread = threading.Thread(
-                    target=_patrol, args=(weakref.ref(self), self._stop), name="ciris-store-watchdog", daemon=True
+                    target=_run_checks, args=(weakref.ref(self), self._stop), name="ciris-store-watchdog", daemon=True
                 )
                 self._thread.start()
 
     def guard(self, connection: PooledConnection, timeout: float | None = None) -> _Guard:
-        """Around a ``with`` block that may take ``timeout`` seconds, by default the watchdog's own."""
+        """Limit a ``with`` block to ``timeout`` seconds, by default the watchdog's timeout."""
         return _Guard(connection, self.timeout if timeout is None else timeout)
 
     def close(self) -> None:
-        """Stop looking: nothing is cut from now on, so close the pool first."""
+        """Stop. No deadline is enforced from now on, so close the pool first."""
         self._stop.set()
 
-    def _look(self) -> float:
-        """Cut what is overdue, and return the seconds until the next deadline."""
+    def _check(self) -> float:
+        """Shut down overdue connections, and return the seconds until the next deadline."""
         with self._lock:
             connections = list(self._connections)
         now = time.monotonic()
         for connection in connections:
             if connection.deadline <= now:
-                connection.cut()
+                connection.shut_down()
         return min((connection.deadline for connection in connections), default=NEVER) - now
 
 
@@ -84,12 +79,12 @@ class _Guard:
         self._connection.deadline = NEVER
 
 
-def _patrol(watchdog: weakref.ref[Watchdog], stop: threading.Event) -> None:
-    # Holding no reference while asleep lets a store that was never closed be collected, and this thread end.
+def _run_checks(watchdog: weakref.ref[Watchdog], stop: threading.Event) -> None:
+    # No reference is held during the sleep: a store that was never closed can be collected, and this thread ends.
     sleep = 0.0
     while not stop.wait(sleep):
-        alive = watchdog()
-        if alive is None:
+        found = watchdog()
+        if found is None:
             return
-        sleep = min(max(alive._look(), 0.0), _LONGEST_SLEEP)
-        del alive
+        sleep = min(max(found._check(), 0.0), _LONGEST_SLEEP)
+        del found

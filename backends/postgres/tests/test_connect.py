@@ -14,7 +14,7 @@ import pytest
 from ciris_store_core.errors import AccessDenied, InvalidURL, StoreError, Unavailable
 from ciris_store_core.url import resolve_url
 from ciris_store_postgres.connect import ConnectOptions, Connector
-from ciris_store_postgres.pool import PooledConnection
+from ciris_store_postgres.connection import PooledConnection
 from tests.support.pgserver import PostgresServer, execute
 from tests.support.tcpproxy import TcpProxy
 

@@ -168,7 +168,7 @@ def test_any_role_may_ask_for_the_timeline(url: str) -> None:
 
 def test_a_server_that_cannot_say_is_let_through(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for statement in ("SELECT no_such_function()", "SELECT pg_read_file('/etc/passwd')"):
-        monkeypatch.setattr("ciris_store_postgres.timeline.LINEAGE", statement)
+        monkeypatch.setattr("ciris_store_postgres.timeline.TIMELINE", statement)
         backend = PostgresBackend(resolve_url(url), BackendContext(SystemClock()))
         timeline = Timeline()
         with closing(backend), suppress(TransactionError), backend.session(write=True) as session:

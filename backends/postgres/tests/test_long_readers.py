@@ -77,7 +77,7 @@ def test_a_migration_that_is_cut_off_does_not_keep_its_lock(url: str, backend: P
         thread = threading.Thread(target=migrate)
         thread.start()
         wait_for(lambda: execute(url, WAITING) != [(0,)])
-        session.connection.cut()
+        session.connection.shut_down()
         thread.join(10)
         assert not thread.is_alive()
         wait_for(lambda: execute(url, ADVISORY) == [(0,)], 6)

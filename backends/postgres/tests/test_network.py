@@ -14,7 +14,8 @@ from backends.postgres.tests.support import PLAIN, store_at, task_ids
 from ciris_store_core import Store
 from ciris_store_core.conformance.factories import task
 from ciris_store_core.errors import OutcomeUnknown, StoreError, Unavailable
-from ciris_store_postgres.pool import ConnectionPool, PooledConnection
+from ciris_store_postgres.connection import PooledConnection
+from ciris_store_postgres.pool import ConnectionPool
 from tests.reliability.rows import counts, record
 from tests.support.pgserver import ExternalServer
 from tests.support.tcpproxy import TcpProxy
@@ -213,7 +214,7 @@ def test_the_control_a_pool_that_keeps_dead_connections(
     url: str, strike: Callable[[TcpProxy], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ConnectionPool, "_release_unclean", lambda pool, connection, broken: pool._return(connection))
-    monkeypatch.setattr(PooledConnection, "stirs", lambda connection: False)
+    monkeypatch.setattr(PooledConnection, "has_input", lambda connection: False)
     outcomes = suffer(url, strike, 2)
     record("network", "PostgreSQL", 2, len(wrong_ones(outcomes)), control=True, note="a pool that keeps the dead")
     assert [outcome.healed for outcome in wrong_ones(outcomes)] == [False]

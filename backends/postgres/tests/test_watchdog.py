@@ -14,9 +14,10 @@ import pytest
 from ciris_store_core.errors import OutcomeUnknown, Unavailable
 from ciris_store_core.url import resolve_url
 from ciris_store_postgres.connect import ConnectOptions, Connector
+from ciris_store_postgres.connection import NEVER
 from ciris_store_postgres.errors import translate
 from ciris_store_postgres.pool import ConnectionPool
-from ciris_store_postgres.watchdog import NEVER, Watchdog
+from ciris_store_postgres.watchdog import Watchdog
 from tests.support.pgserver import PostgresServer, execute, shared_server
 from tests.support.tcpproxy import TcpProxy
 
@@ -67,7 +68,7 @@ def test_black_holed_operation_ends_at_its_deadline(
         assert DEADLINE <= time.monotonic() - began < DEADLINE + 1
         error = translate(caught.value, committing=committing)
         assert type(error) is (OutcomeUnknown if committing else Unavailable)
-        assert connection.was_cut
+        assert connection.was_shut_down
     assert connection.raw.closed
     proxy.heal()
     with pool.connection() as connection:
@@ -86,7 +87,7 @@ def test_without_the_watchdog_it_would_hang(pool: ConnectionPool, proxy: TcpProx
 
     threading.Thread(target=work).start()
     assert not ended.wait(DEADLINE * 3)
-    connection.cut()
+    connection.shut_down()
     assert ended.wait(5)
     pool.release(connection)
 
@@ -115,7 +116,7 @@ def test_operation_in_time_is_not_cut(pool: ConnectionPool, watchdog: Watchdog) 
             with watchdog.guard(connection):
                 connection.raw.cursor().execute("SELECT pg_sleep(%s)", (DEADLINE / 2,))
             assert connection.deadline == NEVER
-        assert not connection.was_cut
+        assert not connection.was_shut_down
 
 
 def test_cut_commit_that_waits_for_its_standby_is_unknown_not_cancelled() -> None:
