@@ -88,7 +88,7 @@ def _offer(store: Store, key: str) -> None:
 
 
 def _claim(store: Store, key: str) -> None:
-    assert store.tasks.claim_next("me", pool=QUEUE) is not None
+    assert store.tasks.claim_next("me", queue=QUEUE) is not None
 
 
 def _open(store: Store, key: str) -> None:
