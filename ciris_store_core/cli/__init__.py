@@ -1,8 +1,8 @@
 """The command ``ciris-store``.
 
 The command line needs the extra ``cli`` (typer and rich). Only ``main`` runs without it, and then prints the package to
-install. Exit codes are those of ``exits.Exit``. No other package of the core imports this one, typer or rich, except
-that the demo draws with rich.
+install. Exit codes are those of ``exit_codes.Exit``. No other package of the core imports this one, typer or rich,
+except that the demo draws with rich.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 import sys
 from importlib.util import find_spec
 
-from ciris_store_core.cli.exits import Exit, exit_code
+from ciris_store_core.cli.exit_codes import Exit, exit_code
 from ciris_store_core.errors import StoreError
 
 __all__ = ["Exit", "main"]

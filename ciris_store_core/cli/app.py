@@ -14,7 +14,7 @@ from ciris_store_core.cli.audit import audit
 from ciris_store_core.cli.authority import authority
 from ciris_store_core.cli.conformance import BackendsCommand, conformance, matrix
 from ciris_store_core.cli.demo import demo
-from ciris_store_core.cli.exits import MEANINGS
+from ciris_store_core.cli.exit_codes import MEANINGS
 from ciris_store_core.cli.graph import graph
 from ciris_store_core.cli.import_ciris import import_engine
 from ciris_store_core.cli.key import app as key

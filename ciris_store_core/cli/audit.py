@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from ciris_store_core.cli.exits import Exit
+from ciris_store_core.cli.exit_codes import Exit
 from ciris_store_core.cli.options import Json, Url, open_existing
 from ciris_store_core.cli.output import console, facts, line, say_json
 from ciris_store_core.errors import Conflict, NotFound

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import typer
 from typer.core import TyperCommand
 
-from ciris_store_core.cli.exits import Exit
+from ciris_store_core.cli.exit_codes import Exit
 from ciris_store_core.errors import InvalidArgument, NotSupported
 from ciris_store_core.url import ENVIRONMENT_VARIABLE, POSTGRES_SCHEMES
 
@@ -28,7 +28,7 @@ POSTGRES_VARIABLE = "CIRIS_TEST_POSTGRES_URL"
 BACKENDS_OPTION = "--database-backends"
 
 
-class Kind(StrEnum):
+class BackendName(StrEnum):
     """A backend of this project, for ``--database-backends``."""
 
     SQLITE = "sqlite"
@@ -59,7 +59,7 @@ def spread(args: Sequence[str]) -> list[str]:
     found: list[str] = []
     taking = False
     for arg in args:
-        taking = arg == BACKENDS_OPTION or (taking and arg in set(Kind))
+        taking = arg == BACKENDS_OPTION or (taking and arg in set(BackendName))
         if taking and arg != BACKENDS_OPTION and found[-1:] != [BACKENDS_OPTION]:
             found.append(BACKENDS_OPTION)
         found.append(arg)
@@ -83,7 +83,7 @@ def conformance(
         list[str] | None, typer.Option("--module", help="Part of the suite to run, such as graph or tasks; repeatable.")
     ] = None,
     backends: Annotated[
-        list[Kind] | None,
+        list[BackendName] | None,
         typer.Option(
             BACKENDS_OPTION,
             help="Backends to test, one or more: sqlite and memory on a temporary store, postgres on that of "
@@ -154,27 +154,27 @@ def _options(modules: list[str], levels: list[LevelName], quick: bool, waive: li
     return Options(Selection.of(modules, wanted), parse_waivers(waive))
 
 
-def _run_all(kinds: list[Kind], url: str | None, options: Options, *, silent: bool) -> list[Report]:
+def _run_all(names: list[BackendName], url: str | None, options: Options, *, silent: bool) -> list[Report]:
     from ciris_store_core.cli.conformance_view import run_visibly
 
-    if kinds and url:
+    if names and url:
         raise InvalidArgument(f"give either a URL or {BACKENDS_OPTION}, not both")
     reports = []
-    wanted: Sequence[Kind | None] = kinds or [None]
-    for kind in wanted:
-        with _target(kind, url) as target:
+    wanted: Sequence[BackendName | None] = names or [None]
+    for name in wanted:
+        with _target(name, url) as target:
             reports.append(run_visibly(target, options, silent=silent))
     return reports
 
 
 @contextmanager
-def _target(kind: Kind | None, url: str | None) -> Iterator[str | None]:
+def _target(name: BackendName | None, url: str | None) -> Iterator[str | None]:
     """The URL to test; None stands for that of the environment."""
-    if kind == Kind.POSTGRES:
+    if name == BackendName.POSTGRES:
         yield _postgres_url()
-    elif kind == Kind.MEMORY:
+    elif name == BackendName.MEMORY:
         yield "memory://"
-    elif kind == Kind.SQLITE or (url is None and ENVIRONMENT_VARIABLE not in os.environ):
+    elif name == BackendName.SQLITE or (url is None and ENVIRONMENT_VARIABLE not in os.environ):
         with tempfile.TemporaryDirectory(prefix="ciris-conformance-") as folder:
             yield f"sqlite:///{quote((Path(folder) / 'conformance.db').as_posix())}"
     else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ciris_store_core.cli.exits import Exit
+from ciris_store_core.cli.exit_codes import Exit
 from ciris_store_core.cli.options import Json, Url, open_existing
 from ciris_store_core.cli.output import console, facts, say_json, table
 from ciris_store_core.errors import MigrationRequired

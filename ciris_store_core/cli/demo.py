@@ -12,14 +12,14 @@ from urllib.parse import quote
 
 import typer
 
-from ciris_store_core.cli.exits import Exit
+from ciris_store_core.cli.exit_codes import Exit
 from ciris_store_core.cli.output import console, say_error, say_json
 
 if TYPE_CHECKING:
     from ciris_store_core import Store
-    from ciris_store_core.demo.plan import Plan
     from ciris_store_core.demo.results import Results
-    from ciris_store_core.demo.run import Options
+    from ciris_store_core.demo.run import DemoOptions
+    from ciris_store_core.demo.run_plan import RunPlan
 
 FILE = "demo.db"
 
@@ -27,7 +27,7 @@ FILE = "demo.db"
 class Silent:
     """Tells nothing."""
 
-    def begun(self, plan: Plan, store: Store) -> None:
+    def begun(self, plan: RunPlan, store: Store) -> None:
         """Nothing."""
 
     def told(self, what: str) -> None:
@@ -53,10 +53,10 @@ def demo(
     the killed one had begun. What the store remembers is shown at the end, with counts that prove that nothing was
     lost or done twice; if one is wrong, the exit code is 1. CIRIS_DB_URL is not used here.
     """
-    from ciris_store_core.demo.run import Options
-    from ciris_store_core.demo.team import WorkerFailed
+    from ciris_store_core.demo.run import DemoOptions
+    from ciris_store_core.demo.worker_processes import WorkerFailed
 
-    options = Options(workers=workers, force=force)
+    options = DemoOptions(workers=workers, force=force)
     try:
         with nullcontext(url) if url else _temporary_database(keep) as target:
             results = _run_silently(target, options) if as_json else _run_visibly(target, options)
@@ -66,7 +66,7 @@ def demo(
     raise typer.Exit(Exit.OK if results.ok else Exit.FAILED)
 
 
-def _run_silently(url: str, options: Options) -> Results:
+def _run_silently(url: str, options: DemoOptions) -> Results:
     from ciris_store_core.demo.run import run_demo
 
     results = run_demo(url, options, Silent())
@@ -74,7 +74,7 @@ def _run_silently(url: str, options: Options) -> Results:
     return results
 
 
-def _run_visibly(url: str, options: Options) -> Results:
+def _run_visibly(url: str, options: DemoOptions) -> Results:
     # Imported here: with --json nothing is drawn.
     from ciris_store_core.demo.report import ConsoleWatcher, draw
     from ciris_store_core.demo.run import run_demo

@@ -44,7 +44,7 @@ def show(
             raise NotFound(f"there is no node {node!r} in the scope {scope}: see other scopes with --scope")
         found = store.graph.subgraph(node, scope, depth=depth)
     if html or png:
-        from ciris_store_core.cli.images import plot_graph  # needs a library that few programs have
+        from ciris_store_core.cli.picture_files import plot_graph  # needs a library that few programs have
 
         plot_graph(node, found, html, png)
     if as_json:

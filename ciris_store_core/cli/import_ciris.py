@@ -14,15 +14,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ciris_store_core.cli.exits import Exit
+from ciris_store_core.cli.exit_codes import Exit
 from ciris_store_core.cli.options import URL_HELP, Json
 from ciris_store_core.cli.output import console, errors, line, say_json
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.url import resolve_url
 
 if TYPE_CHECKING:
-    from ciris_store_core.importer import ImportReport
-    from ciris_store_core.importer import Progress as Told
+    from ciris_store_core.importer import ImportReport, OnProgress
 
 OLD_HELP = (
     "The engine's database: the path of an SQLite file, or a postgresql:// URL. It is only read. "
@@ -79,7 +78,7 @@ def _lines(path: Path | None) -> Iterator[Any]:
 
 
 @contextmanager
-def _bar() -> Iterator[Told]:
+def _bar() -> Iterator[OnProgress]:
     """A progress bar for each table, gone when all is done; nothing where no terminal shows it."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ciris_store_core.cli.exits import Exit
+from ciris_store_core.cli.exit_codes import Exit
 from ciris_store_core.cli.options import Json, Url, open_existing
 from ciris_store_core.cli.output import console, errors, facts, say_error, say_json
 

@@ -101,7 +101,7 @@ def plot(
     lines = _lines(points, by or [], span)
     title = f"{function} of {name}, each {text_of(span)}"
     if html or png:
-        from ciris_store_core.cli.images import plot_series  # needs a library that few programs have
+        from ciris_store_core.cli.picture_files import plot_series  # needs a library that few programs have
 
         plot_series(title, lines, html, png)
     if as_json:

@@ -11,8 +11,8 @@ from ciris_store_core.cli.output import errors
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from ciris_store_core.transfer import Step
-    from ciris_store_core.transfer.copy_store import OnStep
+    from ciris_store_core.transfer import TransferStep
+    from ciris_store_core.transfer.store_copier import OnStep
 
 
 @contextmanager
@@ -34,7 +34,7 @@ class _Bars:
         self._bars = bars
         self._ids: dict[tuple[str, str], TaskID] = {}
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: TransferStep) -> None:
         key = (step.phase, step.kind)
         if key not in self._ids:
             for other in self._ids.values():

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from ciris_store_core import Store
 from ciris_store_core.demo import charts
-from ciris_store_core.demo.plan import Plan
-from ciris_store_core.demo.results import Needed, Results, Timeline, WorkerResult
+from ciris_store_core.demo.results import Needed, Results, RunTimeline, WorkerResult
+from ciris_store_core.demo.run_plan import RunPlan
 
 _MIB = 2**20
 
@@ -44,7 +44,7 @@ class ConsoleWatcher:
         """Remove the bar."""
         self._bar.stop()
 
-    def begun(self, plan: Plan, store: Store) -> None:
+    def begun(self, plan: RunPlan, store: Store) -> None:
         """Say what runs where."""
         info = store.info()
         self._console.print(Text.assemble(("CIRIS Store demo", "bold"), f"  run {plan.run}"))
@@ -132,13 +132,13 @@ def _most_needed(needed: list[Needed]) -> Table:
     return table
 
 
-def _timeline(timeline: Timeline, workers: list[WorkerResult]) -> Text:
+def _timeline(timeline: RunTimeline, workers: list[WorkerResult]) -> Text:
     text = _host(timeline)
     text.append(f"\n  inspections finished, per {timeline.bucket_seconds:g} s\n", style="dim")
     return text.append(_sparks(timeline, workers)).append(f"\n{_axis(timeline, '')}", style="dim")
 
 
-def _host(timeline: Timeline) -> Text:
+def _host(timeline: RunTimeline) -> Text:
     host = timeline.host
     known = [value for value in host.values if value is not None]
     facts = f", mean {sum(known) / len(known):.0f}, peak {max(known):.0f}" if known else ""
@@ -149,17 +149,17 @@ def _host(timeline: Timeline) -> Text:
     return text.append(f"{_axis(timeline, '0')}\n", style="dim")
 
 
-def _axis(timeline: Timeline, label: str) -> str:
+def _axis(timeline: RunTimeline, label: str) -> str:
     return charts.time_axis(label, len(timeline.host.values), timeline.bucket_seconds)
 
 
-def _sparks(timeline: Timeline, workers: list[WorkerResult]) -> Text:
+def _sparks(timeline: RunTimeline, workers: list[WorkerResult]) -> Text:
     highest = max((value or 0 for series in timeline.inspections.values() for value in series.values), default=0)
     lines = [_spark(timeline, worker, highest) for worker in workers]
     return Text("\n").join(lines)
 
 
-def _spark(timeline: Timeline, worker: WorkerResult, highest: float) -> Text:
+def _spark(timeline: RunTimeline, worker: WorkerResult, highest: float) -> Text:
     values = timeline.inspections[worker.occurrence].values
     if not worker.killed:
         return Text(charts.spark(worker.occurrence, values, highest), style="green")

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ciris_store_core import ANY_OCCURRENCE, GraphEdge, GraphScope, Store, Task
-from ciris_store_core.demo.collect import Dependency, Installed, taken_from
-from ciris_store_core.demo.host import UNITS
-from ciris_store_core.demo.plan import CLAIMED, DEPENDS_ON, INSPECTION, MAY_DEPEND_ON, SCOPE, WON, Plan
-from ciris_store_core.demo.proofs import Evidence, Killed, Proof, prove
-from ciris_store_core.demo.team import Member
+from ciris_store_core.demo.checks import Evidence, KilledWorker, Proof, prove
+from ciris_store_core.demo.distributions import Dependency, Installed, taken_from
+from ciris_store_core.demo.host_metrics import UNITS
+from ciris_store_core.demo.run_plan import CLAIMED, DEPENDS_ON, INSPECTION, MAY_DEPEND_ON, SCOPE, WON, RunPlan
+from ciris_store_core.demo.worker_processes import WorkerProcess
 
 MOST = 8
 COLUMNS = 56
@@ -48,7 +48,7 @@ class Needed:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class ChartSeries:
     """A metric over the run: its value in each bucket of time; None where nothing was measured."""
 
     name: str
@@ -57,13 +57,13 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
+class RunTimeline:
     """Series on one axis of time."""
 
     start: datetime
     bucket_seconds: float
-    host: Series
-    inspections: dict[str, Series]
+    host: ChartSeries
+    inspections: dict[str, ChartSeries]
     """How many inspections each worker finished per bucket."""
     killed_at: float
     """Seconds after ``start``."""
@@ -79,7 +79,7 @@ class Results:
     places: dict[str, int]
     workers: list[WorkerResult]
     most_needed: list[Needed]
-    timeline: Timeline
+    timeline: RunTimeline
     tool_preferences: dict[str, int]
     filter_config: dict[str, int]
     proofs: list[Proof]
@@ -98,7 +98,12 @@ class Results:
 
 
 def gather(
-    store: Store, plan: Plan, packages: dict[str, Installed], members: Sequence[Member], killed: Killed, seconds: float
+    store: Store,
+    plan: RunPlan,
+    packages: dict[str, Installed],
+    members: Sequence[WorkerProcess],
+    killed: KilledWorker,
+    seconds: float,
 ) -> Results:
     """Read the store. ``packages`` is what this process itself found installed."""
     evidence = read_evidence(store, plan)
@@ -116,7 +121,7 @@ def gather(
     )
 
 
-def read_evidence(store: Store, plan: Plan) -> Evidence:
+def read_evidence(store: Store, plan: RunPlan) -> Evidence:
     """All records of the run that the checks look at."""
     tasks = list(store.tasks.scan(channel_id=plan.run, occurrence_id=ANY_OCCURRENCE))
     ours = {task.task_id for task in tasks}
@@ -136,7 +141,7 @@ def read_evidence(store: Store, plan: Plan) -> Evidence:
     )
 
 
-def _edges(store: Store, plan: Plan) -> set[Dependency]:
+def _edges(store: Store, plan: RunPlan) -> set[Dependency]:
     own = (edge for edge in _all_edges(store) if edge.source.startswith(plan.id_of("")))
     return {Dependency(plan.name_of(edge.source), plan.name_of(edge.target), edge.relationship) for edge in own}
 
@@ -149,7 +154,7 @@ def _all_edges(store: Store) -> Iterator[GraphEdge]:
         yield from page
 
 
-def _per_worker(store: Store, plan: Plan, name: str) -> dict[str, float]:
+def _per_worker(store: Store, plan: RunPlan, name: str) -> dict[str, float]:
     """The sum of a metric by occurrence, whatever the time."""
     sums: defaultdict[str, float] = defaultdict(float)
     for point in store.correlations.aggregate(
@@ -168,7 +173,7 @@ def _configuration(store: Store, node_id: str) -> dict[str, int]:
 # --- what is shown ----------------------------------------------------------------------------
 
 
-def _worker(evidence: Evidence, member: Member, killed: Killed) -> WorkerResult:
+def _worker(evidence: Evidence, member: WorkerProcess, killed: KilledWorker) -> WorkerResult:
     own = [task for task in evidence.completed if task.agent_occurrence_id == member.occurrence]
     return WorkerResult(
         occurrence=member.occurrence,
@@ -186,7 +191,7 @@ def was_rescued(task: Task) -> bool:
     return task.fence >= 3
 
 
-def _most_needed(store: Store, plan: Plan) -> list[Needed]:
+def _most_needed(store: Store, plan: RunPlan) -> list[Needed]:
     needed, maybe = _degrees(store, plan, DEPENDS_ON), _degrees(store, plan, MAY_DEPEND_ON)
     top = list(needed)[:MOST]
     nodes = store.graph.get_many([(node_id, SCOPE) for node_id in top])
@@ -199,18 +204,18 @@ def _needed(name: str, by: int, maybe_by: int, attributes: Mapping[str, Any]) ->
     return Needed(name, by, maybe_by, version, attributes.get("files", 0), attributes.get("size", 0))
 
 
-def _degrees(store: Store, plan: Plan, relationship: str) -> dict[str, int]:
+def _degrees(store: Store, plan: RunPlan, relationship: str) -> dict[str, int]:
     """How many of the run's nodes point at each, most first."""
     ranked = store.graph.degrees(SCOPE, "in", relationship, limit=10_000)
     return {degree.id: degree.count for degree in ranked if degree.id.startswith(plan.id_of(""))}
 
 
-def _timeline(store: Store, plan: Plan, members: Sequence[Member], killed: Killed) -> Timeline:
+def _timeline(store: Store, plan: RunPlan, members: Sequence[WorkerProcess], killed: KilledWorker) -> RunTimeline:
     start = store.correlations.find(limit=1, tags=plan.tags).items[0].timestamp
     end = store.correlations.recent(1, tags=plan.tags).items[0].timestamp
     bucket = max(SHORTEST_BUCKET, SHORTEST_BUCKET * -(-(end - start) // (SHORTEST_BUCKET * COLUMNS)))
     axis = Axis(start, end, bucket)
-    return Timeline(
+    return RunTimeline(
         start=axis.start,
         bucket_seconds=bucket.total_seconds(),
         host=_host(store, plan, axis),
@@ -235,21 +240,21 @@ class Axis:
         return [known.get(column, missing) for column in range(self.length)]
 
 
-def _host(store: Store, plan: Plan, axis: Axis) -> Series:
+def _host(store: Store, plan: RunPlan, axis: Axis) -> ChartSeries:
     """The first of the host's metrics that this platform tells."""
     for name, unit in UNITS.items():
         points = store.correlations.aggregate("avg", axis.bucket, metric_name=name, tags=plan.tags)
         if points:
-            return Series(name, unit, axis.values([(point.start, point.value) for point in points], None))
-    return Series("nothing was measured", "", [])
+            return ChartSeries(name, unit, axis.values([(point.start, point.value) for point in points], None))
+    return ChartSeries("nothing was measured", "", [])
 
 
-def _inspections(store: Store, plan: Plan, axis: Axis, members: Sequence[Member]) -> dict[str, Series]:
+def _inspections(store: Store, plan: RunPlan, axis: Axis, members: Sequence[WorkerProcess]) -> dict[str, ChartSeries]:
     points = store.correlations.aggregate(
         "count", axis.bucket, group_by=["occurrence"], metric_name=INSPECTION, tags=plan.tags
     )
     return {
-        member.occurrence: Series(
+        member.occurrence: ChartSeries(
             "inspections",
             "",
             axis.values([(p.start, p.value) for p in points if p.group == (member.occurrence,)], 0),

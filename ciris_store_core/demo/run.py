@@ -17,11 +17,11 @@ from ciris_store_core import (
     TaskStatus,
     open_store,
 )
-from ciris_store_core.demo.collect import Installed, installed, places
-from ciris_store_core.demo.plan import Plan
-from ciris_store_core.demo.proofs import Killed
+from ciris_store_core.demo.checks import KilledWorker
+from ciris_store_core.demo.distributions import Installed, installed, places
 from ciris_store_core.demo.results import Results, gather
-from ciris_store_core.demo.team import Member, Team
+from ciris_store_core.demo.run_plan import RunPlan
+from ciris_store_core.demo.worker_processes import WorkerProcess, WorkerProcesses
 
 TTL_SECONDS = 2.0
 LIMIT_SECONDS = 120.0
@@ -31,7 +31,7 @@ POLL_SECONDS = 0.05
 class Watcher(Protocol):
     """Is told what happens."""
 
-    def begun(self, plan: Plan, store: Store) -> None:
+    def begun(self, plan: RunPlan, store: Store) -> None:
         """The store is open and the processes are being started."""
 
     def told(self, what: str) -> None:
@@ -42,7 +42,7 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DemoOptions:
     """What the caller chooses."""
 
     workers: int = 4
@@ -51,7 +51,7 @@ class Options:
     ttl_seconds: float = TTL_SECONDS
 
 
-def run_demo(url: str, options: Options, watcher: Watcher) -> Results:
+def run_demo(url: str, options: DemoOptions, watcher: Watcher) -> Results:
     """Run the demo on the store of ``url`` and return what the store remembers of it.
 
     Raises:
@@ -62,11 +62,11 @@ def run_demo(url: str, options: Options, watcher: Watcher) -> Results:
     """
     with open_store(url) as store:
         _check(store, options.force)
-        plan = Plan(f"demo-{secrets.token_hex(3)}", url, options.workers, places(), options.ttl_seconds)
+        plan = RunPlan(f"demo-{secrets.token_hex(3)}", url, options.workers, places(), options.ttl_seconds)
         packages = _packages(plan)
         watcher.begun(plan, store)
         started = time.monotonic()
-        with Team(plan, LIMIT_SECONDS) as team:
+        with WorkerProcesses(plan, LIMIT_SECONDS) as team:
             killed = _direct(team, store, plan, watcher)
             _watch(team, store, plan, killed, watcher, packages)
             watcher.told("the others have finished everything, its work too, and shut down")
@@ -83,14 +83,14 @@ def _check(store: Store, force: bool) -> None:
         )
 
 
-def _packages(plan: Plan) -> dict[str, Installed]:
+def _packages(plan: RunPlan) -> dict[str, Installed]:
     found = installed(plan.places)
     if not found:
         raise NotFound("the demo inspects installed Python distributions, and there are none: install one with pip")
     return found
 
 
-def _direct(team: Team, store: Store, plan: Plan, watcher: Watcher) -> Killed:
+def _direct(team: WorkerProcesses, store: Store, plan: RunPlan, watcher: Watcher) -> KilledWorker:
     """Start all at once, and kill one that holds unfinished work."""
     team.rendezvous()
     watcher.told(f"{plan.workers} processes have the store open; all start at once")
@@ -104,14 +104,19 @@ def _direct(team: Team, store: Store, plan: Plan, watcher: Watcher) -> Killed:
     return killed
 
 
-def _kill(member: Member, store: Store) -> Killed:
+def _kill(member: WorkerProcess, store: Store) -> KilledWorker:
     page = store.tasks.find(status=TaskStatus.ACTIVE, occurrence_id=member.occurrence)
     member.kill()
-    return Killed(member.occurrence, member.pid, store.clock.now(), tuple(task.task_id for task in page))
+    return KilledWorker(member.occurrence, member.pid, store.clock.now(), tuple(task.task_id for task in page))
 
 
 def _watch(
-    team: Team, store: Store, plan: Plan, killed: Killed, watcher: Watcher, packages: dict[str, Installed]
+    team: WorkerProcesses,
+    store: Store,
+    plan: RunPlan,
+    killed: KilledWorker,
+    watcher: Watcher,
+    packages: dict[str, Installed],
 ) -> None:
     others = [member for member in team.members if member.pid != killed.pid]
     while any(member.running() for member in others):
@@ -122,5 +127,5 @@ def _watch(
     watcher.progress(_done(store, plan), len(packages))
 
 
-def _done(store: Store, plan: Plan) -> int:
+def _done(store: Store, plan: RunPlan) -> int:
     return store.tasks.count(status=TaskStatus.COMPLETED, channel_id=plan.run, occurrence_id=ANY_OCCURRENCE) - 1

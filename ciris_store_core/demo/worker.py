@@ -13,17 +13,17 @@ import time
 from typing import IO, Any
 
 from ciris_store_core import ANY_OCCURRENCE, ClaimedTask, Store, StoreError, TaskStatus, open_store
-from ciris_store_core.demo.collect import installed
-from ciris_store_core.demo.plan import CLAIMED, WON, Plan
-from ciris_store_core.demo.pulse import Pulse
-from ciris_store_core.demo.steps import complete_startup_task, inspect, metric, take_startup_task
+from ciris_store_core.demo.distributions import installed
+from ciris_store_core.demo.heartbeats import Heartbeats
+from ciris_store_core.demo.run_plan import CLAIMED, WON, RunPlan
+from ciris_store_core.demo.worker_writes import complete_startup_task, inspect, metric, take_startup_task
 
 POLL_SECONDS = 0.05
 LARGEST_BATCH = 8
 UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE, TaskStatus.DEFERRED)
 
 
-class Link:
+class ParentPipe:
     """The line to the process that started this one."""
 
     def __init__(self, lines: IO[str], answers: IO[str]) -> None:
@@ -45,10 +45,10 @@ class Link:
         self.hear()
 
 
-class Worker:
+class DemoWorker:
     """Races for the start-up task, then shares out the inspections with the others."""
 
-    def __init__(self, store: Store, plan: Plan, number: int, link: Link) -> None:
+    def __init__(self, store: Store, plan: RunPlan, number: int, link: ParentPipe) -> None:
         """The worker of that number, on an open store."""
         self._store = store
         self._plan = plan
@@ -60,7 +60,7 @@ class Worker:
         """Work until no inspection is left, then shut down."""
         self._link.pause(event="ready")
         self._me.register(metadata={"pid": os.getpid()})
-        with Pulse(self._store, self._plan, self._me):
+        with Heartbeats(self._store, self._plan, self._me):
             self._start_up()
             self._first_batch()
             while self._unfinished():
@@ -113,11 +113,11 @@ class Worker:
 
 def main() -> None:
     """Be the worker that the first lines of standard input describe: its number, then the plan."""
-    link = Link(sys.stdin, sys.stdout)
-    number, plan = int(link.hear()), Plan.from_json(link.hear())
+    link = ParentPipe(sys.stdin, sys.stdout)
+    number, plan = int(link.hear()), RunPlan.from_json(link.hear())
     try:
         with open_store(plan.url) as store:
-            Worker(store, plan, number, link).run()
+            DemoWorker(store, plan, number, link).run()
     except StoreError as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from None
 

@@ -22,7 +22,7 @@ _THREADS = 8
 _Key = tuple[StoreURL, str]
 
 
-class _Place:
+class _StoreSlot:
     """Where the store of one URL is, or will be."""
 
     def __init__(self) -> None:
@@ -30,35 +30,35 @@ class _Place:
         self.store: Store | None = None
 
 
-class _Places:
+class _OpenStores:
     """All stores that this process opened by URL, and the one that was chosen instead of the default."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._places: dict[_Key, _Place] = {}
+        self._slots: dict[_Key, _StoreSlot] = {}
         self.chosen: list[Store] = []
         self.workers = Workers(_THREADS, "ciris-store")
 
     def get(self, target: StoreURL, url: DbPath) -> Store:
         key = (target, _folder(target))
         with self._lock:
-            place = self._places.setdefault(key, _Place())
+            slot = self._slots.setdefault(key, _StoreSlot())
         # Opening may wait for a database that is far away: only callers of the same one wait with it.
-        with place.lock:
-            if place.store is None:
-                place.store = open_store(url)
-            return place.store
+        with slot.lock:
+            if slot.store is None:
+                slot.store = open_store(url)
+            return slot.store
 
     def close(self) -> None:
         with self._lock:
-            places, self._places = self._places, {}
-        for place in places.values():
-            with place.lock:
-                if place.store is not None:
-                    place.store.close()
+            slots, self._slots = self._slots, {}
+        for slot in slots.values():
+            with slot.lock:
+                if slot.store is not None:
+                    slot.store.close()
 
 
-_places = _Places()
+_open_stores = _OpenStores()
 
 
 def get_store(db_path: DbPath = None) -> Store:
@@ -73,9 +73,9 @@ def get_store(db_path: DbPath = None) -> Store:
     Raises:
         InvalidURL, PluginError, MigrationRequired, Unavailable: As ``open_store``; the next call tries again.
     """
-    if db_path is None and _places.chosen:
-        return _places.chosen[-1]
-    return _places.get(resolve_url(db_path), db_path)
+    if db_path is None and _open_stores.chosen:
+        return _open_stores.chosen[-1]
+    return _open_stores.get(resolve_url(db_path), db_path)
 
 
 @contextmanager
@@ -84,22 +84,22 @@ def use_store(store: Store) -> Iterator[Store]:
 
     For a store that was opened with options, or that a test brings. It stays the caller's to close.
     """
-    places = _places
-    places.chosen.append(store)
+    stores = _open_stores
+    stores.chosen.append(store)
     try:
         yield store
     finally:
-        places.chosen.remove(store)
+        stores.chosen.remove(store)
 
 
 def workers() -> Workers:
     """The threads of this process that async counterparts run on."""
-    return _places.workers
+    return _open_stores.workers
 
 
 def close_stores() -> None:
     """Close every store that functions opened; the next call of one opens it again."""
-    _places.close()
+    _open_stores.close()
 
 
 def _folder(target: StoreURL) -> str:
@@ -110,8 +110,8 @@ def _folder(target: StoreURL) -> str:
 
 def _forget() -> None:
     """In a forked child: connections belong to the parent, and locks may have been held when it forked."""
-    global _places
-    _places = _Places()
+    global _open_stores
+    _open_stores = _OpenStores()
 
 
 atexit.register(close_stores)

@@ -18,9 +18,9 @@ from ciris_store_core.models.tasks import SHARED_OCCURRENCE, TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
 from ciris_store_core.services.maintenance import DatabaseMaintenanceService, MaintenancePolicy
 from ciris_store_core.store import Store
-from ciris_store_core.transfer.progress import read_progress
-from ciris_store_core.transfer.reading import StoreReader
-from ciris_store_core.transfer.record_types import Selection
+from ciris_store_core.transfer.copy_progress import read_progress
+from ciris_store_core.transfer.record_kinds import KindSelection
+from ciris_store_core.transfer.store_reader import StoreReader
 
 SKEW = timedelta(seconds=5)
 """How far the clocks of host and server may be apart; leases and heartbeats live for a minute or so."""
@@ -189,7 +189,9 @@ class _Doctor:
 
     def _corrupt(self) -> Iterator[Finding]:
         found: list[str] = []
-        with StoreReader.of(self._store, Selection(), lambda kind, row: found.append(f"{kind} {row.key}")) as reader:
+        with StoreReader.of(
+            self._store, KindSelection(), lambda kind, row: found.append(f"{kind} {row.key}")
+        ) as reader:
             for _ in reader.chunks(None):
                 pass
         if found:

@@ -5,18 +5,18 @@ encrypted secrets as they are, and audit chains with their anchors.
 """
 
 from ciris_store_core.transfer.backups import BackupReport, backup_store, restore_store
-from ciris_store_core.transfer.copy_store import Step, TransferReport, copy_store
 from ciris_store_core.transfer.digest import Tally, digest_store
 from ciris_store_core.transfer.dump import DumpHeader, check_dump, export_store, import_store, read_header
-from ciris_store_core.transfer.record_types import KINDS
+from ciris_store_core.transfer.record_kinds import KINDS
+from ciris_store_core.transfer.store_copier import TransferReport, TransferStep, copy_store
 
 __all__ = [
     "KINDS",
     "BackupReport",
     "DumpHeader",
-    "Step",
     "Tally",
     "TransferReport",
+    "TransferStep",
     "backup_store",
     "check_dump",
     "copy_store",

@@ -21,12 +21,12 @@ from ciris_store_core.errors import NotADatabase, NotSupported
 from ciris_store_core.opening import open_store
 from ciris_store_core.store import Store
 from ciris_store_core.store.access.session_guard import guarded
-from ciris_store_core.transfer.copy_store import OnStep, Step, TransferReport, move, silent
+from ciris_store_core.transfer.atomic_files import new_file
 from ciris_store_core.transfer.digest import Tally
 from ciris_store_core.transfer.dump import checked, export_store, import_checked, read_header
-from ciris_store_core.transfer.files import new_file
-from ciris_store_core.transfer.reading import StoreReader, executor_of
-from ciris_store_core.transfer.record_types import Selection
+from ciris_store_core.transfer.record_kinds import KindSelection
+from ciris_store_core.transfer.store_copier import OnStep, TransferReport, TransferStep, move, silent
+from ciris_store_core.transfer.store_reader import StoreReader, executor_of
 from ciris_store_core.url import resolve_url
 
 _SQLITE = b"SQLite format 3\0"
@@ -87,7 +87,7 @@ def _native(store: Store, path: Path, overwrite: bool, on_step: OnStep) -> bool:
             executor = executor_of(store)
             if executor.guard.watches:
                 executor.read("_native", lambda session: guarded(session).ask_for_everything("backup"), single=False)
-            store._backend.backup(part, lambda done, total: on_step(Step("copy", "pages", done, total)))
+            store._backend.backup(part, lambda done, total: on_step(TransferStep("copy", "pages", done, total)))
     except NotSupported:
         return False
     return True
@@ -128,7 +128,7 @@ def opened_backup(
     except NotADatabase:
         with (
             _opened_copy(Path(path), target_url) as source,
-            StoreReader.of(source, Selection(), identity=f"backup {os.fspath(path)}") as reader,
+            StoreReader.of(source, KindSelection(), identity=f"backup {os.fspath(path)}") as reader,
         ):
             yield partial(_move, reader, on_step=on_step)
     else:
@@ -136,7 +136,7 @@ def opened_backup(
 
 
 def _move(reader: StoreReader, target: Store, *, verify: bool, on_step: OnStep) -> TransferReport:
-    return move(reader, target, Selection(), into_existing=False, verify=verify, on_step=on_step)
+    return move(reader, target, KindSelection(), into_existing=False, verify=verify, on_step=on_step)
 
 
 @contextmanager

@@ -102,8 +102,8 @@ def digest_store(store: Store, *, without: Iterable[str] = ()) -> dict[str, Tall
 
     Two stores with equal digests hold the same records. ``without``: kinds or scopes to leave out, see ``copy_store``.
     """
-    from ciris_store_core.transfer.reading import StoreReader, tallied
-    from ciris_store_core.transfer.record_types import Selection
+    from ciris_store_core.transfer.record_kinds import KindSelection
+    from ciris_store_core.transfer.store_reader import StoreReader, tallied
 
-    with StoreReader.of(store, Selection.of(without)) as reader:
+    with StoreReader.of(store, KindSelection.of(without)) as reader:
         return tallied(reader)

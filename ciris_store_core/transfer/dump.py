@@ -31,11 +31,11 @@ from ciris_store_core.models.graph import GraphNode
 from ciris_store_core.models.ids import uuid7
 from ciris_store_core.store import Store
 from ciris_store_core.store.access.known_authorities import ROOT_KEY
-from ciris_store_core.transfer.copy_store import OnStep, Step, TransferReport, move, silent
+from ciris_store_core.transfer.atomic_files import new_file, open_new
 from ciris_store_core.transfer.digest import Tally
-from ciris_store_core.transfer.files import new_file, open_new
-from ciris_store_core.transfer.reading import CHUNK_BYTES, Chunk, Reader, StoreReader
-from ciris_store_core.transfer.record_types import KINDS, Kind, Selection, is_stores_own
+from ciris_store_core.transfer.record_kinds import KINDS, KindSelection, RecordKind, is_stores_own
+from ciris_store_core.transfer.store_copier import OnStep, TransferReport, TransferStep, move, silent
+from ciris_store_core.transfer.store_reader import CHUNK_BYTES, Chunk, Reader, StoreReader
 from ciris_store_core.validation.validator import Validator
 
 FORMAT = "ciris-store"
@@ -110,7 +110,7 @@ def export_store(
         Corrupt: A stored row cannot be read.
     """
     began = time.monotonic()
-    selection = Selection.of([*without, *(() if secrets else SECRET_KINDS)])
+    selection = KindSelection.of([*without, *(() if secrets else SECRET_KINDS)])
     target = Path(path)
     header = _header(store, selection)
     with StoreReader.of_source(store, selection) as reader, new_file(target, overwrite=overwrite) as part:
@@ -122,7 +122,7 @@ def export_store(
     return TransferReport(header.source, os.fspath(path), tallies, verified=verify, seconds=seconds)
 
 
-def _header(store: Store, selection: Selection) -> DumpHeader:
+def _header(store: Store, selection: KindSelection) -> DumpHeader:
     info = store.info()
     return DumpHeader(
         dump_id=uuid7(),
@@ -154,7 +154,7 @@ def _write(path: Path, compressed: bool, header: DumpHeader, reader: Reader, on_
             tallies[name] = tallies.get(name, Tally()) + chunk.tally
             if name not in totals:
                 totals[name] = reader.total(chunk.kind)
-            on_step(Step("copy", name, tallies[name].count, totals[name]))
+            on_step(TransferStep("copy", name, tallies[name].count, totals[name]))
         # Of the texts, so that they are right whatever fields records have in the version that reads them.
         end = {name: str(tally) for name, tally in lines.items()}
         file.write(json.dumps({"end": end}).encode() + b"\n")
@@ -243,7 +243,7 @@ class DumpReader:
         """The dump's own name for itself."""
         return f"dump {self.header.dump_id} of {self.header.source}"
 
-    def total(self, kind: Kind) -> int | None:
+    def total(self, kind: RecordKind) -> int | None:
         """How many records of the kind the file holds, once it was read."""
         return self.digests[kind.name].count if kind.name in self.digests else None
 
@@ -349,7 +349,7 @@ def checked(path: Path, on_step: OnStep) -> tuple[DumpReader, dict[str, Tally]]:
     for chunk in reader.chunks(None):
         name = chunk.kind.name
         found[name] = found.get(name, Tally()) + chunk.tally
-        on_step(Step("check", name, found[name].count))
+        on_step(TransferStep("check", name, found[name].count))
     wrong = [name for name in (HEADER, *KINDS) if reader.found.get(name) != reader.digests.get(name)]
     if wrong:
         raise Corrupt(f"{', '.join(wrong)} in {path} do not fit the digests at its end: export it again")
@@ -387,5 +387,5 @@ def import_checked(
     reader: DumpReader, target: Store, *, into_existing: bool = False, verify: bool = True, on_step: OnStep = silent
 ) -> TransferReport:
     """Write the records of a dump that was found to be sound into a store; see ``import_store``."""
-    selection = Selection(reader.header.without)
+    selection = KindSelection(reader.header.without)
     return move(reader, target, selection, into_existing=into_existing, verify=verify, on_step=on_step)

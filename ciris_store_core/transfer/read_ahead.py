@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 
 from ciris_store_core.models.graph import GraphNode
-from ciris_store_core.transfer.reading import Chunk, Reader
-from ciris_store_core.transfer.record_types import Kind
+from ciris_store_core.transfer.record_kinds import RecordKind
+from ciris_store_core.transfer.store_reader import Chunk, Reader
 
 
 class ReadAhead:
@@ -20,7 +20,7 @@ class ReadAhead:
         self._thread = thread
         self.identity = reader.identity
 
-    def total(self, kind: Kind) -> int | None:
+    def total(self, kind: RecordKind) -> int | None:
         """How many there are."""
         return self._thread.submit(self._reader.total, kind).result()
 

@@ -14,7 +14,7 @@ import pytest
 from ciris_store_core import Task, __version__, errors, open_store
 from ciris_store_core.cli import Exit
 from ciris_store_core.cli.app import app
-from ciris_store_core.cli.exits import MEANINGS, exit_code
+from ciris_store_core.cli.exit_codes import MEANINGS, exit_code
 from tests.cli.conftest import Command
 
 PASSWORD = "correct-horse-7"

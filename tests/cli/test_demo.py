@@ -24,14 +24,14 @@ from ciris_store_core import (
 )
 from ciris_store_core.cli import main
 from ciris_store_core.demo import charts
-from ciris_store_core.demo.collect import Dependency, dependencies, installed, normal, places, taken_from
-from ciris_store_core.demo.host import UNITS, Sampler
-from ciris_store_core.demo.plan import DEPENDS_ON, MAY_DEPEND_ON, SCOPE, Plan
-from ciris_store_core.demo.proofs import Killed, prove
+from ciris_store_core.demo.checks import KilledWorker, prove
+from ciris_store_core.demo.distributions import Dependency, dependencies, installed, normal, places, taken_from
+from ciris_store_core.demo.host_metrics import UNITS, HostSampler
 from ciris_store_core.demo.results import read_evidence
-from ciris_store_core.demo.run import Options, run_demo
-from ciris_store_core.demo.steps import complete_startup_task, inspect, take_startup_task
-from ciris_store_core.demo.team import Team, WorkerFailed
+from ciris_store_core.demo.run import DemoOptions, run_demo
+from ciris_store_core.demo.run_plan import DEPENDS_ON, MAY_DEPEND_ON, SCOPE, RunPlan
+from ciris_store_core.demo.worker_processes import WorkerFailed, WorkerProcesses
+from ciris_store_core.demo.worker_writes import complete_startup_task, inspect, take_startup_task
 from tests.support.pgserver import ExternalServer
 
 COUNTS_OF_DISTRIBUTIONS = ("created", "completed", "completed_once", "reports", "durations", "nodes", "merged_once")
@@ -133,7 +133,7 @@ def test_demo_refuses_a_store_that_other_processes_cannot_open(
 
 def test_demo_tells_what_happens_in_order(tmp_path: Path) -> None:
     watcher = Listener()
-    run_demo(f"sqlite:///{tmp_path}/store.db", Options(workers=2, ttl_seconds=1.0), watcher)
+    run_demo(f"sqlite:///{tmp_path}/store.db", DemoOptions(workers=2, ttl_seconds=1.0), watcher)
     assert [text.split(" ", 1)[0] for text in watcher.said] == ["2", "one", "process", "they", "the"]
     assert watcher.seen == sorted(watcher.seen)
     assert watcher.seen[-1] == (len(installed(places())),) * 2
@@ -146,7 +146,7 @@ def test_there_may_be_fewer_distributions_than_workers(
     for number in range(count):
         distribution(tmp_path / "site", f"only-{number}", "only-0")
     monkeypatch.setattr("ciris_store_core.demo.run.places", lambda: (str(tmp_path / "site"),))
-    results = run_demo(f"sqlite:///{tmp_path}/store.db", Options(ttl_seconds=1.0), Listener())
+    results = run_demo(f"sqlite:///{tmp_path}/store.db", DemoOptions(ttl_seconds=1.0), Listener())
     assert results.ok
     assert [needed.needed_by for needed in results.most_needed] == ([count - 1] if count > 1 else [])
 
@@ -154,7 +154,7 @@ def test_there_may_be_fewer_distributions_than_workers(
 def test_it_says_that_there_is_nothing_to_inspect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ciris_store_core.demo.run.places", lambda: ())
     with pytest.raises(NotFound, match="install one"):
-        run_demo(f"sqlite:///{tmp_path}/store.db", Options(ttl_seconds=1.0), Listener())
+        run_demo(f"sqlite:///{tmp_path}/store.db", DemoOptions(ttl_seconds=1.0), Listener())
 
 
 @dataclass
@@ -164,7 +164,7 @@ class Listener:
     said: list[str] = field(default_factory=list)
     seen: list[tuple[int, int]] = field(default_factory=list)
 
-    def begun(self, plan: Plan, store: Store) -> None:
+    def begun(self, plan: RunPlan, store: Store) -> None:
         assert str(plan.workers) not in store.stats()
 
     def told(self, what: str) -> None:
@@ -178,27 +178,27 @@ class Listener:
 
 
 def test_a_worker_that_cannot_open_the_store_is_reported_in_its_own_words(tmp_path: Path) -> None:
-    plan = Plan("demo-x", f"sqlite:///{tmp_path}/nowhere/store.db", 2, (), 2.0)
-    with Team(plan, 60) as team, pytest.raises(WorkerFailed, match="there is no directory"):
+    plan = RunPlan("demo-x", f"sqlite:///{tmp_path}/nowhere/store.db", 2, (), 2.0)
+    with WorkerProcesses(plan, 60) as team, pytest.raises(WorkerFailed, match="there is no directory"):
         team.rendezvous()
 
 
 def test_workers_that_take_too_long_are_ended(tmp_path: Path) -> None:
-    plan = Plan("demo-x", f"sqlite:///{tmp_path}/store.db", 2, (), 2.0)
-    with Team(plan, 0.01) as team, pytest.raises(WorkerFailed, match="ended with code"):
+    plan = RunPlan("demo-x", f"sqlite:///{tmp_path}/store.db", 2, (), 2.0)
+    with WorkerProcesses(plan, 0.01) as team, pytest.raises(WorkerFailed, match="ended with code"):
         team.rendezvous()
         team.rendezvous()
 
 
 def test_the_plan_keeps_its_url_to_itself() -> None:
-    plan = Plan("demo-x", "postgresql://me:hidden@host/db", 2, ("/a", "/b"), 2.0)
+    plan = RunPlan("demo-x", "postgresql://me:hidden@host/db", 2, ("/a", "/b"), 2.0)
     assert "hidden" not in repr(plan)
-    assert Plan.from_json(plan.to_json()) == plan
+    assert RunPlan.from_json(plan.to_json()) == plan
 
 
 def test_an_inspection_that_was_taken_over_stores_nothing(tmp_path: Path) -> None:
     distribution(tmp_path / "site", "one")
-    plan = Plan("demo-x", "", 2, (str(tmp_path / "site"),), 2.0)
+    plan = RunPlan("demo-x", "", 2, (str(tmp_path / "site"),), 2.0)
     package = installed(plan.places)["one"]
     with open_store("memory://") as store:
         task, won = store.run(take_startup_task, plan, "w1")
@@ -221,17 +221,17 @@ def test_an_inspection_that_was_taken_over_stores_nothing(tmp_path: Path) -> Non
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, str]:
     """URL of the store of a finished run, the run, and the worker that was killed."""
     url = f"sqlite:///{tmp_path_factory.mktemp('finished')}/store.db"
-    results = run_demo(url, Options(workers=2, ttl_seconds=1.0), Listener())
+    results = run_demo(url, DemoOptions(workers=2, ttl_seconds=1.0), Listener())
     return url, results.run, next(worker.occurrence for worker in results.workers if worker.killed)
 
 
 def failures(store: Store, finished: tuple[str, str, str]) -> set[str]:
     """The checks that do not hold for the store as it is now."""
     url, name, dead = finished
-    plan = Plan(name, url, 2, places(), 2.0)
+    plan = RunPlan(name, url, 2, places(), 2.0)
     evidence = read_evidence(store, plan)
     held = tuple(task.task_id for task in evidence.completed if task.agent_occurrence_id != dead)[:1]
-    killed = Killed(dead, 1, datetime.now(UTC), held)
+    killed = KilledWorker(dead, 1, datetime.now(UTC), held)
     return {proof.key for proof in prove(evidence, installed(plan.places), 2, killed) if not proof.ok}
 
 
@@ -346,7 +346,7 @@ def test_names_are_compared_as_indexes_do() -> None:
 
 
 def test_host_metrics_are_plausible() -> None:
-    sampler = Sampler()
+    sampler = HostSampler()
     sum(range(200_000))
     values = sampler.sample()
     assert values.keys() <= UNITS.keys()
@@ -380,6 +380,6 @@ def test_a_ceiling_is_round() -> None:
 
 
 def test_a_lease_is_long_against_its_heartbeats() -> None:
-    from ciris_store_core.demo.pulse import SAMPLE_SECONDS, SAMPLES_PER_BEAT
+    from ciris_store_core.demo.heartbeats import SAMPLE_SECONDS, SAMPLES_PER_BEAT
 
-    assert timedelta(seconds=SAMPLE_SECONDS * SAMPLES_PER_BEAT * 4) < timedelta(seconds=Options().ttl_seconds)
+    assert timedelta(seconds=SAMPLE_SECONDS * SAMPLES_PER_BEAT * 4) < timedelta(seconds=DemoOptions().ttl_seconds)

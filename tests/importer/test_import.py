@@ -24,8 +24,7 @@ from ciris_store_core import (
     open_store,
 )
 from ciris_store_core.errors import InvalidURL, NotADatabase
-from ciris_store_core.importer import TABLES, ImportReport, import_ciris, open_engine
-from ciris_store_core.importer import run as running
+from ciris_store_core.importer import TABLES, ImportReport, engine_import, import_ciris, open_engine
 from ciris_store_core.secrets.keys import KeyRing, SecretsConfig, new_key
 from tests.importer.conftest import AT, Engine
 
@@ -98,7 +97,7 @@ class Stopped(Exception):
 def test_what_was_interrupted_is_finished_by_the_next_run(
     after: int, engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "BATCH", 2)
+    monkeypatch.setattr(engine_import, "BATCH", 2)
     fill(engine, 6)
     told: list[str] = []
 
@@ -213,7 +212,7 @@ def test_what_is_in_the_log_alone_is_read_too(sqlite_engine: Engine) -> None:
 def test_one_moment_is_read_whatever_the_engine_writes_meanwhile(
     engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setattr(running, "BATCH", 1)
+    monkeypatch.setattr(engine_import, "BATCH", 1)
     fill(engine)
     if engine.url.endswith(".db"):
         request.getfixturevalue("opened_elsewhere")
@@ -231,7 +230,7 @@ def test_a_program_that_opens_the_file_meanwhile_is_noticed(
     sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody had it open, so no lock was taken."""
-    monkeypatch.setattr(running, "BATCH", 1)
+    monkeypatch.setattr(engine_import, "BATCH", 1)
     fill(sqlite_engine)
 
     def write(table: str, done: int, total: int) -> None:

@@ -21,7 +21,7 @@ from ciris_store_core.contract import Session
 from ciris_store_core.models import MetricData
 from ciris_store_core.models.graph import NodeWrite
 from ciris_store_core.transfer import digest_store
-from ciris_store_core.transfer.record_types import MARKER_ID
+from ciris_store_core.transfer.record_kinds import MARKER_ID
 from tests.scenarios.processes import database, wait_until
 
 BATCH = 2000

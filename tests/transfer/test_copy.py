@@ -24,13 +24,13 @@ from ciris_store_core.conformance import factories as make
 from ciris_store_core.conformance.support import exact
 from ciris_store_core.conformance.wiping import damage
 from ciris_store_core.transfer import KINDS, backup_store, copy_store, digest_store, export_store, reading, record_types
-from ciris_store_core.transfer.reading import StoreReader
-from ciris_store_core.transfer.record_types import MARKER_ID, Selection
+from ciris_store_core.transfer.record_kinds import MARKER_ID, KindSelection
+from ciris_store_core.transfer.store_reader import StoreReader
 from tests.transfer.conftest import Stores, fill, stop_at
 
 
 def everything(store: Store) -> list[Any]:
-    with StoreReader.of(store, Selection()) as reader:
+    with StoreReader.of(store, KindSelection()) as reader:
         return [exact(record) for chunk in reader.chunks(None) for record in chunk.records]
 
 
@@ -147,7 +147,7 @@ def test_records_can_be_added_to_what_is_there(full: Store, target: Store) -> No
 
 def test_what_is_there_already_is_never_overwritten(full: Store) -> None:
     before = everything(full)
-    with StoreReader.of(full, Selection()) as reader:
+    with StoreReader.of(full, KindSelection()) as reader:
         found = {chunk.kind.name: chunk.records for chunk in reader.chunks(None)}
     assert set(found) == set(KINDS)
     for name, records in found.items():
@@ -222,7 +222,7 @@ def test_chunks_become_smaller_where_records_are_large(stores: Stores, monkeypat
     source = stores.new("sqlite")
     with source._backend.session(write=True) as session:
         session.tasks.add([make.task(f"t{i:03}", description="x" * 20_000) for i in range(300)])
-    with StoreReader.of(source, Selection()) as reader:
+    with StoreReader.of(source, KindSelection()) as reader:
         sizes = [len(chunk.records) for chunk in reader.chunks(None)]
     assert sum(sizes) == 300 and set(sizes[1:-1]) == {4}
 

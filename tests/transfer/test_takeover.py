@@ -22,9 +22,9 @@ from ciris_store_core import (
     approved,
 )
 from ciris_store_core.transfer import copy_store, dump, export_store, import_store, restore_store
+from ciris_store_core.transfer.copy_progress import CopyProgress
 from ciris_store_core.transfer.digest import Tally
-from ciris_store_core.transfer.progress import Progress
-from ciris_store_core.transfer.record_types import MARKER_ID
+from ciris_store_core.transfer.record_kinds import MARKER_ID
 from tests.transfer.conftest import Stores, stop_at
 
 OWNER, ATTACKER = SigningKey.generate(), SigningKey.generate()
@@ -52,7 +52,7 @@ def mark_of(path: Path) -> dict[str, Any]:
     """The mark of a copy that got so far."""
     header = dump.read_header(path)
     source = f"dump {header.dump_id} of {header.source}"
-    made = Progress(source, header.without, "1", {"occurrences": Tally()})
+    made = CopyProgress(source, header.without, "1", {"occurrences": Tally()})
     return dict(made.marker(dump.EPOCH).metadata)
 
 
@@ -68,7 +68,7 @@ def test_a_forged_mark_brings_nothing_past_the_authority(stores: Stores, kind: s
     # Even if a mark is there, as an old version let everybody register it.
     with store._backend.session(write=True) as session:
         header = dump.read_header(prepared)
-        mark = Progress(f"dump {header.dump_id} of {header.source}", header.without, "1", {"nodes": Tally()})
+        mark = CopyProgress(f"dump {header.dump_id} of {header.source}", header.without, "1", {"nodes": Tally()})
         session.coordination.put_occurrence(mark.marker(dump.EPOCH))
     with pytest.raises(AccessDenied):
         import_store(prepared, store)
@@ -147,7 +147,7 @@ def test_a_copy_that_was_stopped_anywhere_brings_its_authorities_at_the_end(
 def test_a_dump_with_records_of_the_store_itself_is_refused(stores: Stores, prepared: Path) -> None:
     store = stores.new("memory")
     lines = prepared.read_text().splitlines()
-    mark = Progress("x").marker(dump.EPOCH)
+    mark = CopyProgress("x").marker(dump.EPOCH)
     lines.insert(1, json.dumps({"kind": "occurrences", "record": json.loads(mark.to_json())}))
     prepared.write_text("\n".join(lines) + "\n")
     with pytest.raises(Corrupt, match="line 2"):

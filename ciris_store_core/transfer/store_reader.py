@@ -16,9 +16,9 @@ from ciris_store_core.store import Store
 from ciris_store_core.store.access.known_authorities import ROOT_KEY
 from ciris_store_core.store.audit.store_identity import read_identity
 from ciris_store_core.store.execution import StoreExecutor
+from ciris_store_core.transfer.copy_progress import refuse_unfinished
 from ciris_store_core.transfer.digest import Tally
-from ciris_store_core.transfer.progress import refuse_unfinished
-from ciris_store_core.transfer.record_types import Kind, Read, Selection
+from ciris_store_core.transfer.record_kinds import KindSelection, Read, RecordKind
 
 FIRST_PAGE = 200
 LARGEST_PAGE = 2000
@@ -33,7 +33,7 @@ OnCorrupt = Callable[[str, CorruptRow], object]
 class Chunk:
     """Some records of one kind that follow one another."""
 
-    kind: Kind
+    kind: RecordKind
     records: list[Any]
     tally: Tally
     position: str
@@ -52,7 +52,7 @@ class Reader(Protocol):
         """Everything from a position on, by kind in the order of ``KINDS``."""
         ...
 
-    def total(self, kind: Kind) -> int | None:
+    def total(self, kind: RecordKind) -> int | None:
         """How many records of a kind there are, if that is known."""
         ...
 
@@ -92,7 +92,7 @@ class StoreReader:
 
     session: Session
     identity: str
-    selection: Selection
+    selection: KindSelection
     on_corrupt: OnCorrupt = refuse_corrupt
     _limit: int = field(default=FIRST_PAGE)
 
@@ -101,7 +101,7 @@ class StoreReader:
     def of(
         cls,
         store: Store,
-        selection: Selection,
+        selection: KindSelection,
         on_corrupt: OnCorrupt = refuse_corrupt,
         identity: str | None = None,
         ask: bool = True,
@@ -125,14 +125,14 @@ class StoreReader:
     @classmethod
     @contextmanager
     def of_source(
-        cls, store: Store, selection: Selection, on_corrupt: OnCorrupt = refuse_corrupt
+        cls, store: Store, selection: KindSelection, on_corrupt: OnCorrupt = refuse_corrupt
     ) -> Iterator[StoreReader]:
         """The same, of a store that is to be moved; ``Conflict`` where it is an unfinished copy itself."""
         with cls.of(store, selection, on_corrupt) as reader:
             refuse_unfinished(reader.session, reader.identity)
             yield reader
 
-    def total(self, kind: Kind) -> int | None:
+    def total(self, kind: RecordKind) -> int | None:
         """How many there are, where counting loads no row; all scopes count."""
         return None if kind.count is None else kind.count(self._unasked)
 
@@ -166,7 +166,7 @@ class StoreReader:
                 if not at_end:
                     yield from self._pages(kind, stream, read, after)
 
-    def _pages(self, kind: Kind, stream: str, read: Read, after: SortKey | None) -> Iterator[Chunk]:
+    def _pages(self, kind: RecordKind, stream: str, read: Read, after: SortKey | None) -> Iterator[Chunk]:
         while True:
             page = read(self.session, after, self._limit)
             for row in page.corrupt:

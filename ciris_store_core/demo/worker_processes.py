@@ -9,7 +9,7 @@ import threading
 from types import TracebackType
 from typing import IO, Any, Self
 
-from ciris_store_core.demo.plan import Plan
+from ciris_store_core.demo.run_plan import RunPlan
 
 #: The same modules as in this process, wherever it found them; nothing is looked up in the working directory.
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from ciris_store_core.demo.worker import main; main()"
@@ -19,10 +19,10 @@ class WorkerFailed(RuntimeError):
     """A worker ended before its time. The message is its own."""
 
 
-class Member:
+class WorkerProcess:
     """One worker process."""
 
-    def __init__(self, plan: Plan, number: int) -> None:
+    def __init__(self, plan: RunPlan, number: int) -> None:
         """Start it. The plan goes through a pipe, as arguments and variables can be seen by others."""
         self.occurrence = plan.occurrence(number)
         self._process = subprocess.Popen(
@@ -76,12 +76,12 @@ class Member:
         return f"process {self.pid} ({self.occurrence}) ended with code {self._process.returncode}: {words}"
 
 
-class Team:
+class WorkerProcesses:
     """All worker processes of a run. Leaving the ``with`` block ends those that still run."""
 
-    def __init__(self, plan: Plan, seconds: float) -> None:
+    def __init__(self, plan: RunPlan, seconds: float) -> None:
         """Start them all. Those still running after ``seconds`` are killed, which ``hear`` and ``check`` report."""
-        self.members = [Member(plan, number) for number in range(1, plan.workers + 1)]
+        self.members = [WorkerProcess(plan, number) for number in range(1, plan.workers + 1)]
         self._limit = threading.Timer(seconds, self._kill_all)
         self._limit.daemon = True
 

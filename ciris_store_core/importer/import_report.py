@@ -54,7 +54,7 @@ class ImportReport:
 _OF_ONE_ROW = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]{2,}| \(.*")
 
 
-class Teller:
+class RowCounter:
     """Counts rows of one table, and says which were fixed or refused."""
 
     def __init__(self, report: TableReport, say: Say | None) -> None:

@@ -28,8 +28,8 @@ from ciris_store_core import (
     ThoughtType,
     Transaction,
 )
-from ciris_store_core.demo.collect import Inspected, Installed, relationship_of
-from ciris_store_core.demo.plan import INSPECTION, SCOPE, Plan
+from ciris_store_core.demo.distributions import Inspected, Installed, relationship_of
+from ciris_store_core.demo.run_plan import INSPECTION, SCOPE, RunPlan
 from ciris_store_core.models import CorrelationStatus, EdgeAttributes, MetricData, uuid7
 
 _MIB = 2**20
@@ -38,7 +38,7 @@ _MIB = 2**20
 # --- the start-up task ------------------------------------------------------------------------
 
 
-def take_startup_task(tx: Transaction, plan: Plan, me: str) -> tuple[Task, bool]:
+def take_startup_task(tx: Transaction, plan: RunPlan, me: str) -> tuple[Task, bool]:
     """Claim the shared task; whoever creates it takes it over, with its thought. Returns it, and whether it is ours."""
     description = "survey the installed distributions"
     task, won = tx.shared_tasks.try_claim(plan.task_type, plan.run, description, 10, occurrence_id=me)
@@ -58,7 +58,7 @@ def _question(task: Task) -> Thought:
     )
 
 
-def complete_startup_task(tx: Transaction, plan: Plan, me: str, task: Task, names: Iterable[str]) -> None:
+def complete_startup_task(tx: Transaction, plan: RunPlan, me: str, task: Task, names: Iterable[str]) -> None:
     """Write a bare node and an inspection task for every distribution, and complete the task: all or nothing."""
     listed = list(names)
     tx.graph.put_many([_bare_node(plan, name) for name in listed])
@@ -71,11 +71,11 @@ def complete_startup_task(tx: Transaction, plan: Plan, me: str, task: Task, name
     tx.tasks.update(task.task_id, occurrence_id=me, status=TaskStatus.COMPLETED, outcome=outcome)
 
 
-def _bare_node(plan: Plan, name: str) -> GraphNode:
+def _bare_node(plan: RunPlan, name: str) -> GraphNode:
     return GraphNode(id=plan.id_of(name), type=NodeType.CONCEPT, scope=SCOPE, attributes={"name": name})
 
 
-def _inspection(plan: Plan, survey: Task, name: str) -> Task:
+def _inspection(plan: RunPlan, survey: Task, name: str) -> Task:
     return Task(
         task_id=plan.id_of(name),
         channel_id=plan.run,
@@ -88,7 +88,7 @@ def _inspection(plan: Plan, survey: Task, name: str) -> Task:
 # --- an inspection ----------------------------------------------------------------------------
 
 
-def inspect(store: Store, plan: Plan, work: ClaimedTask, package: Installed, known: Iterable[str]) -> bool:
+def inspect(store: Store, plan: RunPlan, work: ClaimedTask, package: Installed, known: Iterable[str]) -> bool:
     """Look at a distribution and store what was seen; False if the work has another owner by now."""
     started = time.perf_counter()
     seen = package.inspect()
@@ -106,7 +106,7 @@ def inspect(store: Store, plan: Plan, work: ClaimedTask, package: Installed, kno
 
 
 def _record(
-    tx: Transaction, plan: Plan, task: Task, seen: Inspected, edges: list[GraphEdge], milliseconds: float
+    tx: Transaction, plan: RunPlan, task: Task, seen: Inspected, edges: list[GraphEdge], milliseconds: float
 ) -> None:
     work, me = tx.tasks.claimed(task), task.agent_occurrence_id
     work.add_thought(_observation(task, seen, len(edges)))
@@ -128,12 +128,12 @@ def _observation(task: Task, seen: Inspected, dependencies: int) -> Thought:
     )
 
 
-def _seen_node(plan: Plan, seen: Inspected, me: str) -> GraphNode:
+def _seen_node(plan: RunPlan, seen: Inspected, me: str) -> GraphNode:
     attributes = {"version": seen.version, "files": seen.files, "size": seen.size, "builder": seen.builder}
     return GraphNode(id=plan.id_of(seen.name), type=NodeType.CONCEPT, scope=SCOPE, attributes=attributes, updated_by=me)
 
 
-def _edges(plan: Plan, package: Installed, known: set[str]) -> list[GraphEdge]:
+def _edges(plan: RunPlan, package: Installed, known: set[str]) -> list[GraphEdge]:
     wanted = {name: text for name, text in sorted(package.requirements.items()) if name in known}
     return [
         GraphEdge(
@@ -150,7 +150,7 @@ def _edges(plan: Plan, package: Installed, known: set[str]) -> list[GraphEdge]:
 # --- what is learned --------------------------------------------------------------------------
 
 
-def _learn(tx: Transaction, plan: Plan, seen: Inspected) -> None:
+def _learn(tx: Transaction, plan: RunPlan, seen: Inspected) -> None:
     """Count the build tool, and remember compiled code.
 
     A counter that all workers share is written only if nobody wrote in between, else ``Conflict``. A key of one's own
@@ -165,11 +165,11 @@ def _learn(tx: Transaction, plan: Plan, seen: Inspected) -> None:
         tx.graph.put(_filters(plan, {seen.name: seen.compiled}))
 
 
-def _preferences(plan: Plan, counts: dict[str, int]) -> GraphNode:
+def _preferences(plan: RunPlan, counts: dict[str, int]) -> GraphNode:
     return _configuration(plan.preferences, ConfigNodeType.TOOL_PREFERENCES, counts)
 
 
-def _filters(plan: Plan, compiled: dict[str, int]) -> GraphNode:
+def _filters(plan: RunPlan, compiled: dict[str, int]) -> GraphNode:
     return _configuration(plan.filters, ConfigNodeType.FILTER_CONFIG, compiled)
 
 
@@ -181,7 +181,7 @@ def _configuration(node_id: str, kind: ConfigNodeType, values: dict[str, int]) -
 # --- metrics ----------------------------------------------------------------------------------
 
 
-def metric(plan: Plan, me: str, name: str, value: float, unit: str) -> Correlation:
+def metric(plan: RunPlan, me: str, name: str, value: float, unit: str) -> Correlation:
     """A measured value of a worker, taken now."""
     return Correlation(
         # Given, because what is stored later in a batch would get the time of storing.

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ciris_store_core import GraphNode, Task, TaskStatus, Thought, ThoughtStatus, ThoughtType
-from ciris_store_core.demo.collect import Dependency, Installed, dependencies
+from ciris_store_core.demo.distributions import Dependency, Installed, dependencies
 
 #: A node is written by the survey, and once by its inspection.
 _WRITES_OF_A_NODE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Killed:
+class KilledWorker:
     """The worker that was killed, and the inspections that it had claimed and not finished."""
 
     occurrence: str
@@ -71,7 +71,7 @@ class Proof:
         return self.found >= self.expected if self.at_least else self.found == self.expected
 
 
-def prove(evidence: Evidence, packages: dict[str, Installed], workers: int, killed: Killed) -> list[Proof]:
+def prove(evidence: Evidence, packages: dict[str, Installed], workers: int, killed: KilledWorker) -> list[Proof]:
     """Check a run against what this process itself found installed."""
     return [*_start_up(evidence, workers), *_work(evidence, len(packages), killed), *_memory(evidence, packages)]
 
@@ -88,7 +88,7 @@ def _start_up(evidence: Evidence, workers: int) -> list[Proof]:
     ]
 
 
-def _work(evidence: Evidence, expected: int, killed: Killed) -> list[Proof]:
+def _work(evidence: Evidence, expected: int, killed: KilledWorker) -> list[Proof]:
     reports, completed = evidence.reports, {task.task_id for task in evidence.completed}
     once = [task_id for task_id, times in reports.items() if times == 1 and task_id in completed]
     by_others = {task.task_id for task in evidence.completed if task.agent_occurrence_id != killed.occurrence}

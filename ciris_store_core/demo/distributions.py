@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from importlib_metadata import distributions
 
-from ciris_store_core.demo.plan import DEPENDS_ON, MAY_DEPEND_ON
+from ciris_store_core.demo.run_plan import DEPENDS_ON, MAY_DEPEND_ON
 
 _NAME = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
 _GENERATOR = re.compile(r"^Generator:\s*([\w.-]+)", re.MULTILINE)

@@ -21,7 +21,7 @@ INSPECTION: Final = "inspection.duration"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """One run. Everything that it writes carries its name, so that runs in one store stay apart."""
 
     run: str
@@ -71,7 +71,7 @@ class Plan:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Plan:
+    def from_json(cls, text: str) -> RunPlan:
         """The plan of such a line."""
         fields = json.loads(text)
         return cls(**{**fields, "places": tuple(fields["places"])})

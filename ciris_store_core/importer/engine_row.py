@@ -28,7 +28,7 @@ _MILLISECONDS_FROM = 1e11
 """A number of seconds this large would be past the year 5000: it is milliseconds."""
 
 
-class Row:
+class EngineRow:
     """Values of a row by column. A column that an older database lacks counts as empty."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -193,7 +193,7 @@ class Row:
             self.notes.append(note)
 
 
-def open_name(row: Row, column: str, default: str) -> str:
+def open_name(row: EngineRow, column: str, default: str) -> str:
     """A well-formed name of a type from any text: ``ConversationSummary`` becomes ``conversation_summary``."""
     given = row.text(column) or default
     words = given if given.isupper() else _BEFORE_A_CAPITAL.sub("_", given)

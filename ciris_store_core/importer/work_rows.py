@@ -6,7 +6,7 @@ import re
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from ciris_store_core.importer.row import Row
+from ciris_store_core.importer.engine_row import EngineRow
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus, ThoughtType
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, Task, TaskContext, TaskOutcome
 from ciris_store_core.models.thoughts import FinalAction, Thought
@@ -16,7 +16,7 @@ _CONTEXT_FIELDS = ("correlation_id", "channel_id", "user_id", "parent_task_id", 
 _OUTCOME_LISTS = ("actions_taken", "memories_created", "errors")
 
 
-def task(row: Row) -> Task:
+def task(row: EngineRow) -> Task:
     """A task. A shared one gets its permanent mark, so that it is found although it was transferred."""
     key = row.required("task_id")
     shared = _SHARED.fullmatch(key)
@@ -43,7 +43,7 @@ def task(row: Row) -> Task:
     return Task(**fields, metadata=row.metadata())
 
 
-def _context(row: Row, task_id: str) -> TaskContext | None:
+def _context(row: EngineRow, task_id: str) -> TaskContext | None:
     given = row.json_object("context_json")
     if not given:
         return None
@@ -54,7 +54,7 @@ def _context(row: Row, task_id: str) -> TaskContext | None:
     return TaskContext(**fields, metadata={name: value for name, value in given.items() if value is not None})
 
 
-def _outcome(row: Row) -> TaskOutcome | None:
+def _outcome(row: EngineRow) -> TaskOutcome | None:
     given = row.json_object("outcome_json")
     if not given:
         return None
@@ -63,7 +63,7 @@ def _outcome(row: Row) -> TaskOutcome | None:
     return TaskOutcome(status=status, summary=summary, **lists, metadata=given)
 
 
-def thought(row: Row) -> Thought:
+def thought(row: EngineRow) -> Thought:
     """A thought; its task need not be there."""
     fields: dict[str, Any] = {
         "thought_id": row.required("thought_id"),
@@ -84,7 +84,7 @@ def thought(row: Row) -> Thought:
     return Thought(**fields, metadata=row.metadata())
 
 
-def _ponder_notes(row: Row) -> list[str] | None:
+def _ponder_notes(row: EngineRow) -> list[str] | None:
     given = row.json("ponder_notes_json")
     if given is None or (isinstance(given, list) and all(isinstance(note, str) for note in given)):
         return given
@@ -92,7 +92,7 @@ def _ponder_notes(row: Row) -> list[str] | None:
     return _texts(given)
 
 
-def _final_action(row: Row) -> FinalAction | None:
+def _final_action(row: EngineRow) -> FinalAction | None:
     given = row.json_object("final_action_json")
     if not given:
         return None

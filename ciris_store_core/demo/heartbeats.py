@@ -6,26 +6,26 @@ import threading
 from types import TracebackType
 
 from ciris_store_core import Correlation, OccurrenceHandle, Store, StoreError
-from ciris_store_core.demo.host import UNITS, Sampler
-from ciris_store_core.demo.plan import Plan
-from ciris_store_core.demo.steps import metric
+from ciris_store_core.demo.host_metrics import UNITS, HostSampler
+from ciris_store_core.demo.run_plan import RunPlan
+from ciris_store_core.demo.worker_writes import metric
 
 SAMPLE_SECONDS = 0.1
 SAMPLES_PER_BEAT = 4
 
 
-class Pulse:
+class Heartbeats:
     """Samples and heartbeats as long as its ``with`` block runs.
 
     An error of the store ends the thread; the block's end raises it.
     """
 
-    def __init__(self, store: Store, plan: Plan, me: OccurrenceHandle) -> None:
+    def __init__(self, store: Store, plan: RunPlan, me: OccurrenceHandle) -> None:
         """Of an occurrence that is registered."""
         self._store = store
         self._plan = plan
         self._me = me
-        self._sampler = Sampler()
+        self._sampler = HostSampler()
         self._buffer: list[Correlation] = []
         self._over = threading.Event()
         self._error: StoreError | None = None

@@ -15,17 +15,17 @@ from ciris_store_core.store import Store
 from ciris_store_core.store.access.known_authorities import ROOT_KEY, has_authorities, lock_authorities
 from ciris_store_core.store.access.session_guard import GuardedSession, guarded
 from ciris_store_core.store.audit.store_identity import copy_identity
+from ciris_store_core.transfer.copy_progress import CopyProgress, end_progress, read_progress, save_progress
 from ciris_store_core.transfer.digest import Tally, canonical
-from ciris_store_core.transfer.progress import Progress, end_progress, read_progress, save_progress
 from ciris_store_core.transfer.read_ahead import read_ahead
-from ciris_store_core.transfer.reading import Chunk, Reader, StoreReader, refuse_corrupt, tallied
-from ciris_store_core.transfer.record_types import GROUPS, KINDS, Kind, Selection
+from ciris_store_core.transfer.record_kinds import GROUPS, KINDS, KindSelection, RecordKind
+from ciris_store_core.transfer.store_reader import Chunk, Reader, StoreReader, refuse_corrupt, tallied
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TransferStep:
     """Where a move is, for progress bars."""
 
     phase: str
@@ -37,10 +37,10 @@ class Step:
     """How many there are, where that is known."""
 
 
-OnStep = Callable[[Step], object]
+OnStep = Callable[[TransferStep], object]
 
 
-def silent(step: Step) -> None:
+def silent(step: TransferStep) -> None:
     """Tells nobody."""
 
 
@@ -109,7 +109,7 @@ def copy_store(
         Conflict: The target is not empty, or holds another unfinished copy; or the source changed between two runs.
         Corrupt: A row cannot be read, or the target holds something else than was written.
     """
-    selection = Selection.of(without)
+    selection = KindSelection.of(without)
     if str(source.info()["url"]) == str(target.info()["url"]) and source.info()["backend"] != "memory":
         raise InvalidArgument("source and target are the same store")
     skipped: list[str] = []
@@ -125,7 +125,7 @@ def copy_store(
 
 
 def move(
-    reader: Reader, target: Store, selection: Selection, *, into_existing: bool, verify: bool, on_step: OnStep
+    reader: Reader, target: Store, selection: KindSelection, *, into_existing: bool, verify: bool, on_step: OnStep
 ) -> TransferReport:
     """Write all that a reader reads into a store."""
     began = time.monotonic()
@@ -150,7 +150,7 @@ def _is_root(record: object) -> bool:
 
 
 class _Mover:
-    def __init__(self, reader: Reader, target: Store, selection: Selection, on_step: OnStep) -> None:
+    def __init__(self, reader: Reader, target: Store, selection: KindSelection, on_step: OnStep) -> None:
         self._reader = reader
         self._target = target
         self._selection = selection
@@ -163,7 +163,7 @@ class _Mover:
 
     # --- where to begin -----------------------------------------------------------------------
 
-    def begun(self, into_existing: bool) -> tuple[Progress, bool]:
+    def begun(self, into_existing: bool) -> tuple[CopyProgress, bool]:
         """How far the copy is, and whether it was begun before."""
         found = self._x.read("read_progress", read_progress, single=True)
         if found is None or not (found.copied or self._goes_on(found)):
@@ -175,11 +175,11 @@ class _Mover:
             )
         return found, True
 
-    def _goes_on(self, found: Progress) -> bool:
+    def _goes_on(self, found: CopyProgress) -> bool:
         return (found.source, found.without) == (self._reader.identity, self._selection.without)
 
-    def _begin(self, into_existing: bool) -> Progress:
-        progress = Progress(self._reader.identity, self._selection.without, into_existing=into_existing)
+    def _begin(self, into_existing: bool) -> CopyProgress:
+        progress = CopyProgress(self._reader.identity, self._selection.without, into_existing=into_existing)
         if into_existing:
             progress.before = self._held("check")
         elif self._has_records():
@@ -190,12 +190,12 @@ class _Mover:
 
     def _has_records(self) -> bool:
         # The mark of a copy that has not come far is none.
-        with StoreReader.of(self._target, Selection(), ask=False) as target:
+        with StoreReader.of(self._target, KindSelection(), ask=False) as target:
             return next(target.chunks(None), None) is not None
 
     # --- the records --------------------------------------------------------------------------
 
-    def write_all(self, progress: Progress) -> None:
+    def write_all(self, progress: CopyProgress) -> None:
         """Chunk by chunk, each in one transaction with the note of how far it goes."""
         now = self._target.server_now()
         tell = self._teller("copy", self._reader, progress.copied)
@@ -208,7 +208,7 @@ class _Mover:
                 copied={**progress.copied, name: progress.copied.get(name, Tally()) + chunk.tally},
             )
 
-            def fn(session: GuardedSession, chunk: Chunk = chunk, after: Progress = after) -> None:
+            def fn(session: GuardedSession, chunk: Chunk = chunk, after: CopyProgress = after) -> None:
                 records = [record for record in chunk.records if not _is_root(record)]
                 chunk.kind.add(self._writer(session, chunk.kind, records, after), records)
                 if chunk.kind.name in GROUPS["audit"] and stores:
@@ -222,7 +222,9 @@ class _Mover:
             progress.position, progress.copied = after.position, after.copied
             tell(chunk)
 
-    def _writer(self, session: GuardedSession, kind: Kind, records: Sequence[Any], progress: Progress) -> Session:
+    def _writer(
+        self, session: GuardedSession, kind: RecordKind, records: Sequence[Any], progress: CopyProgress
+    ) -> Session:
         """Return the session to write to: the guarded one, unless the target has no authority."""
         # The guards would chain the audit events anew that bring their chain along, so other kinds pass them.
         ask = kind.name in GROUPS["graph"] and (progress.into_existing or self._has_authority(session, records))
@@ -237,7 +239,7 @@ class _Mover:
         lock_authorities(session.inner)
         return has_authorities(session.inner.graph)
 
-    def finish(self, progress: Progress) -> None:
+    def finish(self, progress: CopyProgress) -> None:
         """Write the node by which the target has authorities: last, so that no half of a copy brings one along."""
         root = self._reader.root()
 
@@ -260,13 +262,13 @@ class _Mover:
             if name not in known:
                 known[name] = reader.total(chunk.kind)
             done[name] = done.get(name, 0) + len(chunk.records)
-            self._on_step(Step(phase, name, done[name], known[name]))
+            self._on_step(TransferStep(phase, name, done[name], known[name]))
 
         return tell
 
     # --- the proof ----------------------------------------------------------------------------
 
-    def verify(self, progress: Progress, resumed: bool) -> None:
+    def verify(self, progress: CopyProgress, resumed: bool) -> None:
         """Compare what the target holds with what was read."""
         wanted = dict(progress.copied)
         if resumed:
@@ -286,7 +288,7 @@ class _Mover:
         )
 
     def _held(self, phase: str, totals: Mapping[str, int] | None = None) -> dict[str, Tally]:
-        with StoreReader.of(self._target, Selection(), ask=False) as target:
+        with StoreReader.of(self._target, KindSelection(), ask=False) as target:
             return tallied(target, self._teller(phase, target, {}, totals))
 
     def _refuse_difference(

@@ -18,10 +18,10 @@ from ciris_store_core.errors import (
     NotSupported,
     StoreError,
 )
-from ciris_store_core.importer import events, memory, work
-from ciris_store_core.importer.report import ImportReport, Say, TableReport, Teller
-from ciris_store_core.importer.row import Row
-from ciris_store_core.importer.targets import Target, targets
+from ciris_store_core.importer import correlation_rows, graph_rows, work_rows
+from ciris_store_core.importer.engine_row import EngineRow
+from ciris_store_core.importer.import_report import ImportReport, RowCounter, Say, TableReport
+from ciris_store_core.importer.record_targets import Target, targets
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.correlations import Correlation
 from ciris_store_core.models.graph import GraphEdge, GraphNode
@@ -44,7 +44,7 @@ _OTHER = frozenset({"schema_migrations"})
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class EngineTable:
     """A table of the engine."""
 
     name: str
@@ -52,28 +52,28 @@ class Table:
     columns: tuple[str, ...]
     """Beside the key."""
     model: type[Record]
-    convert: Callable[[Row], Record]
+    convert: Callable[[EngineRow], Record]
     becomes: str
 
 
 TABLES = (
-    Table(
+    EngineTable(
         "graph_nodes",
         ("node_id", "scope"),
         ("node_type", "attributes_json", "version", "updated_by", "updated_at", "created_at"),
         GraphNode,
-        memory.node,
+        graph_rows.node,
         "nodes",
     ),
-    Table(
+    EngineTable(
         "graph_edges",
         ("edge_id",),
         ("source_node_id", "target_node_id", "scope", "relationship", "weight", "attributes_json", "created_at"),
         GraphEdge,
-        memory.edge,
+        graph_rows.edge,
         "edges",
     ),
-    Table(
+    EngineTable(
         "tasks",
         ("task_id",),
         (
@@ -82,10 +82,10 @@ TABLES = (
             *("updated_info_available", "updated_info_content", "agent_occurrence_id"),
         ),
         Task,
-        work.task,
+        work_rows.task,
         "tasks",
     ),
-    Table(
+    EngineTable(
         "thoughts",
         ("thought_id",),
         (
@@ -94,10 +94,10 @@ TABLES = (
             *("final_action_json", "agent_occurrence_id"),
         ),
         Thought,
-        work.thought,
+        work_rows.thought,
         "thoughts",
     ),
-    Table(
+    EngineTable(
         MARK,
         ("correlation_id",),
         (
@@ -107,21 +107,21 @@ TABLES = (
             "agent_occurrence_id",
         ),
         Correlation,
-        events.correlation,
+        correlation_rows.correlation,
         "correlations",
     ),
-    Table(
+    EngineTable(
         "feedback_mappings",
         ("feedback_id",),
         ("source_message_id", "target_thought_id", "feedback_type", "created_at"),
         Correlation,
-        events.feedback,
+        correlation_rows.feedback,
         "correlations (feedback)",
     ),
 )
 """What is imported, in this order: an edge needs its nodes."""
 
-Progress = Callable[[str, int, int], object]
+OnProgress = Callable[[str, int, int], object]
 """Gets a table's name, how many of its rows are done, and how many it has."""
 
 
@@ -148,7 +148,7 @@ def import_ciris(
     report: ImportReport,
     *,
     say: Say | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> ImportReport:
     """Write what the engine stored into a store.
 
@@ -175,23 +175,25 @@ def import_ciris(
         if table.name in there:
             told = TableReport(table.name, table.becomes)
             report.tables.append(told)
-            _import(old, table, kinds[table.model], Teller(told, say), progress)
+            _import(old, table, kinds[table.model], RowCounter(told, say), progress)
     taken = _OTHER.union(table.name for table in TABLES)
     counts = {name: old.count(name) for name in there if name not in taken}
     report.left_behind = {name: number for name, number in counts.items() if number}
     return report
 
 
-def _import(old: ForeignDatabase, table: Table, target: Target, teller: Teller, progress: Progress | None) -> None:
+def _import(
+    old: ForeignDatabase, table: EngineTable, target: Target, counter: RowCounter, progress: OnProgress | None
+) -> None:
     there = old.columns(table.name)
     columns = [name for name in (*table.key, *table.columns) if name in there]
     total = old.count(table.name)
     rows = old.rows(table.name, columns, table.key)
     while batch := [dict(zip(columns, values, strict=True)) for values in islice(rows, BATCH)]:
-        _store(target, teller, [*_converted(table, teller, batch)])
-        teller.report.read += len(batch)
+        _store(target, counter, [*_converted(table, counter, batch)])
+        counter.report.read += len(batch)
         if progress is not None:
-            progress(table.name, teller.report.read, max(total, teller.report.read))
+            progress(table.name, counter.report.read, max(total, counter.report.read))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,73 +205,73 @@ class _Ready:
     notes: list[str]
 
 
-def _converted(table: Table, teller: Teller, batch: list[dict[str, Any]]) -> Iterator[_Ready]:
+def _converted(table: EngineTable, counter: RowCounter, batch: list[dict[str, Any]]) -> Iterator[_Ready]:
     for values in batch:
-        key, row = tuple(values[name] for name in table.key), Row(values)
+        key, row = tuple(values[name] for name in table.key), EngineRow(values)
         try:
             yield _Ready(table.convert(row), key, row.notes)
         except InvalidArgument as error:
-            teller.refused(key, row.notes, str(error))
+            counter.refused(key, row.notes, str(error))
 
 
-def _store(target: Target, teller: Teller, batch: list[_Ready]) -> None:
+def _store(target: Target, counter: RowCounter, batch: list[_Ready]) -> None:
     new: dict[Any, _Ready] = {}
     later: list[_Ready] = []
     try:
         known = target.known([target.key(ready.record) for ready in batch])
     except InvalidArgument:
-        _one_by_one(target, teller, batch)  # One of the keys cannot even be asked for.
+        _one_by_one(target, counter, batch)  # One of the keys cannot even be asked for.
         return
     for ready in batch:
         key = target.key(ready.record)
         if key in known:
-            _compare(target, teller, ready, known[key])
+            _compare(target, counter, ready, known[key])
         elif key in new:
             later.append(ready)  # Two rows of the engine may be one record: its edges have ids of their own.
         else:
             new[key] = ready
-    _add(target, teller, [*new.values()])
-    _one_by_one(target, teller, later)
+    _add(target, counter, [*new.values()])
+    _one_by_one(target, counter, later)
 
 
-def _compare(target: Target, teller: Teller, ready: _Ready, stored: Record) -> None:
+def _compare(target: Target, counter: RowCounter, ready: _Ready, stored: Record) -> None:
     try:
         field = target.difference(ready.record, stored)
     except InvalidArgument as error:  # It holds a secret, and the store has no key to compare it with.
-        teller.refused(ready.key, ready.notes, _said(error))
+        counter.refused(ready.key, ready.notes, _said(error))
         return
     if field is None:
-        teller.taken(ready.key, ready.notes, written=False)
+        counter.taken(ready.key, ready.notes, written=False)
     else:
-        teller.refused(ready.key, ready.notes, f"stored already, and differs in {field}: left as it is")
+        counter.refused(ready.key, ready.notes, f"stored already, and differs in {field}: left as it is")
 
 
-def _add(target: Target, teller: Teller, batch: list[_Ready]) -> None:
+def _add(target: Target, counter: RowCounter, batch: list[_Ready]) -> None:
     if not batch:
         return
     try:
         target.add([ready.record for ready in batch])
     except _OF_ONE_ROW as error:
         if len(batch) > 1:
-            _one_by_one(target, teller, batch)
+            _one_by_one(target, counter, batch)
         else:
-            teller.refused(batch[0].key, batch[0].notes, _said(error))
+            counter.refused(batch[0].key, batch[0].notes, _said(error))
         return
     for ready in batch:
-        teller.taken(ready.key, ready.notes, written=True)
+        counter.taken(ready.key, ready.notes, written=True)
 
 
-def _one_by_one(target: Target, teller: Teller, batch: list[_Ready]) -> None:
+def _one_by_one(target: Target, counter: RowCounter, batch: list[_Ready]) -> None:
     for ready in batch:
         try:
             known = target.known([target.key(ready.record)])
         except InvalidArgument as error:
-            teller.refused(ready.key, ready.notes, _said(error))
+            counter.refused(ready.key, ready.notes, _said(error))
             continue
         for stored in known.values():
-            _compare(target, teller, ready, stored)
+            _compare(target, counter, ready, stored)
         if not known:
-            _add(target, teller, [ready])
+            _add(target, counter, [ready])
 
 
 def _said(error: StoreError) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ciris_store_core.errors import InvalidArgument
-from ciris_store_core.importer.row import Row, open_name, parse_time
+from ciris_store_core.importer.engine_row import EngineRow, open_name, parse_time
 from ciris_store_core.models.enums import GraphScope, NodeType
 from ciris_store_core.models.graph import EdgeAttributes, GraphEdge, GraphNode
 
 
-def node(row: Row) -> GraphNode:
+def node(row: EngineRow) -> GraphNode:
     """A node. The engine counts writes in ``version``, which here is the schema version: that starts at 1."""
     if row.get("version") not in (None, 1, "1"):
         row.keep("version", row.get("version"))
@@ -27,7 +27,7 @@ def node(row: Row) -> GraphNode:
     return GraphNode(**fields, metadata=row.metadata())
 
 
-def edge(row: Row) -> GraphEdge:
+def edge(row: EngineRow) -> GraphEdge:
     """An edge. Both its ends have to be there when it is stored."""
     attributes = row.json_object("attributes_json") or {}
     created = parse_time(attributes.pop("created_at", None)) or row.times("created_at")["created_at"]
@@ -49,7 +49,7 @@ def edge(row: Row) -> GraphEdge:
     return GraphEdge(**fields, metadata=row.metadata())
 
 
-def _scope(row: Row) -> GraphScope:
+def _scope(row: EngineRow) -> GraphScope:
     # Not fixed: what was protected must not become readable by anyone, nor the other way round.
     try:
         return GraphScope.parse(row.required("scope").lower())

@@ -10,11 +10,11 @@ from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import Conflict, Corrupt
 from ciris_store_core.models.coordination import Occurrence
 from ciris_store_core.transfer.digest import Tally
-from ciris_store_core.transfer.record_types import MARKER_ID
+from ciris_store_core.transfer.record_kinds import MARKER_ID
 
 
 @dataclass(slots=True)
-class Progress:
+class CopyProgress:
     """How far a copy is."""
 
     source: str
@@ -59,13 +59,13 @@ class Progress:
             raise Corrupt(f"the mark of the unfinished copy, occurrence {MARKER_ID!r}, cannot be read") from error
 
 
-def read_progress(session: Session) -> Progress | None:
+def read_progress(session: Session) -> CopyProgress | None:
     """The progress of the copy that the store is the target of; None if there is none."""
     found = [each for each in session.coordination.list_occurrences(None) if each.occurrence_id == MARKER_ID]
-    return Progress.of(found[0].metadata) if found else None
+    return CopyProgress.of(found[0].metadata) if found else None
 
 
-def save_progress(session: Session, progress: Progress, now: datetime) -> None:
+def save_progress(session: Session, progress: CopyProgress, now: datetime) -> None:
     """Store it, with whatever else the transaction holds."""
     session.coordination.put_occurrence(progress.marker(now))
 

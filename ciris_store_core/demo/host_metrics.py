@@ -19,7 +19,7 @@ UNITS = {
 _MIB = 2**20
 
 
-class Sampler:
+class HostSampler:
     """Measures the host and this process. Shares of time are of the time since the sample before."""
 
     def __init__(self) -> None:

@@ -29,7 +29,7 @@ Read = Callable[[Session, SortKey | None, int], ResultPage[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class RecordKind:
     """One kind of records."""
 
     name: str
@@ -103,45 +103,45 @@ def _refuse(there: Sequence[object], what: str) -> None:
 
 # --- all of them ------------------------------------------------------------------------------
 
-_ALL: tuple[Kind, ...] = (
+_ALL: tuple[RecordKind, ...] = (
     # First what a store that records are added to is most likely to have too, or to refuse: then nothing was written.
-    Kind("audit_anchors", AuditAnchor, {"all": _anchors}, _add_anchors),
-    Kind(
+    RecordKind("audit_anchors", AuditAnchor, {"all": _anchors}, _add_anchors),
+    RecordKind(
         "audit_entries", AuditEntry, {"all": lambda s, after, limit: s.audit.find(AuditQuery(limit, after))},
         lambda s, entries: s.audit.append(entries),
     ),
-    Kind("occurrences", Occurrence, {"all": _occurrences}, _add_occurrences),
-    Kind(
+    RecordKind("occurrences", Occurrence, {"all": _occurrences}, _add_occurrences),
+    RecordKind(
         "leases", Lease, {"all": lambda s, after, limit: ResultPage(s.coordination.list_leases(None))},
         lambda s, leases: s.coordination.add_leases(leases),
     ),
-    Kind(
+    RecordKind(
         "secrets", SecretRecord, {"all": lambda s, after, limit: s.secrets.find(PageRequest(limit, after), None)},
         lambda s, secrets: s.secrets.add(secrets),
     ),
-    Kind(
+    RecordKind(
         "secret_access", SecretAccess,
         {"all": lambda s, after, limit: s.secrets.list_access(PageRequest(limit, after), None)},
         lambda s, entries: s.secrets.log_access(entries),
     ),
-    Kind("nodes", GraphNode, _by_scope(_nodes), _add_nodes, lambda s: s.graph.count_nodes(NodeQuery())),
-    Kind("edges", GraphEdge, _by_scope(_edges), _add_edges),
-    Kind(
+    RecordKind("nodes", GraphNode, _by_scope(_nodes), _add_nodes, lambda s: s.graph.count_nodes(NodeQuery())),
+    RecordKind("edges", GraphEdge, _by_scope(_edges), _add_edges),
+    RecordKind(
         "tasks", Task, {"all": lambda s, after, limit: s.tasks.find(TaskQuery(limit, after))},
         lambda s, tasks: s.tasks.add(tasks), lambda s: s.tasks.count(TaskQuery()),
     ),
-    Kind(
+    RecordKind(
         "thoughts", Thought, {"all": lambda s, after, limit: s.thoughts.find(ThoughtQuery(limit, after))},
         lambda s, thoughts: s.thoughts.add(thoughts), lambda s: s.thoughts.count(ThoughtQuery()),
     ),
-    Kind(
+    RecordKind(
         "correlations", Correlation,
         {"all": lambda s, after, limit: s.correlations.find(CorrelationQuery(limit, after))},
         lambda s, rows: s.correlations.add(rows), lambda s: s.correlations.count(CorrelationFilter()),
     ),
 )  # fmt: skip
 
-KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
+KINDS: Mapping[str, RecordKind] = {kind.name: kind for kind in _ALL}
 """By name, in the order in which they are written: anchors before what is left of their chains, nodes before edges."""
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -160,13 +160,13 @@ def is_stores_own(record: Record) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class KindSelection:
     """What to move: all but what is named here."""
 
     without: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, without: Iterable[str]) -> Selection:
+    def of(cls, without: Iterable[str]) -> KindSelection:
         """Raises ``InvalidArgument`` for a name that is none."""
         names = tuple(dict.fromkeys(without))
         valid = sorted({*KINDS, *GROUPS, *(scope.value for scope in GraphScope)})
@@ -175,11 +175,11 @@ class Selection:
                 raise InvalidArgument(f"there is nothing called {name!r} to leave out: use one of {', '.join(valid)}")
         return cls(names)
 
-    def kinds(self) -> list[Kind]:
+    def kinds(self) -> list[RecordKind]:
         """The kinds that are left, in order."""
         out = {kind for name in self.without for kind in GROUPS.get(name, (name,))}
         return [kind for kind in KINDS.values() if kind.name not in out]
 
-    def streams(self, kind: Kind) -> dict[str, Read]:
+    def streams(self, kind: RecordKind) -> dict[str, Read]:
         """The streams of a kind that are left, in order."""
         return {name: read for name, read in kind.streams.items() if name not in self.without}

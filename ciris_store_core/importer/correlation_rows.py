@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from ciris_store_core.errors import InvalidArgument
-from ciris_store_core.importer.row import Row, open_name, parse_time
+from ciris_store_core.importer.engine_row import EngineRow, open_name, parse_time
 from ciris_store_core.models.correlations import (
     Correlation,
     LogData,
@@ -31,7 +31,7 @@ _STATUSES = {
 _LINKS = ("thought_id", "task_id", "channel_id")
 
 
-def correlation(row: Row) -> Correlation:
+def correlation(row: EngineRow) -> Correlation:
     """A correlation with whatever it measured, logged or traced."""
     names = {name: row.required(name, "unknown") for name in ("service_type", "handler_name", "action_type")}
     times = row.times("created_at", "updated_at")
@@ -56,7 +56,7 @@ def correlation(row: Row) -> Correlation:
     return Correlation(**fields, metadata=row.metadata())
 
 
-def feedback(row: Row) -> Correlation:
+def feedback(row: EngineRow) -> Correlation:
     """A feedback mapping: a correlation of type ``feedback_mapping`` about the thought that the feedback is on."""
     created = row.times("created_at")["created_at"]
     facts = {name: row.text(name) for name in ("source_message_id", "feedback_type")}
@@ -85,12 +85,12 @@ def feedback(row: Row) -> Correlation:
 # --- parts ------------------------------------------------------------------------------------
 
 
-def _tags(row: Row) -> dict[str, str]:
+def _tags(row: EngineRow) -> dict[str, str]:
     given = row.json_object("tags") or {}
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items() if key}
 
 
-def _request(row: Row, names: dict[str, str], created: Any) -> ServiceRequest | None:
+def _request(row: EngineRow, names: dict[str, str], created: Any) -> ServiceRequest | None:
     given = row.json_object("request_data")
     if not given:
         return None
@@ -114,7 +114,7 @@ def _named(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _response(row: Row, status: CorrelationStatus, updated: Any) -> ServiceResponse | None:
+def _response(row: EngineRow, status: CorrelationStatus, updated: Any) -> ServiceResponse | None:
     given = row.json_object("response_data")
     if not given:
         return None
@@ -127,7 +127,7 @@ def _response(row: Row, status: CorrelationStatus, updated: Any) -> ServiceRespo
     return response.replaced(response_timestamp=at)
 
 
-def _metric(row: Row) -> MetricData | None:
+def _metric(row: EngineRow) -> MetricData | None:
     name, value = row.text("metric_name"), row.number("metric_value")
     if not name:
         return None
@@ -137,7 +137,7 @@ def _metric(row: Row) -> MetricData | None:
     return MetricData(metric_name=name, metric_value=value)
 
 
-def _log(row: Row, kind: str, tags: dict[str, str]) -> LogData | None:
+def _log(row: EngineRow, kind: str, tags: dict[str, str]) -> LogData | None:
     # The engine has no column for the message: it is among the tags.
     level = row.text("log_level")
     if not level and kind != CorrelationType.LOG_ENTRY:
@@ -148,7 +148,7 @@ def _log(row: Row, kind: str, tags: dict[str, str]) -> LogData | None:
     return LogData(log_level=level, log_message=tags.get("message", ""))
 
 
-def _trace(row: Row, action: str) -> TraceContext | None:
+def _trace(row: EngineRow, action: str) -> TraceContext | None:
     trace = row.text("trace_id")
     if not trace:
         return None
