@@ -1,4 +1,4 @@
-"""Makes the beginning of a backend for another database: a plugin that installs, and that the suite runs on at once."""
+"""Scaffold of a backend for another database: a plugin that can be installed and tested with the suite at once."""
 
 from ciris_store_core.scaffold.generate import Names, new_backend
 

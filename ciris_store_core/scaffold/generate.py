@@ -1,4 +1,4 @@
-"""Writes the files of a new backend: templates with its name in the place of Acme, and stubs of the contract."""
+"""Generation of a new backend: templates in which its name replaces Acme, and stubs of the contract's methods."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ciris_store_core.scaffold.stubs import aggregates, docstring, stub_module
 
 SUFFIX = ".tmpl"
 TAKEN = frozenset({"core", "memory", "sqlite", "postgres", "postgresql"})
-"""Distributions and schemes of this project."""
+"""Names of this project's own distributions and schemes."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _LONGEST = 40
@@ -25,72 +25,72 @@ _DOCUMENTED = {"Backend": Backend, "Session": Session}
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a backend of that name is called in each place."""
+    """Names of a backend: its scheme, distribution, package and class prefix."""
 
     name: str
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be a name, or is taken."""
+        """Raise ``InvalidArgument`` if the name is malformed or reserved."""
         if not _NAME.fullmatch(self.name) or len(self.name) > _LONGEST:
             raise InvalidArgument(
-                f"a backend's name is lower-case letters, digits and single _ between them, at most {_LONGEST}, "
-                f"beginning with a letter, as in acme_db: not {self.name!r}"
+                f"{self.name!r} is no name of a backend. Use at most {_LONGEST} lower-case letters, digits and single "
+                "underscores between them, starting with a letter, as in acme_db."
             )
         if self.name in TAKEN:
-            raise InvalidArgument(f"the name {self.name!r} is taken: choose another")
+            raise InvalidArgument(f"the name {self.name!r} is reserved. Choose another.")
 
     @property
     def scheme(self) -> str:
-        """Of its URLs; these have no underscores."""
+        """Scheme of its URLs, which have no underscores."""
         return self.name.replace("_", "-")
 
     @property
     def distribution(self) -> str:
-        """To ``pip install``; also the name of its folder."""
+        """Name of the distribution, and of its folder."""
         return f"ciris-store-{self.scheme}"
 
     @property
     def package(self) -> str:
-        """To import."""
+        """Name of the package to import."""
         return f"ciris_store_{self.name}"
 
     @property
     def prefix(self) -> str:
-        """Of its classes, and its name for people."""
+        """Prefix of its classes, and its display name."""
         return "".join(part.capitalize() for part in self.name.split("_"))
 
     def fill(self, text: str) -> str:
-        """A template's text, with this name in the place of Acme."""
-        places = {
+        """Return the text of a template in which this name replaces Acme."""
+        replacements = {
             "ciris_store_acme": self.package,
             "new-backend acme": f"new-backend {self.name}",
             "Acme": self.prefix,
             "acme": self.scheme,
         }
-        # At once, as the name itself may have "acme" in it.
-        return re.sub("|".join(places), lambda match: places[match[0]], text)
+        # In one pass, since the name itself may contain "acme".
+        return re.sub("|".join(replacements), lambda match: replacements[match[0]], text)
 
 
 def new_backend(name: str, parent: Path, *, sql: bool = False, core_version: str = "0.1") -> Path:
-    """Make the folder of a new backend in ``parent`` and return it.
+    """Create the folder of a new backend in ``parent``, and return its path.
 
     Args:
         name: Letters, digits and underscores, as in ``acme_db``.
         parent: An existing folder.
-        sql: On the SQL toolkit, with SQLite as the stand-in; else without SQL, every method still to be written.
-        core_version: The least version of the core that it needs.
+        sql: Build on the SQL toolkit, with SQLite as the stand-in. Otherwise write stubs of every required method.
+        core_version: The oldest version of the core that the backend supports.
 
     Raises:
-        InvalidArgument: The name is not one, or is taken; or there is such a folder already.
+        InvalidArgument: The name is malformed or reserved, or the folder exists or cannot be created.
     """
     names = Names(name)
     folder = parent / names.distribution
     try:
         folder.mkdir()
     except FileExistsError:
-        raise InvalidArgument(f"{folder} exists: remove it, or choose another name") from None
+        raise InvalidArgument(f"{folder} exists. Remove it, or choose another name.") from None
     except OSError as error:
-        raise InvalidArgument(f"{folder} cannot be made: {error.strerror}") from error
+        raise InvalidArgument(f"{folder} cannot be created: {error.strerror}. Choose another parent folder.") from error
     for path, text in _files(sql):
         target = folder / names.fill(path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -99,17 +99,17 @@ def new_backend(name: str, parent: Path, *, sql: bool = False, core_version: str
 
 
 def _files(sql: bool) -> Iterator[tuple[str, str]]:
-    """Path and text of each file, still for Acme."""
+    """Yield path and text of each file, still for Acme."""
     templates = resources.files(__package__) / "templates"
     for kind in ("common", "sql" if sql else "plain"):
         for path, file in _walk(templates / kind, ""):
-            yield path.removesuffix(SUFFIX), _DOC.sub(_documented, file.read_text(encoding="utf-8"))
+            yield path.removesuffix(SUFFIX), _DOC.sub(_contract_docstring, file.read_text(encoding="utf-8"))
     if not sql:
         for aggregate in aggregates():
             yield f"ciris_store_acme/{aggregate}.py", stub_module(aggregate)
 
 
-def _documented(match: re.Match[str]) -> str:
+def _contract_docstring(match: re.Match[str]) -> str:
     return docstring(_DOCUMENTED[match[1]], match[2])
 
 

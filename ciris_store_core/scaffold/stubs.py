@@ -1,4 +1,4 @@
-"""The methods that an author has to write, made from the contract's own sources, docstrings included."""
+"""Stubs of the methods that an author has to write, generated from the contract's sources with their docstrings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ciris_store_core.contract import Session
 
 WIDTH = 120
 
-HEAD = '''"""{title}: to be written."""
+HEAD = '''"""{title}: to do."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ class Acme{name}({name}):
     """{title}. The docstring of each method lists the clauses that it must keep.{defaults}"""
 
     def __init__(self, connection: Any) -> None:
-        """On the session's connection."""
+        """Use the session's connection."""
         self.connection = connection
 '''
 
-DEFAULTS = "Over the others there are defaults, which can be replaced: {names}."
+DEFAULTS = "The other methods have defaults, which a subclass may override: {names}."
 
 
 def aggregates() -> dict[str, type]:
-    """The contract's store of each aggregate, by the name that it has in a session."""
+    """Return the contract's abstract store of each aggregate, by its name in a session."""
     return {name: kind for name, kind in get_type_hints(Session).items() if inspect.isabstract(kind)}
 
 
 def stub_module(aggregate: str) -> str:
-    """A module in which every required method of an aggregate's store says that it is not written yet."""
+    """Return the source of a module in which each required method of an aggregate's store raises ``NotSupported``."""
     store = aggregates()[aggregate]
     methods = _required(store)
     head = HEAD.format(
@@ -54,7 +54,7 @@ def stub_module(aggregate: str) -> str:
 
 
 def docstring(store: type, method: str) -> str:
-    """The docstring of a method of the contract, as source text that fits into a class."""
+    """Return the docstring of a contract method, quoted and indented for a class body."""
     return _quoted(inspect.getdoc(getattr(store, method)))
 
 
@@ -90,7 +90,7 @@ def _stub(aggregate: str, method: ast.FunctionDef) -> str:
 
 
 def _folded(signature: str) -> str:
-    """A signature on one line, or on three where it is too long."""
+    """Return a signature on one line, or on three lines if it is too long for one."""
     if len(signature) + 4 <= WIDTH:
         return signature
     start, _, rest = signature.partition("(")
@@ -102,7 +102,7 @@ def _folded(signature: str) -> str:
 
 
 def _imports(store: type, methods: list[ast.FunctionDef]) -> str:
-    """The imports that the signatures need."""
+    """Return the import statements that the signatures need."""
     needed = {node.id for method in methods for node in _signature_names(method)} | {store.__name__, "Any"}
     sources = {**_imported_names(store), store.__name__: "ciris_store_core.contract", "Any": "typing"}
     stores = importlib.import_module("ciris_store_core.contract")

@@ -1,4 +1,4 @@
-"""The commands that CONTRIBUTING.md prints, run as printed, in an environment of their own."""
+"""Commands of CONTRIBUTING.md, run as printed in an environment of their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 class Author:
-    """Somebody in a folder and an environment of their own, with everything that this environment has."""
+    """Author of a backend, with a folder and an environment that contains the packages of this one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,7 +29,7 @@ class Author:
         lines = [f"import site; site.addsitedir({each!r})\n" for each in folders]
         (site / "everything.pth").write_text("".join(lines))
         self._script("ciris-store", "from ciris_store_core.cli import main; main()")
-        # What the package needs, and is built with, is here already: no network is needed.
+        # The package's requirements and build tools are installed already, so pip needs no network.
         offline = ["install", "--no-index", "--no-deps", "--no-build-isolation", "--quiet"]
         self._script(
             "pip", f"import sys; from pip._internal.cli.main import main; sys.exit(main({offline} + sys.argv[2:]))"
@@ -88,7 +88,7 @@ def test_without_sql_every_clause_is_to_go(author: Author) -> None:
     failed = [clause for clause in report.clauses if clause.status == Status.FAILED]
     assert len(failed) > 200 and len(failed) > 0.9 * sum(clause.tests > 0 for clause in report.clauses)
     silent = [clause.id for clause in failed if "is not written yet: write" not in clause.why]
-    # Of these the skeleton has a beginning, which is not enough yet.
+    # The skeleton implements these in part.
     assert [id for id in silent if not id.startswith(("backend.", "session."))] == []
     assert not [level for level in report.levels if level.verdict == Verdict.REACHED]
 

@@ -1,4 +1,4 @@
-"""What ``new-backend`` writes."""
+"""Files that ``new-backend`` writes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_names(name: str) -> None:
         "core", "sqlite", "postgres", "postgresql", "memory",
     ],
 )  # fmt: skip
-def test_names_that_are_none_or_taken(name: str, tmp_path: Path) -> None:
+def test_names_that_are_malformed_or_reserved(name: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"name"):
         new_backend(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -56,11 +56,11 @@ def test_a_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match="cannot be made"):
+    with pytest.raises(InvalidArgument, match="cannot be created"):
         new_backend("acme", tmp_path / "missing")
 
 
-def test_the_name_is_everywhere(folder: Path) -> None:
+def test_the_name_replaces_acme_everywhere(folder: Path) -> None:
     assert folder.name == "ciris-store-my-db"
     texts = [path.relative_to(folder).as_posix() + path.read_text() for path in folder.rglob("*") if path.is_file()]
     assert [text for text in texts if re.search("acme|@DOC|@CORE", text, re.IGNORECASE)] == []
@@ -71,7 +71,7 @@ def test_a_name_with_the_name_of_the_template_in_it() -> None:
     assert filled == "new-backend acme_db, ciris_store_acme_db, ciris-store-acme-db, AcmeDbBackend, acme-db://"
 
 
-def test_what_is_written_is_clean(folder: Path) -> None:
+def test_generated_files_pass_ruff_and_mypy(folder: Path) -> None:
     config = ["--config", str(ROOT / "pyproject.toml")]
     for command in (["ruff", "check", *config, "."], ["ruff", "format", "--check", *config, "."]):
         done = subprocess.run([sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True)
@@ -81,7 +81,7 @@ def test_what_is_written_is_clean(folder: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_every_required_method_is_there_with_its_clauses(tmp_path: Path) -> None:
+def test_each_required_method_has_a_stub_with_its_clauses(tmp_path: Path) -> None:
     package = new_backend("acme", tmp_path) / "ciris_store_acme"
     assert set(aggregates()) == {name for name, kind in Session.__annotations__.items() if kind.endswith("Store")}
     for aggregate, store in aggregates().items():
