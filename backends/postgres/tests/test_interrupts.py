@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from ciris_store_postgres.backend import _Use
+from ciris_store_postgres.backend import _SessionScope
 from tests.reliability.interrupts import Attack
 from tests.reliability.rows import counts, record
 from tests.support.pgserver import ExternalServer
@@ -40,7 +40,7 @@ def test_an_interrupt_anywhere_leaves_nothing_behind(new_url: Callable[[], str],
 def test_the_control_a_connection_that_only_its_block_gives_back(
     new_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_Use, "__del__", lambda self: None)
+    monkeypatch.setattr(_SessionScope, "__del__", lambda self: None)
     attack = Attack(new_url)
     attack.sweep("get", list(range(attack.places("get"))))
     note = "a connection that only its block gives back"
