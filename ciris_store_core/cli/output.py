@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -21,6 +22,9 @@ PADDING = 3
 """Characters between the columns of a table."""
 SMALLEST = 12
 """Characters that a column keeps in a narrow terminal."""
+
+_ARGUMENT = re.compile(r"\b(into_existing|overwrite|skip_corrupt)=True\b")
+"""Arguments of functions that commands take as options: advice names the option."""
 
 
 class _SafeConsole(Console):
@@ -55,7 +59,8 @@ def say_json(value: Any) -> None:
 
 def say_error(message: str) -> None:
     """Print one line that says what is wrong."""
-    said = printable(" ".join(message.split()))
+    in_options = _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')}", message)
+    said = printable(" ".join(in_options.split()))
     errors().print(Text.assemble(("error: ", "bold red"), (said, "red")), soft_wrap=True)
 
 

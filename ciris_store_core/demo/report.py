@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ciris_store_core import Store
-from ciris_store_core.demo import charts
+from ciris_store_core.demo import text_charts
 from ciris_store_core.demo.results import Needed, Results, RunTimeline, WorkerResult
 from ciris_store_core.demo.run_plan import RunPlan
 
@@ -143,14 +143,14 @@ def _host(timeline: RunTimeline) -> Text:
     known = [value for value in host.values if value is not None]
     facts = f", mean {sum(known) / len(known):.0f}, peak {max(known):.0f}" if known else ""
     text = Text(f"  {host.name} in {host.unit}{facts}\n", style="dim")
-    top = 100.0 if host.unit == "%" else charts.ceiling(host.values)
-    for row in charts.bars(host.values, top):
+    top = 100.0 if host.unit == "%" else text_charts.ceiling(host.values)
+    for row in text_charts.bars(host.values, top):
         text.append(f"{row}\n", style="cyan")
     return text.append(f"{_axis(timeline, '0')}\n", style="dim")
 
 
 def _axis(timeline: RunTimeline, label: str) -> str:
-    return charts.time_axis(label, len(timeline.host.values), timeline.bucket_seconds)
+    return text_charts.time_axis(label, len(timeline.host.values), timeline.bucket_seconds)
 
 
 def _sparks(timeline: RunTimeline, workers: list[WorkerResult]) -> Text:
@@ -162,9 +162,9 @@ def _sparks(timeline: RunTimeline, workers: list[WorkerResult]) -> Text:
 def _spark(timeline: RunTimeline, worker: WorkerResult, highest: float) -> Text:
     values = timeline.inspections[worker.occurrence].values
     if not worker.killed:
-        return Text(charts.spark(worker.occurrence, values, highest), style="green")
+        return Text(text_charts.spark(worker.occurrence, values, highest), style="green")
     lived = int(timeline.killed_at / timeline.bucket_seconds) + 1
-    line = Text(charts.spark(worker.occurrence, values[:lived], highest), style="green")
+    line = Text(text_charts.spark(worker.occurrence, values[:lived], highest), style="green")
     return line.append("✗ killed", style="red")
 
 

@@ -1,7 +1,7 @@
-"""Moving whole stores: copies to any other database, exports, imports and backups, all checked by digests.
+"""Transfer of whole stores: copies to any other database, exports, imports and backups, all verified by digests.
 
-Everything streams: memory does not grow with the store. What goes over is exact, with revisions, fences, claims,
-encrypted secrets as they are, and audit chains with their anchors.
+Everything is streamed: memory does not grow with the store. Records stay exact, with revisions, fences, claims,
+encrypted secrets, and audit chains with their anchors.
 """
 
 from ciris_store_core.transfer.backups import BackupReport, backup_store, restore_store

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, and are readable by their owner alone."""
+"""Files that appear complete or not at all, and that only their owner can read."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 @contextmanager
 def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A name in the same folder to write to, which becomes ``path`` when the block ends without an error.
+    """Yield a temporary path in the same folder, which becomes ``path`` when the block ends without an error.
 
-    It is flushed to the disk before, and removed after an error. Whoever makes the file does so with mode 0600.
+    The file is flushed to the disk before, and removed after an error. Callers create it with mode 0600.
 
     Raises:
-        InvalidArgument: There is such a file, and it must not be replaced; or no such folder.
-        StorageFull, ReadOnly: It cannot be written.
+        InvalidArgument: The file exists and ``overwrite`` is false, or the folder does not exist.
+        StorageFull, ReadOnly: The file cannot be written.
     """
     if path.exists() and not (overwrite and path.is_file()):
-        raise InvalidArgument(f"{path} exists: choose another name, or say that it may be replaced")
+        raise InvalidArgument(f"{path} exists. Choose another name, or pass overwrite=True")
     if not path.parent.is_dir():
-        raise InvalidArgument(f"there is no folder {path.parent}: make it first")
+        raise InvalidArgument(f"there is no folder {path.parent}. Create it")
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield part
@@ -47,9 +47,9 @@ def _rename(part: Path, path: Path, overwrite: bool) -> None:
         part.replace(path)
     else:
         try:
-            os.link(part, path)  # fails where somebody made one meanwhile, as a rename would not
+            os.link(part, path)  # unlike a rename, fails if another process has created the file meanwhile
         except FileExistsError as error:
-            raise InvalidArgument(f"{path} was made by somebody else just now: choose another name") from error
+            raise InvalidArgument(f"{path} was created by another process meanwhile. Choose another name") from error
         except OSError:  # a file system without links
             part.replace(path)
 
@@ -63,12 +63,12 @@ def _flush(path: Path) -> None:
 
 
 def open_new(path: Path) -> int:
-    """A new file, for its owner alone."""
+    """Open a new file that only its owner can read."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 
 def as_store_error(error: OSError, path: Path) -> StoreError:
-    """The store's error for one of the file system's."""
+    """Return the store's error for one of the file system's."""
     if error.errno in _NO_SPACE:
         return StorageFull(f"no room for {path}: nothing is left of it; make room, and begin again")
     return ReadOnly(f"{path} cannot be written ({error.strerror}): fix the permissions, or choose another folder")

@@ -1,4 +1,4 @@
-"""Backups of a store that goes on working meanwhile."""
+"""Backups of a store that is in use."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _SQLITE = b"SQLite format 3\0"
 
 @dataclass(slots=True)
 class BackupReport:
-    """A backup that was made."""
+    """The result of a backup."""
 
     path: str
     portable: bool
-    """In the portable format; else a file of the database's own."""
+    """True for the portable format, false for a file of the database's own."""
     bytes: int
     seconds: float
     kinds: dict[str, Tally] = field(default_factory=dict)
-    """What is in it, where it is portable."""
+    """The content of a portable backup."""
 
 
 def backup_store(
@@ -53,23 +53,23 @@ def backup_store(
     overwrite: bool = False,
     on_step: OnStep = silent,
 ) -> BackupReport:
-    """Write all that a store holds, as it is at one moment, to one file; writers go on meanwhile.
+    """Write a whole store, as it is at one moment, to one file, while other programs write to the store.
 
-    The file is checked after it was written, readable by its owner alone, and there complete or not at all. Encrypted
-    secrets are in it as they are: keep their key elsewhere.
+    The file is verified after it was written, only its owner can read it, and it appears complete or not at all.
+    Encrypted secrets are part of it: keep their key elsewhere.
 
     Args:
-        store: Is not changed.
-        path: The file.
-        portable: Write JSON Lines, compressed where the name ends with ``.gz``, which every backend can restore. That
-            is also done where the database has no backup format of its own.
-        overwrite: Replace a file of that name.
-        on_step: Told of the progress.
+        store: The store to back up. It is not changed.
+        path: The file to write.
+        portable: Write JSON Lines, which every backend can restore, compressed if the name ends with ``.gz``. A
+            database without a backup format of its own is always backed up in this way.
+        overwrite: Replace an existing file.
+        on_step: Called with the progress.
 
     Raises:
         InvalidArgument: The file exists, or its folder does not.
-        StorageFull, ReadOnly: It cannot be written.
-        Corrupt: The store, or what was written, is damaged.
+        StorageFull, ReadOnly: The file cannot be written.
+        Corrupt: The store, or the written file, is damaged.
     """
     began = time.monotonic()
     kinds: dict[str, Tally] = {}
@@ -83,7 +83,7 @@ def backup_store(
 def _native(store: Store, path: Path, overwrite: bool, on_step: OnStep) -> bool:
     try:
         with new_file(path, overwrite=overwrite) as part:
-            # A file of the database's own holds everything, whatever a policy lets its caller read.
+            # A file of the database's own holds every record, so the policy must allow reading everything.
             executor = executor_of(store)
             if executor.guard.watches:
                 executor.read("_native", lambda session: guarded(session).ask_for_everything("backup"), single=False)
@@ -96,19 +96,19 @@ def _native(store: Store, path: Path, overwrite: bool, on_step: OnStep) -> bool:
 def restore_store(
     path: str | os.PathLike[str], target: Store, *, verify: bool = True, on_step: OnStep = silent
 ) -> TransferReport:
-    """Write the content of a backup into an empty store, of whatever backend.
+    """Write the content of a backup into an empty store, of any backend.
 
-    Stopped at any point, it goes on where it was when it is called again. The backup is not changed, also one of an
-    older schema.
+    If the restore is interrupted, call it again: it continues where it stopped. The backup is not changed, even if its
+    schema is older.
 
     Args:
         path: A file that ``backup_store`` wrote.
-        target: Must be empty, or the target of the same restore, unfinished.
+        target: An empty store, or the target of the same restore, unfinished.
         verify: Read the target at the end, and compare.
-        on_step: Told of the progress.
+        on_step: Called with the progress.
 
     Raises:
-        NotADatabase, Corrupt: The file is no backup, or damaged. Nothing was written.
+        NotADatabase, Corrupt: The file is not a backup, or is damaged. Nothing was written.
         Conflict: The target is not empty.
     """
     with opened_backup(path, str(target.info()["url"]), on_step=on_step) as restore:
@@ -119,9 +119,10 @@ def restore_store(
 def opened_backup(
     path: str | os.PathLike[str], target_url: str | None, *, on_step: OnStep = silent
 ) -> Iterator[Callable[..., TransferReport]]:
-    """Check a backup before anything is made for it; gives a function that writes it into an open store.
+    """Check a backup before a store is created for it; yield a function that writes it into an open store.
 
-    ``target_url``: that of the store, which need not exist yet. A file of a database's own is opened by its backend.
+    ``target_url`` is the URL of the store, which need not exist yet. A file of a database's own is opened by its
+    backend.
     """
     try:
         read_header(path)
@@ -141,7 +142,7 @@ def _move(reader: StoreReader, target: Store, *, verify: bool, on_step: OnStep) 
 
 @contextmanager
 def _opened_copy(path: Path, target_url: str | None) -> Iterator[Store]:
-    """A copy of a database file, opened: opening it may bring its schema up to date, and adds files beside it."""
+    """Open a copy of a database file, since opening may migrate its schema and adds files beside it."""
     with tempfile.TemporaryDirectory(prefix=".ciris-restore-", dir=path.parent) as folder:
         copy = Path(folder) / path.name
         shutil.copyfile(path, copy)
@@ -150,13 +151,13 @@ def _opened_copy(path: Path, target_url: str | None) -> Iterator[Store]:
 
 
 def _scheme_of(path: Path, target_url: str | None) -> str:
-    """The scheme of the backend that opens a database file: SQLite's where the file says so, else the target's."""
+    """Return the scheme for a database file: ``sqlite`` if the file is one of SQLite, else the target's."""
     with path.open("rb") as file:
         if file.read(len(_SQLITE)) == _SQLITE:
             return "sqlite"
     target = resolve_url(target_url)
-    # Made, and not prepared: it touches nothing.
+    # The backend is created but not prepared, so it touches no database.
     context = BackendContext(SystemClock(), migrate=False, create=False)
     with closing(Registry().spec_for(target.scheme).factory(target, context)) as backend:
-        # Without backups of its own there is none that it could have written.
+        # A backend without backups of its own cannot have written the file.
         return "sqlite" if type(backend).backup is Backend.backup else target.scheme

@@ -1,4 +1,4 @@
-"""The mark that a copy leaves in its target until it is finished: how far it is, in the transaction of each chunk."""
+"""The marker of an unfinished copy in its target: its progress, saved in the transaction of each chunk."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from ciris_store_core.transfer.record_kinds import MARKER_ID
 
 @dataclass(slots=True)
 class CopyProgress:
-    """How far a copy is."""
+    """The progress of a copy."""
 
     source: str
-    """Where it comes from."""
+    """The identity of the source."""
     without: tuple[str, ...] = ()
     position: str | None = None
-    """Where the source goes on."""
+    """The position in the source where the copy continues."""
     copied: dict[str, Tally] = field(default_factory=dict)
     into_existing: bool = False
-    """The target was not empty, and is not this copy's alone."""
+    """True if the target held records before the copy, which adds to them."""
     before: dict[str, Tally] = field(default_factory=dict)
-    """What the target held before."""
+    """The records that the target held before."""
 
     def marker(self, now: datetime) -> Occurrence:
-        """As an occurrence that is not alive: the one record that every backend has and that nobody depends on."""
+        """Return the progress as an occurrence that is not alive.
+
+        Every backend has occurrences, and no other record depends on one.
+        """
         metadata = {
             "unfinished_copy_of": self.source,
             "without": list(self.without),
@@ -42,7 +45,7 @@ class CopyProgress:
 
     @classmethod
     def of(cls, metadata: dict[str, Any]) -> Self:
-        """From a marker's metadata."""
+        """Return the progress in a marker's metadata."""
         try:
             copied, before = (
                 {kind: Tally.parse(text) for kind, text in metadata[name].items()} for name in ("copied", "before")
@@ -56,27 +59,27 @@ class CopyProgress:
                 before=before,
             )
         except (KeyError, ValueError, AttributeError, TypeError) as error:
-            raise Corrupt(f"the mark of the unfinished copy, occurrence {MARKER_ID!r}, cannot be read") from error
+            raise Corrupt(f"the marker of the unfinished copy, occurrence {MARKER_ID!r}, cannot be read") from error
 
 
 def read_progress(session: Session) -> CopyProgress | None:
-    """The progress of the copy that the store is the target of; None if there is none."""
+    """Return the progress of the unfinished copy into this store, or None."""
     found = [each for each in session.coordination.list_occurrences(None) if each.occurrence_id == MARKER_ID]
     return CopyProgress.of(found[0].metadata) if found else None
 
 
 def save_progress(session: Session, progress: CopyProgress, now: datetime) -> None:
-    """Store it, with whatever else the transaction holds."""
+    """Save the progress in the current transaction."""
     session.coordination.put_occurrence(progress.marker(now))
 
 
 def end_progress(session: Session) -> None:
-    """Take the mark away: the copy is complete."""
+    """Remove the marker: the copy is complete."""
     session.coordination.remove_occurrence(MARKER_ID)
 
 
 def refuse_unfinished(session: Session, url: str) -> None:
-    """Raise ``Conflict`` where the store is an unfinished copy: half a store is nothing to copy."""
+    """Raise ``Conflict`` if the store is an unfinished copy, which must not be copied."""
     progress = read_progress(session)
     if progress is not None:
-        raise Conflict(f"{url} is itself an unfinished copy of {progress.source}: finish that one first")
+        raise Conflict(f"{url} is itself an unfinished copy of {progress.source}. Finish that copy first")

@@ -1,4 +1,4 @@
-"""Digests of records and of sets of records: equal only where the records are, on whatever database they are."""
+"""Digests of records and of sets of records: equal only if the records are equal, on any database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MODULUS = 2**256
 
 @cache
 def _values(model: type[Record]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
-    """Takes the values out of a record's fields, in one order."""
+    """Collect the values of a record's fields, in a fixed order."""
     return itemgetter(*model.model_fields)
 
 
@@ -33,25 +33,25 @@ def _plain(value: Any) -> Any:
         return (*values, value.__pydantic_extra__) if value.__pydantic_extra__ else values
     if isinstance(value, bytes):
         return value.hex()
-    raise TypeError(f"{type(value).__name__} is no part of a record")
+    raise TypeError(f"{type(value).__name__} cannot be part of a record")
 
 
-# Keys in order, as databases keep them in orders of their own; 1 and 1.0 stay different.
+# Sorted keys, since every database keeps them in an order of its own. 1 and 1.0 stay different.
 _encode = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), check_circular=False, allow_nan=False, default=_plain
 ).encode
 
 
 def canonical(record: Record) -> bytes:
-    """The one form that equal records have, as long as the fields of records are those of this version."""
+    """Return the canonical form of a record: equal for equal records, as long as the record fields stay the same."""
     return _encode(_plain(record)).encode("ascii")
 
 
 @dataclass(slots=True)
 class Tally:
-    """How many records there are, and the sum of their digests, in which their order does not count.
+    """The number of records and the sum of their digests, in which the order of the records does not count.
 
-    It shows what was lost, doubled or changed by accident. It is no proof against somebody who means to deceive.
+    It detects records that were lost, duplicated or changed by accident. It does not detect deliberate manipulation.
     """
 
     count: int = 0
@@ -59,17 +59,17 @@ class Tally:
 
     @classmethod
     def of(cls, texts: Iterable[bytes]) -> Tally:
-        """Of records that are in some form of bytes."""
+        """Return the tally of records in serialized form."""
         made = cls()
         made.add_texts(texts)
         return made
 
     def add(self, records: Iterable[Record]) -> int:
-        """Take records in; returns the size of their canonical forms in bytes."""
+        """Add records; return the size of their canonical forms in bytes."""
         return self.add_texts(map(canonical, records))
 
     def add_texts(self, texts: Iterable[bytes]) -> int:
-        """Take records in that are in some form of bytes; returns their size."""
+        """Add records in serialized form; return their size in bytes."""
         size = 0
         for text in texts:
             size += len(text)
@@ -79,28 +79,29 @@ class Tally:
         return size
 
     def __add__(self, other: Tally) -> Tally:
-        """Of both sets together."""
+        """Return the tally of both sets together."""
         return Tally(self.count + other.count, (self.total + other.total) % _MODULUS)
 
     def __str__(self) -> str:
-        """As text, from which ``parse`` makes an equal one."""
+        """Return the text from which ``parse`` makes an equal tally."""
         return f"{self.count}:{self.total:064x}"
 
     @classmethod
     def parse(cls, text: str) -> Tally:
-        """The tally of a text; ValueError where it is none."""
+        """Return the tally of a text; raise ``ValueError`` if the text is malformed."""
         count, _, total = text.partition(":")
         return cls(int(count), int(total, 16))
 
 
 Tallies = Mapping[str, Tally]
-"""By kind."""
+"""Tallies by the name of the kind."""
 
 
 def digest_store(store: Store, *, without: Iterable[str] = ()) -> dict[str, Tally]:
-    """The tally of each kind of records, as the store is at one moment; reads everything.
+    """Return the tally of each kind of records, as the store is at one moment. It reads the whole store.
 
-    Two stores with equal digests hold the same records. ``without``: kinds or scopes to leave out, see ``copy_store``.
+    Two stores with equal digests hold the same records. ``without`` names kinds or scopes to leave out, as for
+    ``copy_store``.
     """
     from ciris_store_core.transfer.record_kinds import KindSelection
     from ciris_store_core.transfer.store_reader import StoreReader, tallied

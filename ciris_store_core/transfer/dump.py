@@ -1,4 +1,4 @@
-"""The portable format: JSON Lines, with a header that says what it is and digests at the end.
+"""The portable format: JSON Lines with a header first and digests last.
 
 The first line is the header, the last one the end. Each line between holds one record::
 
@@ -42,36 +42,37 @@ FORMAT = "ciris-store"
 FORMAT_VERSION = 1
 RECORDS_PER_CHUNK = 1000
 COMPRESSION = 4
-"""Of 1 to 9: larger numbers take twice the time for a few percent."""
+"""The level of compression, 1 to 9. Higher levels take twice the time for a few percent."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-"""For times that a record lacks, of which none can be missing in a dump."""
+"""The time of a record that lacks one. A dump must not lack any."""
 
 HEADER, END = "header", "end"
 
 LONGEST_HEADER, LONGEST_LINE = 2**20, 2**28
-"""In bytes. No record of a store comes near, so what is longer is no line of a dump and is not read into memory."""
+"""The longest line in bytes. No record of a store comes near, so a longer line is rejected before it fills the
+memory."""
 
 SECRET_KINDS = ("secrets", "secret_access")
 
 
 @dataclass(frozen=True, slots=True)
 class DumpHeader:
-    """The first line."""
+    """The first line of a dump."""
 
     dump_id: str
-    """Of this file, whatever its name."""
+    """The id of this file, whatever its name."""
     source: str
-    """The URL of the store, without a password."""
+    """The URL of the store, without its password."""
     created_at: str
     backend: str
     server_version: str | None = None
     schema_version: int | None = None
     contract_version: str = CONTRACT_VERSION
     without: tuple[str, ...] = ()
-    """What was left out."""
+    """The kinds, groups and scopes that were left out."""
     stores: tuple[str, ...] = ()
-    """The ids that its audit entries are bound to."""
+    """The ids of the stores that the audit entries are bound to."""
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
     kinds: tuple[str, ...] = field(default=tuple(KINDS))
@@ -90,23 +91,23 @@ def export_store(
     verify: bool = False,
     on_step: OnStep = silent,
 ) -> TransferReport:
-    """Write everything, as it is at one moment, to a new file of JSON Lines, compressed where it ends with ``.gz``.
+    """Write a whole store, as it is at one moment, to a new file of JSON Lines, compressed if it ends with ``.gz``.
 
-    The file is readable by its owner alone, and is there complete or not at all.
+    Only the owner of the file can read it. The file appears complete or not at all.
 
     Args:
-        store: Is not changed.
-        path: The file.
-        secrets: Export encrypted secrets and the log of their use too. Without the key they are worth nothing; with
-            it, everything.
+        store: The store to export. It is not changed.
+        path: The file to write.
+        secrets: Export encrypted secrets and their access log too. They are worthless without the key, and readable
+            with it.
         without: As for ``copy_store``.
-        overwrite: Replace a file of that name.
-        verify: Read the file again before it gets its name.
-        on_step: Told of the progress.
+        overwrite: Replace an existing file.
+        verify: Read the file again before it gets its final name.
+        on_step: Called with the progress.
 
     Raises:
         InvalidArgument: The file exists, or its folder does not.
-        StorageFull, ReadOnly: It cannot be written.
+        StorageFull, ReadOnly: The file cannot be written.
         Corrupt: A stored row cannot be read.
     """
     began = time.monotonic()
@@ -155,7 +156,7 @@ def _write(path: Path, compressed: bool, header: DumpHeader, reader: Reader, on_
             if name not in totals:
                 totals[name] = reader.total(chunk.kind)
             on_step(TransferStep("copy", name, tallies[name].count, totals[name]))
-        # Of the texts, so that they are right whatever fields records have in the version that reads them.
+        # Digests of the texts hold for whatever fields records have in the version that reads them.
         end = {name: str(tally) for name, tally in lines.items()}
         file.write(json.dumps({"end": end}).encode() + b"\n")
     return tallies
@@ -165,12 +166,12 @@ def _write(path: Path, compressed: bool, header: DumpHeader, reader: Reader, on_
 
 
 def read_header(path: str | os.PathLike[str]) -> DumpHeader:
-    """The header of a dump.
+    """Return the header of a dump.
 
     Raises:
-        NotADatabase: The file is something else.
-        NotSupported: It was written in a later format.
-        InvalidArgument: There is no such file, or it cannot be read.
+        NotADatabase: The file is not a dump.
+        NotSupported: The dump has a later format.
+        InvalidArgument: The file does not exist, or cannot be read.
     """
     with _opened(Path(path)) as file:
         return _read_header(Path(path), _next_line(Path(path), 1, file))
@@ -188,7 +189,7 @@ def _read_header(path: Path, line: bytes) -> DumpHeader:
         known = {name: found[name] for name in DumpHeader.__dataclass_fields__ if name in found}
         return DumpHeader(**{**known, **lists})
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise NotADatabase(f"{path} is no export of a store: its first line is no header") from None
+        raise NotADatabase(f"{path} is no export of a store. Name a file that export or backup wrote") from None
 
 
 def _later(path: Path, version: int) -> NotSupported:
@@ -205,7 +206,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             raw.seek(0)
             yield io.BufferedReader(gzip.GzipFile(fileobj=raw)) if compressed else raw
     except FileNotFoundError:
-        raise InvalidArgument(f"there is no file {path}: check the path") from None
+        raise InvalidArgument(f"there is no file {path}. Check the path") from None
     except IsADirectoryError:
         raise InvalidArgument(f"{path} is a folder: name the file in it") from None
     except PermissionError as error:
@@ -214,7 +215,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 def _next_line(path: Path, number: int, file: IO[bytes]) -> bytes:
     try:
-        # The limit keeps memory constant, whatever the file is.
+        # The limit bounds the memory for any file.
         line = file.readline(LONGEST_HEADER if number == 1 else LONGEST_LINE)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise Corrupt(
@@ -227,36 +228,36 @@ def _next_line(path: Path, number: int, file: IO[bytes]) -> bytes:
 
 @dataclass(slots=True)
 class DumpReader:
-    """A dump, from any line on. The lines are checked as they are read; ``check_dump`` checks the whole before."""
+    """A dump, from any line on. Lines are checked while they are read; ``check_dump`` checks the whole file first."""
 
     path: Path
     header: DumpHeader
     digests: dict[str, Tally] = field(default_factory=dict)
-    """Of the texts of each kind's records, as the last line says, once it was read."""
+    """The tally of each kind's lines, from the last line, once that was read."""
     found: dict[str, Tally] = field(default_factory=dict)
-    """The same, of those that were read since the beginning."""
+    """The tally of the lines that were read since the beginning."""
     _root: GraphNode | None = None
     _check: Validator = field(default_factory=lambda: Validator("strict"))
 
     @property
     def identity(self) -> str:
-        """The dump's own name for itself."""
+        """Return the name of the dump: its id and its source."""
         return f"dump {self.header.dump_id} of {self.header.source}"
 
     def total(self, kind: RecordKind) -> int | None:
-        """How many records of the kind the file holds, once it was read."""
+        """Return the number of records of the kind in the file, once the file was read."""
         return self.digests[kind.name].count if kind.name in self.digests else None
 
     def root(self) -> GraphNode | None:
-        """Return it, once the file was read."""
+        """Return the authorities' root node, once the file was read."""
         return self._root
 
     def stores(self) -> tuple[str, ...]:
-        """Return what the header says."""
+        """Return the store ids of the header."""
         return self.header.stores
 
     def chunks(self, position: str | None) -> Iterator[Chunk]:
-        """The records after a line, whose number is the position."""
+        """Yield the records after a line; the position is the line's number."""
         start = int(position or 1)
         kind, records, size, last = "", list[Any](), 0, start
         for number, name, text in self._lines():
@@ -279,10 +280,10 @@ class DumpReader:
     def _record(self, number: int, name: str, text: bytes) -> Record:
         try:
             record = KINDS[name].model.from_json(text)
-            # A file is input from outside: what no caller may store must not come in by it either.
+            # A file is untrusted input: it must not bring in records that a caller may not store.
             checked = self._check.record(record, type(record), EPOCH, None)
             if is_stores_own(checked):
-                raise InvalidArgument("a store writes such a record itself: remove the line")
+                raise InvalidArgument("only a store itself writes such a record: remove the line")
         except InvalidArgument as error:
             raise Corrupt(f"line {number} of {self.path}: {error}") from error
         if isinstance(checked, GraphNode) and checked.key == ROOT_KEY:
@@ -290,7 +291,7 @@ class DumpReader:
         return checked
 
     def _lines(self) -> Iterator[tuple[int, str, bytes]]:
-        """Number, kind and JSON of each record; Corrupt where the last line is missing."""
+        """Yield number, kind and JSON of each record; raise ``Corrupt`` if the last line is missing."""
         with _opened(self.path) as file:
             number = 1
             self.found = {HEADER: Tally.of([_next_line(self.path, number, file)])}
@@ -305,7 +306,7 @@ class DumpReader:
         raise Corrupt(f"{self.path} is cut off after line {number}: export it again")
 
     def _split(self, number: int, line: bytes) -> tuple[str, bytes]:
-        # As it is written here; whoever writes it otherwise is understood more slowly.
+        # Our own exports spell lines like this. Other spellings are parsed as JSON, more slowly.
         if line.startswith(b'{"kind": "') and line.endswith(b"}\n"):
             start, found, text = line[10:-2].partition(b'", "record": ')
             name = start.decode("ascii", "replace")
@@ -332,10 +333,10 @@ class DumpReader:
 
 
 def check_dump(path: str | os.PathLike[str], *, on_step: OnStep = silent) -> TransferReport:
-    """Read a dump as a whole and compare its records with the digests at its end; writes nothing.
+    """Read a whole dump and compare its records with the digests at its end. It writes nothing.
 
     Raises:
-        Corrupt: A line is damaged, which the message names, or missing, or does not fit the digests.
+        Corrupt: A line is damaged (the message names it), missing, or does not match the digests.
     """
     began = time.monotonic()
     reader, tallies = checked(Path(path), on_step)
@@ -343,7 +344,7 @@ def check_dump(path: str | os.PathLike[str], *, on_step: OnStep = silent) -> Tra
 
 
 def checked(path: Path, on_step: OnStep) -> tuple[DumpReader, dict[str, Tally]]:
-    """A reader of a dump in which nothing is wrong, and what is in it."""
+    """Return a reader of a dump that was checked as a whole, and the tallies of its records."""
     reader = DumpReader(path, read_header(path))
     found: dict[str, Tally] = {}
     for chunk in reader.chunks(None):
@@ -364,19 +365,19 @@ def import_store(
     verify: bool = True,
     on_step: OnStep = silent,
 ) -> TransferReport:
-    """Write the records of a dump into a store, once the whole file was found to be sound.
+    """Write the records of a dump into a store, after the whole file was checked.
 
-    Stopped at any point, it goes on where it was when it is called again.
+    If the import is interrupted, call it again: it continues where it stopped.
 
     Args:
         path: A file that ``export_store`` or ``backup_store`` wrote.
-        target: Must be empty, or the target of the same import, unfinished.
-        into_existing: Add to what the target holds; a record that is there already is a Conflict.
+        target: An empty store, or the target of the same import, unfinished.
+        into_existing: Add to the records of the target. A record that exists there raises ``Conflict``.
         verify: Read the target at the end, and compare its digests with those of the file.
-        on_step: Told of the progress.
+        on_step: Called with the progress.
 
     Raises:
-        NotADatabase, Corrupt: The file is something else, or damaged: the message names the line. Nothing was written.
+        NotADatabase, Corrupt: The file is not a dump, or is damaged: the message names the line. Nothing was written.
         Conflict: The target is not empty, or holds another unfinished copy.
     """
     reader, _ = checked(Path(path), on_step)
@@ -386,6 +387,6 @@ def import_store(
 def import_checked(
     reader: DumpReader, target: Store, *, into_existing: bool = False, verify: bool = True, on_step: OnStep = silent
 ) -> TransferReport:
-    """Write the records of a dump that was found to be sound into a store; see ``import_store``."""
+    """Write the records of a checked dump into a store; see ``import_store``."""
     selection = KindSelection(reader.header.without)
     return move(reader, target, selection, into_existing=into_existing, verify=verify, on_step=on_step)

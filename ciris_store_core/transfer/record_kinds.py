@@ -1,4 +1,4 @@
-"""The kinds of records that a store holds: how each is read in order, and written as it was."""
+"""The kinds of records in a store, each with its ordered reading and its writing of unchanged records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ciris_store_core.store.audit.store_identity import STORE_CHAIN
 from ciris_store_core.store.context import is_reserved
 
 MARKER_ID = "__copy__"
-"""The occurrence that stands for a copy that is not finished. It is part of no copy."""
+"""The occurrence that marks an unfinished copy. No copy contains it."""
 
 Read = Callable[[Session, SortKey | None, int], ResultPage[Any]]
 
@@ -35,11 +35,11 @@ class RecordKind:
     name: str
     model: type[Record]
     streams: Mapping[str, Read]
-    """Together these read all records, each in an order of its own; by name."""
+    """The streams by name: together they read all records, each in an order of its own."""
     add: Callable[[Session, Sequence[Any]], object]
-    """Writes records as they are; one that is there is a Conflict."""
+    """Writes records unchanged; an existing one raises ``Conflict``."""
     count: Callable[[Session], int] | None = None
-    """How many there are, where that is told without reading them."""
+    """Counts the records without reading them, if the backend can."""
 
 
 # --- reading ----------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def _anchors(session: Session, after: SortKey | None, limit: int) -> ResultPage[
 
 
 def _by_scope(read: Callable[[GraphScope, Session, SortKey | None, int], ResultPage[Any]]) -> Mapping[str, Read]:
-    # By scope, since every index of nodes and edges begins with it; first the one that may be refused.
+    # By scope, because every index of nodes and edges begins with it. The scope that may be refused comes first.
     scopes = sorted(GraphScope, key=lambda scope: scope is not GraphScope.IDENTITY)
     return {scope.value: partial(read, scope) for scope in scopes}
 
@@ -98,13 +98,14 @@ def _add_anchors(session: Session, anchors: Sequence[AuditAnchor]) -> None:
 
 def _refuse(there: Sequence[object], what: str) -> None:
     if there:
-        raise Conflict(f"{what} exists: {', '.join(map(ascii, there[:3]))}")
+        raise Conflict(f"{what} already exists: {', '.join(map(ascii, there[:3]))}")
 
 
 # --- all of them ------------------------------------------------------------------------------
 
 _ALL: tuple[RecordKind, ...] = (
-    # First what a store that records are added to is most likely to have too, or to refuse: then nothing was written.
+    # First the kinds that a non-empty target is most likely to have too, or to refuse: then nothing was written before
+    # the error.
     RecordKind("audit_anchors", AuditAnchor, {"all": _anchors}, _add_anchors),
     RecordKind(
         "audit_entries", AuditEntry, {"all": lambda s, after, limit: s.audit.find(AuditQuery(limit, after))},
@@ -142,7 +143,7 @@ _ALL: tuple[RecordKind, ...] = (
 )  # fmt: skip
 
 KINDS: Mapping[str, RecordKind] = {kind.name: kind for kind in _ALL}
-"""By name, in the order in which they are written: anchors before what is left of their chains, nodes before edges."""
+"""The kinds by name, in writing order: anchors before the rest of their chains, nodes before edges."""
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "graph": ("nodes", "edges"),
@@ -153,7 +154,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 
 
 def is_stores_own(record: Record) -> bool:
-    """Return whether only a store itself makes such a record, so that none can come in by a file."""
+    """Return whether only a store itself writes such a record, so that no file may bring one in."""
     if isinstance(record, Occurrence):
         return is_reserved(record.occurrence_id)
     return isinstance(record, AuditAnchor | AuditEntry) and record.chain == STORE_CHAIN
@@ -161,25 +162,25 @@ def is_stores_own(record: Record) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class KindSelection:
-    """What to move: all but what is named here."""
+    """The kinds and scopes of a transfer: all except those named here."""
 
     without: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, without: Iterable[str]) -> KindSelection:
-        """Raises ``InvalidArgument`` for a name that is none."""
+        """Return the selection; raise ``InvalidArgument`` for an unknown name."""
         names = tuple(dict.fromkeys(without))
         valid = sorted({*KINDS, *GROUPS, *(scope.value for scope in GraphScope)})
         for name in names:
             if name not in valid:
-                raise InvalidArgument(f"there is nothing called {name!r} to leave out: use one of {', '.join(valid)}")
+                raise InvalidArgument(f"there is nothing called {name!r} to leave out. Use one of {', '.join(valid)}")
         return cls(names)
 
     def kinds(self) -> list[RecordKind]:
-        """The kinds that are left, in order."""
+        """Return the selected kinds, in order."""
         out = {kind for name in self.without for kind in GROUPS.get(name, (name,))}
         return [kind for kind in KINDS.values() if kind.name not in out]
 
     def streams(self, kind: RecordKind) -> dict[str, Read]:
-        """The streams of a kind that are left, in order."""
+        """Return the selected streams of a kind, in order."""
         return {name: read for name, read in kind.streams.items() if name not in self.without}

@@ -1,4 +1,4 @@
-"""Copies into a store: resumable, and compared with what was read."""
+"""Copying of records into a store: resumable, and verified by digests."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class TransferStep:
-    """Where a move is, for progress bars."""
+    """The progress of a transfer, for progress bars."""
 
     phase: str
-    """``copy``, ``check`` (the source again, or the file) or ``verify`` (the target)."""
+    """``copy``, ``check`` (reading the source again, or the file) or ``verify`` (reading the target)."""
     kind: str
     done: int
-    """Records of that kind so far."""
+    """The number of records of that kind so far."""
     total: int | None = None
-    """How many there are, where that is known."""
+    """The number of records of that kind, if it is known."""
 
 
 OnStep = Callable[[TransferStep], object]
 
 
 def silent(step: TransferStep) -> None:
-    """Tells nobody."""
+    """Report no progress."""
 
 
 @dataclass(slots=True)
 class TransferReport:
-    """What was moved."""
+    """The result of a transfer."""
 
     source: str
     target: str
     kinds: dict[str, Tally] = field(default_factory=dict)
-    """Of each kind that there were records of, the number and digest."""
+    """The number and digest of the records of each kind that has any."""
     resumed: bool = False
-    """It went on where an earlier run was stopped."""
+    """True if the transfer continued where an earlier run had stopped."""
     verified: bool = False
-    """What the target holds was read again and is what was read from the source."""
+    """True if the target was read again and holds exactly the records that were read from the source."""
     corrupt: list[str] = field(default_factory=list)
-    """Rows that could not be read and were left out, as ``kind key``."""
+    """Corrupt rows that were left out, as ``kind key``."""
     seconds: float = 0.0
 
     @property
     def records(self) -> int:
-        """How many records in all."""
+        """Return the number of records of all kinds."""
         return sum(tally.count for tally in self.kinds.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return a dict that can be written as JSON."""
         return {
             "source": self.source,
             "target": self.target,
@@ -89,29 +89,30 @@ def copy_store(
     verify: bool = True,
     on_step: OnStep = silent,
 ) -> TransferReport:
-    """Copy everything from one store to another, of whatever backends, as the source is at one moment.
+    """Copy a whole store to another one, of any backend, as the source is at one moment.
 
-    Stopped at any point, it goes on where it was when it is called again. Until it is finished, the target holds a mark
-    (the occurrence ``__copy__``, which is not alive). If the source changes between two runs, the digests tell.
+    If the copy is interrupted, call it again with the same arguments: it continues where it stopped. Until it is
+    finished, the target holds a marker (the occurrence ``__copy__``, which is not alive). If the source changes between
+    two runs, the digests differ and the copy fails.
 
     Args:
-        source: Is not changed.
-        target: Must be empty, or the target of the same copy, unfinished.
+        source: The store to copy. It is not changed.
+        target: An empty store, or the target of the same copy, unfinished.
         without: Names of kinds (``tasks``), groups (``graph``, ``secrets``, ``audit``) or scopes (``identity``) to
             leave out.
-        into_existing: Add to what the target holds; a record that is there already is a Conflict. Nobody else may
-            write to the target meanwhile.
-        skip_corrupt: Leave out rows that cannot be read, and report them.
-        verify: Read the target at the end, and compare its digests with those of what was read.
-        on_step: Told of the progress.
+        into_existing: Add to the records of the target. A record that exists there raises ``Conflict``. No other
+            program may write to the target meanwhile.
+        skip_corrupt: Leave out corrupt rows, and report them.
+        verify: Read the target at the end, and compare its digests with those of the records that were read.
+        on_step: Called with the progress.
 
     Raises:
         Conflict: The target is not empty, or holds another unfinished copy; or the source changed between two runs.
-        Corrupt: A row cannot be read, or the target holds something else than was written.
+        Corrupt: A row of the source is corrupt, or the target does not hold the records that were written.
     """
     selection = KindSelection.of(without)
     if str(source.info()["url"]) == str(target.info()["url"]) and source.info()["backend"] != "memory":
-        raise InvalidArgument("source and target are the same store")
+        raise InvalidArgument("source and target are the same store. Name another target")
     skipped: list[str] = []
 
     def skip(kind: str, row: CorruptRow) -> None:
@@ -127,14 +128,14 @@ def copy_store(
 def move(
     reader: Reader, target: Store, selection: KindSelection, *, into_existing: bool, verify: bool, on_step: OnStep
 ) -> TransferReport:
-    """Write all that a reader reads into a store."""
+    """Write all records of a reader into a store."""
     began = time.monotonic()
-    mover = _Mover(reader, target, selection, on_step)
-    progress, resumed = mover.begun(into_existing)
-    mover.write_all(progress)
+    copier = _StoreCopier(reader, target, selection, on_step)
+    progress, resumed = copier.progress_or_begin(into_existing)
+    copier.write_all(progress)
     if verify:
-        mover.verify(progress, resumed)
-    mover.finish(progress)
+        copier.verify(progress, resumed)
+    copier.finish(progress)
     return TransferReport(
         source=reader.identity,
         target=str(target.info()["url"]),
@@ -149,7 +150,7 @@ def _is_root(record: object) -> bool:
     return isinstance(record, GraphNode) and record.key == ROOT_KEY
 
 
-class _Mover:
+class _StoreCopier:
     def __init__(self, reader: Reader, target: Store, selection: KindSelection, on_step: OnStep) -> None:
         self._reader = reader
         self._target = target
@@ -158,47 +159,48 @@ class _Mover:
         self._x = target._x
 
     def write(self, fn: Callable[[GuardedSession], T]) -> T:
-        """In a transaction of its own."""
-        return self._x.write("_mover.write", lambda session: fn(guarded(session)), single=False)
+        """Run ``fn`` in a transaction of its own."""
+        return self._x.write("_copier.write", lambda session: fn(guarded(session)), single=False)
 
-    # --- where to begin -----------------------------------------------------------------------
+    # --- progress ------------------------------------------------------------------------------
 
-    def begun(self, into_existing: bool) -> tuple[CopyProgress, bool]:
-        """How far the copy is, and whether it was begun before."""
+    def progress_or_begin(self, into_existing: bool) -> tuple[CopyProgress, bool]:
+        """Return the progress of the copy, and whether an earlier run began it."""
         found = self._x.read("read_progress", read_progress, single=True)
-        if found is None or not (found.copied or self._goes_on(found)):
+        if found is None or not (found.copied or self._is_same_copy(found)):
             return self._begin(into_existing), False
-        if not self._goes_on(found):
+        if not self._is_same_copy(found):
             left_out = f" without {', '.join(found.without)}" if found.without else ""
             raise Conflict(
-                f"the target holds an unfinished copy of {found.source}{left_out}: continue that one, or empty it"
+                f"the target holds an unfinished copy of {found.source}{left_out}. "
+                "Continue that copy, or empty the target"
             )
         return found, True
 
-    def _goes_on(self, found: CopyProgress) -> bool:
+    def _is_same_copy(self, found: CopyProgress) -> bool:
         return (found.source, found.without) == (self._reader.identity, self._selection.without)
 
     def _begin(self, into_existing: bool) -> CopyProgress:
         progress = CopyProgress(self._reader.identity, self._selection.without, into_existing=into_existing)
         if into_existing:
-            progress.before = self._held("check")
+            progress.before = self._read_tallies("check")
         elif self._has_records():
-            raise Conflict("the target is not empty: name an empty one, or say that the records are to be added to it")
+            raise Conflict("the target is not empty. Name an empty store, or pass into_existing=True to add to it")
         now = self._target.server_now()
         self.write(lambda session: save_progress(session.inner, progress, now))
         return progress
 
     def _has_records(self) -> bool:
-        # The mark of a copy that has not come far is none.
+        # The marker of a copy that has written nothing yet does not count as a record.
         with StoreReader.of(self._target, KindSelection(), ask=False) as target:
             return next(target.chunks(None), None) is not None
 
     # --- the records --------------------------------------------------------------------------
 
     def write_all(self, progress: CopyProgress) -> None:
-        """Chunk by chunk, each in one transaction with the note of how far it goes."""
+        """Write every chunk in one transaction, together with the progress after it."""
         now = self._target.server_now()
-        tell = self._teller("copy", self._reader, progress.copied)
+        tell = self._progress_reporter("copy", self._reader, progress.copied)
         stores = self._reader.stores()
         for chunk in self._reader.chunks(progress.position):
             name = chunk.kind.name
@@ -226,21 +228,21 @@ class _Mover:
         self, session: GuardedSession, kind: RecordKind, records: Sequence[Any], progress: CopyProgress
     ) -> Session:
         """Return the session to write to: the guarded one, unless the target has no authority."""
-        # The guards would chain the audit events anew that bring their chain along, so other kinds pass them.
+        # The guards would append the copied audit events to the chain again, so only the graph is written through them.
         ask = kind.name in GROUPS["graph"] and (progress.into_existing or self._has_authority(session, records))
         return cast(Session, session) if ask else session.inner
 
     def _has_authority(self, session: GuardedSession, records: Sequence[Any]) -> bool:
-        """Return whether a protected record is among these and the target has an authority to be asked about it."""
+        """Return whether a record is protected and the target has an authority that must approve it."""
         if not any(record.scope in session.guard.policy.protected for record in records):
             return False
-        # Looked up in the transaction that writes, under the lock of bootstrap. The mark of a copy proves nothing: it
-        # says that the target was empty when the copy began.
+        # The lookup happens in the transaction that writes, under the lock of bootstrap. The marker proves nothing: it
+        # says only that the target was empty when the copy began.
         lock_authorities(session.inner)
         return has_authorities(session.inner.graph)
 
     def finish(self, progress: CopyProgress) -> None:
-        """Write the node by which the target has authorities: last, so that no half of a copy brings one along."""
+        """Write the node that gives the target its authorities: last, so that an unfinished copy brings none along."""
         root = self._reader.root()
 
         def fn(session: GuardedSession) -> None:
@@ -251,7 +253,7 @@ class _Mover:
 
         self.write(fn)
 
-    def _teller(
+    def _progress_reporter(
         self, phase: str, reader: Reader, so_far: Mapping[str, Tally], totals: Mapping[str, int] | None = None
     ) -> Callable[[Chunk], None]:
         done = {kind: tally.count for kind, tally in so_far.items()}
@@ -266,20 +268,20 @@ class _Mover:
 
         return tell
 
-    # --- the proof ----------------------------------------------------------------------------
+    # --- verification -------------------------------------------------------------------------
 
     def verify(self, progress: CopyProgress, resumed: bool) -> None:
-        """Compare what the target holds with what was read."""
+        """Compare the records of the target with those that were read."""
         wanted = dict(progress.copied)
         if resumed:
-            # What was read in several runs need not have been there at any one moment.
-            now = tallied(self._reader, self._teller("check", self._reader, {}))
+            # Records that were read in several runs need not have existed together at any one moment.
+            now = tallied(self._reader, self._progress_reporter("check", self._reader, {}))
             self._refuse_difference(
                 now, wanted, Conflict, "the source changed between the runs: empty the target, and copy again"
             )
         for kind, tally in progress.before.items():
             wanted[kind] = wanted.get(kind, Tally()) + tally
-        held = self._held("verify", {kind: tally.count for kind, tally in wanted.items()})
+        held = self._read_tallies("verify", {kind: tally.count for kind, tally in wanted.items()})
         root = self._reader.root()
         if root is not None:
             held["nodes"] = held.get("nodes", Tally()) + Tally.of([canonical(root)])
@@ -287,9 +289,9 @@ class _Mover:
             held, wanted, Corrupt, "the target does not hold what was written to it: do not use it, and copy again"
         )
 
-    def _held(self, phase: str, totals: Mapping[str, int] | None = None) -> dict[str, Tally]:
+    def _read_tallies(self, phase: str, totals: Mapping[str, int] | None = None) -> dict[str, Tally]:
         with StoreReader.of(self._target, KindSelection(), ask=False) as target:
-            return tallied(target, self._teller(phase, target, {}, totals))
+            return tallied(target, self._progress_reporter(phase, target, {}, totals))
 
     def _refuse_difference(
         self, found: Mapping[str, Tally], wanted: Mapping[str, Tally], kind: type[Conflict | Corrupt], advice: str

@@ -1,4 +1,4 @@
-"""Reading a whole store in chunks, as it is at one moment, from any position on."""
+"""Reading of a whole store in chunks, as it is at one moment, from any position on."""
 
 from __future__ import annotations
 
@@ -23,62 +23,62 @@ from ciris_store_core.transfer.record_kinds import KindSelection, Read, RecordKi
 FIRST_PAGE = 200
 LARGEST_PAGE = 2000
 CHUNK_BYTES = 4 * 2**20
-"""What a chunk should hold; pages become smaller where records are large."""
+"""The size of a chunk to aim at. Large records make smaller pages."""
 
 OnCorrupt = Callable[[str, CorruptRow], object]
-"""Told of a kind and a row of it that cannot be read, which is then left out."""
+"""Called with a kind and a corrupt row of it, which is then left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some records of one kind that follow one another."""
+    """Consecutive records of one kind."""
 
     kind: RecordKind
     records: list[Any]
     tally: Tally
     position: str
-    """Where the next chunk begins."""
+    """The position of the next chunk."""
 
 
 class Reader(Protocol):
-    """Whatever records are read from."""
+    """A source of records."""
 
     @property
     def identity(self) -> str:
-        """Stays the same from run to run, and names it for people."""
+        """Return the name of the source, which stays the same from run to run."""
         ...
 
     def chunks(self, position: str | None) -> Iterator[Chunk]:
-        """Everything from a position on, by kind in the order of ``KINDS``."""
+        """Yield all records from a position on, by kind in the order of ``KINDS``."""
         ...
 
     def total(self, kind: RecordKind) -> int | None:
-        """How many records of a kind there are, if that is known."""
+        """Return the number of records of a kind, if it is known."""
         ...
 
     def root(self) -> GraphNode | None:
-        """Return the node that says that the source has authorities."""
+        """Return the root node if the source has authorities."""
         ...
 
     def stores(self) -> tuple[str, ...]:
-        """Return the ids that audit entries of the source are bound to."""
+        """Return the ids of the stores that audit entries of the source are bound to."""
         ...
 
 
 def executor_of(store: Store) -> StoreExecutor:
-    """Return what runs the calls of an open store, and asks its policy."""
+    """Return the executor of an open store, which also applies its policy."""
     return cast(StoreExecutor, store._x)
 
 
 def refuse_corrupt(kind: str, row: CorruptRow) -> None:
-    """The default ``OnCorrupt``."""
+    """Raise ``Corrupt`` for the row: the default ``OnCorrupt``."""
     raise Corrupt(
-        f"a stored row of {kind}, {row.key!r}, cannot be read ({row.error}): fix or delete it, or leave it out"
+        f"a stored row of {kind}, {row.key!r}, cannot be read ({row.error}). Fix or delete it, or leave it out"
     )
 
 
 def tallied(reader: Reader, told: Callable[[Chunk], object] = lambda chunk: None) -> dict[str, Tally]:
-    """The tally of each kind that has records; ``told`` is called with every chunk."""
+    """Return the tally of each kind that has records; call ``told`` with every chunk."""
     found: dict[str, Tally] = {}
     for chunk in reader.chunks(None):
         found[chunk.kind.name] = found.get(chunk.kind.name, Tally()) + chunk.tally
@@ -106,12 +106,12 @@ class StoreReader:
         identity: str | None = None,
         ask: bool = True,
     ) -> Iterator[StoreReader]:
-        """As the store is now, during the block; its ``identity`` is the URL unless it is given.
+        """Open a snapshot of the store for the block; its ``identity`` is the URL unless one is given.
 
-        The store's policy is asked for each read, unless it is the store itself that reads (``ask``).
+        The store's policy is asked about each read, except if the store itself reads (``ask=False``).
         """
         name = identity or str(store.info()["url"])
-        # Layers above the API that work on rows go through the same backend as its parts.
+        # Layers above the API that work on rows use the same backend as the parts of the store.
         executor = executor_of(store)
         guard = executor.guard
         try:
@@ -127,33 +127,33 @@ class StoreReader:
     def of_source(
         cls, store: Store, selection: KindSelection, on_corrupt: OnCorrupt = refuse_corrupt
     ) -> Iterator[StoreReader]:
-        """The same, of a store that is to be moved; ``Conflict`` where it is an unfinished copy itself."""
+        """Open a snapshot of a store to be moved; raise ``Conflict`` if that store is an unfinished copy itself."""
         with cls.of(store, selection, on_corrupt) as reader:
             refuse_unfinished(reader.session, reader.identity)
             yield reader
 
     def total(self, kind: RecordKind) -> int | None:
-        """How many there are, where counting loads no row; all scopes count."""
+        """Return the number of records if counting loads no row. All scopes count."""
         return None if kind.count is None else kind.count(self._unasked)
 
     @property
     def _unasked(self) -> Session:
-        """The session below the policy, for what tells of no record."""
+        """Return the session below the policy, for reads that disclose no record."""
         return getattr(self.session, "inner", self.session)
 
     def root(self) -> GraphNode | None:
-        """Return it, unless it is left out."""
+        """Return the root node, unless the selection leaves it out."""
         if {"nodes", "graph", str(GraphScope.IDENTITY)} & set(self.selection.without):
             return None
         return next(iter(self.session.graph.get_nodes([ROOT_KEY], None)), None)
 
     def stores(self) -> tuple[str, ...]:
-        """Return the store's own id, and those of stores that were copied into it."""
+        """Return the store's own id, and the ids of stores that were copied into it."""
         found = read_identity(self._unasked)
         return (found.store, *found.copied) if found else ()
 
     def chunks(self, position: str | None) -> Iterator[Chunk]:
-        """Page by page; ``position`` names a stream and a place in it."""
+        """Yield page by page; ``position`` names a stream and a place in it."""
         begin, _, cursor = (position or "").partition(" ")
         for kind in self.selection.kinds():
             for name, read in self.selection.streams(kind).items():
@@ -187,4 +187,4 @@ class StoreReader:
 
 
 END = "end"
-"""In place of a cursor: the stream was read to its end."""
+"""The cursor of a stream that was read to its end."""

@@ -77,15 +77,15 @@ def test_signed(command: Command, url: str) -> None:
 
 
 def test_cut(command: Command, url: str) -> None:
-    assert command("audit", "cut", url, "--before", "2000-01-01T00:00:00Z", "--json") == 0
+    assert command("audit", "prune", url, "--before", "2000-01-01T00:00:00Z", "--json") == 0
     assert json.loads(command.out) == {"removed": 0}
-    assert command("audit", "cut", url, "--before", "2999-01-01T00:00:00Z") == 2
+    assert command("audit", "prune", url, "--before", "2999-01-01T00:00:00Z") == 2
     assert "lies in the future" in command.err
     now = datetime.now(UTC).isoformat()
-    assert command("audit", "cut", url, "--before", now, "--json") == 0
+    assert command("audit", "prune", url, "--before", now, "--json") == 0
     assert json.loads(command.out) == {"removed": 3}
     assert command("audit", "verify", url, "--unsigned") == 0
-    assert command("audit", "cut", url, "--before", "2999-01-01") == 2
+    assert command("audit", "prune", url, "--before", "2999-01-01") == 2
 
 
 def test_authorities(command: Command, url: str, tmp_path: Path) -> None:
