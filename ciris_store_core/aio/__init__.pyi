@@ -59,7 +59,7 @@ from ciris_store_core.store.access.secrets import Action, R
 from ciris_store_core.store.audit.events import AuditEvent
 from ciris_store_core.store.audit.verification import AuditReport
 from ciris_store_core.store.context import Owner
-from ciris_store_core.store.graph.edges import AnyEdgeKey
+from ciris_store_core.store.graph.edges import AnyEdgeKey, EdgeFilters
 from ciris_store_core.store.graph.graph import AnyNodeKey, NodeFilters
 from ciris_store_core.store.graph.traversal import Relationships, Scope, Way
 from ciris_store_core.store.graph.upcasters import Upcasters
@@ -658,7 +658,7 @@ class AsyncGraph:
             Conflict: The revision moved on. Nothing was written.
             NotFound: An end does not exist in the edge's scope. Nothing was written.
         """
-    async def put_edges(self, edges: Iterable[GraphEdge]) -> builtins.list[GraphEdge]:
+    async def put_edge_many(self, edges: Iterable[GraphEdge]) -> builtins.list[GraphEdge]:
         """Write many edges, all or none, in a constant number of round trips. See ``put_edge``.
 
         A batch that names an edge twice is refused.
@@ -667,29 +667,35 @@ class AsyncGraph:
         self, source: str, target: str, relationship: str, scope: Scope, *, for_update: bool = False
     ) -> GraphEdge | None:
         """The edge with that key, or None. ``for_update`` locks it, as ``get`` does."""
-    async def get_edges(self, keys: Iterable[AnyEdgeKey], *, for_update: bool = False) -> dict[EdgeKey, GraphEdge]:
+    async def get_edge_many(self, keys: Iterable[AnyEdgeKey], *, for_update: bool = False) -> dict[EdgeKey, GraphEdge]:
         """The edges of these (source, target, relationship, scope) that exist, by key; one round trip.
 
         ``for_update`` locks them, as ``get`` does.
         """
     async def delete_edge(self, source: str, target: str, relationship: str, scope: Scope) -> int:
         """Delete an edge; returns how many went (0 or 1)."""
-    async def delete_edges(self, keys: Iterable[AnyEdgeKey]) -> int:
+    async def delete_edge_many(self, keys: Iterable[AnyEdgeKey]) -> int:
         """Delete the edges of these (source, target, relationship, scope); returns how many were deleted.
 
         Many are deleted in batches, as ``delete_many`` does.
         """
-    async def edges(
-        self,
-        *,
-        scope: Scope | None = None,
-        source: str | None = None,
-        target: str | None = None,
-        relationship: str | None = None,
-        limit: int = 100,
-        cursor: str | None = None,
+    async def find_edges(
+        self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[EdgeFilters]
     ) -> Page[GraphEdge]:
-        """One page of edges, ascending by scope, source, target and relationship; all filters by equality."""
+        """Return one page of edges, ascending by scope, source, target and relationship.
+
+        Args:
+            limit: The longest page, 1 to 10,000 edges.
+            cursor: The ``next_cursor`` of the page before, of the same filters.
+            filters: See ``EdgeFilters``.
+        """
+    def scan_edges(
+        self, *, on_corrupt: OnCorrupt | None = None, **filters: Unpack[EdgeFilters]
+    ) -> AsyncIterator[GraphEdge]:
+        """Yield every edge that matches the filters, read page by page. See ``find_edges``.
+
+        A corrupt row raises ``Corrupt``, or is passed to ``on_corrupt``.
+        """
     async def put(
         self,
         node: GraphNode,
@@ -954,8 +960,10 @@ class AsyncCorrelations:
         """
     async def count(self, **filters: Unpack[CorrelationFilters]) -> int:
         """How many correlations the filters match; loads none of them."""
-    async def delete(self, *correlation_ids: str) -> int:
-        """Delete correlations; returns how many were deleted. Ids that do not exist are passed over.
+    async def delete(self, correlation_id: str) -> int:
+        """Delete a correlation; return 1, or 0 if there is no such correlation."""
+    async def delete_many(self, correlation_ids: Iterable[str]) -> int:
+        """Delete many correlations and return the number of deleted ones. Ids that do not exist are passed over.
 
         Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
         need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
@@ -1051,14 +1059,19 @@ class AsyncTasks:
         """How many tasks the filters match; loads none of them."""
     async def count_by_status(self, *, occurrence_id: Owner = None) -> dict[TaskStatus, int]:
         """How many tasks have each status, 0 included; one round trip."""
-    async def delete(self, *task_ids: str) -> int:
-        """Delete tasks with their descendants and the thoughts of all of them, of whatever owner.
+    async def delete(self, task_id: str) -> int:
+        """Delete a task with its descendants and the thoughts of all of them, of any owner.
 
-        Returns how many tasks were deleted, descendants included. Ids that do not exist are passed over. A handle that
-        is bound to an occurrence deletes only tasks of that occurrence, with their descendants.
+        Return the number of deleted tasks, descendants included; 0 if there is no such task. A handle that is bound to
+        an occurrence deletes only tasks of that occurrence, with their descendants.
+        """
+    async def delete_many(self, task_ids: Iterable[str]) -> int:
+        """Delete many tasks and return the number of deleted ones. See ``delete``.
+
+        Ids that do not exist are passed over.
 
         Up to 1,000 ids are deleted in one transaction; more, outside a transaction, in batches, each a transaction of
-        its own, so that other writers need not wait for all of them; after an error some batches may be gone.
+        its own, so that other writers need not wait for all of them; after an error some batches may be deleted.
         """
     async def pending_for_activation(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
         """Pending tasks, highest priority first, then oldest."""
@@ -1153,13 +1166,18 @@ class AsyncThoughts:
         """How many thoughts the filters match; loads none of them."""
     async def count_by_status(self, *, occurrence_id: Owner = None) -> dict[ThoughtStatus, int]:
         """How many thoughts have each status, 0 included; one round trip."""
-    async def delete(self, *thought_ids: str) -> int:
-        """Delete thoughts, of whatever owner; returns how many were deleted.
+    async def delete(self, thought_id: str) -> int:
+        """Delete a thought of any owner; return 1, or 0 if there is no such thought.
+
+        A handle that is bound to an occurrence deletes only its own.
+        """
+    async def delete_many(self, thought_ids: Iterable[str]) -> int:
+        """Delete many thoughts and return the number of deleted ones. See ``delete``.
+
+        Ids that do not exist are passed over.
 
         Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
         need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
-
-        Ids that do not exist are passed over. A handle that is bound to an occurrence deletes only its own.
         """
     async def pending_of_active_tasks(self, limit: int = 100, *, occurrence_id: Owner = None) -> Page[Thought]:
         """Pending thoughts whose task is active and has the same owner, oldest first; one query."""
@@ -1253,11 +1271,15 @@ class AsyncSecrets:
         Raises:
             SecretKeyError, Corrupt, TransactionError: As ``reveal``.
         """
-    async def delete(self, *secret_ids: str, accessor: str | None = None) -> int:
-        """Delete secrets for good; returns how many went. Their references stay in the texts, and reveal nothing.
+    async def delete(self, secret_id: str, *, accessor: str | None = None) -> int:
+        """Delete a secret for good; return 1, or 0 if there is no such secret.
 
-        ``accessor``: who, for the log, which stays; by default the store's own occurrence.
+        Its reference stays in the texts and resolves to nothing.
+
+        ``accessor``: the caller's name for the access log, which stays; by default the store's own occurrence.
         """
+    async def delete_many(self, secret_ids: Iterable[str], *, accessor: str | None = None) -> int:
+        """Delete many secrets for good and return the number of deleted ones. See ``delete``."""
     async def get(self, secret_id: str) -> SecretInfo | None:
         """What is known of a secret, without its value; None if there is none with that id."""
     async def find(self, *, limit: int = 100, cursor: str | None = None) -> Page[SecretInfo]:

@@ -147,10 +147,10 @@ def _edges(store: Store, plan: RunPlan) -> set[Dependency]:
 
 
 def _all_edges(store: Store) -> Iterator[GraphEdge]:
-    page = store.graph.edges(scope=SCOPE, limit=1000)
+    page = store.graph.find_edges(scope=SCOPE, limit=1000)
     yield from page
     while page.next_cursor is not None:
-        page = store.graph.edges(scope=SCOPE, limit=1000, cursor=page.next_cursor)
+        page = store.graph.find_edges(scope=SCOPE, limit=1000, cursor=page.next_cursor)
         yield from page
 
 

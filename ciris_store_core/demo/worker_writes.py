@@ -111,7 +111,7 @@ def _record(
     work, me = tx.tasks.claimed(task), task.agent_occurrence_id
     work.add_thought(_observation(task, seen, len(edges)))
     tx.graph.put(_seen_node(plan, seen, me))
-    tx.graph.put_edges(edges)
+    tx.graph.put_edge_many(edges)
     tx.correlations.add(metric(plan, me, INSPECTION, milliseconds, "ms"))
     work.complete(TaskOutcome(status="success", summary=f"{seen.files} files", memories_created=[task.task_id]))
     _learn(tx, plan, seen)

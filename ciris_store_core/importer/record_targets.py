@@ -50,7 +50,7 @@ def targets(store: Store) -> dict[type[Record], Target]:
             lambda keys: dict(graph.get_many(keys, include_expired=True)),
             lambda nodes: graph.put_many(nodes, insert=True),
         ),
-        Target(store, GraphEdge, lambda edge: edge.key, lambda keys: _edges(store, keys), graph.put_edges),
+        Target(store, GraphEdge, lambda edge: edge.key, lambda keys: _edges(store, keys), graph.put_edge_many),
         Target(
             store,
             Task,

@@ -148,7 +148,7 @@ class MemoryService(Startable, Blocking):
 
     def forget_secret(self, *secret_ids: str, accessor: str = "memory_service") -> MemoryOpResult:
         """Delete secrets for good; ``data`` is how many went. The log of their use stays, and gets an entry."""
-        return _outcome(lambda: self._store.secrets.delete(*secret_ids, accessor=accessor))
+        return _outcome(lambda: self._store.secrets.delete_many(secret_ids, accessor=accessor))
 
     def search(
         self, text: str, *, scope: AnyScope | None = None, type: NodeType | str | None = None, limit: int = 20

@@ -126,9 +126,9 @@ def empty(store: Home) -> None:
     """Take everything away but the leases, which stay for their fences, and the audit trail."""
     store.graph.delete_many([each.key for each in store.graph.scan(include_expired=True)])
     events = [each for each in store.correlations.scan() if each.correlation_type != CorrelationType.AUDIT_EVENT]
-    store.correlations.delete(*(each.correlation_id for each in events))
-    store.tasks.delete(*(each.task_id for each in store.tasks.scan(occurrence_id=ANY_OCCURRENCE)))
-    store.thoughts.delete(*(each.thought_id for each in store.thoughts.scan(occurrence_id=ANY_OCCURRENCE)))
+    store.correlations.delete_many(each.correlation_id for each in events)
+    store.tasks.delete_many(each.task_id for each in store.tasks.scan(occurrence_id=ANY_OCCURRENCE))
+    store.thoughts.delete_many(each.thought_id for each in store.thoughts.scan(occurrence_id=ANY_OCCURRENCE))
     for each in store.occurrences.find(alive_only=False):
         store.occurrences.remove(each.occurrence_id)
     for lease in store.leases.find():
@@ -185,16 +185,17 @@ METHODS: dict[str, Method] = {
     "graph.put": _writes(node=whole_node("new"), merge=True, remove=["gone"], expected_revision=None, insert=False),
     "graph.put_many": _writes(nodes=[whole_node("new"), node("n")], merge=True, insert=False),
     "graph.put_edge": _writes(edge=whole_edge("n", "m")),
-    "graph.put_edges": _writes(edges=[whole_edge("n", "m"), edge("m", "n")]),
+    "graph.put_edge_many": _writes(edges=[whole_edge("n", "m"), edge("m", "n")]),
     "graph.delete": _writes(id="n", scope=LOCAL),
     "graph.delete_many": _writes(keys=[KEY]),
     "graph.delete_edge": _writes(source="n", target="m", relationship="knows", scope=LOCAL),
     "graph.get": _reads(id="n", scope=LOCAL, include_expired=False),
     "graph.get_many": _reads(keys=[KEY], include_expired=False),
     "graph.get_edge": _reads(source="n", target="m", relationship="knows", scope=LOCAL),
-    "graph.get_edges": _reads(keys=[EDGE_KEY]),
-    "graph.delete_edges": _writes(keys=[EDGE_KEY]),
-    "graph.edges": _reads(scope=LOCAL, source="n", target="m", relationship="knows", **_PAGE),
+    "graph.get_edge_many": _reads(keys=[EDGE_KEY]),
+    "graph.delete_edge_many": _writes(keys=[EDGE_KEY]),
+    "graph.find_edges": _reads(scope=LOCAL, source="n", target="m", relationship="knows", **_PAGE),
+    "graph.scan_edges": _reads(scope=LOCAL, source="n", target="m", relationship="knows", on_corrupt=None),
     "graph.count": _reads(**_NODES),
     "graph.find": _reads(**_NODES, **_PAGE),
     "graph.scan": _reads(**_NODES, on_corrupt=None),
@@ -227,7 +228,8 @@ METHODS: dict[str, Method] = {
     "correlations.update": Method(
         {"correlation_id": "c"}, True, changes=(type(whole_correlation("x")), UPDATABLE_CORRELATION_FIELDS)
     ),
-    "correlations.delete": Method({"correlation_ids": ["c"]}, True, ("correlation_ids",)),
+    "correlations.delete": _writes(correlation_id="c"),
+    "correlations.delete_many": _writes(correlation_ids=["c"]),
     "correlations.get": _reads(correlation_id="c"),
     "correlations.get_many": _reads(correlation_ids=["c"]),
     "correlations.by_channel": _reads(channel_id="channel", limit=10),
@@ -260,7 +262,8 @@ METHODS: dict[str, Method] = {
     # --- secrets
     "secrets.resolve": _reads(record=node("n"), action="tool", accessor=ME),
     "secrets.disclose": _reads(secret_id="s", accessor=ME, reason="r"),
-    "secrets.delete": Method({"secret_ids": ["s"], "accessor": ME}, True, ("secret_ids",)),
+    "secrets.delete": _writes(secret_id="s", accessor=ME),
+    "secrets.delete_many": _writes(secret_ids=["s"], accessor=ME),
     "secrets.sweep": _writes(older_than=timedelta(minutes=10)),
     "secrets.get": _reads(secret_id="s"),
     "secrets.find": _reads(**_PAGE),
@@ -271,7 +274,8 @@ METHODS: dict[str, Method] = {
     "tasks.add_many": _writes(tasks=[whole_task("new"), task("t2")], exist_ok=False),
     "tasks.add_unique": _writes(task=whole_task("new")),
     "tasks.update": Method({"task_id": "t", **_OWNED}, True, changes=(type(whole_task("x")), UPDATABLE_TASK_FIELDS)),
-    "tasks.delete": Method({"task_ids": ["t"]}, True, ("task_ids",)),
+    "tasks.delete": _writes(task_id="t"),
+    "tasks.delete_many": _writes(task_ids=["t"]),
     "tasks.transfer": _writes(task_id="t", from_occurrence="default", to_occurrence="other"),
     "tasks.claim_next": _writes(worker=ME, limit=1, queue="default"),
     "tasks.claimed": _reads(task=task("claimed", agent_occurrence_id=ME, fence=1)),
@@ -291,7 +295,8 @@ METHODS: dict[str, Method] = {
     "thoughts.update": Method(
         {"thought_id": "h", **_OWNED}, True, changes=(type(whole_thought("x")), UPDATABLE_THOUGHT_FIELDS)
     ),
-    "thoughts.delete": Method({"thought_ids": ["h"]}, True, ("thought_ids",)),
+    "thoughts.delete": _writes(thought_id="h"),
+    "thoughts.delete_many": _writes(thought_ids=["h"]),
     "thoughts.transfer": _writes(thought_id="h", task_id=None, from_occurrence="default", to_occurrence="other"),
     "thoughts.retry": _writes(thought_id="failed", max_retries=3, **_OWNED),
     "thoughts.escalate": _writes(thought_id="h", **_OWNED),

@@ -178,7 +178,7 @@ def changed_by(home: Home, part: str) -> list[Any]:
 
 def _graph(home: Home) -> Iterator[Any]:
     yield from home.graph.find(include_expired=True, limit=1000).items
-    yield from home.graph.edges(limit=1000).items
+    yield from home.graph.find_edges(limit=1000).items
 
 
 def _correlations(home: Home) -> Iterator[Any]:

@@ -70,7 +70,7 @@ def refuse(path: Path, rounds: int, *, together: bool = True) -> int:
                     told = type(error).__name__
             wrong += told != "StorageFull" or state_of(store) != before
             if not together:
-                store.tasks.delete("large", "larger", "new", "t2")
+                store.tasks.delete_many(["large", "larger", "new", "t2"])
                 before = state_of(store)
         write_much(store, "tasks.add")  # now there is room
     return wrong
@@ -173,7 +173,7 @@ def fill_up(store: Store) -> None:
         try:
             store.tasks.add(task(f"filler {number}", description=Random(number).randbytes(SIZE // 4).hex()))
         except StoreError:
-            store.tasks.delete(*(f"filler {each}" for each in range(number)))
+            store.tasks.delete_many(f"filler {each}" for each in range(number))
             return
     raise AssertionError("there is no end of room")
 

@@ -65,7 +65,7 @@ def _look(store: Store, said: list[str], found: Kills) -> None:
     found.acknowledged += len(said)
     found.lost += len(set(said) - tasks)
     found.torn += sum(thoughts[each] != 2 for each in tasks) + len(thoughts.keys() - tasks)
-    store.tasks.delete(*tasks)
+    store.tasks.delete_many(tasks)
 
 
 @pytest.mark.slow

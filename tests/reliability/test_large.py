@@ -87,8 +87,8 @@ def test_a_hundred_thousand_ids(store: Store) -> None:
     assert store.correlations.get_many(ids) == {}
     assert store.graph.get_many([(id, LOCAL) for id in ids]) == {}
     assert store.graph.delete_many([(id, LOCAL) for id in ids]) == 0
-    assert store.tasks.delete(*ids) == 40_000
-    assert store.correlations.delete(*ids) == 0
+    assert store.tasks.delete_many(ids) == 40_000
+    assert store.correlations.delete_many(ids) == 0
 
 
 def test_a_batch_that_names_one_twice_is_refused(store: Store) -> None:

@@ -139,7 +139,7 @@ def _put_edge(store: Store, plant: Planted) -> None:
 
 def _put_edges(store: Store, plant: Planted) -> None:
     two_nodes(store, plant)
-    store.graph.put_edges([made(plant, GraphEdge), made(plant, GraphEdge, relationship=plant.id("s"))])
+    store.graph.put_edge_many([made(plant, GraphEdge), made(plant, GraphEdge, relationship=plant.id("s"))])
 
 
 def _update_task(store: Store, plant: Planted) -> None:
@@ -196,7 +196,7 @@ WRITES: dict[str, Write] = {
     "graph.put": lambda s, p: s.graph.put(made(p, GraphNode)),
     "graph.put_many": lambda s, p: s.graph.put_many([made(p, GraphNode), made(p, GraphNode, id=p.id("m"))]),
     "graph.put_edge": _put_edge,
-    "graph.put_edges": _put_edges,
+    "graph.put_edge_many": _put_edges,
     "correlations.add": lambda s, p: s.correlations.add(made(p, Correlation)),
     "correlations.add_many": lambda s, p: s.correlations.add_many(
         [made(p, Correlation), made(p, Correlation, correlation_id=p.id("d"))], exist_ok=True
@@ -238,23 +238,24 @@ WRITES: dict[str, Write] = {
 }
 
 TAKES_NO_TEXT = {
-    "graph": "neighbours traverse shortest_path subgraph degrees search get get_many list scan count delete "
-    "delete_many get_edge get_edges delete_edge delete_edges edges",
-    "correlations": "get get_many list scan count delete points metric_series aggregate "
+    "graph": "neighbours traverse shortest_path subgraph degrees search get get_many find scan count delete "
+    "delete_many get_edge get_edge_many delete_edge delete_edge_many find_edges scan_edges",
+    "correlations": "get get_many find scan count delete delete_many points metric_series aggregate "
     "percentiles metric_names by_channel recent trace",
-    "tasks": "get get_many list scan count count_by_status delete pending_for_activation top recent_completed "
-    "needing_seed_thought transfer claim_next claimed",
-    "thoughts": "get get_many list scan count count_by_status delete pending_of_active_tasks retry escalate transfer",
-    "occurrences": "heartbeat list remove",
-    "leases": "acquire renew release hold list",
-    "secrets": "reveal forget get list accesses check rotate sweep",
+    "tasks": "get get_many find scan count count_by_status delete delete_many pending_for_activation top "
+    "recent_completed needing_seed_thought transfer claim_next claimed",
+    "thoughts": "get get_many find scan count count_by_status delete delete_many pending_of_active_tasks "
+    "retry escalate transfer",
+    "occurrences": "heartbeat find remove",
+    "leases": "acquire renew release lock find",
+    "secrets": "resolve delete delete_many get find access_log check rotate sweep",
     "shared_tasks": "latest status is_completed",
     "handle": "heartbeat claim_next release_work rescue take_over recover_thoughts shutdown",
     "store": "for_occurrence clock capabilities server_now info stats is_empty close",
     "transaction": "for_occurrence savepoint",
     "claimed": "",
-    "audit": "chains list scan tail verify checkpoint export cut",
-    "authorities": "list register revoke",
+    "audit": "chains find scan tail verify checkpoint export prune",
+    "authorities": "find register revoke",
 }
 
 

@@ -78,7 +78,7 @@ def write_them(store: Store, plant: Planted) -> None:
         store.correlations.add(Correlation(**names, log_level="INFO", log_message=f"got {secret}", tags={"t": secret}))
         store.audit.append("seen", "me", {"text": secret})
     store.graph.delete_many([(f"n{n}", "local") for n in range(10)])
-    store.tasks.delete(*(f"t{n}" for n in range(5)))
+    store.tasks.delete_many(f"t{n}" for n in range(5))
 
 
 def go_wrong(store: Store, plant: Planted, url: str) -> None:

@@ -311,7 +311,7 @@ def test_forgetting_a_secret_keeps_its_log(store: Store) -> None:
     stored = store.graph.put(node(key=KEY))
     store.secrets.resolve(stored, action="tool", accessor="me")
     key = only_id(store)
-    assert store.secrets.delete(key, "nobody", accessor="ada") == 1
+    assert store.secrets.delete_many([key, "nobody"], accessor="ada") == 1
     assert store.secrets.delete(key) == 0
     assert store.secrets.get(key) is None and store.secrets.find().items == []
     assert store.secrets.resolve(stored, action="tool", accessor="me") == stored
@@ -343,7 +343,7 @@ def test_revealing_is_refused_where_the_log_could_be_rolled_back(store: Store) -
             tx.secrets.resolve(stored, action="tool", accessor="me")
         with pytest.raises(TransactionError):
             tx.secrets.disclose(stored.secret_refs[0], accessor="me", reason="x")
-        assert tx.secrets.delete(*stored.secret_refs) == 1
+        assert tx.secrets.delete_many(stored.secret_refs) == 1
 
 
 def test_bad_arguments(store: Store) -> None:

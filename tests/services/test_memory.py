@@ -54,9 +54,9 @@ def test_memorize_merges_and_forget_says_how_many(memory: MemoryService, store: 
     assert result.data.attributes == {"a": 1, "b": 2} and result.data == store.graph.get("n", "local")
     memory.memorize(node("m"))
     edge = memory.create_edge(GraphEdge(source="n", target="m", relationship="r", scope="local"))
-    assert edge.status == "ok" and edge.data.key == store.graph.edges()[0].key
+    assert edge.status == "ok" and edge.data.key == store.graph.find_edges()[0].key
     gone = memory.forget(result.data)
-    assert (gone.status, gone.data, gone.reason) == ("ok", 1, None) and len(store.graph.edges()) == 0
+    assert (gone.status, gone.data, gone.reason) == ("ok", 1, None) and len(store.graph.find_edges()) == 0
     again = memory.forget(("n", "LOCAL"))
     assert (again.status, again.data) == ("ok", 0) and "no such node" in str(again.reason)
     with pytest.raises(NotFound):

@@ -135,7 +135,7 @@ def test_an_audit_event_is_neither_changed_nor_deleted(store: Store) -> None:
     store.correlations.add(event("o", correlation_type="log_entry"))
     for attempt in (
         lambda part: part.update("e", tags={"t": "v"}),
-        lambda part: part.delete("o", "e"),
+        lambda part: part.delete_many(["o", "e"]),
         lambda part: part.complete_interaction("e"),
     ):
         with pytest.raises((AccessDenied, InvalidArgument)):
@@ -144,7 +144,7 @@ def test_an_audit_event_is_neither_changed_nor_deleted(store: Store) -> None:
             attempt(tx.correlations)
     assert store.correlations.count() == 2 and found(store) == []
     assert store.correlations.update("o", tags={"t": "v"}) and not store.correlations.update("?", tags={})
-    assert store.correlations.delete("o", "?") == 1
+    assert store.correlations.delete_many(["o", "?"]) == 1
 
 
 def test_maintenance_keeps_audit_events(store: Store, clock: ManualClock) -> None:

@@ -188,7 +188,7 @@ def test_what_was_acknowledged_survives_a_kill(url: str) -> None:
             wanted = [f"{number:06}-{i:03}" for number in range(acknowledged + 1) for i in range(120)]
             assert len(store.correlations.get_many(wanted)) == len(wanted)
             everything = [row.correlation_id for row in store.correlations.scan()]
-            store.correlations.delete(*everything)
+            store.correlations.delete_many(everything)
 
 
 def test_what_was_rejected_meanwhile_is_told_at_the_end(store: Store) -> None:

@@ -31,16 +31,19 @@ def test_values_that_json_keeps_apart_are_not_identical(a: object, b: object) ->
 
 IDS = [f"k{number}" for number in range(2500)]
 DELETES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], int]]] = {
-    "correlations": (lambda s: s.correlations.add_many(map(correlation, IDS)), lambda s: s.correlations.delete(*IDS)),
-    "tasks": (lambda s: s.tasks.add_many(map(task, IDS)), lambda s: s.tasks.delete(*IDS)),
-    "thoughts": (lambda s: s.thoughts.add_many(map(thought, IDS)), lambda s: s.thoughts.delete(*IDS)),
+    "correlations": (
+        lambda s: s.correlations.add_many(map(correlation, IDS)),
+        lambda s: s.correlations.delete_many(IDS),
+    ),
+    "tasks": (lambda s: s.tasks.add_many(map(task, IDS)), lambda s: s.tasks.delete_many(IDS)),
+    "thoughts": (lambda s: s.thoughts.add_many(map(thought, IDS)), lambda s: s.thoughts.delete_many(IDS)),
     "nodes": (
         lambda s: s.graph.put_many(map(node, IDS)),
         lambda s: s.graph.delete_many((each, "local") for each in IDS),
     ),
     "edges": (
-        lambda s: (s.graph.put(node("a")), s.graph.put_edges(edge("a", "a", each) for each in IDS)),
-        lambda s: s.graph.delete_edges(("a", "a", each, "local") for each in IDS),
+        lambda s: (s.graph.put(node("a")), s.graph.put_edge_many(edge("a", "a", each) for each in IDS)),
+        lambda s: s.graph.delete_edge_many(("a", "a", each, "local") for each in IDS),
     ),
 }
 

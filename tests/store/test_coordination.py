@@ -115,10 +115,10 @@ def test_a_handle_sees_and_writes_only_its_own(store: Store) -> None:
     assert me.tasks.add(task("mine")).agent_occurrence_id == "o" and "'o'" in repr(me)
     assert [row.task_id for row in me.tasks.find()] == ["its", "mine"] and me.tasks.get("theirs") is None
     assert not me.tasks.update("theirs", status="failed")
-    assert me.tasks.delete("theirs", "its") == 1 and store.tasks.get("theirs") is not None
+    assert me.tasks.delete_many(["theirs", "its"]) == 1 and store.tasks.get("theirs") is not None
     assert me.thoughts.add(Thought(thought_id="h", source_task_id="mine", content="x")).agent_occurrence_id == "o"
     store.thoughts.add(Thought(thought_id="h2", source_task_id="mine", content="x"))
-    assert me.thoughts.delete("h", "h2") == 1 and store.thoughts.get("h2") is not None
+    assert me.thoughts.delete_many(["h", "h2"]) == 1 and store.thoughts.get("h2") is not None
     assert me.tasks.transfer("mine", from_occurrence="o", to_occurrence="p")
 
 

@@ -48,7 +48,7 @@ def test_add_get_update_delete(store: Store, clock: ManualClock) -> None:
     with pytest.raises(InvalidArgument, match="resolution"):
         store.correlations.update("x", resolution="daily")
     assert list(store.correlations.get_many(["z", "x"])) == ["x"]
-    assert store.correlations.delete("x", "z") == 1 and store.correlations.get("x") is None
+    assert store.correlations.delete_many(["x", "z"]) == 1 and store.correlations.get("x") is None
 
 
 def test_a_nested_time_that_was_not_given_is_no_difference(store: Store, clock: ManualClock) -> None:

@@ -34,7 +34,7 @@ def fill(store: Store, clock: ManualClock) -> None:
     nodes.append(GraphNode(id="x", type="concept", scope="local", attributes={"text": "word"}, expires_at=expires))
     store.graph.put_many(nodes)
     ends = ("ab", "ax", "xb", "xx")
-    store.graph.put_edges([GraphEdge(source=a, target=b, relationship="knows", scope="local") for a, b in ends])
+    store.graph.put_edge_many([GraphEdge(source=a, target=b, relationship="knows", scope="local") for a, b in ends])
     fields: dict[str, Any] = {**COMMON, "request_data": {"service_type": "s", "method_name": "m", "channel_id": "c"}}
     fields["trace_context"] = {"trace_id": "t", "span_id": "s", "span_name": "n"}
     store.correlations.add_many(
@@ -62,10 +62,10 @@ QUESTIONS: dict[str, Callable[[Store], Any]] = {
     "graph.scan": lambda store: names(store.graph.scan()),
     "graph.count": lambda store: store.graph.count(),
     "graph.search": lambda store: names(hit.node for hit in store.graph.search("word")),
-    "graph.edges": lambda store: [edge.key[:2] for edge in store.graph.edges()],
-    "graph.edges of x": lambda store: [*store.graph.edges(source="x"), *store.graph.edges(target="x")],
+    "graph.find_edges": lambda store: [edge.key[:2] for edge in store.graph.find_edges()],
+    "graph.find_edges of x": lambda store: [*store.graph.find_edges(source="x"), *store.graph.find_edges(target="x")],
     "graph.get_edge": lambda store: store.graph.get_edge("a", "x", "knows", "local"),
-    "graph.get_edges": lambda store: [*store.graph.get_edges([("a", b, "knows", "local") for b in "bx"])],
+    "graph.get_edge_many": lambda store: [*store.graph.get_edge_many([("a", b, "knows", "local") for b in "bx"])],
     "graph.neighbours": lambda store: [edge.target for edge in store.graph.neighbours("a", "local")],
     "graph.neighbours of x": lambda store: store.graph.neighbours("x", "local"),
     "graph.traverse": lambda store: store.graph.traverse("a", "local", depth=5).distances,
@@ -100,8 +100,8 @@ QUESTIONS: dict[str, Callable[[Store], Any]] = {
 }
 EXPECTED: dict[str, Any] = {
     "graph.get": None, "graph.get_many": True, "graph.find": ["a", "b"], "graph.scan": ["a", "b"], "graph.count": 2,
-    "graph.search": ["a", "b"], "graph.edges": [("a", "b")], "graph.edges of x": [], "graph.get_edge": None,
-    "graph.get_edges": [("a", "b", "knows", "local")], "graph.neighbours": ["b"], "graph.neighbours of x": [],
+    "graph.search": ["a", "b"], "graph.find_edges": [("a", "b")], "graph.find_edges of x": [], "graph.get_edge": None,
+    "graph.get_edge_many": [("a", "b", "knows", "local")], "graph.neighbours": ["b"], "graph.neighbours of x": [],
     "graph.traverse": {"a": 0, "b": 1}, "graph.shortest_path": None, "graph.subgraph": ["a", "b"],
     "graph.degrees": [("a", 1), ("b", 1)], "memory.recall": ["a", "b"], "memory.recall with edges": [("a", "b")],
     "correlations.get": None, "correlations.get_many": ["a"], "correlations.find": ["a", "ma"],
@@ -153,7 +153,7 @@ def test_a_new_node_gets_no_edges_of_one_that_expired(store: Store, clock: Manua
     clock.advance(seconds=TTL)
     store.graph.put(GraphNode(id="x", type="concept", scope="local", attributes={}))
     assert store.graph.neighbours("x", "local") == []
-    assert [edge.key[:2] for edge in store.graph.edges()] == [("a", "b")]
+    assert [edge.key[:2] for edge in store.graph.find_edges()] == [("a", "b")]
 
 
 def test_secrets_of_what_expired_are_gone(opened: Callable[..., Store], clock: ManualClock) -> None:

@@ -97,7 +97,7 @@ def test_conflicts_write_nothing(store: Store) -> None:
 
 def test_batches(store: Store) -> None:
     assert ids(store.graph.put_many([node("b"), node("a")])) == ["b", "a"]
-    assert store.graph.put_many([]) == [] and store.graph.put_edges([]) == []
+    assert store.graph.put_many([]) == [] and store.graph.put_edge_many([]) == []
     with pytest.raises(InvalidArgument, match="occurs twice"):
         store.graph.put_many([node("c"), node("c")])
     assert list(store.graph.get_many([("b", "LOCAL"), ("x", "local"), ("a", LOCAL)])) == [
@@ -167,7 +167,7 @@ def test_listing(store: Store, clock: ManualClock) -> None:
 def chain(store: Store) -> Store:
     """A to d in a row, and a short cut from a to c by another relationship."""
     store.graph.put_many([node(id) for id in "abcd"])
-    store.graph.put_edges([edge("a", "b"), edge("b", "c"), edge("c", "d"), edge("a", "c", "skips")])
+    store.graph.put_edge_many([edge("a", "b"), edge("b", "c"), edge("c", "d"), edge("a", "c", "skips")])
     return store
 
 
@@ -179,12 +179,12 @@ def test_edges(chain: Store) -> None:
     with pytest.raises(NotFound):
         graph.put_edge(edge("a", "nobody"))
     with pytest.raises(InvalidArgument, match="occurs twice"):
-        graph.put_edges([edge("a", "b"), edge("a", "b")])
-    first = graph.edges(scope="local", limit=3)
-    assert keys([*first, *graph.edges(scope="local", limit=3, cursor=first.next_cursor)]) == [
+        graph.put_edge_many([edge("a", "b"), edge("a", "b")])
+    first = graph.find_edges(scope="local", limit=3)
+    assert keys([*first, *graph.find_edges(scope="local", limit=3, cursor=first.next_cursor)]) == [
         ("a", "b"), ("a", "c"), ("b", "c"), ("c", "d"),
     ]  # fmt: skip
-    assert keys(graph.edges(target="c", relationship="r")) == [("b", "c")]
+    assert keys(graph.find_edges(target="c", relationship="r")) == [("b", "c")]
     assert keys(graph.neighbours("c", "local")) == [("a", "c"), ("b", "c"), ("c", "d")]
     assert keys(graph.neighbours("c", "local", "in", "r")) == [("b", "c")]
     assert graph.delete_edge("a", "b", "r", "local") == 1 and graph.delete_edge("a", "b", "r", "local") == 0
@@ -227,14 +227,14 @@ def test_search(store: Store) -> None:
 
 def test_batches_of_edges(store: Store) -> None:
     store.graph.put_many([node(name) for name in "abc"])
-    stored = store.graph.put_edges([edge("a", "b"), edge("b", "c"), edge("c", "a", "s")])
-    found = store.graph.get_edges([("c", "a", "s", "LOCAL"), ("a", "c", "r", "local"), stored[0].key])
+    stored = store.graph.put_edge_many([edge("a", "b"), edge("b", "c"), edge("c", "a", "s")])
+    found = store.graph.get_edge_many([("c", "a", "s", "LOCAL"), ("a", "c", "r", "local"), stored[0].key])
     assert list(found) == [stored[2].key, stored[0].key] and found[stored[0].key] == stored[0]
-    assert store.graph.delete_edges([stored[0].key, stored[1].key, ("a", "b", "no", "local")]) == 2
-    assert store.graph.get_edges([]) == {} and store.graph.delete_edges([]) == 0
-    assert keys(store.graph.edges()) == [("c", "a")]
+    assert store.graph.delete_edge_many([stored[0].key, stored[1].key, ("a", "b", "no", "local")]) == 2
+    assert store.graph.get_edge_many([]) == {} and store.graph.delete_edge_many([]) == 0
+    assert keys(store.graph.find_edges()) == [("c", "a")]
     with pytest.raises(InvalidArgument, match=r"\(source, target, relationship, scope\)"):
-        store.graph.get_edges([("a", "b")])  # type: ignore[list-item]
+        store.graph.get_edge_many([("a", "b")])  # type: ignore[list-item]
 
 
 def test_a_filter_that_is_no_mapping_is_refused(store: Store) -> None:
@@ -250,7 +250,7 @@ def test_a_read_for_update_needs_a_transaction_that_keeps_the_lock(store: Store)
         lambda s: s.graph.get("n", "local", for_update=True),
         lambda s: s.graph.get_many([("n", "local")], for_update=True),
         lambda s: s.graph.get_edge("n", "n", "r", "local", for_update=True),
-        lambda s: s.graph.get_edges([], for_update=True),
+        lambda s: s.graph.get_edge_many([], for_update=True),
         lambda s: s.tasks.get("t", for_update=True),
         lambda s: s.tasks.get_many([], for_update=True),
         lambda s: s.thoughts.get("h", for_update=True),

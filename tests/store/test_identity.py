@@ -46,7 +46,7 @@ def edge(scope: str = "identity", **fields: Any) -> GraphEdge:
 
 def everything(store: Store) -> tuple[list[GraphNode], list[GraphEdge]]:
     nodes = sorted(store.graph.scan(include_expired=True), key=lambda each: each.key)
-    return [each for each in nodes if each.type != "wa_approval"], store.graph.edges().items
+    return [each for each in nodes if each.type != "wa_approval"], store.graph.find_edges().items
 
 
 def events(store: Store, kind: str) -> list[dict[str, Any]]:
@@ -111,7 +111,7 @@ PATHS: dict[str, Path] = {
     "delete of an expired node": lambda on: on.graph.delete("expired", "identity"),
     "put_edge, a new one": lambda on: on.graph.put_edge(edge(relationship="is")),
     "put_edge, again": lambda on: on.graph.put_edge(edge(weight=0.5)),
-    "put_edges of several scopes": lambda on: on.graph.put_edges([edge("local"), edge(weight=0.5)]),
+    "put_edge_many of several scopes": lambda on: on.graph.put_edge_many([edge("local"), edge(weight=0.5)]),
     "delete_edge": lambda on: on.graph.delete_edge("self", "values", "has", "identity"),
     "a service's upsert": raw_upsert,
     "a service's delete": raw_delete,
@@ -392,7 +392,7 @@ def test_approval_by_a_callback(opened: Callable[..., Store]) -> None:
     store.graph.put_many([node(), node("values")])
     store.graph.put_edge(edge())
     refused(lambda: store.graph.put(node("evil")))
-    assert [request.operation for request in asked] == ["put_nodes", "put_edges", "put_nodes"]
+    assert [request.operation for request in asked] == ["put_nodes", "put_edge_many", "put_nodes"]
     assert [event["approved_by"] for event in events(store, "write_approved")] == ["Wanda", "Wanda"]
     assert store.graph.get("evil", "identity") is None
 

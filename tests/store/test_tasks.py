@@ -163,7 +163,7 @@ def test_tasks_without_thoughts_need_a_seed(store: Store) -> None:
 def test_delete_takes_children_and_thoughts_along(store: Store) -> None:
     store.tasks.add_many([task("a"), task("b", parent_task_id="a", agent_occurrence_id="o"), task("c")])
     store.thoughts.add(thought(task_id="b", agent_occurrence_id="x"))
-    assert store.tasks.delete("a", "a", "nope") == 2 and store.tasks.delete() == 0
+    assert store.tasks.delete_many(["a", "a", "nope"]) == 2 and store.tasks.delete_many([]) == 0
     assert (
         ids(store.tasks.scan(occurrence_id=ANY_OCCURRENCE)) == ["c"]
         and store.thoughts.count(occurrence_id=ANY_OCCURRENCE) == 0

@@ -66,7 +66,7 @@ def test_list_scan_count_and_delete(store: Store, clock: ManualClock) -> None:
     assert ids(thoughts.find(order="updated_desc", limit=1)) == ["h4"]
     assert thoughts.count(status=["pending", "failed"], thought_type=ThoughtType.PONDER, source_task_id="t") == 5
     assert thoughts.count_by_status()[ThoughtStatus.FAILED] == 1
-    assert thoughts.delete("h0", "h1", "nope") == 2 and thoughts.count() == 3
+    assert thoughts.delete_many(["h0", "h1", "nope"]) == 2 and thoughts.count() == 3
 
 
 def test_pending_of_active_tasks(store: Store) -> None:

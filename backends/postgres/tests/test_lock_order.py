@@ -48,22 +48,22 @@ CALLS: dict[str, list[Call]] = {
     ],
     "edges": [
         lambda store, ids: store.graph.put_many(map(node, ids)),
-        lambda store, ids: store.graph.put_edges(edges(ids)),
-        lambda store, ids: store.graph.delete_edges((*each.key[:3], "local") for each in edges(ids)),
+        lambda store, ids: store.graph.put_edge_many(edges(ids)),
+        lambda store, ids: store.graph.delete_edge_many((*each.key[:3], "local") for each in edges(ids)),
         lambda store, ids: store.graph.delete_many((id, "local") for id in ids[:5]),
     ],
     "tasks": [
         lambda store, ids: store.tasks.add_many(task(id, parent_task_id=random.choice(IDS)) for id in ids),
         lambda store, ids: store.tasks.add_many((task(id) for id in ids), exist_ok=True),
-        lambda store, ids: store.tasks.delete(*ids[:8]),
+        lambda store, ids: store.tasks.delete_many(ids[:8]),
         lambda store, ids: store.tasks.claim_next("w", 5),
         lambda store, ids: store.thoughts.add_many(thought(id, random.choice(IDS)) for id in ids),
-        lambda store, ids: store.thoughts.delete(*ids),
+        lambda store, ids: store.thoughts.delete_many(ids),
     ],
     "correlations": [
         lambda store, ids: store.correlations.add_many(map(correlation, ids)),
         lambda store, ids: store.correlations.add_many(map(correlation, ids), exist_ok=True),
-        lambda store, ids: store.correlations.delete(*ids),
+        lambda store, ids: store.correlations.delete_many(ids),
     ],
 }  # fmt: skip
 

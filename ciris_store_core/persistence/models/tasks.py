@@ -115,7 +115,7 @@ def set_task_updated_info_flag(
 
 def delete_tasks_by_ids(task_ids: list[str], db_path: DbPath = None) -> bool:
     """Delete tasks of whatever owner with their descendants and thoughts; whether any went."""
-    return _tasks(db_path).delete(*task_ids) > 0
+    return _tasks(db_path).delete_many(task_ids) > 0
 
 
 # --- lists and counts -------------------------------------------------------------------------

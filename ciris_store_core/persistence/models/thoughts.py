@@ -96,7 +96,7 @@ def delete_thoughts_by_ids(
     store = get_store(db_path)
     with store.transaction() as tx:
         own = tx.thoughts.get_many(thought_ids, occurrence_id=occurrence_id)
-        return tx.thoughts.delete(*own)
+        return tx.thoughts.delete_many(own)
 
 
 # --- lists and counts -------------------------------------------------------------------------

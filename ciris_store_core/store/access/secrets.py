@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
@@ -110,11 +110,17 @@ class Secrets(Resource):
             lambda: None if secret is None else self._ctx.crypto.decrypt(secret), denied, found, who, "disclose", why
         )
 
-    def delete(self, *secret_ids: str, accessor: str | None = None) -> int:
-        """Delete secrets for good; returns how many went. Their references stay in the texts, and reveal nothing.
+    def delete(self, secret_id: str, *, accessor: str | None = None) -> int:
+        """Delete a secret for good; return 1, or 0 if there is no such secret.
 
-        ``accessor``: who, for the log, which stays; by default the store's own occurrence.
+        Its reference stays in the texts and resolves to nothing.
+
+        ``accessor``: the caller's name for the access log, which stays; by default the store's own occurrence.
         """
+        return self.delete_many([secret_id], accessor=accessor)
+
+    def delete_many(self, secret_ids: Iterable[str], *, accessor: str | None = None) -> int:
+        """Delete many secrets for good and return the number of deleted ones. See ``delete``."""
         ids = self._ctx.check.idents(secret_ids, "secret_ids")
         who = self._ctx.occurrence_id if accessor is None else self._ctx.check.ident(accessor, "accessor")
 
@@ -126,7 +132,7 @@ class Secrets(Resource):
             session.secrets.log_access(entries)
             return count
 
-        return self._x.write("secrets.delete", fn, single=False) if ids else 0
+        return self._x.write("secrets.delete_many", fn, single=False) if ids else 0
 
     # --- what there is ----------------------------------------------------------------------------
 

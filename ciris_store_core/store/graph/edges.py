@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import Conflict, InvalidArgument, NotSupported
@@ -13,7 +13,7 @@ from ciris_store_core.models.paging import Page
 from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.store.access.secret_refs import delete_with_secrets
 from ciris_store_core.store.graph.traversal import Scope, Walks
-from ciris_store_core.store.resource import page_of, position, refuse_repeats
+from ciris_store_core.store.resource import SCAN_SIZE, OnCorrupt, all_pages, page_of, position, refuse_repeats
 from ciris_store_core.validation.validator import limit_of, whole
 
 Edges = list[GraphEdge]
@@ -23,6 +23,15 @@ AnyEdgeKey = EdgeKey | tuple[str, str, str, Scope]
 _EDGE_KEY = "an edge's key is (source, target, relationship, scope)"
 
 _EDGE_SHAPE = (str, str, str, str)
+
+
+class EdgeFilters(TypedDict, total=False):
+    """Conditions on edges, by equality; all that are given must hold."""
+
+    scope: Scope | None
+    source: str | None
+    target: str | None
+    relationship: str | None
 
 
 class GraphEdges(Walks):
@@ -42,7 +51,7 @@ class GraphEdges(Walks):
             NotFound: An end does not exist in the edge's scope. Nothing was written.
         """
         if expected_revision is None:
-            return self.put_edges([edge])[0]
+            return self.put_edge_many([edge])[0]
         expected = whole(expected_revision, "expected_revision", 0, 2**63 - 1)
         extracted = ExtractedSecrets()
         ready = self._ready([edge], extracted)
@@ -53,7 +62,7 @@ class GraphEdges(Walks):
             extracted=extracted,
         )[0]
 
-    def put_edges(self, edges: Iterable[GraphEdge]) -> Edges:
+    def put_edge_many(self, edges: Iterable[GraphEdge]) -> Edges:
         """Write many edges, all or none, in a constant number of round trips. See ``put_edge``.
 
         A batch that names an edge twice is refused.
@@ -63,7 +72,9 @@ class GraphEdges(Walks):
         if not ready:
             return []
         return (
-            self._x.write("graphedges.put_edges", lambda session: session.graph.put_edges(ready), extracted=extracted)
+            self._x.write(
+                "graphedges.put_edge_many", lambda session: session.graph.put_edges(ready), extracted=extracted
+            )
             or ready
         )
 
@@ -80,9 +91,9 @@ class GraphEdges(Walks):
     ) -> GraphEdge | None:
         """The edge with that key, or None. ``for_update`` locks it, as ``get`` does."""
         key = self._edge_key(source, target, relationship, scope)
-        return self.get_edges([key], for_update=for_update).get(key)
+        return self.get_edge_many([key], for_update=for_update).get(key)
 
-    def get_edges(self, keys: Iterable[AnyEdgeKey], *, for_update: bool = False) -> dict[EdgeKey, GraphEdge]:
+    def get_edge_many(self, keys: Iterable[AnyEdgeKey], *, for_update: bool = False) -> dict[EdgeKey, GraphEdge]:
         """The edges of these (source, target, relationship, scope) that exist, by key; one round trip.
 
         ``for_update`` locks them, as ``get`` does.
@@ -92,16 +103,18 @@ class GraphEdges(Walks):
             self._x.lock(lambda session: session.graph.lock_edges(wanted))
         now = self._ctx.server_now()  # the edges of expired nodes are absent
         edges = (
-            self._x.read("graphedges.get_edges", lambda session: session.graph.get_edges(wanted, now)) if wanted else []
+            self._x.read("graphedges.get_edge_many", lambda session: session.graph.get_edges(wanted, now))
+            if wanted
+            else []
         )
         found = {edge.key: edge for edge in edges}
         return {key: found[key] for key in wanted if key in found}
 
     def delete_edge(self, source: str, target: str, relationship: str, scope: Scope) -> int:
         """Delete an edge; returns how many went (0 or 1)."""
-        return self.delete_edges([(source, target, relationship, scope)])
+        return self.delete_edge_many([(source, target, relationship, scope)])
 
-    def delete_edges(self, keys: Iterable[AnyEdgeKey]) -> int:
+    def delete_edge_many(self, keys: Iterable[AnyEdgeKey]) -> int:
         """Delete the edges of these (source, target, relationship, scope); returns how many were deleted.
 
         Many are deleted in batches, as ``delete_many`` does.
@@ -117,30 +130,48 @@ class GraphEdges(Walks):
             lambda session, batch: session.graph.delete_edges(batch),
         )
 
-    def edges(
+    def find_edges(
+        self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[EdgeFilters]
+    ) -> Page[GraphEdge]:
+        """Return one page of edges, ascending by scope, source, target and relationship.
+
+        Args:
+            limit: The longest page, 1 to 10,000 edges.
+            cursor: The ``next_cursor`` of the page before, of the same filters.
+            filters: See ``EdgeFilters``.
+        """
+        return self._edge_page(self._edge_query(**filters), limit, cursor)
+
+    def scan_edges(self, *, on_corrupt: OnCorrupt | None = None, **filters: Unpack[EdgeFilters]) -> Iterator[GraphEdge]:
+        """Yield every edge that matches the filters, read page by page. See ``find_edges``.
+
+        A corrupt row raises ``Corrupt``, or is passed to ``on_corrupt``.
+        """
+        query = self._edge_query(**filters)
+        return all_pages(lambda cursor: self._edge_page(query, SCAN_SIZE, cursor), on_corrupt)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _edge_query(
         self,
         *,
         scope: Scope | None = None,
         source: str | None = None,
         target: str | None = None,
         relationship: str | None = None,
-        limit: int = 100,
-        cursor: str | None = None,
-    ) -> Page[GraphEdge]:
-        """One page of edges, ascending by scope, source, target and relationship; all filters by equality."""
+    ) -> dict[str, Any]:
         check = self._ctx.check
-        query = EdgeQuery(
-            limit=limit_of(limit),
-            after=position(self._ctx, "edges", _EDGE_SHAPE, cursor),
-            scope=None if scope is None else GraphScope.parse(scope),
-            source=check.optional(source, "source"),
-            target=check.optional(target, "target"),
-            relationship=check.optional(relationship, "relationship"),
-            now=self._ctx.server_now(),
-        )
-        return page_of(self._x.read("graphedges.edges", lambda session: session.graph.list_edges(query)), "edges")
+        return {
+            "scope": None if scope is None else GraphScope.parse(scope),
+            "source": check.optional(source, "source"),
+            "target": check.optional(target, "target"),
+            "relationship": check.optional(relationship, "relationship"),
+            "now": self._ctx.server_now(),
+        }
 
-    # --- inside -----------------------------------------------------------------------------------
+    def _edge_page(self, query: dict[str, Any], limit: int, cursor: str | None) -> Page[GraphEdge]:
+        page = EdgeQuery(**query, limit=limit_of(limit), after=position(self._ctx, "edges", _EDGE_SHAPE, cursor))
+        return page_of(self._x.read("graphedges.find_edges", lambda session: session.graph.list_edges(page)), "edges")
 
     def _edge_keys(self, keys: Iterable[AnyEdgeKey]) -> EdgeKeys:
         return [*dict.fromkeys(self._edge_key(*key) for key in tuples_of(keys, 4, _EDGE_KEY))]

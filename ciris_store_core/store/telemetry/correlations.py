@@ -284,8 +284,12 @@ class Correlations(Series, Interactions):
         chosen = where(self._ctx, **filters)
         return self._x.read("correlations.count", lambda session: session.correlations.count(chosen))
 
-    def delete(self, *correlation_ids: str) -> int:
-        """Delete correlations; returns how many were deleted. Ids that do not exist are passed over.
+    def delete(self, correlation_id: str) -> int:
+        """Delete a correlation; return 1, or 0 if there is no such correlation."""
+        return self.delete_many([correlation_id])
+
+    def delete_many(self, correlation_ids: Iterable[str]) -> int:
+        """Delete many correlations and return the number of deleted ones. Ids that do not exist are passed over.
 
         Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
         need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.

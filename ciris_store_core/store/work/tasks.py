@@ -213,14 +213,21 @@ class Tasks(Resource):
         counts = self._x.read("tasks.count_by_status", lambda session: session.tasks.count_by_status(owner))
         return {status: counts.get(status, 0) for status in TaskStatus}
 
-    def delete(self, *task_ids: str) -> int:
-        """Delete tasks with their descendants and the thoughts of all of them, of whatever owner.
+    def delete(self, task_id: str) -> int:
+        """Delete a task with its descendants and the thoughts of all of them, of any owner.
 
-        Returns how many tasks were deleted, descendants included. Ids that do not exist are passed over. A handle that
-        is bound to an occurrence deletes only tasks of that occurrence, with their descendants.
+        Return the number of deleted tasks, descendants included; 0 if there is no such task. A handle that is bound to
+        an occurrence deletes only tasks of that occurrence, with their descendants.
+        """
+        return self.delete_many([task_id])
+
+    def delete_many(self, task_ids: Iterable[str]) -> int:
+        """Delete many tasks and return the number of deleted ones. See ``delete``.
+
+        Ids that do not exist are passed over.
 
         Up to 1,000 ids are deleted in one transaction; more, outside a transaction, in batches, each a transaction of
-        its own, so that other writers need not wait for all of them; after an error some batches may be gone.
+        its own, so that other writers need not wait for all of them; after an error some batches may be deleted.
         """
         ids = self._ctx.check.idents(task_ids, "task_ids")
         if not ids:
@@ -228,7 +235,9 @@ class Tasks(Resource):
         if self._ctx.bound:
             write = self._x.write
             return in_batches(
-                self._x, ids, lambda batch: write("tasks.delete", lambda s: self._delete_own(s, batch), single=False)
+                self._x,
+                ids,
+                lambda batch: write("tasks.delete_many", lambda s: self._delete_own(s, batch), single=False),
             )
         return delete_with_secrets(
             self._x,

@@ -179,13 +179,20 @@ class Thoughts(Resource):
         counts = self._x.read("thoughts.count_by_status", lambda session: session.thoughts.count_by_status(owner))
         return {status: counts.get(status, 0) for status in ThoughtStatus}
 
-    def delete(self, *thought_ids: str) -> int:
-        """Delete thoughts, of whatever owner; returns how many were deleted.
+    def delete(self, thought_id: str) -> int:
+        """Delete a thought of any owner; return 1, or 0 if there is no such thought.
+
+        A handle that is bound to an occurrence deletes only its own.
+        """
+        return self.delete_many([thought_id])
+
+    def delete_many(self, thought_ids: Iterable[str]) -> int:
+        """Delete many thoughts and return the number of deleted ones. See ``delete``.
+
+        Ids that do not exist are passed over.
 
         Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
         need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
-
-        Ids that do not exist are passed over. A handle that is bound to an occurrence deletes only its own.
         """
         ids = self._ctx.check.idents(thought_ids, "thought_ids")
         if not ids:
@@ -193,7 +200,9 @@ class Thoughts(Resource):
         if self._ctx.bound:
             write = self._x.write
             return in_batches(
-                self._x, ids, lambda batch: write("thoughts.delete", lambda s: self._delete_own(s, batch), single=False)
+                self._x,
+                ids,
+                lambda batch: write("thoughts.delete_many", lambda s: self._delete_own(s, batch), single=False),
             )
         return delete_with_secrets(
             self._x,
