@@ -1,6 +1,6 @@
-"""The pytest plugin for applications: a store for each test, and a clock that stands still until it is moved.
+"""The pytest plugin for applications: a store for each test, and a clock that moves only when the test moves it.
 
-pytest finds it by itself wherever the core is installed. A test asks for a fixture by its name::
+pytest loads the plugin wherever the core is installed. A test requests for a fixture by its name::
 
     def test_it_remembers(ciris_store, ciris_store_clock):
         my_agent(ciris_store).hear("Ada likes trains")
@@ -31,17 +31,17 @@ _PLACEHOLDERS = ("{tmp_path}", "{name}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option and the setting that say which database tests use."""
+    """Add the option and the setting that choose the database of the tests."""
     parser.addini(INI, HELP, default=DEFAULT)
     parser.getgroup("ciris-store").addoption(OPTION, metavar="URL", help=HELP)
 
 
 @pytest.fixture
 def ciris_store_url(request: pytest.FixtureRequest) -> str:
-    """The URL of the test's store: of the option, else of the setting, else ``memory://``.
+    """Return the URL of the test's store: from the option, else the setting, else ``memory://``.
 
-    Override it, or parametrize it, to choose another one. ``{tmp_path}`` becomes the test's temporary folder, and
-    ``{name}`` a name of the test's own that fits a schema of PostgreSQL.
+    Override or parametrize the fixture to choose another URL. ``{tmp_path}`` becomes the test's temporary folder, and
+    ``{name}`` a name that is unique to the test and valid as a PostgreSQL schema.
     """
     given: str = request.config.getoption(OPTION) or request.config.getini(INI)
     return given
@@ -49,13 +49,13 @@ def ciris_store_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def ciris_store_clock() -> ManualClock:
-    """The clock of the test's store, which gives records their time and decides about ages."""
+    """Return the clock of the test's store, which gives records their times and decides about ages."""
     return ManualClock()
 
 
 @pytest.fixture
 def ciris_store_options() -> dict[str, Any]:
-    """Further arguments of ``open_store``. Override it to give some."""
+    """Return further arguments of ``open_store``. Override the fixture to give some."""
     return {}
 
 
@@ -66,7 +66,7 @@ def ciris_store(
     ciris_store_options: dict[str, Any],
     request: pytest.FixtureRequest,
 ) -> Iterator[Store]:
-    """An empty store, which the functions of ``ciris_store_core.persistence`` use too; closed after the test.
+    """Yield an empty store, which the functions of ``ciris_store_core.persistence`` use too; close it after the test.
 
     A store that holds records fails the test and is not touched. A schema that ``{name}`` named is removed afterwards.
     """

@@ -1,9 +1,9 @@
-"""The store for asyncio: begin with ``open_store_async``.
+"""The store for asyncio; ``open_store_async`` opens it.
 
-Every class whose methods wait for the database has a counterpart here, made from the class itself.
+Every class whose methods wait for the database has an async counterpart here, derived from the class itself.
 """
 
-# What type checkers and editors see stands in __init__.pyi, which ``make stubs`` makes.
+# Type checkers and editors read __init__.pyi, which `make stubs` generates.
 
 from __future__ import annotations
 

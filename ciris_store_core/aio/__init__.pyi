@@ -1,6 +1,6 @@
-"""The store for asyncio: begin with ``open_store_async``.
+"""The store for asyncio; ``open_store_async`` opens it.
 
-Every class whose methods wait for the database has a counterpart here, made from the class itself.
+Every class whose methods wait for the database has an async counterpart here, derived from the class itself.
 """
 
 # Made by ``make stubs``: change the classes that it is made from, and make it again.
@@ -103,7 +103,7 @@ def open_store_async(
     upcasters: Upcasters | None = None,
     background: bool = False,
 ) -> Opening:
-    """Open a store for asyncio: await the call, or put it into ``async with``, which closes the store too.
+    """Open a store for asyncio: await the call, or use it in ``async with``, which also closes the store.
 
     Args:
         url: For instance ``sqlite:///agent.db`` or ``postgresql://host/db``, or the path of an SQLite file. By
@@ -136,11 +136,11 @@ def open_store_async(
     """
 
 class AsyncStore:
-    """An open store for asyncio: every method of ``Store`` and of its parts, to be awaited. Close it when done.
+    """An open store for asyncio: every method of ``Store`` and of its parts, to be awaited. Close it after use.
 
-    Calls run on a bounded number of threads, and wait for one in the order in which they were made. A call that is
-    cancelled before its turn never runs; one that has begun is left to finish, as a transaction of its own. Blocks
-    (``transaction``, ``savepoint``, ``leases.lock``, an occurrence's handle) are ended before a cancellation goes on.
+    Calls run on a bounded number of threads, first come, first served. A call that is cancelled before it got a thread
+    never runs. A call that runs already finishes, as a transaction of its own. A block (``transaction``, ``savepoint``,
+    ``leases.lock``, an occurrence's handle) is ended before the cancellation continues.
     """
 
     def __init__(self, store: Store, *, workers: int | None = None) -> None: ...

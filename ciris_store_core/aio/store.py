@@ -1,4 +1,4 @@
-"""The async store: opening it, and what differs from the rule that the facade follows."""
+"""The async store: how it is opened, and its differences from the rules of the facade."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from ciris_store_core.aio.facade import Begun, async_class_of
+from ciris_store_core.aio.facade import AsyncTransactionContext, async_class_of
 from ciris_store_core.aio.workers import Workers, answer, in_thread, settled
 from ciris_store_core.errors import InvalidArgument, StoreError
 from ciris_store_core.opening import open_store
@@ -21,34 +21,34 @@ DEFAULT_WORKERS = 10
 
 
 class AsyncStore(async_class_of(Store)):  # type: ignore[misc]  # its methods are made of those of Store
-    """An open store for asyncio: every method of ``Store`` and of its parts, to be awaited. Close it when done.
+    """An open store for asyncio: every method of ``Store`` and of its parts, to be awaited. Close it after use.
 
-    Calls run on a bounded number of threads, and wait for one in the order in which they were made. A call that is
-    cancelled before its turn never runs; one that has begun is left to finish, as a transaction of its own. Blocks
-    (``transaction``, ``savepoint``, ``leases.lock``, an occurrence's handle) are ended before a cancellation goes on.
+    Calls run on a bounded number of threads, first come, first served. A call that is cancelled before it got a thread
+    never runs. A call that runs already finishes, as a transaction of its own. A block (``transaction``, ``savepoint``,
+    ``leases.lock``, an occurrence's handle) is ended before the cancellation continues.
     """
 
     def __init__(self, store: Store, *, workers: int | None = None) -> None:
-        """Over an open store, which closes with it.
+        """Wrap an open store, which closes with this one.
 
-        ``workers``: how many calls run at the same time; by default as many as the store's pool has connections.
+        ``workers`` is the number of concurrent calls: by default the size of the store's connection pool.
         """
         limit = store.stats().get("size", DEFAULT_WORKERS) if workers is None else workers
         super().__init__(store, Workers(limit, "ciris-store"))
 
     @property
     def sync(self) -> Store:
-        """The store beneath, for code that runs in threads."""
+        """Return the wrapped synchronous store, for code that runs in threads."""
         store: Store = self._target
         return store
 
-    def transaction(self) -> Begun:
-        """One transaction over all calls on the handle that ``async with`` gives; see ``Store.transaction``.
+    def transaction(self) -> AsyncTransactionContext:
+        """Return a transaction over all calls on the handle that ``async with`` gives; see ``Store.transaction``.
 
-        It keeps a thread and a connection until the block is left. The store's own methods are refused inside it
-        (``TransactionError``), in this task and those that it begins there.
+        It occupies a thread and a connection until the block ends. Inside it, the store's own methods raise
+        ``TransactionError`` in this task and in the tasks that it starts there.
         """
-        return Begun(self._target, self._caller)
+        return AsyncTransactionContext(self._target, self._caller)
 
     async def run(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run ``fn(tx, ...)`` as one transaction, again as a whole after a retryable error; see ``Store.run``.
@@ -79,11 +79,11 @@ class AsyncStore(async_class_of(Store)):  # type: ignore[misc]  # its methods ar
                 failures += 1
                 started = started or policy.monotonic()
                 delay = policy.pause(error, failures, started)
-            # Not by the policy's own sleep, which would block the event loop.
+            # The policy's own sleep would block the event loop.
             await asyncio.sleep(delay)
 
     async def close(self) -> None:
-        """Roll open transactions back, wait for all other calls that were made, and close the store beneath."""
+        """Roll back open transactions, wait for all other calls, and close the wrapped store."""
         await settled(in_thread(self._close, "ciris-store-close"))
 
     def _close(self) -> None:
@@ -91,50 +91,50 @@ class AsyncStore(async_class_of(Store)):  # type: ignore[misc]  # its methods ar
         self._target.close()
 
     async def __aenter__(self) -> Self:
-        """The store."""
+        """Return the store."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Close the store."""
         await self.close()
 
 
 def refuse_awaitable(result: T) -> T:
-    """Raise ``InvalidArgument`` if a function's result is to be awaited; else return it."""
+    """Raise ``InvalidArgument`` if a function's result is awaitable; else return it."""
     if not inspect.isawaitable(result):
         return result
     if inspect.iscoroutine(result):
         result.close()
     raise InvalidArgument(
-        "the function returned a coroutine, which would run after its transaction: pass the async function itself, "
+        "the function returned a coroutine, which would run after its transaction. Pass the async function itself, "
         "as in 'await store.run(fn, arg)'"
     )
 
 
 class Opening:
-    """A store that is to be opened: ``await`` it, or use it in ``async with``, which closes it too."""
+    """A store to be opened: ``await`` it, or use it in ``async with``, which also closes it."""
 
     def __init__(self, open_it: Callable[[], Store], workers: int | None) -> None:
-        """Made by ``open_store_async``."""
+        """Keep the arguments; ``open_store_async`` calls this."""
         self._open_it = open_it
         self._workers = workers
         self._store: AsyncStore | None = None
 
     def __await__(self) -> Generator[Any, None, AsyncStore]:
-        """The open store."""
+        """Open the store and return it."""
         return self._open().__await__()
 
     async def __aenter__(self) -> AsyncStore:
-        """The open store."""
+        """Open the store and return it."""
         self._store = await self._open()
         return self._store
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Close the store."""
         if self._store is not None:
             await self._store.close()
 
@@ -151,12 +151,12 @@ class Opening:
 def open_store_async(
     url: str | os.PathLike[str] | None = None, *, workers: int | None = None, **options: Any
 ) -> Opening:
-    """Open a store for asyncio: await the call, or put it into ``async with``, which closes the store too.
+    """Open a store for asyncio: await the call, or use it in ``async with``, which also closes the store.
 
     Args:
         url: As for ``open_store``, as are the other options and the errors.
         workers: How many calls run at the same time; by default as many as the store's pool has connections, or 10.
         options: Those of ``open_store``.
     """
-    place = [url]  # Taken out when it is used: it may hold a password, which a traceback could show.
+    place = [url]  # Removed from the object at use: the URL may hold a password, which a traceback could show.
     return Opening(lambda: open_store(place.pop(), **options), workers)

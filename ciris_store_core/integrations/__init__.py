@@ -1,1 +1,1 @@
-"""Adapters for frameworks. Each module imports its framework only when it is used."""
+"""Adapters for frameworks. Each module imports its framework when it is used."""

@@ -1,4 +1,4 @@
-"""A store in a FastAPI application: opened with it, handed to its routes, with one transaction for each request.
+"""A store in a FastAPI application: opened with the application, and one transaction for each request.
 
 Needs FastAPI 0.121 or later.
 """
@@ -39,8 +39,8 @@ class FastAPIStore:
     def __init__(
         self, url: str | os.PathLike[str] | None = None, *, workers: int | None = None, **options: Any
     ) -> None:
-        """Take the arguments of ``open_store_async``; nothing is opened before the application starts."""
-        # In a closure: the URL may hold a password, which the repr of an attribute or a traceback could show.
+        """Take the arguments of ``open_store_async``; the store is opened when the application starts."""
+        # A closure, because the URL may hold a password, which an attribute's repr or a traceback could show.
         self._open: Callable[[], Opening] = lambda: open_store_async(url, workers=workers, **options)
         self._opened: AsyncStore | None = None
 
@@ -56,19 +56,19 @@ class FastAPIStore:
 
     @property
     def current(self) -> AsyncStore:
-        """The open store, for code outside routes; ``StoreClosed`` while the application does not run."""
+        """Return the open store, for code outside routes; raise ``StoreClosed`` while the application does not run."""
         if self._opened is None:
-            raise StoreClosed("the application has not opened its store: pass lifespan=database.lifespan to FastAPI")
+            raise StoreClosed("the application has not opened its store. Pass lifespan=database.lifespan to FastAPI")
         return self._opened
 
     @cached_property
     def store(self) -> Any:
-        """A dependency: the store. Each call on it is a transaction of its own, committed when it returns."""
+        """Return the store, as a dependency. Each call on it is a transaction of its own, committed when it returns."""
         return _depends(self._store)
 
     @cached_property
     def transaction(self) -> Any:
-        """A dependency: one transaction for the request, the same for all that depend on it.
+        """Yield one transaction for the request, as a dependency: the same for all dependents of the request.
 
         It is committed when the route returns and before the response is sent, so that a client with an answer of 200
         finds what it wrote; if the commit fails the answer is 500. It is rolled back if the route raises,
@@ -89,6 +89,6 @@ def _depends(dependency: Any) -> Any:
     from fastapi import Depends
 
     if "scope" not in inspect.signature(Depends).parameters:
-        raise NotSupported("this FastAPI ends dependencies after the response: install fastapi 0.121 or later")
+        raise NotSupported("this FastAPI ends dependencies after the response. Install fastapi 0.121 or later")
     # The default scope, "request", sends the response first and commits afterwards.
     return Depends(dependency, scope="function")

@@ -1,4 +1,4 @@
-"""Logging for programs to read: one JSON object a line, without secrets."""
+"""A logging formatter that writes one JSON object a line, without secrets."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats log records as JSON: timestamp, level, logger, message, what ``extra`` gave, and the traceback.
+    """A formatter of log records as JSON: timestamp, level, logger, message, ``extra`` fields, and the traceback.
 
-    What the store's detector takes for a secret becomes ``[REDACTED:kind]``, in every text and under every key::
+    Every match of the store's secret detector becomes ``[REDACTED:kind]``, in every text and under every key::
 
         handler = logging.StreamHandler()
         handler.setFormatter(JsonFormatter())
@@ -25,12 +25,12 @@ class JsonFormatter(logging.Formatter):
     """
 
     def __init__(self, patterns: Iterable[SecretPattern] = ()) -> None:
-        """``patterns``: further kinds of secrets, beside those built in."""
+        """Detect the secrets of the built-in patterns and of ``patterns``."""
         super().__init__()
         self._detector = Detector(patterns)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as a line of JSON."""
+        """Return the record as a line of JSON."""
         fields: dict[str, Any] = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
             "level": record.levelname,

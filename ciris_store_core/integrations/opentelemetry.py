@@ -1,11 +1,11 @@
-"""OpenTelemetry: metrics, logs and spans of an instrumented program, kept in a store (extra ``otel``).
+"""OpenTelemetry exporters that keep metrics, logs and spans in a store (extra ``otel``).
 
-Give the exporters to the SDK's providers, and the program needs no other code to be seen in the store::
+Register the exporters with the SDK's providers; the instrumented program needs no other code::
 
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(StoreSpanExporter(store)))
 
-An error of the store makes an export fail, which the SDK reports; it never reaches the instrumented program.
+If the store raises an error, the export fails, and the SDK reports it. The error never reaches the program.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _UNKNOWN = "unknown_service"
 
 
 class _ToStore:
-    """What the exporters have in common."""
+    """The common base of the exporters."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class _ToStore:
         retention_policy: RetentionPolicy | str = RetentionPolicy.RAW,
         ttl_seconds: int | None = None,
     ) -> None:
-        """Into that store, which outlives the exporter; how far records may be reduced, and when they expire."""
+        """Export to ``store``, which outlives the exporter, with that retention policy and lifetime."""
         super().__init__()
         self._store = store
         self._common: dict[str, Any] = {
@@ -66,9 +66,9 @@ class _ToStore:
 
 
 class StoreSpanExporter(_ToStore, SpanExporter):
-    """Spans become correlations of type ``trace_span``, which ``store.correlations.trace`` puts together.
+    """An exporter that stores spans as correlations of type ``trace_span``, which ``correlations.trace`` assembles.
 
-    Attributes become tags, as texts; status, duration and events are in ``metadata``.
+    Attributes become text tags; status, duration and events are in ``metadata``.
     """
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -108,15 +108,15 @@ class StoreSpanExporter(_ToStore, SpanExporter):
         )
 
     def shutdown(self) -> None:
-        """Nothing: what was exported is stored, and the store is its owner's to close."""
+        """Do nothing: exported spans are stored, and the owner of the store closes it."""
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """True: nothing waits here."""
+        """Return True: no span is buffered."""
         return True
 
 
 class StoreLogExporter(_ToStore, LogRecordExporter):
-    """Log records become correlations of type ``log_entry``; attributes become tags, as texts."""
+    """An exporter that stores log records as correlations of type ``log_entry``, attributes as text tags."""
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Store log records."""
@@ -125,7 +125,7 @@ class StoreLogExporter(_ToStore, LogRecordExporter):
 
     def _entry(self, readable: ReadableLogRecord) -> Correlation:
         record, attributes = readable.log_record, dict(readable.log_record.attributes or {})
-        # The span that it belongs to, which it must not look like itself in the tree of the trace.
+        # The log record's span goes into the metadata: as trace_context the record would look like a span of the trace.
         span = {"trace_id": f"{record.trace_id:032x}", "span_id": f"{record.span_id:016x}"} if record.span_id else {}
         data = LogData(
             log_level=record.severity_text or "INFO",
@@ -148,18 +148,18 @@ class StoreLogExporter(_ToStore, LogRecordExporter):
         )
 
     def shutdown(self) -> None:
-        """Nothing: what was exported is stored, and the store is its owner's to close."""
+        """Do nothing: exported records are stored, and the owner of the store closes it."""
 
     def force_flush(self, timeout_millis: int = 10_000) -> bool:
-        """True: nothing waits here."""
+        """Return True: no record is buffered."""
         return True
 
 
 class StoreMetricExporter(_ToStore, MetricExporter):
-    """Data points become correlations of type ``metric_datapoint``, attributes tags, as texts.
+    """An exporter that stores data points as correlations of type ``metric_datapoint``, attributes as text tags.
 
-    Sums and gauges are measurements of their value. Of a histogram the mean is the value, and count, sum, min and max
-    are beside it.
+    The value of a sum or gauge is stored as it is. The value of a histogram is its mean; count, sum, min and max are
+    stored beside it.
     """
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
@@ -187,22 +187,22 @@ class StoreMetricExporter(_ToStore, MetricExporter):
                             )
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """True: nothing waits here."""
+        """Return True: no data point is buffered."""
         return True
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Nothing: what was exported is stored, and the store is its owner's to close."""
+        """Do nothing: exported points are stored, and the owner of the store closes it."""
 
 
 def instrument(
     store: Store, *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
 ) -> Callable[[], None]:
-    """Make spans and metrics of the store's own operations; returns a function that ends it.
+    """Record spans and metrics of the store's own operations; return a function that stops it.
 
-    Each call of the store is a span such as ``ciris_store.tasks.add`` (a transaction of many calls is one), and a
-    measurement of the histogram ``ciris_store.operation.duration``, in seconds, by operation, whether it writes, and
-    the kind of error. No record, id or value is in them. They go to the global providers by default; never export them
-    into the same store, which would observe its own observing.
+    Each call of the store becomes a span such as ``ciris_store.tasks.add`` (a whole transaction is one span), and a
+    measurement of the histogram ``ciris_store.operation.duration``, in seconds, by operation, write or read, and error
+    class. They contain no record, id or value. They go to the global providers by default. Never export them into the
+    same store, since each export would be recorded again.
     """
     tracer = trace.get_tracer("ciris_store_core", tracer_provider=tracer_provider)
     meter = metrics.get_meter("ciris_store_core", meter_provider=meter_provider)
@@ -214,7 +214,7 @@ def instrument(
         attributes: dict[str, str | bool] = {"db.system": backend, "operation": operation, "write": write}
         began = perf_counter()
         try:
-            # Exceptions are named and not described: a message may hold what nobody else is to see.
+            # Only the error's class is recorded: its message may hold data of records.
             with tracer.start_as_current_span(
                 f"ciris_store.{operation}", kind=trace.SpanKind.CLIENT, attributes=attributes,
                 record_exception=False, set_status_on_exception=False,

@@ -23,7 +23,7 @@ from ciris_store_core import (
     open_store,
 )
 from ciris_store_core.cli import main
-from ciris_store_core.demo import charts
+from ciris_store_core.demo import text_charts
 from ciris_store_core.demo.checks import KilledWorker, prove
 from ciris_store_core.demo.distributions import Dependency, dependencies, installed, normal, places, taken_from
 from ciris_store_core.demo.host_metrics import UNITS, HostSampler
@@ -359,22 +359,22 @@ def test_host_metrics_are_plausible() -> None:
 
 
 def test_bars_fill_from_the_bottom() -> None:
-    lines = [line.split("│")[1] for line in charts.bars([100, 50, None, 0, 5], 100)]
+    lines = [line.split("│")[1] for line in text_charts.bars([100, 50, None, 0, 5], 100)]
     assert lines == ["█    ", "█    ", "█▄   ", "██   ", "██  ▂"]
 
 
 def test_a_spark_shows_the_least_there_is() -> None:
-    assert charts.spark("w", [0, 1, 50, 100, None], 100).endswith("│ ▁▄█ ")
+    assert text_charts.spark("w", [0, 1, 50, 100, None], 100).endswith("│ ▁▄█ ")
 
 
 def test_ticks_of_the_time_axis_stand_over_their_seconds() -> None:
-    line, seconds = charts.time_axis("0", 25, 0.1).split("\n")
-    assert [index for index, mark in enumerate(line) if mark == "┬"] == [charts.MARGIN + at for at in (0, 10, 20)]
-    assert [seconds.index(text) for text in ("0 s", "1 s", "2 s")] == [charts.MARGIN + at for at in (0, 10, 20)]
+    line, seconds = text_charts.time_axis("0", 25, 0.1).split("\n")
+    assert [index for index, mark in enumerate(line) if mark == "┬"] == [text_charts.MARGIN + at for at in (0, 10, 20)]
+    assert [seconds.index(text) for text in ("0 s", "1 s", "2 s")] == [text_charts.MARGIN + at for at in (0, 10, 20)]
 
 
 def test_a_ceiling_is_round() -> None:
-    assert [charts.ceiling(values) for values in ([], [0.0], [3.0, None], [5.0], [0.07], [1234.0])] == [
+    assert [text_charts.ceiling(values) for values in ([], [0.0], [3.0, None], [5.0], [0.07], [1234.0])] == [
         1.0, 1.0, 5.0, 5.0, pytest.approx(0.1), 2000.0,
     ]  # fmt: skip
 

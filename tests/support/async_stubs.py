@@ -20,7 +20,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from ciris_store_core import aio
 from ciris_store_core.aio import facade
-from ciris_store_core.aio.services import OfStore
+from ciris_store_core.aio.services import ServiceFacade
 from ciris_store_core.opening import open_store
 from ciris_store_core.store import Store
 from ciris_store_core.store.execution import Blocking
@@ -88,7 +88,9 @@ class Stub:
 
     def text(self) -> str:
         opening = self._open_store()
-        services = [value.kind for value in vars(aio).values() if inspect.isclass(value) and issubclass(value, OfStore)]
+        services = [
+            value.kind for value in vars(aio).values() if inspect.isclass(value) and issubclass(value, ServiceFacade)
+        ]
         self.queue.extend(services)
         classes = "".join(self._class(kind, kind in services) for kind in self._kinds())
         head = HEAD.format(doc=aio.__doc__, imports=self._import_lines(), opening=opening)
