@@ -19,7 +19,7 @@ def _rss() -> int:
 def _open_store(url: str) -> Any:
     from ciris_store_core import open_store
 
-    store = open_store(url, detect_secrets=False)
+    store = open_store(url, secrets=False)
     store.tasks.get("none")
     return store
 

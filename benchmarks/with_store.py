@@ -14,6 +14,7 @@ from ciris_store_core import (
     GraphScope,
     Metric,
     NodeType,
+    SecretsConfig,
     Task,
     TaskContext,
     TaskStatus,
@@ -31,7 +32,7 @@ class WithStore(Contender):
     detects_secrets = False
 
     def __init__(self, url: str, size: int) -> None:
-        self.store = open_store(url, detect_secrets=self.detects_secrets)
+        self.store = open_store(url, secrets=SecretsConfig(detect=self.detects_secrets))
         self.size = size
 
     def close(self) -> None:

@@ -60,6 +60,8 @@ if TYPE_CHECKING:
         ThoughtType,
     )
     from .opening import (
+        AccessConfig,
+        TestSeams,
         open_store,
     )
     from .secrets import (
@@ -91,6 +93,7 @@ __all__ = [
     "CONTRACT_VERSION",
     "DEFAULT_OCCURRENCE",
     "SHARED_OCCURRENCE",
+    "AccessConfig",
     "AccessDenied",
     "AsyncMemoryService",
     "AsyncStore",
@@ -131,6 +134,7 @@ __all__ = [
     "TaskContext",
     "TaskOutcome",
     "TaskStatus",
+    "TestSeams",
     "Thought",
     "ThoughtStatus",
     "ThoughtType",
@@ -145,6 +149,7 @@ __all__ = [
 
 _HOMES = {
     "ANY_OCCURRENCE": "store",
+    "AccessConfig": "opening",
     "AccessDenied": "errors",
     "AsyncMemoryService": "aio",
     "AsyncStore": "aio",
@@ -188,6 +193,7 @@ _HOMES = {
     "TaskContext": "models",
     "TaskOutcome": "models",
     "TaskStatus": "models",
+    "TestSeams": "opening",
     "Thought": "models",
     "ThoughtStatus": "models",
     "ThoughtType": "models",

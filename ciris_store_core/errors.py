@@ -36,7 +36,7 @@ class InvalidArgument(StoreError, ValueError):
 class SecretDetected(InvalidArgument):
     """A secret was found in what was to be written, and there is no key to encrypt it with. Nothing was written.
 
-    Make a key and give it to the store, take the secret out, or open the store with ``detect_secrets=False``.
+    Make a key and give it to the store, take the secret out, or open the store with ``secrets=False``.
     """
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from ciris_store_core.clock import Clock, SystemClock
 from ciris_store_core.contract.hookspecs import BackendContext
@@ -23,51 +25,75 @@ from ciris_store_core.url import resolve_url
 from ciris_store_core.validation.validator import TextErrors, Validator
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessConfig:
+    """Configuration of access: the scope policy, and the key that signs the audit chains."""
+
+    policy: ScopePolicy | None = None
+    """Decides on reads and writes of each scope. By default a write to IDENTITY needs an approval."""
+    audit_key: SigningKey | str | os.PathLike[str] | None = None
+    """Signs audit entries: a key, or the path of its file. By default the file that the environment variable
+    ``CIRIS_AUDIT_KEY_FILE`` names; if it is unset, entries are not signed."""
+
+    def signer(self) -> SigningKey | None:
+        """Return the audit key, loaded; None if there is none."""
+        chosen = self.audit_key or os.environ.get("CIRIS_AUDIT_KEY_FILE")
+        return SigningKey.load(chosen) if isinstance(chosen, str | os.PathLike) else chosen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestSeams:
+    """Replacements for parts of a store in tests."""
+
+    __test__: ClassVar[bool] = False  # pytest takes a class of this name for tests
+
+    clock: Clock | None = None
+    """The source of the times of records. By default the host's clock."""
+    server_clock: Clock | None = None
+    """The source of ``server_now()``. By default the database server's clock."""
+    registry: Registry | None = None
+    """The backends to choose from. By default the installed ones."""
+
+
 def open_store(
     url: str | os.PathLike[str] | None = None,
     *,
-    clock: Clock | None = None,
-    server_clock: Clock | None = None,
+    occurrence_id: str = DEFAULT_OCCURRENCE,
+    secrets: SecretsConfig | Literal[False] | None = None,
+    access: AccessConfig | None = None,
     migrate: bool = True,
     create: bool = True,
-    occurrence_id: str = DEFAULT_OCCURRENCE,
     text_errors: TextErrors = "strict",
-    registry: Registry | None = None,
     retry: RetryPolicy | None = None,
-    policy: ScopePolicy | None = None,
-    audit_key: SigningKey | str | os.PathLike[str] | None = None,
-    detect_secrets: bool | None = None,
-    secrets: SecretsConfig | None = None,
     upcasters: Upcasters | None = None,
     background: bool = False,
+    testing: TestSeams | None = None,
 ) -> Store:
     """Open the store that a URL names.
 
     Args:
         url: For instance ``sqlite:///agent.db`` or ``postgresql://host/db``, or the path of an SQLite file. By
             default the environment variable ``CIRIS_DB_URL``, else ``sqlite:///data/ciris.db``.
-        clock: Gives records their time; the host's by default.
-        server_clock: Gives ``server_now()`` in place of the database server, for tests.
-        migrate: Bring the schema up to date; otherwise an older one raises ``MigrationRequired``.
-        create: Make a new database where there is none.
-        occurrence_id: Owner of tasks and thoughts where a call names none. ``__shared__`` is refused.
-        text_errors: NUL and lone surrogates in texts are refused, or, with ``"replace"``, become U+FFFD.
-        registry: Where to look for backends; by default the installed ones.
-        retry: How often to run a transaction again; by default five times in all within ten seconds.
-        policy: Who may read and write which scope; by default writes to IDENTITY need an approval.
-        audit_key: Signs audit entries: a key, or the path of its file; by default the file that the environment
-            variable ``CIRIS_AUDIT_KEY_FILE`` names, else they are not signed.
-        detect_secrets: Look for secrets in all that is written and encrypt them. By default as the environment
-            variable ``CIRIS_DETECT_SECRETS`` says (on or off), else on.
-        secrets: Keys, further patterns; by default the keys of ``CIRIS_SECRETS_KEY`` or ``CIRIS_SECRETS_KEY_FILE``.
-        upcasters: Bring the attributes of nodes of older versions up to date when they are read.
+        occurrence_id: The owner of tasks and thoughts of which a call names none. ``__shared__`` is refused.
+        secrets: Detection and encryption of secrets. By default detection is on unless the environment variable
+            ``CIRIS_DETECT_SECRETS`` switches it off, and the keys are those of ``CIRIS_SECRETS_KEY`` or
+            ``CIRIS_SECRETS_KEY_FILE``. False switches detection off; secrets already stored can still be resolved.
+        access: The scope policy and the audit key.
+        migrate: Bring the schema up to date. If False, an older schema raises ``MigrationRequired``.
+        create: Create the database if there is none.
+        text_errors: ``"strict"`` refuses NUL and lone surrogates in texts; ``"replace"`` turns them into U+FFFD.
+        retry: The number of runs of a transaction and the delays between them. By default at most five runs within
+            ten seconds.
+        upcasters: Functions that bring the attributes of nodes of older versions up to date when they are read.
         background: Run maintenance and retention in threads of their own until the store is closed, each in one
             process at a time; see ``ciris_store_core.services.BackgroundWork``.
+        testing: Replacements for clocks and backends in tests.
 
     Raises:
-        InvalidURL: The URL cannot be understood, or no installed backend serves it.
-        PluginError: The backend for it cannot be used.
-        MigrationRequired: The schema does not fit, and must not be changed.
+        InvalidURL: The URL is malformed, or no installed backend serves it.
+        InvalidArgument: An option has an unusable value.
+        PluginError: The backend of the URL cannot be used.
+        MigrationRequired: The schema is not up to date, and ``migrate`` is False.
         Unavailable: The database cannot be reached.
         SecretKeyError: The keys cannot be used, or are not those that the store's secrets are encrypted under.
     """
@@ -75,15 +101,16 @@ def open_store(
         target = resolve_url(url)
     finally:
         del url  # It may hold a password, which a traceback with local variables would show.
-    own_clock = clock or SystemClock()
-    signer = _audit_key(audit_key)
-    config = secrets or SecretsConfig()
+    access, seams = access or AccessConfig(), testing or TestSeams()
+    own_clock, server_clock = seams.clock or SystemClock(), seams.server_clock
+    signer = access.signer()
+    config = SecretsConfig(detect=False) if secrets is False else secrets or SecretsConfig()
     crypto = SecretCrypto(config.key_ring(os.environ))
-    wanted = detection_wanted(detect_secrets, os.environ)
+    wanted = detection_wanted(config.detect, os.environ)
     check = Validator(text_errors, redactor_for(config, crypto) if wanted else None)
-    spec = (registry or Registry()).spec_for(target.scheme)
+    spec = (seams.registry or Registry()).spec_for(target.scheme)
     backend = spec.factory(target, BackendContext(server_clock or own_clock, migrate, create))
-    guard = SessionGuard(policy or ScopePolicy())
+    guard = SessionGuard(access.policy or ScopePolicy())
     executor = StoreExecutor(backend, retry or RetryPolicy(), guard)
     server = ServerTime(server_clock.now if server_clock else executor.server_now, server_clock or own_clock)
     known = Upcasters() if upcasters is None else upcasters
@@ -105,8 +132,3 @@ def open_store(
 
         store.start_background(BackgroundWork(store))
     return store
-
-
-def _audit_key(given: SigningKey | str | os.PathLike[str] | None) -> SigningKey | None:
-    chosen = given or os.environ.get("CIRIS_AUDIT_KEY_FILE")
-    return SigningKey.load(chosen) if isinstance(chosen, str | os.PathLike) else chosen

@@ -70,13 +70,13 @@ def ciris_store(
 
     A store that holds records fails the test and is not touched. A schema that ``{name}`` named is removed afterwards.
     """
-    from ciris_store_core.opening import open_store
+    from ciris_store_core.opening import TestSeams, open_store
     from ciris_store_core.persistence import use_store
 
     name = f"test_{uuid4().hex[:16]}"
     url = _filled(ciris_store_url, name, request)
-    clocks = {"clock": ciris_store_clock, "server_clock": ciris_store_clock}
-    with open_store(url, **{**clocks, **ciris_store_options}) as store:
+    seams = TestSeams(clock=ciris_store_clock, server_clock=ciris_store_clock)
+    with open_store(url, **{"testing": seams, **ciris_store_options}) as store:
         if not store.is_empty():
             pytest.fail(f"{store} holds records: tests need a store of their own, as with {' or '.join(_PLACEHOLDERS)}")
         with use_store(store):

@@ -11,11 +11,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Itera
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Concatenate, Self, Unpack, overload
+from typing import Any, Concatenate, Literal, Self, Unpack, overload
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock
-from ciris_store_core.contract.registry import Registry
 from ciris_store_core.errors import StoreError
 from ciris_store_core.models.audit import AuditAnchor, AuditCheckpoint, AuditEntry
 from ciris_store_core.models.coordination import Lease, Occurrence
@@ -43,6 +42,7 @@ from ciris_store_core.models.paging import Page
 from ciris_store_core.models.secrets import SecretAccess, SecretInfo
 from ciris_store_core.models.tasks import Task, TaskOrder, TaskOutcome
 from ciris_store_core.models.thoughts import Thought, ThoughtOrder
+from ciris_store_core.opening import AccessConfig, TestSeams
 from ciris_store_core.secrets.keys import SecretsConfig
 from ciris_store_core.secrets.rotation import Progress, SecretsReport
 from ciris_store_core.services.background_work import BackgroundWork
@@ -52,9 +52,7 @@ from ciris_store_core.services.maintenance import MaintenancePolicy, Maintenance
 from ciris_store_core.services.memory import AnyScope, Points
 from ciris_store_core.services.retention import RetentionReport
 from ciris_store_core.services.retention_plans import RetentionPlan
-from ciris_store_core.signing import SigningKey
 from ciris_store_core.store.access.known_authorities import Authority
-from ciris_store_core.store.access.policy import ScopePolicy
 from ciris_store_core.store.access.secrets import Action, R
 from ciris_store_core.store.audit.events import AuditEvent
 from ciris_store_core.store.audit.verification import AuditReport
@@ -88,20 +86,16 @@ def open_store_async(
     url: str | os.PathLike[str] | None = None,
     *,
     workers: int | None = None,
-    clock: Clock | None = None,
-    server_clock: Clock | None = None,
+    occurrence_id: str = ...,
+    secrets: SecretsConfig | Literal[False] | None = None,
+    access: AccessConfig | None = None,
     migrate: bool = True,
     create: bool = True,
-    occurrence_id: str = ...,
     text_errors: TextErrors = "strict",
-    registry: Registry | None = None,
     retry: RetryPolicy | None = None,
-    policy: ScopePolicy | None = None,
-    audit_key: SigningKey | str | os.PathLike[str] | None = None,
-    detect_secrets: bool | None = None,
-    secrets: SecretsConfig | None = None,
     upcasters: Upcasters | None = None,
     background: bool = False,
+    testing: TestSeams | None = None,
 ) -> Opening:
     """Open a store for asyncio: await the call, or use it in ``async with``, which also closes the store.
 
@@ -109,28 +103,26 @@ def open_store_async(
         url: For instance ``sqlite:///agent.db`` or ``postgresql://host/db``, or the path of an SQLite file. By
             default the environment variable ``CIRIS_DB_URL``, else ``sqlite:///data/ciris.db``.
         workers: How many calls run at the same time; by default as many as the store's pool has connections, or 10.
-        clock: Gives records their time; the host's by default.
-        server_clock: Gives ``server_now()`` in place of the database server, for tests.
-        migrate: Bring the schema up to date; otherwise an older one raises ``MigrationRequired``.
-        create: Make a new database where there is none.
-        occurrence_id: Owner of tasks and thoughts where a call names none. ``__shared__`` is refused.
-        text_errors: NUL and lone surrogates in texts are refused, or, with ``"replace"``, become U+FFFD.
-        registry: Where to look for backends; by default the installed ones.
-        retry: How often to run a transaction again; by default five times in all within ten seconds.
-        policy: Who may read and write which scope; by default writes to IDENTITY need an approval.
-        audit_key: Signs audit entries: a key, or the path of its file; by default the file that the environment
-            variable ``CIRIS_AUDIT_KEY_FILE`` names, else they are not signed.
-        detect_secrets: Look for secrets in all that is written and encrypt them. By default as the environment
-            variable ``CIRIS_DETECT_SECRETS`` says (on or off), else on.
-        secrets: Keys, further patterns; by default the keys of ``CIRIS_SECRETS_KEY`` or ``CIRIS_SECRETS_KEY_FILE``.
-        upcasters: Bring the attributes of nodes of older versions up to date when they are read.
+        occurrence_id: The owner of tasks and thoughts of which a call names none. ``__shared__`` is refused.
+        secrets: Detection and encryption of secrets. By default detection is on unless the environment variable
+            ``CIRIS_DETECT_SECRETS`` switches it off, and the keys are those of ``CIRIS_SECRETS_KEY`` or
+            ``CIRIS_SECRETS_KEY_FILE``. False switches detection off; secrets already stored can still be resolved.
+        access: The scope policy and the audit key.
+        migrate: Bring the schema up to date. If False, an older schema raises ``MigrationRequired``.
+        create: Create the database if there is none.
+        text_errors: ``"strict"`` refuses NUL and lone surrogates in texts; ``"replace"`` turns them into U+FFFD.
+        retry: The number of runs of a transaction and the delays between them. By default at most five runs within
+            ten seconds.
+        upcasters: Functions that bring the attributes of nodes of older versions up to date when they are read.
         background: Run maintenance and retention in threads of their own until the store is closed, each in one
             process at a time; see ``ciris_store_core.services.BackgroundWork``.
+        testing: Replacements for clocks and backends in tests.
 
     Raises:
-        InvalidURL: The URL cannot be understood, or no installed backend serves it.
-        PluginError: The backend for it cannot be used.
-        MigrationRequired: The schema does not fit, and must not be changed.
+        InvalidURL: The URL is malformed, or no installed backend serves it.
+        InvalidArgument: An option has an unusable value.
+        PluginError: The backend of the URL cannot be used.
+        MigrationRequired: The schema is not up to date, and ``migrate`` is False.
         Unavailable: The database cannot be reached.
         SecretKeyError: The keys cannot be used, or are not those that the store's secrets are encrypted under.
     """

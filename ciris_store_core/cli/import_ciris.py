@@ -18,6 +18,7 @@ from ciris_store_core.cli.exit_codes import Exit
 from ciris_store_core.cli.options import URL_HELP, Json
 from ciris_store_core.cli.output import console, errors, line, say_json
 from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.opening import AccessConfig
 from ciris_store_core.url import resolve_url
 
 if TYPE_CHECKING:
@@ -54,7 +55,12 @@ def import_engine(
     done = ImportReport(str(source), str(target))
     # Before it has an authority of its own, a store takes over the identity that the engine's agent had.
     policy = ScopePolicy(approve=lambda request: None if request.store else "import-ciris")
-    with open_engine(old) as engine, open_store(new, policy=policy) as store, _lines(report) as say, _bar() as progress:
+    with (
+        open_engine(old) as engine,
+        open_store(new, access=AccessConfig(policy=policy)) as store,
+        _lines(report) as say,
+        _bar() as progress,
+    ):
         import_ciris(engine, store, done, say=say, progress=progress)
     if as_json:
         say_json(done.to_dict())

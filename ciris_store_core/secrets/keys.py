@@ -124,6 +124,8 @@ class SecretsConfig:
     """Further kinds of secrets."""
     without: Collection[str] = ()
     """Names of built-in kinds not to look for."""
+    detect: bool | None = None
+    """Whether every write is scanned for secrets. By default as the variable ``CIRIS_DETECT_SECRETS`` says, else on."""
 
     def key_ring(self, environ: Mapping[str, str]) -> KeyRing | None:
         """The keys, fetched; None if there are none anywhere."""

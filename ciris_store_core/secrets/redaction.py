@@ -279,6 +279,6 @@ class _Redaction:
         if not self._crypto.has_keys:
             raise SecretDetected(
                 f"{'.'.join(self._path)}: this holds a secret ({pattern.description}), and there is no key to encrypt "
-                f"it with: {HOW_TO_GET_A_KEY}; or switch detection off with open_store(detect_secrets=False) or "
+                f"it with: {HOW_TO_GET_A_KEY}; or switch detection off with open_store(secrets=False) or "
                 f"{DETECT_VARIABLE}=off"
             )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import AsyncStore, GraphNode, ManualClock, Task, open_store_async
+from ciris_store_core import AsyncStore, GraphNode, ManualClock, Task, TestSeams, open_store_async
 
 WAIT = 30.0
 
@@ -28,7 +28,7 @@ def within(url: str, clock: ManualClock) -> Callable[..., Any]:
 
     def run(body: Callable[[AsyncStore], Coroutine[Any, Any, Any]], **options: Any) -> Any:
         async def whole() -> Any:
-            async with open_store_async(url, clock=clock, server_clock=clock, **options) as store:
+            async with open_store_async(url, testing=TestSeams(clock=clock, server_clock=clock), **options) as store:
                 return await body(store)
 
         return asyncio.run(asyncio.wait_for(whole(), WAIT))

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ciris_store_core import AccessDenied, GraphNode, ManualClock, SigningKey, approved, open_store_async
+from ciris_store_core import AccessDenied, GraphNode, ManualClock, SigningKey, TestSeams, approved, open_store_async
 
 
 def test_an_approval_goes_along_with_what_is_awaited(url: str, clock: ManualClock) -> None:
@@ -12,7 +12,7 @@ def test_an_approval_goes_along_with_what_is_awaited(url: str, clock: ManualCloc
     node = GraphNode(id="self", type="identity", scope="identity", attributes={})
 
     async def body() -> None:
-        async with open_store_async(url, clock=clock, server_clock=clock) as store:
+        async with open_store_async(url, testing=TestSeams(clock=clock, server_clock=clock)) as store:
             await store.authorities.bootstrap(key.public_key, "Wanda")
             with pytest.raises(AccessDenied) as caught:
                 await store.graph.put(node)

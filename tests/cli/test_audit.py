@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ciris_store_core import AccessDenied, GraphNode, SigningKey, approved, open_store
+from ciris_store_core import AccessConfig, AccessDenied, GraphNode, SigningKey, approved, open_store
 from ciris_store_core.store import Approval
 from tests.cli.conftest import Command
 from tests.support.tampering import delete, entries_of, past_the_store, rewrite
@@ -69,7 +69,7 @@ def test_an_export_shows_later_what_was_cut_off(command: Command, url: str, tmp_
 
 def test_signed(command: Command, url: str) -> None:
     key = SigningKey.generate()
-    with open_store(url, audit_key=key) as store:
+    with open_store(url, access=AccessConfig(audit_key=key)) as store:
         store.audit.append("step", "ada")
     assert command("audit", "verify", url) == 8 and "hashes only" in command.out
     assert command("audit", "verify", url, "--public-key", key.public_key) == 1

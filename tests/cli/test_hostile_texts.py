@@ -24,7 +24,7 @@ COMMANDS = [
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     made = f"sqlite:///{tmp_path}/agent.db"
-    with open_store(made, detect_secrets=False) as store:
+    with open_store(made, secrets=False) as store:
         store.tasks.add(Task(task_id="t", channel_id=HOSTILE, description=HOSTILE))
         store.occurrences.register(HOSTILE)
         store.leases.acquire(HOSTILE, HOSTILE)

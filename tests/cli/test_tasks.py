@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ciris_store_core import ANY_OCCURRENCE, ManualClock, Store, Task, Thought, open_store
+from ciris_store_core import ANY_OCCURRENCE, ManualClock, Store, Task, TestSeams, Thought, open_store
 from ciris_store_core.cli import Exit
 from tests.cli.conftest import Command
 from tests.transfer.conftest import Stores
@@ -73,7 +73,7 @@ def test_thoughts_are_listed_and_shown(command: Command, store: Store, url: str)
 def test_work_of_the_dead_is_given_back(command: Command, store: Store, url: str) -> None:
     past = ManualClock(store.server_now())
     past.advance(seconds=-3600)
-    with open_store(url, clock=past, server_clock=past) as then:
+    with open_store(url, testing=TestSeams(clock=past, server_clock=past)) as then:
         worker = then.for_occurrence("w")
         worker.register()
         assert len(worker.claim_next(limit=2)) == 2

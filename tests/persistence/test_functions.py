@@ -15,7 +15,16 @@ from types import ModuleType
 
 import pytest
 
-from ciris_store_core import InvalidArgument, ManualClock, NotSupported, StoreError, Task, open_store, persistence
+from ciris_store_core import (
+    InvalidArgument,
+    ManualClock,
+    NotSupported,
+    StoreError,
+    Task,
+    TestSeams,
+    open_store,
+    persistence,
+)
 from ciris_store_core.persistence import analytics, db, maintenance, models, unsupported
 from ciris_store_core.persistence.models import correlations, deferral, graph, queue_status, tasks, thoughts
 from tests.support.snippets import rows_of
@@ -130,7 +139,7 @@ def test_threads_that_come_at_once_share_one_store(tmp_path: Path) -> None:
 def test_a_store_of_the_caller_stands_in_for_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CIRIS_DB_URL", f"sqlite:///{tmp_path}/default.db")
     clock = ManualClock()
-    with open_store("memory://", clock=clock) as mine:
+    with open_store("memory://", testing=TestSeams(clock=clock)) as mine:
         with persistence.use_store(mine) as used:
             assert used is mine
             persistence.add_task(a_task())

@@ -14,7 +14,16 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from ciris_store_core import ANY_OCCURRENCE, AccessDenied, ManualClock, RetryPolicy, Store, StoreError, open_store
+from ciris_store_core import (
+    ANY_OCCURRENCE,
+    AccessDenied,
+    ManualClock,
+    RetryPolicy,
+    Store,
+    StoreError,
+    TestSeams,
+    open_store,
+)
 from ciris_store_core.conformance.factories import T0
 from ciris_store_core.models import SearchHit
 from ciris_store_core.models.base import Record
@@ -72,7 +81,9 @@ class Subject:
     def open(self) -> Store:
         """A new store with a record of each kind in it."""
         clock = ManualClock(T0)
-        store = open_store(self._make_url(), clock=clock, server_clock=clock, retry=RetryPolicy(attempts=1))
+        store = open_store(
+            self._make_url(), testing=TestSeams(clock=clock, server_clock=clock), retry=RetryPolicy(attempts=1)
+        )
         fill(store, clock)
         return store
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import apsw
 import pytest
 
-from ciris_store_core import ManualClock, open_store
+from ciris_store_core import ManualClock, TestSeams, open_store
 from ciris_store_core.conformance.factories import T0
 from tests.reliability.calls import PLAIN_WRITES, call, empty, fill, plain_arguments
 
@@ -44,7 +44,9 @@ def statements_of_all_writes(folder: Path) -> list[Statement]:
     clock = ManualClock(T0)
     with (
         _noting(noted),
-        open_store(f"sqlite:///{folder}/traced.db?synchronous=normal", clock=clock, server_clock=clock) as store,
+        open_store(
+            f"sqlite:///{folder}/traced.db?synchronous=normal", testing=TestSeams(clock=clock, server_clock=clock)
+        ) as store,
     ):
         for name in PLAIN_WRITES:
             fill(store, clock)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ciris_store_core import ManualClock, Store, Task, open_store
+from ciris_store_core import ManualClock, Store, Task, TestSeams, open_store
 from tests.reliability.rows import counts, record
 from tests.scenarios.clocks import OFF, _race, race_with_wrong_clocks
 from tests.scenarios.processes import OffClock, open_with_clock
@@ -47,7 +47,9 @@ def test_the_control_hosts_that_trust_their_own_clocks(url: str, subject: str) -
     now = datetime.now(UTC)
     race = _race(url, 5, [now + OFF[number % len(OFF)] for number in range(5)])
     with ExitStack() as stack:
-        opened = [open_store(url, clock=OffClock(off), server_clock=ManualClock(now + off)) for off in OFF]
+        opened = [
+            open_store(url, testing=TestSeams(clock=OffClock(off), server_clock=ManualClock(now + off))) for off in OFF
+        ]
         taken = early_take_overs([stack.enter_context(store) for store in opened], 5)
     wrong = sum(winners != 1 for winners in race.winners)
     record("clocks", subject, 5, wrong + taken, control=True, note="each host's clock decides")

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from ciris_store_core import ManualClock, RetryPolicy, Store, StoreError, open_store
+from ciris_store_core import ManualClock, RetryPolicy, Store, StoreError, TestSeams, open_store
 from ciris_store_core.conformance.factories import T0, correlation, node, task, thought
 from ciris_store_core.sql.session import SqlSession
 from ciris_store_sqlite import session as sqlite_session
@@ -36,7 +36,7 @@ PARTS = {"graph": "graph_", "correlations": "correlations", "tasks": "t", "occur
 
 def opened(url: str) -> Store:
     clock = ManualClock(T0)
-    return open_store(url, clock=clock, server_clock=clock, retry=RetryPolicy(attempts=1))
+    return open_store(url, testing=TestSeams(clock=clock, server_clock=clock), retry=RetryPolicy(attempts=1))
 
 
 def fill_more(store: Store) -> None:

@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 
-from ciris_store_core import ManualClock, RetryPolicy, Store, StoreError, open_store
+from ciris_store_core import ManualClock, RetryPolicy, Store, StoreError, TestSeams, open_store
 from ciris_store_core.conformance.factories import T0, task
 from tests.reliability.calls import PLAIN_WRITES, call, fill, plain_arguments
 from tests.reliability.corpus import ALONE, state_of
@@ -30,7 +30,7 @@ SIZE = 60_000
 
 def opened(url: str) -> Store:
     clock = ManualClock(T0)
-    store = open_store(url, clock=clock, server_clock=clock, retry=RetryPolicy(attempts=1))
+    store = open_store(url, testing=TestSeams(clock=clock, server_clock=clock), retry=RetryPolicy(attempts=1))
     fill(store, clock)
     return store
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import Correlation, ManualClock, SigningKey, Store, open_store
+from ciris_store_core import AccessConfig, Correlation, ManualClock, SigningKey, Store, TestSeams, open_store
 from ciris_store_core.sql.audit import SqlAuditStore
 from tests.reliability.rows import counts, record
 from tests.support.tampering import Spliced, forge_rows, past_the_store, spliced, wipe
@@ -59,8 +59,10 @@ def forge(url: str, times: int, dice: random.Random) -> Counter[str]:
     key, clock = SigningKey.generate(), ManualClock()
     missed: Counter[str] = Counter()
     with (
-        open_store("memory://", audit_key=key, clock=clock) as other,
-        open_store(url, audit_key=key, clock=clock, server_clock=clock) as store,
+        open_store("memory://", access=AccessConfig(audit_key=key), testing=TestSeams(clock=clock)) as other,
+        open_store(
+            url, access=AccessConfig(audit_key=key), testing=TestSeams(clock=clock, server_clock=clock)
+        ) as store,
     ):
         write(other, clock, 5, "other")
         elsewhere = spliced(other, CHAIN)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import GraphNode, InvalidArgument, ManualClock, Metric, Store, open_store
+from ciris_store_core import GraphNode, InvalidArgument, ManualClock, Metric, Store, TestSeams, open_store
 from ciris_store_core.conformance.factories import LOCAL, T0, correlation, node, task, thought
 from ciris_store_core.conformance.samples import nested
 from tests.reliability.calls import fill
@@ -40,7 +40,7 @@ PLACES: dict[str, Callable[[Store, Any], Any]] = {
 @pytest.fixture(params=list(BACKENDS))
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     clock = ManualClock(T0)
-    with open_store(BACKENDS[request.param](request), clock=clock, server_clock=clock) as store:
+    with open_store(BACKENDS[request.param](request), testing=TestSeams(clock=clock, server_clock=clock)) as store:
         fill(store, clock)
         yield store
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ciris_store_core import Correlation, SigningKey, Store, open_store
+from ciris_store_core import AccessConfig, Correlation, SigningKey, Store, open_store
 from tests.scenarios.processes import SECONDS, Team, arguments_of, database, processes
 from tests.support.tampering import delete, entries_of, past_the_store, tamper
 
@@ -110,7 +110,7 @@ class Tampered:
 def tamper_with(url: str, times: int, seed: int = 1) -> Tampered:
     """Tamper with so many chains, each in one way at random, and look for it."""
     dice, missed = random.Random(seed), []
-    with open_store(url, audit_key=SigningKey.generate()) as store:
+    with open_store(url, access=AccessConfig(audit_key=SigningKey.generate())) as store:
         for turn in range(times):
             chain = f"tampered_{turn}"
             store.correlations.add_many(_events(turn, chain, dice.randrange(3, 12)))

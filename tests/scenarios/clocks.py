@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ciris_store_core import ANY_OCCURRENCE, ManualClock, StaleFence, Store, Task, open_store
+from ciris_store_core import ANY_OCCURRENCE, ManualClock, StaleFence, Store, Task, TestSeams, open_store
 from tests.scenarios.claim_race import Race
 from tests.scenarios.processes import SECONDS, Team, arguments_of, database, open_with_clock, processes, wait_until
 
@@ -46,7 +46,7 @@ def _race(url: str, rounds: int, times: list[Any]) -> Race:
 def _open(url: str, given: datetime | timedelta) -> Store:
     if isinstance(given, timedelta):
         return open_with_clock(url, given)
-    return open_store(url, server_clock=ManualClock(given))
+    return open_store(url, testing=TestSeams(server_clock=ManualClock(given)))
 
 
 def _racer(pipe: Connection, url: str, number: int, rounds: int, barrier: Any, given: Any) -> None:

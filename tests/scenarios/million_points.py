@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ciris_store_core import ManualClock, Metric, Store, open_store
+from ciris_store_core import ManualClock, Metric, Store, TestSeams, open_store
 from ciris_store_core.services import RetentionPlan, RetentionRule, RetentionService
 from tests.scenarios.processes import arguments_of, database
 
@@ -60,7 +60,7 @@ class Result:
 def run(url: str, points: int) -> Result:
     """Store the points, ask, reduce, and ask again."""
     clock = ManualClock(END)
-    with open_store(url, clock=clock, server_clock=clock) as store:
+    with open_store(url, testing=TestSeams(clock=clock, server_clock=clock)) as store:
         began = time.perf_counter()
         for batch in _batches(points):
             store.correlations.add_metrics(batch, retention_policy="downsampled")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ciris_store_core import Store, open_store
+from ciris_store_core import Store, TestSeams, open_store
 from tests.support.pgserver import PostgresServer
 
 SECONDS = 300.0
@@ -39,7 +39,9 @@ class OffClock:
 
 def open_with_clock(url: str, off: timedelta) -> Store:
     """The store as a host opens it whose clock is off. On SQLite there is one host, whose clock is right."""
-    return open_store(url, clock=OffClock(off), server_clock=OffClock(timedelta(0)) if "sqlite" in url else None)
+    return open_store(
+        url, testing=TestSeams(clock=OffClock(off), server_clock=OffClock(timedelta(0)) if "sqlite" in url else None)
+    )
 
 
 class Team:

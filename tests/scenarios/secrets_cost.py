@@ -38,12 +38,12 @@ def microseconds(store: Store, payload: dict[str, Any], count: int, start: int) 
 
 def compare(payload: dict[str, Any], rounds: int = 15, count: int = 60) -> tuple[float, float]:
     """Median processor time of a write without and with detection, in microseconds."""
-    keys = SecretsConfig(keys=KeyRing(new_key()))
+    keys = SecretsConfig(keys=KeyRing(new_key()), detect=True)
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/{{}}.db?synchronous=normal"
         with (
-            open_store(url.format("off"), detect_secrets=False) as off,
-            open_store(url.format("on"), detect_secrets=True, secrets=keys) as on,
+            open_store(url.format("off"), secrets=False) as off,
+            open_store(url.format("on"), secrets=keys) as on,
         ):
             times: list[tuple[float, float]] = []
             for number in range(rounds):

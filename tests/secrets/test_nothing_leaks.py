@@ -158,6 +158,6 @@ def test_postgres(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_the_search_finds_what_was_stored_in_clear(tmp_path: Path) -> None:
     plant = Planted()
-    with open_store(f"sqlite:///{tmp_path}/store.db", detect_secrets=False) as store:
+    with open_store(f"sqlite:///{tmp_path}/store.db", secrets=False) as store:
         write_them(store, plant)
         assert len(plant.found_in(*files_of(tmp_path))) > 95

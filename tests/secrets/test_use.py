@@ -357,7 +357,7 @@ def test_bad_arguments(store: Store) -> None:
 
 
 def test_with_detection_off_texts_are_stored_as_they_are(opened: Callable[..., Store]) -> None:
-    store = opened(detect_secrets=False)
+    store = opened(secrets=False)
     assert store.graph.put(node(key=KEY)).attributes == {"key": KEY}
     with pytest.raises(SecretKeyError, match="ciris-store key new"):
         store.secrets.check()

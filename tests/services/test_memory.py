@@ -19,6 +19,7 @@ from ciris_store_core import (
     NotFound,
     NotSupported,
     Store,
+    TestSeams,
     open_store_async,
 )
 from ciris_store_core.errors import StoreClosed
@@ -245,7 +246,7 @@ def test_over_a_transaction_all_of_it_is_part_of_that(store: Store) -> None:
 
 def test_the_service_for_asyncio(url: str, clock: ManualClock) -> None:
     async def body() -> None:
-        async with open_store_async(url, clock=clock, server_clock=clock) as store:
+        async with open_store_async(url, testing=TestSeams(clock=clock, server_clock=clock)) as store:
             memory_service = AsyncMemoryService(store)
             assert (await memory_service.memorize_metric("cpu_usage", 75.5, TAGS)).status == "ok"
             metrics = await memory_service.recall_timeseries(

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from ciris_store_core import AsyncMemoryService, InvalidArgument, ManualClock, Store, Task, open_store, open_store_async
+from ciris_store_core import (
+    AsyncMemoryService,
+    InvalidArgument,
+    ManualClock,
+    Store,
+    Task,
+    TestSeams,
+    open_store,
+    open_store_async,
+)
 from ciris_store_core.services import BackgroundWork, MemoryService, RetentionService
 
 WAIT = 30.0
@@ -64,7 +73,7 @@ def test_a_store_that_was_asked_to_keeps_itself_tidy(opened: Callable[..., Store
 
 
 def test_opened_with_background(url: str, clock: ManualClock) -> None:
-    with open_store(url, clock=clock, server_clock=clock, background=True) as store:
+    with open_store(url, testing=TestSeams(clock=clock, server_clock=clock), background=True) as store:
         assert threads() == NAMES and store._background is not None
         a_pass_of(store._background)
     assert threads() == set()

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import ManualClock, Store, open_store
+from ciris_store_core import ManualClock, Store, TestSeams, open_store
+from ciris_store_core.clock import Clock
 
 
 def _in_memory(request: pytest.FixtureRequest) -> str:
@@ -49,8 +50,8 @@ def opened(url: str, clock: ManualClock) -> Iterator[Callable[..., Store]]:
     """Opens the test's store; may be called once, with further options."""
     stores = []
 
-    def open_it(**options: Any) -> Store:
-        stores.append(open_store(url, **{"clock": clock, "server_clock": clock, **options}))
+    def open_it(clock: Clock = clock, server_clock: Clock = clock, **options: Any) -> Store:
+        stores.append(open_store(url, testing=TestSeams(clock=clock, server_clock=server_clock), **options))
         return stores[-1]
 
     yield open_it

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core import (
+    AccessConfig,
     AccessDenied,
     AuditEvent,
     Conflict,
@@ -210,7 +211,7 @@ def test_a_chain_that_is_gone_is_found(store: Store) -> None:
 
 
 def test_random_tampering_is_found(opened: Callable[..., Store]) -> None:
-    store = opened(audit_key=KEY)
+    store = opened(access=AccessConfig(audit_key=KEY))
     dice = random.Random(7)
     for turn in range(25):
         chain = f"chain{turn}"
@@ -225,7 +226,7 @@ def test_random_tampering_is_found(opened: Callable[..., Store]) -> None:
 
 
 def test_signatures(opened: Callable[..., Store]) -> None:
-    store = opened(audit_key=KEY)
+    store = opened(access=AccessConfig(audit_key=KEY))
     append(store, 3)
     report = store.audit.verify()
     assert report.ok and report.signed == 3
@@ -263,7 +264,7 @@ def signing_with(store: Store, key: SigningKey) -> Iterator[None]:
 
 
 def test_a_checkpoint_is_signed(opened: Callable[..., Store]) -> None:
-    store = opened(audit_key=KEY)
+    store = opened(access=AccessConfig(audit_key=KEY))
     append(store, 2)
     made = store.audit.checkpoint()
     assert found(store, checkpoint=made) == []
@@ -288,7 +289,7 @@ def test_what_is_handed_to_verification_is_checked(store: Store) -> None:
 
 
 def test_cutting_leaves_what_verifies(opened: Callable[..., Store], clock: ManualClock) -> None:
-    store = opened(audit_key=KEY)
+    store = opened(access=AccessConfig(audit_key=KEY))
     old = append(store, 3)
     clock.advance(days=1)
     kept = append(store, 2)
@@ -338,7 +339,7 @@ def test_no_trace_is_cut(store: Store, clock: ManualClock) -> None:
 
 
 def test_a_forged_anchor_is_found(opened: Callable[..., Store], clock: ManualClock) -> None:
-    store = opened(audit_key=KEY)
+    store = opened(access=AccessConfig(audit_key=KEY))
     append(store, 4)
     cut_at = clock.advance(seconds=1)
     append(store, 2)

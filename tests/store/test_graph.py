@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core import (
+    AccessConfig,
     AccessDenied,
     Capability,
     Conflict,
@@ -128,7 +129,7 @@ def test_expired_nodes_count_as_absent(store: Store, clock: ManualClock) -> None
      ("trust_parameters", "local", False), ("my_own", "community", True)],
 )  # fmt: skip
 def test_a_configuration_needs_its_scope(opened: Callable[..., Store], kind: str, scope: str, fits: bool) -> None:
-    store = opened(policy=ScopePolicy(protected=[]))
+    store = opened(access=AccessConfig(policy=ScopePolicy(protected=[])))
     config = node(type="config", scope=scope, attributes={"config_type": kind})
     if fits:
         assert store.graph.put(config).revision == 1

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core import (
+    AccessConfig,
     AccessDenied,
     Conflict,
     Correlation,
@@ -388,7 +389,7 @@ def test_approval_by_a_callback(opened: Callable[..., Store]) -> None:
         asked.append(request)
         return "Wanda" if request.content[0].get("id") != "evil" else None
 
-    store = opened(policy=ScopePolicy(approve=ask))
+    store = opened(access=AccessConfig(policy=ScopePolicy(approve=ask)))
     store.graph.put_many([node(), node("values")])
     store.graph.put_edge(edge())
     refused(lambda: store.graph.put(node("evil")))
@@ -398,7 +399,7 @@ def test_approval_by_a_callback(opened: Callable[..., Store]) -> None:
 
 
 def test_other_scopes_can_be_protected(opened: Callable[..., Store]) -> None:
-    store = opened(policy=ScopePolicy(protected=["COMMUNITY"]))
+    store = opened(access=AccessConfig(policy=ScopePolicy(protected=["COMMUNITY"])))
     store.graph.put(node())
     request = refused(lambda: store.graph.put(node(scope="community")), "scope community")
     assert request.scope == "community"
@@ -417,7 +418,7 @@ class Watching(ScopePolicy):
 
 def test_a_policy_sees_every_read_and_write(opened: Callable[..., Store]) -> None:
     policy = Watching()
-    store = opened(policy=policy, occurrence_id="me")
+    store = opened(access=AccessConfig(policy=policy), occurrence_id="me")
     store.graph.put_many([node("a", "local"), node("b", "network")])
     store.graph.get("a", "local")
     store.graph.find(scope="network")
@@ -448,7 +449,7 @@ def test_a_policy_sees_every_read_and_write(opened: Callable[..., Store]) -> Non
 
 def test_what_a_policy_refuses(opened: Callable[..., Store]) -> None:
     policy = Watching()
-    store = opened(policy=policy)
+    store = opened(access=AccessConfig(policy=policy))
     store.graph.put(node("a", "local"))
     policy.refuse = {"get_nodes", "put_nodes", "add"}
     for attempt in (lambda: store.graph.get("a", "local"), lambda: store.graph.put(node("b", "local"))):

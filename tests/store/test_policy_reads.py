@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import AccessDenied, ManualClock, ScopePolicy, Store, StoreError, open_store
+from ciris_store_core import (
+    AccessConfig,
+    AccessDenied,
+    ManualClock,
+    ScopePolicy,
+    Store,
+    StoreError,
+    TestSeams,
+    open_store,
+)
 from ciris_store_core.contract import AuditStore, CoordinationStore, SecretStore, TaskStore, ThoughtStore
 from ciris_store_core.errors import TransactionError
 from ciris_store_core.services.doctor import examine
@@ -46,7 +55,9 @@ def policy() -> Closed:
 def guarded_store(policy: Closed, tmp_path: Path) -> Iterator[Store]:
     clock = ManualClock()
     url = f"sqlite:///{tmp_path}/x.db?synchronous=normal"
-    with open_store(url, policy=policy, clock=clock, server_clock=clock, detect_secrets=False) as store:
+    with open_store(
+        url, access=AccessConfig(policy=policy), testing=TestSeams(clock=clock, server_clock=clock), secrets=False
+    ) as store:
         fill(store, clock)
         policy.shut = True
         policy.asked.clear()

@@ -248,7 +248,7 @@ def _opening_doc() -> str:
     first, *own = (inspect.getdoc(aio.open_store_async) or "").splitlines()
     workers = next(line for line in own if line.strip().startswith("workers:"))
     _, *rest = (inspect.getdoc(open_store) or "").splitlines()
-    place = next(i for i, line in enumerate(rest) if line.strip().startswith("clock:"))
+    place = next(i for i, line in enumerate(rest) if line.strip().startswith("occurrence_id:"))
     return "\n".join([first, *rest[:place], workers, *rest[place:]])
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ciris_store_core import RetryPolicy, StoreError, Task, open_store
+from ciris_store_core import RetryPolicy, StoreError, Task, TestSeams, open_store
 from ciris_store_core.contract.hookspecs import BackendSpec
 from ciris_store_core.contract.registry import Registry
 from ciris_store_core.inmemory import BACKEND
@@ -221,8 +221,12 @@ class Plugins:
     def mistakes(self) -> Mistakes:
         """All of them."""
         return {
-            "the backend for SQLite is not installed": opened("sqlite:///agent.db", registry=Registry("nobody.here")),
-            "the backend for PostgreSQL is not installed": opened("postgres://h/d", registry=Registry("nobody.here")),
+            "the backend for SQLite is not installed": opened(
+                "sqlite:///agent.db", testing=TestSeams(registry=Registry("nobody.here"))
+            ),
+            "the backend for PostgreSQL is not installed": opened(
+                "postgres://h/d", testing=TestSeams(registry=Registry("nobody.here"))
+            ),
             "its module cannot be imported": self._opening("acme1", "import acme_driver"),
             "it has no hook": self._opening("acme2", "pass"),
             "its hook raises": self._opening("acme3", _HOOK.format(answer="1 / 0")),

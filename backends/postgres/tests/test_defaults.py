@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import ManualClock, OutcomeUnknown, RetryPolicy, Store, StoreError, Unavailable, open_store
+from ciris_store_core import (
+    ManualClock,
+    OutcomeUnknown,
+    RetryPolicy,
+    Store,
+    StoreError,
+    TestSeams,
+    Unavailable,
+    open_store,
+)
 from ciris_store_core.conformance.factories import LOCAL, T0, edge, node
 from ciris_store_core.errors import ReadOnly
 from ciris_store_postgres.session import PostgresSession
@@ -63,7 +72,7 @@ def set_default(url: str, name: str, value: str) -> None:
 
 def opened(url: str) -> Store:
     clock = ManualClock(T0)
-    store = open_store(url, clock=clock, server_clock=clock, retry=RetryPolicy(attempts=1))
+    store = open_store(url, testing=TestSeams(clock=clock, server_clock=clock), retry=RetryPolicy(attempts=1))
     try:
         fill(store, clock)
     except BaseException:
