@@ -92,8 +92,11 @@ class CorrelationStore(ABC):
         """How many correlations the filter matches. Required; loads no row."""
 
     @abstractmethod
-    def delete(self, correlation_ids: Sequence[str]) -> int:
-        """Delete correlations; returns how many went. Required; constant round trips."""
+    def delete(self, correlation_ids: Sequence[str], now: datetime | None = None) -> int:
+        """Delete correlations; returns how many went. Required; constant round trips.
+
+        - Those that expired by ``now`` go as well, and do not count.
+        """
 
     @abstractmethod
     def delete_expired(self, now: datetime, limit: int) -> int:

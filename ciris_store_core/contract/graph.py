@@ -100,10 +100,12 @@ class GraphStore(ABC):
         """How many nodes the filter matches, ``limit`` and ``after`` aside. Required; loads no row."""
 
     @abstractmethod
-    def delete_nodes(self, keys: Sequence[NodeKey]) -> int:
+    def delete_nodes(self, keys: Sequence[NodeKey], now: datetime | None = None) -> int:
         """Delete nodes and every edge that touches them; returns how many nodes went.
 
         Required; constant round trips.
+
+        - Those that expired by ``now`` go as well, and do not count.
         """
 
     @abstractmethod
@@ -111,13 +113,14 @@ class GraphStore(ABC):
         """Delete up to ``limit`` nodes that expired by ``now``, with their edges; returns how many. Required."""
 
     @abstractmethod
-    def put_edges(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
+    def put_edges(self, edges: Sequence[GraphEdge], now: datetime | None = None) -> list[GraphEdge]:
         """Write edges; no key occurs twice. Required; a constant number of round trips.
 
         - A new edge is stored as given, its revision included; without one it is 1.
         - An existing edge gets the weight, attributes and metadata given, and its revision grows by 1.
         - Returns the edges as stored, in the order given.
-        - An end that does not exist in the edge's scope: NotFound, and nothing of the call is written.
+        - An end that does not exist in the edge's scope, or expired by ``now``: NotFound, and nothing of the call is
+          written.
         """
 
     @abstractmethod
@@ -135,8 +138,11 @@ class GraphStore(ABC):
         raise cannot_lock("edges")
 
     @abstractmethod
-    def delete_edges(self, keys: Sequence[EdgeKey]) -> int:
-        """Delete edges; returns how many went. Required; constant round trips."""
+    def delete_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> int:
+        """Delete edges; returns how many went. Required; constant round trips.
+
+        - An edge of which an end expired by ``now`` does not count; it may stay until that end goes.
+        """
 
     @abstractmethod
     def list_edges(self, query: EdgeQuery) -> ResultPage[GraphEdge]:

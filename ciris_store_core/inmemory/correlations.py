@@ -42,9 +42,10 @@ class MemoryCorrelations(CorrelationStore):
         """How many correlations the filter matches."""
         return sum(1 for _ in self._matching(where))
 
-    def delete(self, correlation_ids: Sequence[str]) -> int:
+    def delete(self, correlation_ids: Sequence[str], now: datetime | None = None) -> int:
         """Delete correlations."""
-        return self._table.delete(correlation_ids)
+        expired = sum(_expired(row, now) for row in self._table.pick(correlation_ids))
+        return self._table.delete(correlation_ids) - expired
 
     def delete_expired(self, now: datetime, limit: int) -> int:
         """Delete up to ``limit`` expired correlations; the longest expired first."""

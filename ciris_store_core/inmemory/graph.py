@@ -64,11 +64,12 @@ class MemoryGraph(GraphStore):
         """How many nodes the filter matches."""
         return sum(1 for _ in self._matching(query))
 
-    def delete_nodes(self, keys: Sequence[NodeKey]) -> int:
+    def delete_nodes(self, keys: Sequence[NodeKey], now: datetime | None = None) -> int:
         """Delete nodes and every edge that touches them."""
         gone = set(keys)
+        expired = sum(_expired(node, now) for node in self._nodes.pick(gone))
         self._delete_edges_of(gone)
-        return self._nodes.delete(gone)
+        return self._nodes.delete(gone) - expired
 
     def _delete_edges_of(self, nodes: set[NodeKey]) -> None:
         if nodes:
@@ -80,11 +81,11 @@ class MemoryGraph(GraphStore):
         oldest_first = ordered(expired, lambda node: (node.expires_at, *node.key), (False, False, False))
         return self.delete_nodes([node.key for node in oldest_first[:limit]])
 
-    def put_edges(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
+    def put_edges(self, edges: Sequence[GraphEdge], now: datetime | None = None) -> list[GraphEdge]:
         """Write edges, all or none."""
         for edge in edges:
             for end in _ends(edge.key):
-                if end not in self._nodes.rows:
+                if end not in self._nodes.rows or _expired(self._nodes.rows[end], now):
                     raise NotFound(f"there is no node {end.id!r} in scope {end.scope} for the edge: write it first")
         for edge in edges:
             stored = self._edges.rows.get(edge.key)
@@ -103,9 +104,9 @@ class MemoryGraph(GraphStore):
         self._edges.require_write()
         return self._edges.pick(keys)
 
-    def delete_edges(self, keys: Sequence[EdgeKey]) -> int:
+    def delete_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> int:
         """Delete edges."""
-        return self._edges.delete(keys)
+        return self._edges.delete([edge.key for edge in self.get_edges(keys, now)])
 
     def list_edges(self, query: EdgeQuery) -> ResultPage[GraphEdge]:
         """Edges by filter, ascending by key."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -79,6 +79,10 @@ class Codec:
     def maybe_time_out(self, value: Any) -> datetime | None:
         """As ``time_out``; NULL is None."""
         return None if value is None else self.time_out(value)
+
+    def count_living(self, expiries: Iterable[Sequence[Any]], now: datetime) -> int:
+        """How many of these ``expires_at``, each a row, are NULL or after ``now``."""
+        return sum(row[0] is None or self.time_out(row[0]) > now for row in expiries)
 
     def object_in(self, value: Any) -> str | None:
         """A JSON object or list; an empty one is kept as NULL, which costs nothing."""

@@ -284,9 +284,12 @@ class SqlCorrelationStore(SqlSeries):
         row = self.session.row(statement, bound)
         return row[0] if row else 0
 
-    def delete(self, correlation_ids: Sequence[str]) -> int:
+    def delete(self, correlation_ids: Sequence[str], now: datetime | None = None) -> int:
         """Delete correlations."""
-        return self.session.run(DELETE, (self.codec.texts_in(correlation_ids),))
+        ids = (self.codec.texts_in(correlation_ids),)
+        if now is None:
+            return self.session.run(DELETE, ids)
+        return self.codec.count_living(self.session.rows(f"{DELETE} RETURNING expires_at", ids), now)
 
     def delete_expired(self, now: datetime, limit: int) -> int:
         """Delete some of the correlations that expired."""

@@ -30,11 +30,15 @@ PUT = f"""
 INSERT INTO {{graph_edges}} AS e ({COLUMNS})
 SELECT ?, ?, ?, ?, ?, ?, ?, ?
 FROM {{graph_nodes}} a, {{graph_nodes}} b
-WHERE a.id = ? AND a.scope = ? AND b.id = ? AND b.scope = ? {{share_lock}}
+WHERE a.id = ? AND a.scope = ? AND b.id = ? AND b.scope = ?
+    AND (a.expires_at > ?) IS NOT FALSE AND (b.expires_at > ?) IS NOT FALSE {{share_lock}}
 ON CONFLICT (scope, source, target, relationship) DO UPDATE
 SET weight = excluded.weight, attributes = excluded.attributes, metadata = excluded.metadata, revision = e.revision + 1
 RETURNING revision
 """
+
+# For a batch, where one transaction writes at a time: the database then runs one statement for all edges.
+PUT_MANY = PUT.replace("RETURNING revision", "")
 
 # Most stores hold nothing that expired, which one look at an index tells: only otherwise is each end looked up.
 LIVING = """NOT (EXISTS (SELECT 1 FROM {graph_nodes} x WHERE x.expires_at <= ?) AND (
@@ -48,6 +52,8 @@ KEY = "scope, source, target, relationship"
 LOCK = f"{GET} ORDER BY {KEY} {{for_update}}"
 
 DELETE = f"DELETE FROM {{graph_edges}} WHERE {{lock graph_edges by {KEY}}}({KEY}) IN {{keys4}}{{end}}"
+
+DELETE_LIVING = DELETE.replace("{end}", " AND " + LIVING.replace("e.", "{graph_edges}.") + "{end}")
 
 # One statement for both directions, so that the edges of both are locked in one order.
 DELETE_OF = f"""
@@ -108,31 +114,46 @@ class SqlEdges(GraphStore):
             edge.revision or 1,
         )  # fmt: skip
 
-    def put_edges(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
+    def put_edges(self, edges: Sequence[GraphEdge], now: datetime | None = None) -> list[GraphEdge]:
         """Write edges whose ends exist."""
         locks = self.session.dialect.locks_rows
         if len(edges) < 2 and not locks:
-            return self._put_each(edges)
+            return self._put_each(edges, now)
         with self.session.atomic():
-            if locks:
-                ends = sorted({(end, edge.scope.value) for edge in edges for end in (edge.source, edge.target)})
-                self.session.rows(LOCK_ENDS, (self.codec.json_in(ends),))
-            return self._put_each(edges)
+            if not locks:
+                return self._put_together(edges, now)
+            ends = sorted({(end, edge.scope.value) for edge in edges for end in (edge.source, edge.target)})
+            self.session.rows(LOCK_ENDS, (self.codec.json_in(ends),))
+            return self._put_each(edges, now)
 
-    def _put_each(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
+    def _put_each(self, edges: Sequence[GraphEdge], now: datetime | None) -> list[GraphEdge]:
         revisions: dict[EdgeKey, int] = {}
-        for e in sorted(edges, key=_key):  # all callers lock in one order
-            values = (*self.edge_values(e), e.source, e.scope.value, e.target, e.scope.value)
-            for row in self.session.rows(PUT, values):
-                revisions[e.key] = row[0]
-        return self.as_stored(edges, revisions)
+        for edge in sorted(edges, key=_key):  # all callers lock in one order
+            for row in self.session.rows(PUT, self._put_values(edge, now)):
+                revisions[edge.key] = row[0]
+        return self.as_stored(edges, revisions, now)
 
-    def as_stored(self, edges: Sequence[GraphEdge], revisions: Mapping[EdgeKey, int]) -> list[GraphEdge]:
+    def _put_together(self, edges: Sequence[GraphEdge], now: datetime | None) -> list[GraphEdge]:
+        known = {edge.key: edge.revision or 1 for edge in self.get_edges([edge.key for edge in edges])}
+        stored = self.session.run_many(PUT_MANY, [self._put_values(edge, now) for edge in edges])
+        if stored != len(edges):
+            return self.as_stored(edges, {}, now)
+        return [edge.replaced(revision=known[edge.key] + 1 if edge.key in known else edge.revision or 1)
+                for edge in edges]  # fmt: skip
+
+    def _put_values(self, edge: GraphEdge, now: datetime | None) -> tuple[Any, ...]:
+        moment = self.codec.maybe_time_in(now)
+        ends = (edge.source, edge.scope.value, edge.target, edge.scope.value, moment, moment)
+        return (*self.edge_values(edge), *ends)
+
+    def as_stored(
+        self, edges: Sequence[GraphEdge], revisions: Mapping[EdgeKey, int], now: datetime | None
+    ) -> list[GraphEdge]:
         """The edges with their stored revisions; NotFound if some were not stored, as one of their nodes is absent."""
         if len(revisions) == len(edges):
             return [edge.replaced(revision=revisions[edge.key]) for edge in edges]
         ends = dict.fromkeys(NodeKey(end, edge.scope) for edge in edges for end in (edge.source, edge.target))
-        found = {node.key for node in self.get_nodes(list(ends), None)}
+        found = {node.key for node in self.get_nodes(list(ends), now)}
         missing = [f"{key.id!r} in scope {key.scope}" for key in ends if key not in found]
         raise NotFound(f"an edge needs both of its nodes; there is no {', '.join(missing[:3]) or 'such node any more'}")
 
@@ -153,9 +174,13 @@ class SqlEdges(GraphStore):
             return []
         return read_all(self.session.rows(LOCK, (self._edge_keys(keys),)), self.read_edge, "edge")
 
-    def delete_edges(self, keys: Sequence[EdgeKey]) -> int:
+    def delete_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> int:
         """Delete edges."""
-        return self.session.run(DELETE, (self._edge_keys(keys),)) if keys else 0
+        if not keys:
+            return 0
+        if now is None:
+            return self.session.run(DELETE, (self._edge_keys(keys),))
+        return self.session.run(DELETE_LIVING, (self._edge_keys(keys), *[self.codec.time_in(now)] * 3))
 
     def _edge_keys(self, keys: Sequence[EdgeKey]) -> Any:
         return self.codec.json_in([[k.scope.value, k.source, k.target, k.relationship] for k in keys])

@@ -204,16 +204,17 @@ class SqlGraphStore(SqlEdges):
         """The statement for one key or for several, and what it binds."""
         return (one, _text_key(keys[0])) if len(keys) == 1 else (many, (self.codec.json_in(_text_keys(keys)),))
 
-    def delete_nodes(self, keys: Sequence[NodeKey]) -> int:
+    def delete_nodes(self, keys: Sequence[NodeKey], now: datetime | None = None) -> int:
         """Delete nodes with their edges."""
         if not keys:
             return 0
+        statement, bound = self.for_keys(keys, DELETE, DELETE_MANY)
         with self.session.atomic():
             # Nodes first: that waits for anyone who is adding an edge to them, and then their edges are all seen.
-            gone = self.session.run(*self.for_keys(keys, DELETE, DELETE_MANY))
+            gone = self.session.rows(f"{statement} RETURNING expires_at", bound)
             self.delete_edges_of(keys)
-            self.words_deleted(gone)
-            return gone
+            self.words_deleted(len(gone))
+            return len(gone) if now is None else self.codec.count_living(gone, now)
 
     def delete_expired_nodes(self, now: datetime, limit: int) -> int:
         """Delete some of the nodes that expired."""

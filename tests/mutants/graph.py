@@ -316,6 +316,15 @@ add("a_node_lock_leaves_the_expired_out", LOCKED, ("graph.lock_nodes", lambda se
 add("an_edge_lock_finds_nothing", LOCKED, ("graph.lock_edges", lambda self, sound, keys: []))
 add("a_task_lock_ignores_the_owner", LOCKED, ("tasks.lock", lambda self, sound, ids, owner: sound(ids, None)))
 add("a_thought_lock_ignores_the_owner", LOCKED, ("thoughts.lock", lambda self, sound, ids, owner: sound(ids, None)))
+def _ignoring_the_time(self: Any, sound: Any, keys: Any, now: Any = None) -> Any:
+    return sound(keys)
+
+
+add("an_edge_leads_to_what_expired", "graph.put_edges.expired_end", ("graph.put_edges", _ignoring_the_time))
+add("deleting_nodes_counts_the_expired", "graph.delete_nodes.expired", ("graph.delete_nodes", _ignoring_the_time))
+add("deleting_leaves_expired_nodes", "graph.delete_nodes.expired", ("graph.delete_nodes", lambda self, sound, keys, now=None: sound([node.key for node in self.get_nodes(keys, now)])))
+add("deleting_edges_counts_those_of_the_expired", "graph.delete_edges.expired", ("graph.delete_edges", _ignoring_the_time))
+add("deleting_correlations_counts_the_expired", "correlations.delete.expired", ("correlations.delete", _ignoring_the_time))
 add("edges_are_not_counted", "graph.put_edges.revision graph.put_edges.update", ("graph.put_edges", lambda self, sound, edges: [self._edges.put(each.key, each.replaced(revision=1)) or each for each in sound(edges)] and self._edges.pick(each.key for each in edges)))
 add("edges_come_back_as_given", "graph.put_edges.revision", ("graph.put_edges", lambda self, sound, edges: list(edges) if sound(edges) is not None else []))
 add("an_increment_subtracts", f"{ADD}.sum", (ADD, lambda self, sound, key, path, by, now: sound(key, path, -by, now)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from ciris_store_core import (
     ManualClock,
     MemoryQuery,
     Metric,
+    NotFound,
     SecretsConfig,
     Store,
 )
@@ -125,6 +127,24 @@ def test_every_question_leaves_out_what_expired(store: Store, clock: ManualClock
     assert [name for name in QUESTIONS if before[name] == after[name]] == []
     with store.transaction() as tx:
         assert {name: ask(tx) for name, ask in QUESTIONS.items()} == EXPECTED  # type: ignore[arg-type]
+
+
+def test_what_expired_is_neither_joined_nor_deleted(store: Store, clock: ManualClock) -> None:
+    fill(store, clock)
+    clock.advance(seconds=TTL)
+    for ends in ("ax", "xa", "xx"):
+        new = GraphEdge(source=ends[0], target=ends[1], relationship="new", scope="local")
+        for put in (store.graph.put_edge, partial(store.graph.put_edge, expected_revision=0)):
+            with pytest.raises(NotFound, match="'x' in scope local"):
+                put(new)
+        with pytest.raises(NotFound), store.transaction() as tx:
+            tx.graph.put_edge_many([new.replaced(source="a", target="b"), new])
+    assert [edge.key[:2] for edge in store.graph.find_edges()] == [("a", "b")]
+    assert store.graph.delete_edge_many([("a", "x", "knows", "local"), ("x", "b", "knows", "local")]) == 0
+    assert store.graph.delete("x", "local") == store.correlations.delete("x") == 0
+    assert store.graph.delete_many([("x", "local"), ("b", "local")]) == 1
+    assert store.correlations.delete_many(["mx", "a", "mxx"]) == 1
+    assert names(store.graph.find(include_expired=True)) == ["a"]
 
 
 def test_nothing_changes_what_expired(store: Store, clock: ManualClock) -> None:

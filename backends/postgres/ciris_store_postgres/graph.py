@@ -69,6 +69,7 @@ WITH edges AS MATERIALIZED (
 ), ends AS MATERIALIZED (
     SELECT n.id, n.scope FROM {graph_nodes} n
     WHERE (n.id, n.scope) IN (SELECT source, scope FROM edges UNION SELECT target, scope FROM edges)
+        AND (n.expires_at > ?) IS NOT FALSE
     ORDER BY n.id, n.scope
     FOR KEY SHARE
 )
@@ -206,22 +207,23 @@ class PostgresGraphStore(SqlGraphStore):
 
     # --- edges --------------------------------------------------------------------------------
 
-    def put_edges(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
+    def put_edges(self, edges: Sequence[GraphEdge], now: datetime | None = None) -> list[GraphEdge]:
         """Write edges whose ends exist."""
         if len(edges) < 2:
-            return self._put_each(edges)
+            return self._put_each(edges, now)
         with self.session.atomic():
-            return self._put_each(edges)
+            return self._put_each(edges, now)
 
-    def _put_each(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
+    def _put_each(self, edges: Sequence[GraphEdge], now: datetime | None) -> list[GraphEdge]:
         rows = [
             {"source": e.source, "target": e.target, "relationship": e.relationship, "scope": e.scope.value,
              "weight": e.weight, "attributes": e.attributes, "metadata": e.metadata or None,
              "revision": e.revision or 1}
             for e in edges
         ]  # fmt: skip
-        stored = self.session.rows(PUT_EDGES, (self.codec.json_in(rows),)) if rows else []
-        return self.as_stored(edges, {EdgeKey(row[0], row[1], row[2], GraphScope(row[3])): row[4] for row in stored})
+        stored = self.session.rows(PUT_EDGES, (self.codec.json_in(rows), now)) if rows else []
+        revisions = {EdgeKey(row[0], row[1], row[2], GraphScope(row[3])): row[4] for row in stored}
+        return self.as_stored(edges, revisions, now)
 
     # --- walks and words ----------------------------------------------------------------------
 

@@ -244,6 +244,17 @@ class TestWriteCorrelations:
             assert session.correlations.delete(["a"]) == 0
         assert ids(backend) == ["b"]
 
+    @clause("correlations.delete.expired")
+    def test_delete_of_what_expired(self, backend: Backend) -> None:
+        """Otherwise what is absent for a reader is there for a delete."""
+        add(backend, *(correlation(id, ttl_seconds=10) for id in "xyz"), correlation("a"), correlation("kept"))
+        add(backend, correlation("late", ttl_seconds=10, timestamp=at(1e-6)))
+        with writing(backend) as session:
+            assert session.correlations.delete(["x"], at(10)) == 0
+            assert session.correlations.delete(["y", "a", "late", "?"], at(10)) == 2
+            assert session.correlations.delete(["z"]) == 1
+        assert ids(backend) == ["kept"]
+
     @clause("correlations.delete_expired")
     def test_delete_expired(self, backend: Backend) -> None:
         """Otherwise records outlive their time, or die before it."""

@@ -86,6 +86,21 @@ class TestEdges:
             session.graph.put_edges([edge("a", "b"), loose, edge("b", "a")])
         assert keys(backend) == []
 
+    @pytest.mark.parametrize("ends", ["xa", "ax", "xx"])
+    @clause("graph.put_edges.expired_end")
+    def test_an_end_that_expired(self, backend: Backend, ends: str) -> None:
+        """Otherwise somebody is told that an edge is stored which no reader ever finds."""
+        store_nodes(backend, node("a"), node("b"), node("x", expires_at=at(10)))
+        with pytest.raises(NotFound, match="'x'"), writing(backend) as session:
+            session.graph.put_edges([edge(*ends)], at(10))
+        with pytest.raises(NotFound, match="'x'"), writing(backend) as session:
+            session.graph.put_edges([edge("a", "b"), edge(*ends), edge("b", "a")], at(10))
+        assert keys(backend) == []
+        with writing(backend) as session:
+            assert len(session.graph.put_edges([edge(*ends)], at(9.999999))) == 1
+            assert len(session.graph.put_edges([edge("a", "b"), edge(*ends)])) == 2
+        assert len(keys(backend)) == 2
+
     @clause("graph.put_edges.same_transaction")
     def test_nodes_of_the_same_transaction(self, backend: Backend) -> None:
         """Otherwise a new node and its edges cannot be stored together."""
@@ -110,6 +125,22 @@ class TestEdges:
             assert session.graph.delete_edges([edge("a", "b").key, edge("a", "c").key]) == 1
             assert session.graph.delete_edges([edge("a", "b").key]) == 0
         assert keys(backend) == [edge("b", "a").key]
+
+    @clause("graph.delete_edges.expired")
+    def test_delete_edges_of_what_expired(self, backend: Backend) -> None:
+        """Otherwise what is absent for a reader is there for a delete."""
+        expiring(backend)
+        names = [EdgeKey(a, b, "knows", LOCAL) for a, b in ("ab", "ax", "xb", "xx")]
+        with writing(backend) as session:
+            assert session.graph.delete_edges([], at(10)) == 0
+            assert session.graph.delete_edges(names, at(10)) == 1
+            assert session.graph.delete_edges(names[1:], at(10)) == 0
+            assert session.graph.get_edges(names, at(10)) == []
+        assert [key[:2] for key in keys(backend, now=at(10))] == [("b", "a")]
+        expiring(backend)
+        with writing(backend) as session:
+            assert session.graph.delete_edges(names, at(9.999999)) == 4
+        assert [key[:2] for key in keys(backend)] == [("b", "a")]
 
     @clause("graph.get_edges.expired")
     def test_edges_of_what_expired(self, backend: Backend) -> None:

@@ -334,6 +334,19 @@ class TestGetAndDeleteNodes:
         assert get(backend, "b") is not None
         assert get(backend, "a", GraphScope.NETWORK) is not None
 
+    @clause("graph.delete_nodes.expired")
+    def test_delete_of_what_expired(self, backend: Backend) -> None:
+        """Otherwise what is absent for a reader is there for a delete."""
+        store_nodes(backend, node("a"), *(node(id, expires_at=NOW) for id in "xyz"), node("b"), node("c"))
+        store_nodes(backend, node("late", expires_at=at(100.000001)))
+        with writing(backend) as session:
+            delete = session.graph.delete_nodes
+            assert delete([NodeKey("x", LOCAL)], NOW) == 0
+            assert delete([NodeKey(id, LOCAL) for id in ("a", "y", "late", "?")], NOW) == 2
+            assert delete([NodeKey("z", LOCAL), NodeKey("b", LOCAL)]) == 2
+        with reading(backend) as session:
+            assert [each.id for each in session.graph.list_nodes(NodeQuery()).items] == ["c"]
+
     @clause("graph.delete_nodes.edges")
     def test_delete_takes_the_edges_along(self, backend: Backend) -> None:
         """Otherwise edges lead to nowhere, and a node with edges cannot be forgotten."""

@@ -44,10 +44,10 @@ class GuardedGraph:
                 break
         return self._inner.put_nodes(writes, now)
 
-    def delete_nodes(self, keys: Sequence[NodeKey]) -> int:
+    def delete_nodes(self, keys: Sequence[NodeKey], now: datetime | None = None) -> int:
         """Delete nodes, protected ones with an approval."""
         self._ask_for_keys("delete_nodes", keys)
-        return self._inner.delete_nodes(keys)
+        return self._inner.delete_nodes(keys, now)
 
     def increment(self, key: NodeKey, path: Sequence[str], by: int | float, now: datetime) -> int | float | None:
         """Add to an attribute, of protected nodes with an approval."""
@@ -56,16 +56,16 @@ class GuardedGraph:
             self._session.need_approval("increment", key.scope, [{"id": key.id, "path": list(path), "by": by}])
         return self._inner.increment(key, path, by, now)
 
-    def put_edges(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
+    def put_edges(self, edges: Sequence[GraphEdge], now: datetime | None = None) -> list[GraphEdge]:
         """Write edges, protected ones with an approval."""
         for scope, inside in self._by_scope((edge.scope, edge) for edge in edges):
             self._session.need_approval("put_edges", scope, [_edge_content(edge) for edge in inside])
-        return self._inner.put_edges(edges)
+        return self._inner.put_edges(edges, now)
 
-    def delete_edges(self, keys: Sequence[EdgeKey]) -> int:
+    def delete_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> int:
         """Delete edges, protected ones with an approval."""
         self._ask_for_keys("delete_edges", keys)
-        return self._inner.delete_edges(keys)
+        return self._inner.delete_edges(keys, now)
 
     def delete_expired_nodes(self, now: datetime, limit: int) -> int:
         """Delete expired nodes, but no protected ones; those go with ``delete_nodes`` and an approval.

@@ -274,10 +274,10 @@ class GuardedCorrelations:
         self._refuse_audit([correlation_id], "changed")
         return self._inner.update(correlation_id, changes, now)
 
-    def delete(self, correlation_ids: Sequence[str]) -> int:
+    def delete(self, correlation_ids: Sequence[str], now: datetime | None = None) -> int:
         """Delete some, unless one is an audit event."""
         self._refuse_audit(correlation_ids, "deleted")
-        return self._inner.delete(correlation_ids)
+        return self._inner.delete(correlation_ids, now)
 
     def _refuse_audit(self, ids: Sequence[str], done: str) -> None:
         unknown = [each for each in ids if each not in self._session.ordinary]

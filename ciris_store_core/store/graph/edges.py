@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
 from ciris_store_core.contract.backend import Session
@@ -48,16 +49,16 @@ class GraphEdges(Walks):
 
         Raises:
             Conflict: The revision moved on. Nothing was written.
-            NotFound: An end does not exist in the edge's scope. Nothing was written.
+            NotFound: An end does not exist in the edge's scope, or expired. Nothing was written.
         """
         if expected_revision is None:
             return self.put_edge_many([edge])[0]
         expected = whole(expected_revision, "expected_revision", 0, 2**63 - 1)
         extracted = ExtractedSecrets()
-        ready = self._ready([edge], extracted)
+        ready, now = self._ready([edge], extracted), self._ctx.server_now()
         return self._x.write(
             "graphedges.put_edge",
-            lambda session: _put_expected(session, ready, expected),
+            lambda session: _put_expected(session, ready, expected, now),
             single=False,
             extracted=extracted,
         )[0]
@@ -71,12 +72,11 @@ class GraphEdges(Walks):
         ready = self._ready(edges, extracted)
         if not ready:
             return []
-        return (
-            self._x.write(
-                "graphedges.put_edge_many", lambda session: session.graph.put_edges(ready), extracted=extracted
-            )
-            or ready
+        now = self._ctx.server_now()
+        stored = self._x.write(
+            "graphedges.put_edge_many", lambda session: session.graph.put_edges(ready, now), extracted=extracted
         )
+        return stored or ready
 
     def _ready(self, edges: Iterable[GraphEdge], extracted: ExtractedSecrets) -> Edges:
         now = self._ctx.clock.now()
@@ -122,12 +122,13 @@ class GraphEdges(Walks):
         gone = self._edge_keys(keys)
         if not gone:
             return 0
+        now = self._ctx.server_now()
         return delete_with_secrets(
             self._x,
             self._ctx,
             gone,
-            lambda session, batch: session.graph.get_edges(batch),
-            lambda session, batch: session.graph.delete_edges(batch),
+            lambda session, batch: session.graph.get_edges(batch, now),
+            lambda session, batch: session.graph.delete_edges(batch, now),
         )
 
     def find_edges(
@@ -186,9 +187,9 @@ class GraphEdges(Walks):
         )
 
 
-def _put_expected(session: Session, edges: Edges, expected: int) -> Edges:
+def _put_expected(session: Session, edges: Edges, expected: int, now: datetime) -> Edges:
     # The write counts the revision under the row's lock; what it counted from is what was stored. The error undoes it.
-    stored = session.graph.put_edges(edges)
+    stored = session.graph.put_edges(edges, now)
     if not stored:
         raise NotSupported("this backend counts no revisions of edges: leave out expected_revision")
     if stored[0].revision != expected + 1:

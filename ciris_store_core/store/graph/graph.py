@@ -246,12 +246,13 @@ class Graph(GraphEdges):
         return self._delete(gone) if gone else 0
 
     def _delete(self, keys: NodeKeys) -> int:
+        now = self._ctx.server_now()
         return delete_with_secrets(
             self._x,
             self._ctx,
             keys,
             lambda session, batch: session.graph.get_nodes(batch, None),
-            lambda session, batch: session.graph.delete_nodes(batch),
+            lambda session, batch: session.graph.delete_nodes(batch, now),
         )
 
     # --- inside -----------------------------------------------------------------------------------

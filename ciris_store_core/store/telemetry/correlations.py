@@ -285,11 +285,11 @@ class Correlations(Series, Interactions):
         return self._x.read("correlations.count", lambda session: session.correlations.count(chosen))
 
     def delete(self, correlation_id: str) -> int:
-        """Delete a correlation; return 1, or 0 if there is no such correlation."""
+        """Delete a correlation; return 1, or 0 if there is none, or it expired."""
         return self.delete_many([correlation_id])
 
     def delete_many(self, correlation_ids: Iterable[str]) -> int:
-        """Delete many correlations and return the number of deleted ones. Ids that do not exist are passed over.
+        """Delete many correlations and return the number of deleted ones. Unknown and expired ids do not count.
 
         Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
         need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
@@ -297,12 +297,13 @@ class Correlations(Series, Interactions):
         ids = self._ctx.check.idents(correlation_ids, "correlation_ids")
         if not ids:
             return 0
+        now = self._ctx.server_now()
         return delete_with_secrets(
             self._x,
             self._ctx,
             ids,
             lambda session, batch: session.correlations.get(batch),
-            lambda session, batch: session.correlations.delete(batch),
+            lambda session, batch: session.correlations.delete(batch, now),
         )
 
     # --- the questions that agents ask ------------------------------------------------------------

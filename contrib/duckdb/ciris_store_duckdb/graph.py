@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from ciris_store_core.errors import NotFound
 from ciris_store_core.models.graph import GraphEdge, NodeKey
@@ -19,18 +20,18 @@ SET weight = excluded.weight, attributes = excluded.attributes, metadata = exclu
 class DuckGraphStore(SqlGraphStore):
     """Looks for the ends of all edges first: nobody else writes meanwhile, so they stay until the edges are stored."""
 
-    def put_edges(self, edges: Sequence[GraphEdge]) -> list[GraphEdge]:
+    def put_edges(self, edges: Sequence[GraphEdge], now: datetime | None = None) -> list[GraphEdge]:
         """Write edges whose ends exist."""
         if not edges:
             return []
         with self.session.atomic():
-            self._check_ends({NodeKey(end, edge.scope) for edge in edges for end in (edge.source, edge.target)})
+            self._check_ends({NodeKey(end, edge.scope) for edge in edges for end in (edge.source, edge.target)}, now)
             self.session.insert(PUT, [self.edge_values(edge) for edge in edges])
             stored = {edge.key: edge.revision for edge in self.get_edges([edge.key for edge in edges])}
-            return self.as_stored(edges, stored)
+            return self.as_stored(edges, stored, now)
 
-    def _check_ends(self, ends: set[NodeKey]) -> None:
-        missing = sorted(ends - {node.key for node in self.get_nodes(list(ends), None)})
+    def _check_ends(self, ends: set[NodeKey], now: datetime | None) -> None:
+        missing = sorted(ends - {node.key for node in self.get_nodes(list(ends), now)})
         if missing:
             names = ", ".join(f"{key.id!r} in scope {key.scope}" for key in missing[:3])
             raise NotFound(f"an edge needs both of its nodes; there is no {names}")
