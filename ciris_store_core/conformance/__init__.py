@@ -1,6 +1,6 @@
-"""The conformance suite: what shows that a backend keeps the contract.
+"""Conformance suite: tests that verify a backend against the contract.
 
-A module of tests that runs it against a database of one's own::
+A test module that runs the suite on a backend of your own::
 
     import pytest
     from ciris_store_core.conformance import UrlHarness
@@ -14,7 +14,7 @@ A module of tests that runs it against a database of one's own::
         yield harness
         harness.cleanup()
 
-Each test needs an empty store of its own, so the fixture makes a harness for each.
+Each test needs an empty store of its own, so the fixture returns a new harness for each test.
 """
 
 from ciris_store_core.conformance.harness import Harness, UrlHarness

@@ -1,4 +1,4 @@
-"""Every clause that the suite holds, and the modules that it can be asked for by."""
+"""Catalogue of the suite's clauses, and the modules by which they can be selected."""
 
 from __future__ import annotations
 
@@ -18,53 +18,54 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "telemetry": ("correlations", "locks", "aggregation"),
     "multi_occurrence": ("claims", "coordination", "processes"),
 }
-"""Names for several modules at once."""
+"""Groups of modules that can be selected by one name."""
 
 QUICK = (Level.CORE, Level.CONCURRENT)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A clause and the test that holds it."""
+    """Clause and its test."""
 
     clause: Clause
     module: str
     test: Callable[..., Any]
     loses: str
     cases: int
-    """How many times the test runs, each with other parameters."""
+    """Number of times that the test runs, each with other parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which tests are to run: those of the modules and levels named; all where none is."""
+    """Selection of tests by module and level. An empty set selects all."""
 
     modules: frozenset[str] = frozenset()
     levels: frozenset[Level] = frozenset()
 
     @classmethod
     def of(cls, modules: Iterable[str] = (), levels: Iterable[Level] = ()) -> Selection:
-        """Take the names of modules and groups; an unknown one is ``InvalidArgument``."""
+        """Return the selection of modules and groups. Raise ``InvalidArgument`` for an unknown name."""
         wanted: set[str] = set()
         for name in modules:
             wanted.update(_modules_of(name))
         return cls(frozenset(wanted), frozenset(levels))
 
     def takes(self, entry: Entry) -> bool:
-        """Whether the entry's test is to run."""
+        """Return True if the entry's test is selected."""
         return (not self.modules or entry.module in self.modules) and (
             not self.levels or entry.clause.level in self.levels
         )
 
     def __str__(self) -> str:
-        """For reports."""
+        """Return the selection as text, for reports."""
         parts = [*sorted(self.modules), *(level.value for level in Level if level in self.levels)]
         return ", ".join(parts) or "all"
 
 
 def module_names() -> list[str]:
-    """What a run can be limited to: groups first, then modules."""
-    # Read from the folder: pytest must be the first to import the suite, so that failing assertions show their values.
+    """Return the names that a run can be limited to: groups first, then modules."""
+    # The names are read from the folder. Pytest must be the first to import the suite, or failing assertions show no
+    # values.
     files = (Path(__file__).parent / "suite").glob("[a-z]*.py")
     return [*GROUPS, *sorted(file.stem for file in files)]
 
@@ -80,12 +81,12 @@ def _modules_of(name: str) -> tuple[str, ...]:
 
 @cache
 def catalogue() -> Mapping[str, Entry]:
-    """Every clause by its id."""
+    """Return every clause by its id."""
     return {entry.clause.id: entry for entry in _entries()}
 
 
 def _entries() -> Iterator[Entry]:
-    # Imported here: the suite's tests look things up in this package too.
+    # Imported here, since the tests of the suite import this package.
     from ciris_store_core.conformance import suite
 
     for name in suite.__all__:

@@ -1,7 +1,7 @@
-"""How the suite gets at a backend.
+"""Harness: the interface by which the suite opens, reopens, damages and removes a store of the backend under test.
 
-A harness stands for one store. What the suite asks for beyond opening it is optional, and a test that needs
-what the harness cannot do does not run: it says so, and its level is not reached.
+A harness stands for one store. Only ``capabilities`` and ``open`` are required. A test that needs another method does
+not run without it: the report gives the reason, and the level of the test is not reached.
 """
 
 from __future__ import annotations
@@ -21,56 +21,56 @@ from ciris_store_core.url import StoreURL, build_url, resolve_url
 
 
 class Harness(ABC):
-    """One store of the backend under test, empty when the harness is made."""
+    """One store of the backend under test, empty when the harness is created."""
 
     @property
     @abstractmethod
     def capabilities(self) -> frozenset[Capability]:
-        """What the backend is known to do beyond the contract; the suite checks what it declares against this."""
+        """Return the expected capabilities; the suite compares the backend's declaration with them."""
 
     @abstractmethod
     def open(self, clock: Clock) -> Backend:
         """Open the store and prepare it.
 
-        - It is opened any number of times, one after the other and at the same time; all see the same records.
-        - After the last one was closed, or its process was killed, it can be opened again, with what was stored
+        - It is opened any number of times, in sequence and in parallel; all see the same records.
+        - After the last one was closed, or its process was killed, the store can be opened again with its records
           [cap: durable].
         """
 
     def cleanup(self) -> None:  # noqa: B027 - optional
-        """Remove the store. All that ``open`` returned was closed before."""
+        """Remove the store. Every backend that ``open`` returned was closed before."""
 
-    # --- optional: without these, the tests that need them do not run ----------------------------
+    # --- optional: tests that need one of these do not run without it ----------------------------
 
     def blank(self, clock: Clock) -> Backend | None:
-        """A backend that ``prepare`` was never called on, over another store that has nothing in it, not even a schema.
+        """Return an unprepared backend over a second store that is empty and has no schema.
 
-        Called again, it is the same store. None, the default, where that cannot be had.
+        Every call uses the same second store. The default returns None: there is no such store.
         """
         return None
 
     def open_peer(self, *, blank: bool = False) -> Peer | None:
-        """Another process that opens the same store, or, with ``blank``, that of ``blank`` without preparing it.
+        """Start another process that opens the same store or, with ``blank``, the unprepared store of ``blank``.
 
-        ``peers.open_peer`` makes one from a URL. None, the default, where that cannot be had.
+        ``peers.open_peer`` starts one from a URL. The default returns None: there are no other processes.
         """
         return None
 
     def corrupt(self, table: str, key: str) -> bool:
-        """Damage a stored row, so that the record can no longer be read while its key and times can.
+        """Damage a stored row so that its record cannot be decoded, while its key and times can be read.
 
         Args:
             table: ``graph_nodes``, ``correlations``, ``tasks`` or ``thoughts``.
             key: The record's id.
 
         Returns:
-            False, the default, where that cannot be done.
+            True if the row was damaged. The default returns False.
         """
         return False
 
 
 class UrlHarness(Harness):
-    """A store of any installed backend, named by a URL."""
+    """Harness over a store of any installed backend, named by a URL."""
 
     def __init__(
         self,
@@ -80,14 +80,14 @@ class UrlHarness(Harness):
         registry: Registry | None = None,
         spec: BackendSpec | None = None,
     ) -> None:
-        """Look up the backend; nothing is opened yet.
+        """Look up the backend without opening it.
 
         Args:
-            url: Of a store that is empty, or does not exist yet.
-            blank_url: Of another one that nobody ever opened, for the tests of its first start.
-            registry: Where to look the scheme up; by default among what is installed. Other processes cannot see
-                what was registered by hand, so with a registry there are none.
-            spec: The backend, where it was looked up before.
+            url: URL of a store that is empty or does not exist.
+            blank_url: URL of a second store that was never opened, for the tests of the first start.
+            registry: Registry to look the scheme up in; by default that of the installed plugins. Other processes
+                cannot see it, so with a registry there are none.
+            spec: The backend's specification, if it was looked up before.
         """
         self._url = resolve_url(url)
         self._blank_url = None if blank_url is None else resolve_url(blank_url)
@@ -98,7 +98,7 @@ class UrlHarness(Harness):
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What the backend declares for this URL; one that its plugin does not declare fails a test."""
+        """Return the capabilities that both the backend, for this URL, and its plugin declare."""
         backend = self._spec.factory(self._url, BackendContext(SystemClock()))
         try:
             return backend.capabilities & self._spec.capabilities
@@ -106,36 +106,36 @@ class UrlHarness(Harness):
             backend.close()
 
     def open(self, clock: Clock) -> Backend:
-        """Open the store; the first time it must be empty, as tests would harm what is in it."""
+        """Open the store. At the first call it must be empty, since tests would damage records in it."""
         backend = self._spec.factory(self._url, BackendContext(clock))
         backend.prepare(migrate=True)
         if not self._opened and not backend.is_empty():
             backend.close()
-            raise InvalidArgument(f"{self._url} has records in it: give the suite an empty store of its own")
+            raise InvalidArgument(f"{self._url} contains records. Give the suite an empty store of its own.")
         self._opened = True
         return backend
 
     def blank(self, clock: Clock) -> Backend | None:
-        """The backend of ``blank_url``, if there is one."""
+        """Return the backend of ``blank_url``, or None without such a URL."""
         if self._blank_url is None:
             return None
         self.blank_used = True
         return self._spec.factory(self._blank_url, BackendContext(clock))
 
     def open_peer(self, *, blank: bool = False) -> Peer | None:
-        """A process that opens the URL, or ``blank_url``."""
+        """Start a process that opens the URL, or ``blank_url``."""
         url = self._blank_url if blank else self._url
         return open_peer(url_text(url), prepare=not blank) if url is not None and self._has_peers else None
 
     def corrupt(self, table: str, key: str) -> bool:
-        """Damage a row, where the backend is made with the SQL toolkit."""
+        """Damage a row, if the backend is built on the SQL toolkit."""
         with closing(self._spec.factory(self._url, BackendContext(SystemClock()))) as backend:
             backend.prepare(migrate=False)
             return damage(backend, table, key)
 
 
 def url_text(url: StoreURL) -> str:
-    """A URL as text, its password included."""
+    """Return a URL as text, including its password."""
     return build_url(
         url.scheme,
         username=url.username,

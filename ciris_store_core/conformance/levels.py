@@ -1,4 +1,4 @@
-"""Which clause of the contract a test holds, and which level of trust the clause belongs to."""
+"""Clauses of the contract, and the levels of trust that they belong to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Level(StrEnum):
-    """How far a backend can be trusted. A level is reached when all of its tests ran and passed."""
+    """Level of trust in a backend. A level is reached if all of its tests ran and passed."""
 
     CORE = "core"
     DURABLE = "durable"
@@ -23,43 +23,43 @@ class Level(StrEnum):
 
     @property
     def promise(self) -> str:
-        """What a backend of this level promises, for reports."""
+        """Return the promise of a backend of this level, for reports."""
         return _PROMISES[self]
 
 
 _PROMISES: Mapping[Level, str] = {
-    Level.CORE: "One thread gets the answers that the contract promises.",
-    Level.DURABLE: "What was acknowledged is there when the store is opened again, also after a kill -9.",
-    Level.CONCURRENT: "The promises hold among many threads of one process.",
-    Level.MULTI_INSTANCE: "The promises hold among many processes.",
-    Level.OPERABLE: "Damage and misconfiguration are shown for what they are, and one can look inside.",
+    Level.CORE: "One thread gets the results that the contract promises.",
+    Level.DURABLE: "Acknowledged writes survive a reopening of the store and a kill -9.",
+    Level.CONCURRENT: "The promises hold with many threads in one process.",
+    Level.MULTI_INSTANCE: "The promises hold with many processes.",
+    Level.OPERABLE: "Damage and misconfiguration are reported as such, and the store can be inspected.",
 }
 
 LEVEL_NEEDS: Mapping[Level, Capability] = {
     Level.DURABLE: Capability.DURABLE,
     Level.MULTI_INSTANCE: Capability.MULTI_PROCESS,
 }
-"""The capability without which a whole level does not apply."""
+"""Capability that a whole level requires."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """The clause that a test holds."""
+    """Clause that a test verifies."""
 
     id: str
-    """Aggregate, method and promise: ``tasks.claim_next.order``. No two tests have the same."""
+    """Aggregate, method and promise: ``tasks.claim_next.order``. Unique among the tests."""
     level: Level
     needs: Capability | None = None
-    """The clause applies only to backends that declare this, beside what its level needs."""
+    """Capability that the clause requires, in addition to that of its level."""
 
     @property
     def optional_without(self) -> frozenset[Capability]:
-        """The capabilities without any of which the clause does not apply."""
+        """Return the capabilities that the clause requires. Without one of them it does not apply."""
         return frozenset(each for each in (self.needs, LEVEL_NEEDS.get(self.level)) if each is not None)
 
 
 def clause(id: str, level: Level = Level.CORE, *, needs: Capability | None = None) -> Callable[[F], F]:
-    """Mark a test with its clause. The test's docstring says what a user loses when it fails."""
+    """Mark a test with its clause. The docstring of the test states what a user loses if it fails."""
 
     def mark(test: F) -> F:
         test.clause = Clause(id, level, needs)  # type: ignore[attr-defined]

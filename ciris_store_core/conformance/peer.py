@@ -1,4 +1,4 @@
-"""The other process of ``peers``: it reads what to do from standard input and answers on standard output, in JSON."""
+"""Process that a peer runs: reads requests from standard input and answers on standard output, in JSON."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from ciris_store_core.contract import Backend
 from ciris_store_core.errors import StoreError
 
 
-class Worker:
-    """Serves one pair of pipes."""
+class PeerServer:
+    """Server of requests on one pair of pipes."""
 
     def __init__(self, source: TextIO, target: TextIO) -> None:
-        """Nothing is open yet."""
         self._source = source
         self._target = target
         self._backend: Backend | None = None
 
     def serve(self) -> None:
-        """Do what is asked for, until the pipe ends."""
+        """Answer requests until the pipe is closed."""
         for line in self._source:
             asked = json.loads(line)
             if asked["wait"]:
@@ -30,7 +29,7 @@ class Worker:
             self._say(self._answer(asked["script"], asked["arguments"]))
 
     def signal(self, point: str, value: Any = None, *, wait: bool = False) -> None:
-        """Say that a point was reached; with ``wait``, stay there until told to go on."""
+        """Report that a point was reached. With ``wait``, stay there until told to continue."""
         self._say({"at": point, "value": value})
         if wait and not self._source.readline():
             sys.exit(1)
@@ -51,7 +50,7 @@ class Worker:
                 backend.close()
             self._backend = None
             return None
-        assert backend is not None, "nothing is open"
+        assert backend is not None, "no store is open"
         return SCRIPTS[script](backend, self.signal, **arguments)
 
     def _say(self, message: dict[str, Any]) -> None:
@@ -60,11 +59,11 @@ class Worker:
 
 
 def main() -> None:
-    """Serve the pipes that the process was started with."""
-    # What a driver prints must not end up among the answers.
+    """Serve standard input and output."""
+    # Output of a driver must not mix with the answers, so descriptor 1 becomes standard error.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    Worker(sys.stdin, answers).serve()
+    PeerServer(sys.stdin, answers).serve()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Other processes that open the same store, and are told what to do line by line; one can be killed at any point.
+"""Peers: other processes that open the same store and run scripts on request; a test can kill one at any point.
 
-The process is ``python -m ciris_store_core.conformance.peer``; what it can do stands in ``scripts``.
+A peer is ``python -m ciris_store_core.conformance.peer``. The module ``scripts`` holds the scripts.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from ciris_store_core import errors
 from ciris_store_core.errors import StoreError
 
 PATIENCE = 60.0
-"""Seconds after which a process that says nothing counts as stuck."""
+"""Seconds without a message after which a process counts as stuck."""
 
 COMMAND = (sys.executable, "-m", "ciris_store_core.conformance.peer")
 
 
 class PeerDied(Exception):
-    """The other process ended, or fell silent, while it was waited for."""
+    """Raised if the other process ends, or sends no message, while the test waits for it."""
 
 
 class Peer:
-    """Another process. Calls are made one at a time."""
+    """Another process. It runs one script at a time."""
 
     def __init__(self) -> None:
-        """Start the process; it has opened nothing yet."""
+        """Start the process. It opens no store yet."""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._process = subprocess.Popen(
@@ -53,28 +53,28 @@ class Peer:
     # --- calls --------------------------------------------------------------------------------
 
     def call(self, script: str, **arguments: Any) -> Any:
-        """Run a script to its end and return what it returns; raises the ``StoreError`` that it raised."""
+        """Run a script and return its result. Raise the ``StoreError`` that it raises."""
         self.start(script, **arguments)
         return self.result()
 
     def start(self, script: str, *, wait: bool = False, **arguments: Any) -> None:
-        """Start a script; with ``wait`` it gets ready and begins at ``go``."""
+        """Start a script. With ``wait`` it reports ready and begins at ``go``."""
         self._busy = True
         self._write({"script": script, "arguments": arguments, "wait": wait})
 
     def go(self) -> None:
-        """Let the process go on from the point where it waits."""
+        """Let the process continue from the point where it waits."""
         self._write({})
 
     def until(self, point: str) -> Any:
-        """Wait until the script is at the point, and return what it says there."""
+        """Wait until the script reaches the point, and return the value that it reports there."""
         said = self._next()
         if said.get("at") == point:
             return said.get("value")
-        raise PeerDied(f"the other process was to come to {point!r}, and said {said}{self._errors()}")
+        raise PeerDied(f"the other process was expected at {point!r} and reported {said}{self._errors()}")
 
     def result(self) -> Any:
-        """What the script returned; raises what it raised."""
+        """Return the result of the script, or raise its error."""
         said = self._next()
         while "at" in said:
             said = self._next()
@@ -84,7 +84,7 @@ class Peer:
         return said["result"]
 
     def said(self, point: str) -> list[Any]:
-        """Everything that a process which has ended had still said about a point."""
+        """Return all values that an ended process had reported for a point."""
         values = []
         while (line := self._take()) is not None:
             if line.get("at") == point:
@@ -102,14 +102,14 @@ class Peer:
     def _next(self) -> dict[str, Any]:
         line = self._take()
         if line is None:
-            raise PeerDied(f"the other process ended while it was waited for{self._errors()}")
+            raise PeerDied(f"the other process ended while the test waited for it{self._errors()}")
         return line
 
     def _take(self) -> dict[str, Any] | None:
         try:
             return self._lines.get(timeout=PATIENCE)
         except queue.Empty:
-            raise PeerDied(f"the other process said nothing for {PATIENCE:g} s{self._errors()}") from None
+            raise PeerDied(f"the other process sent no message for {PATIENCE:g} s{self._errors()}") from None
 
     def _errors(self) -> str:
         self._stderr.seek(0)
@@ -119,17 +119,17 @@ class Peer:
     # --- the end ------------------------------------------------------------------------------
 
     def kill(self) -> None:
-        """End the process at once, wherever it is (SIGKILL), and wait until it is gone."""
+        """Kill the process with SIGKILL, and wait until it has ended."""
         self._process.kill()
         self._process.wait(PATIENCE)
 
     @property
     def idle(self) -> bool:
-        """Whether it lives and is waiting for the next call."""
+        """Return True if the process is running and waits for a call."""
         return not self._busy and self._process.poll() is None
 
     def dispose(self) -> None:
-        """Kill it, if it still lives, and let go of its files."""
+        """Kill the process if it is running, and close its pipes and files."""
         self.kill()
         for stream in (self._process.stdin, self._process.stdout, self._stderr):
             if stream is not None:
@@ -141,14 +141,13 @@ PeerMaker = Callable[..., Peer]
 
 
 class PeerPool:
-    """Processes that wait to be used again: starting one takes longer than most tests."""
+    """Pool of idle processes. Starting one takes longer than most tests."""
 
     def __init__(self) -> None:
-        """Without any."""
         self._idle: list[Peer] = []
 
-    def take(self) -> Peer:
-        """A process that has opened nothing."""
+    def acquire(self) -> Peer:
+        """Return a process that has no store open."""
         while self._idle:
             peer = self._idle.pop()
             if peer.idle:
@@ -157,7 +156,7 @@ class PeerPool:
         return Peer()
 
     def release(self, peer: Peer) -> None:
-        """Close what it opened and keep it; one that is in the middle of something is killed."""
+        """Close the process's store and keep the process. One that still runs a script is killed."""
         try:
             if peer.idle:
                 peer.call("close")
@@ -168,7 +167,7 @@ class PeerPool:
         peer.dispose()
 
     def clear(self) -> None:
-        """End all processes."""
+        """Kill all idle processes."""
         while self._idle:
             self._idle.pop().dispose()
 
@@ -178,12 +177,12 @@ atexit.register(POOL.clear)
 
 
 def open_peer(url: str, *, prepare: bool = True, factory: str | None = None) -> Peer:
-    """A process that opens the store of a URL, and prepares it unless that is left to a script.
+    """Return a process that has opened the store of a URL, and prepared it unless ``prepare`` is False.
 
-    ``factory``, ``module:function``, makes the backend where it is not an installed one. The URL goes through a pipe:
-    arguments of a process can be seen by every user of the host.
+    ``factory``, given as ``module:function``, makes a backend that is not installed. The URL is sent through a pipe,
+    since every user of the host can read the arguments of a process.
     """
-    peer = POOL.take()
+    peer = POOL.acquire()
     try:
         peer.call("open", url=url, prepare=prepare, factory=factory)
     except BaseException:
@@ -193,7 +192,7 @@ def open_peer(url: str, *, prepare: bool = True, factory: str | None = None) -> 
 
 
 def together(peers: Sequence[Peer], script: str, arguments: Sequence[dict[str, Any]]) -> list[Any]:
-    """Run a script in all processes, beginning at the same moment; returns what each returned."""
+    """Run a script in all processes, started at the same moment, and return their results."""
     for peer, each in zip(peers, arguments, strict=True):
         peer.start(script, wait=True, **each)
     for peer in peers:

@@ -1,4 +1,4 @@
-"""What pytest reports while the suite runs, kept by clause and judged at the end."""
+"""Recorder of the outcomes that pytest reports, by clause, evaluated at the end of the run."""
 
 from __future__ import annotations
 
@@ -14,26 +14,35 @@ from ciris_store_core.conformance.results import ClauseResult, Status, needs_of
 from ciris_store_core.errors import InvalidArgument
 
 CLAUSE = "clause"
-LEAVING = ("coordination", "secrets", "audit", "records", "transactions", "backends", "processes", "crashes")
-"""Modules whose tests write leases, audit entries and uses of secrets, which the contract has no way to delete."""
+MODULES_THAT_LEAVE_RECORDS = (
+    "coordination",
+    "secrets",
+    "audit",
+    "records",
+    "transactions",
+    "backends",
+    "processes",
+    "crashes",
+)
+"""Modules whose tests write leases, audit entries and access logs, which the contract cannot delete."""
 LINES_KEPT = 60
-"""Of a failure."""
+"""Lines of a failure that a report keeps."""
 
 
 @dataclass(slots=True)
 class Case:
-    """One run of one test."""
+    """Outcome of one run of one test."""
 
     outcome: str = "skipped"
     """``passed``, ``failed`` or ``skipped``."""
-    why: str = "it did not come to its end"
+    why: str = "it did not complete"
     seconds: float = 0.0
     complete: bool = False
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a run is."""
+    """Progress of a run."""
 
     done: int
     total: int
@@ -43,41 +52,41 @@ class Progress:
 
 @dataclass
 class Recorder:
-    """A pytest plugin that notes what becomes of every test of the suite."""
+    """Pytest plugin that records the outcome of each test of the suite."""
 
     selection: Selection | None = None
-    """Tests outside of it are deselected; None leaves that to pytest's own options."""
+    """Selected tests; the others are deselected. None leaves the selection to pytest's own options."""
     waivers: Mapping[str, str] = field(default_factory=dict)
-    """Reasons for which clauses that do not run are to be disregarded."""
+    """Clauses whose absence is accepted, each with the reason."""
     progress: Callable[[Progress], None] | None = None
     cases: dict[str, dict[str, Case]] = field(default_factory=dict)
-    """By clause, then by test."""
+    """Outcomes by clause, then by test."""
     overridden: dict[str, str] = field(default_factory=dict)
-    """Clauses whose test was replaced, and by what."""
+    """Clauses whose test was overridden, each with the overriding test."""
     problems: list[str] = field(default_factory=list)
-    """What kept tests from being collected."""
+    """Errors of the collection."""
     total: int = 0
 
     # --- hooks --------------------------------------------------------------------------------
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Leave out what was not selected, and note which tests are not the suite's own."""
+        """Deselect tests outside the selection, and record which tests override those of the suite."""
         check_waivers(self.waivers)
         chosen = [item for item in items if self._is_chosen(item)]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
-        # A store that cannot be emptied of what these leave behind serves all the others first.
-        items[:] = sorted(chosen, key=_leaves_something) if self.selection is not None else chosen
+        # Tests that leave undeletable records behind run last, so that a shared store serves all the others first.
+        items[:] = sorted(chosen, key=_leaves_records) if self.selection is not None else chosen
         for item in items:
             self._note_override(item)
         self.total = sum(_clause(item) is not None for item in items)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note that a module could not be collected."""
+        """Record that a module could not be collected."""
         if report.failed:
             self.problems.append(str(report.longrepr))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note the outcome of a phase of a test."""
+        """Record the outcome of a phase of a test."""
         clause = dict(report.user_properties).get(CLAUSE)
         if not isinstance(clause, str):
             return
@@ -87,7 +96,7 @@ class Recorder:
             case.complete = True
             self._show_progress(clause)
 
-    # --- within -------------------------------------------------------------------------------
+    # --- helpers ------------------------------------------------------------------------------
 
     def _is_chosen(self, item: pytest.Item) -> bool:
         if self.selection is None:
@@ -100,7 +109,7 @@ class Recorder:
         if clause is None or not isinstance(item, pytest.Function):
             return
         entry = catalogue().get(clause.id)
-        if entry is not None and _place(item.function) != _place(entry.test):
+        if entry is not None and _location(item.function) != _location(entry.test):
             self.overridden[clause.id] = item.nodeid
 
     def _show_progress(self, clause: str) -> None:
@@ -111,15 +120,15 @@ class Recorder:
     # --- at the end ---------------------------------------------------------------------------
 
     def results(self, capabilities: Collection[Capability]) -> list[ClauseResult]:
-        """What became of every clause of the suite, run or not."""
-        return [self._judged(entry, capabilities) for entry in catalogue().values()]
+        """Return the result of every clause of the suite, run or not."""
+        return [self._evaluate(entry, capabilities) for entry in catalogue().values()]
 
-    def _judged(self, entry: Entry, capabilities: Collection[Capability]) -> ClauseResult:
+    def _evaluate(self, entry: Entry, capabilities: Collection[Capability]) -> ClauseResult:
         clause = entry.clause
         cases = list(self.cases.get(clause.id, {}).values())
         ran = [case for case in cases if case.outcome != "skipped"]
         status, why = self._status(entry, cases, capabilities)
-        # A failure cannot be waived: it ran, and what it showed is known.
+        # A failure cannot be waived: the test ran, and its outcome is known.
         if status == Status.NOT_RUN and clause.id in self.waivers:
             status, why = Status.WAIVED, f"waived: {self.waivers[clause.id]} ({why})"
         return ClauseResult(
@@ -153,15 +162,15 @@ class Recorder:
 
 
 def parse_waivers(texts: Iterable[str]) -> dict[str, str]:
-    """Clause and reason of texts like ``CLAUSE=reason``; ``InvalidArgument`` where there is no reason."""
+    """Parse texts like ``CLAUSE=reason``. Raise ``InvalidArgument`` if a reason is missing."""
     waivers = {id.strip(): reason.strip() for id, _, reason in (text.partition("=") for text in texts)}
     if not all(waivers.values()):
-        raise InvalidArgument("a waiver needs a reason: CLAUSE=reason")
+        raise InvalidArgument("a waiver has no reason. Write CLAUSE=reason.")
     return waivers
 
 
 def check_waivers(waivers: Iterable[str]) -> None:
-    """Refuse waivers of clauses that are not there."""
+    """Raise ``pytest.UsageError`` for waivers of unknown clauses."""
     unknown = sorted(set(waivers) - catalogue().keys())
     if unknown:
         raise pytest.UsageError(f"the suite has no clause {', '.join(unknown)}: a report lists them all")
@@ -170,9 +179,9 @@ def check_waivers(waivers: Iterable[str]) -> None:
 def _add_phase(case: Case, report: pytest.TestReport) -> None:
     case.seconds += report.duration
     if report.failed or (report.skipped and hasattr(report, "wasxfail")):
-        # A failure that somebody expects is one all the same. The first counts: a test that failed often fails once
-        # more when it is torn down.
-        case.why = case.why if case.outcome == "failed" else _shortened(report.longreprtext)
+        # An expected failure (xfail) counts as a failure. The first failure is kept: a test that failed often fails
+        # again during teardown.
+        case.why = case.why if case.outcome == "failed" else _shorten(report.longreprtext)
         case.outcome = "failed"
     elif report.skipped:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
@@ -181,16 +190,16 @@ def _add_phase(case: Case, report: pytest.TestReport) -> None:
         case.outcome, case.why = "passed", ""
 
 
-def _place(test: Callable[..., object]) -> tuple[str, str]:
+def _location(test: Callable[..., object]) -> tuple[str, str]:
     return test.__module__, test.__qualname__
 
 
-def _leaves_something(item: pytest.Item) -> bool:
+def _leaves_records(item: pytest.Item) -> bool:
     clause = _clause(item)
-    return clause is not None and catalogue()[clause.id].module in LEAVING
+    return clause is not None and catalogue()[clause.id].module in MODULES_THAT_LEAVE_RECORDS
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     lines = text.splitlines()
     if len(lines) > LINES_KEPT:
         lines = [*lines[:5], "...", *lines[-LINES_KEPT:]]

@@ -22,13 +22,13 @@ from ciris_store_core import __version__
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.conformance.harness import Harness
 from ciris_store_core.conformance.recorder import Recorder, parse_waivers
-from ciris_store_core.conformance.results import Backend, Report, Status, to_json
+from ciris_store_core.conformance.results import BackendInfo, Report, Status, to_json
 from ciris_store_core.conformance.todo import todo
-from ciris_store_core.contract import Backend as Opened
+from ciris_store_core.contract import Backend
 from ciris_store_core.contract.hookspecs import CONTRACT_VERSION
 from ciris_store_core.errors import InvalidArgument
 
-NOBODY = Backend("unknown", "", "", "", "")
+UNKNOWN_BACKEND = BackendInfo("unknown", "", "", "", "")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,7 +58,7 @@ class Reporter:
         """From what the recorder notes."""
         self._file: str | None = config.getoption("--conformance-json")
         self._recorder = recorder
-        self._backend = NOBODY
+        self._backend = UNKNOWN_BACKEND
         self._capabilities: frozenset[Capability] = frozenset()
         self._started, self._clock = datetime.now(UTC), perf_counter()
 
@@ -67,9 +67,9 @@ class Reporter:
         given: Mapping[str, Any] = getattr(item, "funcargs", {})
         if isinstance(given.get("harness"), Harness) and not self._capabilities:
             self._capabilities = given["harness"].capabilities
-        if isinstance(given.get("backend"), Opened) and self._backend is NOBODY:
+        if isinstance(given.get("backend"), Backend) and self._backend is UNKNOWN_BACKEND:
             opened = given["backend"]
-            self._backend = Backend(opened.name, opened.name.lower(), "", "", "", dict(opened.info()))
+            self._backend = BackendInfo(opened.name, opened.name.lower(), "", "", "", dict(opened.info()))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the levels, and write the file."""

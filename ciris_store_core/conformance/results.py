@@ -118,7 +118,7 @@ class CapabilityResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Backend:
+class BackendInfo:
     """What was tested."""
 
     name: str
@@ -136,7 +136,7 @@ class Backend:
 class Report:
     """A run of the suite on one backend."""
 
-    backend: Backend
+    backend: BackendInfo
     capabilities: tuple[Capability, ...]
     clauses: tuple[ClauseResult, ...]
     contract_version: str
@@ -207,7 +207,7 @@ class Report:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The report that ``to_dict`` made the data of."""
         given = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
-        given["backend"] = Backend(**data["backend"])
+        given["backend"] = BackendInfo(**data["backend"])
         given["capabilities"] = tuple(map(Capability, data["capabilities"]))
         given["clauses"] = tuple(map(ClauseResult.from_dict, data["clauses"]))
         return cls(**given)

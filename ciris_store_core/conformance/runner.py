@@ -1,4 +1,4 @@
-"""Runs the suite on the store of a URL, with no code of the caller's."""
+"""Runner of the suite on the store of a URL, without code of the caller."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ciris_store_core.clock import SystemClock
 from ciris_store_core.conformance.catalogue import Selection
 from ciris_store_core.conformance.harness import Harness
 from ciris_store_core.conformance.recorder import Progress, Recorder
-from ciris_store_core.conformance.results import Backend, Report
-from ciris_store_core.conformance.targets import CannotEmpty, Place, place_for
+from ciris_store_core.conformance.results import BackendInfo, Report
+from ciris_store_core.conformance.targets import CannotEmpty, Target, target_for
 from ciris_store_core.contract.hookspecs import CONTRACT_VERSION
 from ciris_store_core.contract.registry import Registry
 from ciris_store_core.errors import InvalidArgument, Unavailable
@@ -41,30 +41,30 @@ def harness(harness_of_the_run):
 ARGUMENTS = ("-p", "no:cacheprovider", "--import-mode=importlib", "--tb=short", "--capture=sys")
 
 ENVIRONMENT = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
-"""The caller's plugins and options for tests of their own have no say here."""
+"""Settings that keep the caller's own pytest plugins and options out of the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the caller chooses."""
+    """Options of a run."""
 
     selection: Selection = field(default_factory=Selection)
     waivers: Mapping[str, str] = field(default_factory=dict)
-    """Reasons for which clauses that do not run are disregarded."""
+    """Clauses whose absence is accepted, each with the reason."""
     progress: Callable[[Progress], None] | None = None
 
 
 class _Fixtures:
-    """The harness of each test, from the place."""
+    """Pytest plugin that provides the harness of each test."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, target: Target) -> None:
+        self._target = target
 
     @pytest.fixture
     def harness_of_the_run(self) -> Iterator[Harness]:
-        """An empty store."""
+        """Yield a harness over an empty store."""
         try:
-            made = self._place.harness()
+            made = self._target.harness()
         except CannotEmpty as reason:
             pytest.skip(str(reason))
         yield made
@@ -72,24 +72,24 @@ class _Fixtures:
 
 
 def run(url: str | None, options: Options | None = None, registry: Registry | None = None) -> Report:
-    """Run the suite on an empty store and return what it found.
+    """Run the suite on an empty store and return the report.
 
     Args:
-        url: Of the store, as ``places`` describes; by default that of ``CIRIS_DB_URL``.
-        options: What to run; by default everything.
-        registry: Where to look the backend up; by default among what is installed. With one there are no tests of
-            several processes, as others cannot see it.
+        url: URL of the store, as the module ``targets`` describes; by default that of ``CIRIS_DB_URL``.
+        options: The selection; by default all tests.
+        registry: Registry to look the backend up in; by default that of the installed plugins. Tests with several
+            processes do not run with a registry, since other processes cannot see it.
 
     Raises:
-        InvalidArgument: There are records in the store, or a waiver names no clause.
-        StoreError: The store cannot be opened at all.
+        InvalidArgument: The store contains records, or a waiver names an unknown clause.
+        StoreError: The store cannot be opened.
     """
     options = options or Options()
     started, clock = datetime.now(UTC), time.perf_counter()
     recorder = Recorder(options.selection, options.waivers, options.progress)
-    with place_for(url, registry) as place:
-        backend, capabilities = _described(place)
-        problem = _run_pytest(place, recorder)
+    with target_for(url, registry) as target:
+        backend, capabilities = _describe(target)
+        problem = _run_pytest(target, recorder)
     return Report(
         backend=backend,
         capabilities=capabilities,
@@ -106,10 +106,10 @@ def run(url: str | None, options: Options | None = None, registry: Registry | No
     )
 
 
-def _described(place: Place) -> tuple[Backend, tuple[Capability, ...]]:
-    """What the backend says of itself, and which capabilities it declares."""
+def _describe(target: Target) -> tuple[BackendInfo, tuple[Capability, ...]]:
+    """Return the backend's description of itself and its declared capabilities."""
     try:
-        harness = place.harness()
+        harness = target.harness()
     except CannotEmpty as reason:
         raise Unavailable(str(reason)) from reason
     try:
@@ -119,20 +119,20 @@ def _described(place: Place) -> tuple[Backend, tuple[Capability, ...]]:
     finally:
         harness.cleanup()
     found = {plugin.distribution: plugin.version for plugin in Registry().installed()}
-    distribution = place.spec.distribution
+    distribution = target.spec.distribution
     version = found.get(distribution, "")
-    backend = Backend(name, place.url.scheme, distribution, version, str(place.url), info)
+    backend = BackendInfo(name, target.url.scheme, distribution, version, str(target.url), info)
     return backend, tuple(each for each in Capability if each in declared)
 
 
-def _run_pytest(place: Place, recorder: Recorder) -> str:
-    """Run what was selected; returns why it could not be run to its end, if so."""
+def _run_pytest(target: Target, recorder: Recorder) -> str:
+    """Run the selected tests. Return the reason if the run did not complete, else an empty text."""
     with _folder() as folder, _environment(), _silenced() as output:
         module, config = folder / "test_conformance.py", folder / "pytest.ini"
         module.write_text(MODULE)
         config.write_text("[pytest]\n")
         arguments = [*ARGUMENTS, "-c", str(config), "--rootdir", str(folder), str(module)]
-        code = pytest.main(arguments, plugins=[recorder, _Fixtures(place)])
+        code = pytest.main(arguments, plugins=[recorder, _Fixtures(target)])
     return _problem(code, recorder, output.getvalue())
 
 

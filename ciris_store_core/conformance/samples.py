@@ -232,7 +232,7 @@ def full_entry() -> AuditEntry:
 
 
 @dataclass(frozen=True)
-class Kind:
+class RecordKind:
     """A kind of record: samples of it, and how a session writes and reads one."""
 
     name: str
@@ -251,49 +251,49 @@ def _load_entries(session: Session, record: AuditEntry) -> list[AuditEntry]:
     return session.audit.find(AuditQuery(chain=record.chain)).items
 
 
-KINDS = (
-    Kind(
+RECORD_KINDS = (
+    RecordKind(
         "node",
         (lambda: node(revision=1), full_node),
         lambda session, record: session.graph.put_nodes([put(record, "insert")], T0),
         lambda session, record: session.graph.get_nodes([record.key], None),
     ),
-    Kind("edge", (edge, full_edge), _save_edge, lambda session, record: session.graph.get_edges([record.key])),
-    Kind(
+    RecordKind("edge", (edge, full_edge), _save_edge, lambda session, record: session.graph.get_edges([record.key])),
+    RecordKind(
         "correlation",
         (correlation, full_correlation),
         lambda session, record: session.correlations.add([record]),
         lambda session, record: session.correlations.get([record.correlation_id]),
     ),
-    Kind(
+    RecordKind(
         "task",
         (task, full_task),
         lambda session, record: session.tasks.add([record]),
         lambda session, record: session.tasks.get([record.task_id], None),
     ),
-    Kind(
+    RecordKind(
         "thought",
         (thought, full_thought),
         lambda session, record: session.thoughts.add([record]),
         lambda session, record: session.thoughts.get([record.thought_id], None),
     ),
-    Kind(
+    RecordKind(
         "occurrence",
         (occurrence, full_occurrence),
         lambda session, record: session.coordination.put_occurrence(record),
         lambda session, record: session.coordination.list_occurrences(None),
     ),
-    Kind(
+    RecordKind(
         "secret",
         (secret, full_secret),
         lambda session, record: session.secrets.add([record]),
         lambda session, record: session.secrets.get([record.secret_id]),
     ),
-    Kind(
+    RecordKind(
         "access",
         (access, full_access),
         lambda session, record: session.secrets.log_access([record]),
         lambda session, record: session.secrets.list_access(PageRequest(), record.secret_id).items,
     ),
-    Kind("audit", (entry, full_entry), lambda session, record: session.audit.append([record]), _load_entries),
+    RecordKind("audit", (entry, full_entry), lambda session, record: session.audit.append([record]), _load_entries),
 )

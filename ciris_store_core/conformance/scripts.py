@@ -1,4 +1,4 @@
-"""What the other processes of the suite's tests do. Each script is one function over an open backend."""
+"""Scripts that peers run. Each is a function over an open backend."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ T = TypeVar("T")
 
 
 class Signal(Protocol):
-    """Says that a point was reached, and waits there if told to."""
+    """Callback by which a script reports that it reached a point; with ``wait`` it waits there."""
 
     def __call__(self, point: str, value: Any = None, *, wait: bool = False) -> None:
-        """Say it."""
+        """Report the point."""
         ...
 
 
 def open_backend(url: str, prepare: bool, factory: str | None = None) -> Backend:
-    """The backend of a URL, prepared or not; made by the ``module:function`` given, else by what is installed."""
+    """Return the backend of a URL, made by the ``module:function`` given, else by the installed plugin."""
     parsed = resolve_url(url)
     make = Registry().spec_for(parsed.scheme).factory if factory is None else _imported(factory)
     backend: Backend = make(parsed, BackendContext(ManualClock(T0)))
@@ -44,16 +44,16 @@ def _imported(name: str) -> Callable[..., Backend]:
 
 
 class Pausing(list[T]):
-    """A list that stops whoever reads it, in the middle."""
+    """List that calls a function when an iteration reaches its middle."""
 
     def __init__(self, items: list[T], pause: Callable[[], None]) -> None:
-        """Call ``pause`` before the item in the middle is read for the first time."""
+        """Call ``pause`` once, before the first iteration yields the item in the middle."""
         super().__init__(items)
         self._pause = pause
         self.paused = False
 
     def __iter__(self) -> Iterator[T]:
-        """The items."""
+        """Yield the items."""
         for number, item in enumerate(super().__iter__()):
             if number == len(self) // 2 and not self.paused:
                 self.paused = True
@@ -65,25 +65,25 @@ class Pausing(list[T]):
 
 
 def prepare(backend: Backend, signal: Signal) -> None:
-    """Bring the store to this program's schema."""
+    """Migrate the store to this program's schema."""
     signal("preparing")
     backend.prepare(migrate=True)
 
 
 def add_tasks(backend: Backend, signal: Signal, ids: list[str]) -> None:
-    """Add tasks, each in a transaction of its own."""
+    """Add tasks, one per transaction."""
     for id in ids:
         transact(backend, lambda session, id=id: session.tasks.add([task(id)]))  # type: ignore[misc]
 
 
 def task_ids(backend: Backend, signal: Signal) -> list[str]:
-    """The ids of all tasks, in order."""
+    """Return the ids of all tasks, in order."""
     with reading(backend) as session:
         return [each.task_id for each in everything(session.tasks.find, TaskQuery())]
 
 
 def attributes(backend: Backend, signal: Signal) -> dict[str, Any]:
-    """The attributes of the node ``n``."""
+    """Return the attributes of the node ``n``."""
     with reading(backend) as session:
         [found] = session.graph.get_nodes([NodeKey("n", LOCAL)], None)
         return found.attributes
@@ -93,7 +93,7 @@ def attributes(backend: Backend, signal: Signal) -> dict[str, Any]:
 
 
 def add_or_get(backend: Backend, signal: Signal, ids: list[str], me: str) -> list[tuple[str, bool]]:
-    """For each id, who stored the task, and whether that was this call."""
+    """Add or get a task for each id. Return who stored it, and True if this call did."""
 
     def one(id: str) -> tuple[str, bool]:
         stored, created = transact(backend, lambda session: session.tasks.add_or_get(task(id, description=me)))
@@ -103,7 +103,7 @@ def add_or_get(backend: Backend, signal: Signal, ids: list[str], me: str) -> lis
 
 
 def claim_all(backend: Backend, signal: Signal, me: str) -> list[str]:
-    """Claim tasks two by two until there are none."""
+    """Claim tasks two at a time until the queue is empty. Return their ids."""
     got: list[str] = []
     while claimed := transact(backend, lambda session: session.tasks.claim_next(me, "default", 2, at(100))):
         got += [each.task_id for each in claimed]
@@ -111,14 +111,14 @@ def claim_all(backend: Backend, signal: Signal, me: str) -> list[str]:
 
 
 def merge(backend: Backend, signal: Signal, keys: list[str]) -> None:
-    """Add keys to the attributes of the node ``n``, each in a transaction of its own."""
+    """Add keys to the attributes of the node ``n``, one per transaction."""
     for key in keys:
         write = put(node("n", attributes={key: 1}))
         transact(backend, lambda session, write=write: session.graph.put_nodes([write], T0))  # type: ignore[misc]
 
 
 def extend_chain(backend: Backend, signal: Signal, times: int) -> None:
-    """Append to the chain ``default``, one entry after the other."""
+    """Append entries to the chain ``default``, one per transaction."""
 
     def one(session: Session) -> None:
         head = session.audit.head("default")
@@ -129,7 +129,7 @@ def extend_chain(backend: Backend, signal: Signal, times: int) -> None:
 
 
 def leases(backend: Backend, signal: Signal, names: list[str], me: str) -> list[str]:
-    """Those of the leases that were got."""
+    """Acquire leases and return the names of those that were acquired."""
 
     def one(session: Session, name: str) -> bool:
         return session.coordination.acquire_lease(name, me, T0, at(60)) is not None
@@ -140,8 +140,8 @@ def leases(backend: Backend, signal: Signal, names: list[str], me: str) -> list[
 # --- work that is interrupted -----------------------------------------------------------------
 
 
-def hold_lease(backend: Backend, signal: Signal, me: str) -> int:
-    """Take the lease ``job`` for a minute and return its fence."""
+def lock_lease(backend: Backend, signal: Signal, me: str) -> int:
+    """Acquire the lease ``job`` for a minute and return its fencing token."""
     lease = transact(backend, lambda session: session.coordination.acquire_lease("job", me, T0, at(60)))
     assert lease is not None
     return lease.fence
@@ -153,19 +153,19 @@ def renew_lease(backend: Backend, signal: Signal, me: str, fence: int) -> bool:
 
 
 def claim_one(backend: Backend, signal: Signal, me: str) -> int:
-    """Claim a task of the queue and return its fence."""
+    """Claim a task of the queue and return its fencing token."""
     [claimed] = transact(backend, lambda session: session.tasks.claim_next(me, "default", 1, T0))
     return claimed.fence
 
 
 def finish(backend: Backend, signal: Signal, id: str, fence: int) -> bool:
-    """Write the result of claimed work."""
+    """Update a claimed task under a fencing token."""
     changes = {"description": "done", "updated_at": at(99)}
     return transact(backend, lambda session: session.tasks.update(id, changes, None, fence))
 
 
 def write_all(session: Session, number: int) -> None:
-    """Records of several kinds that belong together."""
+    """Write records of several aggregates that belong together."""
     session.tasks.add([task(f"t{number}")])
     session.thoughts.add([thought(f"h{number}", f"t{number}")])
     session.correlations.add([correlation(f"c{number}")])
@@ -175,14 +175,14 @@ def write_all(session: Session, number: int) -> None:
 
 
 def stop_before_commit(backend: Backend, signal: Signal) -> None:
-    """Write, and stop before the end of the transaction."""
+    """Write, and stop before the commit."""
     with writing(backend) as session:
         write_all(session, 1)
         signal("stopped", wait=True)
 
 
 def stop_within_transaction(backend: Backend, signal: Signal) -> None:
-    """Stop between two writes of a transaction, the first of which was a deletion."""
+    """Stop in a transaction between a deletion and further writes."""
     with writing(backend) as session:
         session.tasks.delete(["t0"])
         session.graph.delete_nodes([NodeKey("n", LOCAL)])
@@ -191,7 +191,7 @@ def stop_within_transaction(backend: Backend, signal: Signal) -> None:
 
 
 def stop_in_batch(backend: Backend, signal: Signal, ids: list[str]) -> None:
-    """Stop while the backend reads a batch of tasks; before the commit, if it never does one by one."""
+    """Stop while the backend iterates over a batch of tasks, or before the commit if it does not iterate."""
     tasks = Pausing([task(id) for id in ids], lambda: signal("stopped", wait=True))
     with writing(backend) as session:
         session.tasks.add(tasks)
@@ -200,14 +200,14 @@ def stop_in_batch(backend: Backend, signal: Signal, ids: list[str]) -> None:
 
 
 def stop_after_commit(backend: Backend, signal: Signal) -> None:
-    """Stop as soon as a transaction was acknowledged."""
+    """Stop after a commit was acknowledged."""
     with writing(backend) as session:
         write_all(session, 1)
     signal("stopped", wait=True)
 
 
 def write_on(backend: Backend, signal: Signal, first: int) -> None:
-    """Write one transaction after the other, and say so after each, until killed."""
+    """Commit transactions and report each, until killed."""
     number = first
     while True:
         with writing(backend) as session:
@@ -219,9 +219,9 @@ def write_on(backend: Backend, signal: Signal, first: int) -> None:
 SCRIPTS: dict[str, Callable[..., Any]] = {
     script.__name__: script
     for script in (
-        prepare, add_tasks, task_ids, attributes, add_or_get, claim_all, merge, extend_chain, leases, hold_lease,
+        prepare, add_tasks, task_ids, attributes, add_or_get, claim_all, merge, extend_chain, leases, lock_lease,
         renew_lease, claim_one, finish, stop_before_commit, stop_within_transaction, stop_in_batch, stop_after_commit,
         write_on,
     )
 }  # fmt: skip
-"""By name."""
+"""All scripts by name."""

@@ -1,4 +1,4 @@
-"""What the tests of the suite share: sessions, exact comparison, paging, threads that race."""
+"""Helpers of the suite's tests: sessions, exact comparison, paging, racing threads."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ Q = TypeVar("Q", bound=PageRequest)
 PATIENCE = 60.0
 """Seconds after which a thread counts as stuck."""
 MOMENT = 0.15
-"""Seconds for which a thread that has to wait is watched."""
+"""Seconds during which a thread must be seen to wait."""
 
 
 def writing(backend: Backend) -> AbstractContextManager[Session]:
-    """A transaction that writes."""
+    """Begin a write transaction."""
     return backend.session(write=True)
 
 
 def reading(backend: Backend) -> AbstractContextManager[Session]:
-    """A transaction that only reads."""
+    """Begin a read transaction."""
     return backend.session(write=False)
 
 
 def exact(value: Any) -> Any:
-    """A form of records and JSON that is equal only where the types are too: 1, 1.0 and True all differ.
+    """Return a form of records and JSON that compares types too: 1, 1.0 and True all differ.
 
-    The order of keys does not count.
+    The order of keys is ignored.
     """
     if isinstance(value, Record):
-        # Not dict(value): an attribute named "keys" would be taken for a method.
+        # Not dict(value), which would call an attribute named "keys".
         return (type(value).__name__, {name: exact(item) for name, item in value})
     if isinstance(value, Mapping):
         return {key: exact(item) for key, item in value.items()}
@@ -52,7 +52,7 @@ def exact(value: Any) -> Any:
 
 
 def pages(fetch: Callable[[Q], ResultPage[T]], query: Q) -> list[list[T]]:
-    """The items of all pages, from the query's position on; checks that each keeps to the limit and leads on."""
+    """Return the items of all pages from the query's position on. Check the limit and the progress of each page."""
     found: list[list[T]] = []
     while True:
         page = fetch(query)
@@ -65,15 +65,15 @@ def pages(fetch: Callable[[Q], ResultPage[T]], query: Q) -> list[list[T]]:
 
 
 def everything(fetch: Callable[[Q], ResultPage[T]], query: Q) -> list[T]:
-    """The items of all pages, in order."""
+    """Return the items of all pages, in order."""
     return [item for page in pages(fetch, query) for item in page]
 
 
-class Worker:
-    """A thread of its own for some work, whose outcome is asked for later."""
+class BackgroundCall:
+    """Call that runs in a thread of its own, with a result that is fetched later."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
-        """Start at once."""
+        """Start the thread."""
         self._work = work
         self._result: Any = None
         self._error: BaseException | None = None
@@ -87,12 +87,12 @@ class Worker:
             self._error = error
 
     def finished(self, within: float = MOMENT) -> bool:
-        """Whether it ends within some seconds."""
+        """Return True if the call ends within some seconds."""
         self._thread.join(within)
         return not self._thread.is_alive()
 
     def result(self) -> Any:
-        """What it returned; raises what it raised."""
+        """Return the result of the call, or raise its error."""
         assert self.finished(PATIENCE), "a thread is stuck"
         if self._error is not None:
             raise self._error
@@ -100,19 +100,19 @@ class Worker:
 
 
 def race(count: int, work: Callable[[int], T]) -> list[T]:
-    """Run the work in some threads that start together; returns what each returned, by number."""
+    """Run the work in threads that start together, and return their results by number."""
     barrier = threading.Barrier(count)
 
     def start(number: int) -> T:
         barrier.wait(PATIENCE)
         return work(number)
 
-    workers = [Worker(partial(start, number)) for number in range(count)]
+    workers = [BackgroundCall(partial(start, number)) for number in range(count)]
     return [worker.result() for worker in workers]
 
 
 def transact(backend: Backend, work: Callable[[Session], T]) -> T:
-    """Run the work in a transaction, again where the backend says that it may be, as a store does."""
+    """Run the work in a transaction. Retry after retryable errors, as a store does."""
     for _ in range(100):
         try:
             with writing(backend) as session:

@@ -1,13 +1,13 @@
-"""Where the tests of a run take place: an empty store for each, made from the one URL that the caller gives.
+"""Targets of a test run: each gives every test an empty store, derived from the one URL of the caller.
 
-- A database in memory: one of another name for each test.
-- A file or folder: one in a new folder beside it for each test; all are removed at the end.
-- A URL with ``{n}`` in it: the URL with a number in its place, for each test another; they are left behind, unless
-  they are schemas that can be dropped.
-- Anything else, a server as a rule: the one store, emptied before each test. The tests of a first start take place
-  in schemas beside it (option ``schema`` of the URL), where the backend has that option.
+- In-memory database: each test gets a database of another name.
+- File or folder: each test gets a file in a new folder beside the URL's path. All are removed at the end.
+- URL with ``{n}``: each test gets the URL with another number instead. The stores are left behind, unless they are
+  schemas that can be dropped.
+- Any other URL, as a rule of a server: all tests use the one store, which is emptied before each. Tests of the first
+  start use further schemas of the database, if the backend has the URL option ``schema``.
 
-The store that the URL names is refused if there are records in it.
+A URL whose store contains records is refused.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ NUMBER = "{n}"
 
 
 class CannotEmpty(Exception):
-    """A store cannot be emptied for the next test."""
+    """Raised if a store cannot be emptied for the next test."""
 
 
-class Place(ABC):
-    """Gives each test a harness over an empty store. A context manager: at its end it is cleaned up."""
+class Target(ABC):
+    """Factory of harnesses, each over an empty store. A context manager that cleans up at its end."""
 
     def __init__(self, url: StoreURL, registry: Registry | None) -> None:
-        """For the backend that serves the URL; where a registry is given, it is looked up there."""
+        """Look up the backend that serves the URL, in the registry if one is given."""
         self.url = url
         self.registry = registry
         self.spec: BackendSpec = (registry or Registry()).spec_for(url.scheme)
 
     @abstractmethod
     def harness(self) -> Harness:
-        """The harness for one test."""
+        """Return the harness for one test."""
 
     def clean_up(self) -> None:  # noqa: B027 - optional
-        """Remove what was made."""
+        """Remove the stores that were created."""
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return the target itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,38 +63,38 @@ class Place(ABC):
         self.clean_up()
 
     def backend(self, url: StoreURL) -> Backend:
-        """The backend of a URL, not prepared."""
+        """Return the backend of a URL, unprepared."""
         return self.spec.factory(url, BackendContext(SystemClock()))
 
 
-def place_for(url: str | None, registry: Registry | None = None) -> Place:
-    """The place for a URL, which stands for a store that is empty or not there yet.
+def target_for(url: str | None, registry: Registry | None = None) -> Target:
+    """Return the target for the URL of a store that is empty or does not exist.
 
     Raises:
-        InvalidArgument: There are records in it.
-        StoreError: It cannot be opened.
+        InvalidArgument: The store contains records.
+        StoreError: The store cannot be opened.
     """
     if url is not None and NUMBER in url:
-        return NumberedPlace(url, registry)
+        return NumberedTarget(url, registry)
     parsed = resolve_url(url)
     if parsed.scheme == "memory":
-        return MemoryPlace(parsed, registry)
+        return MemoryTarget(parsed, registry)
     if _is_path(parsed):
-        return FolderPlace(parsed, registry)
-    return SinglePlace(parsed, registry)
+        return FolderTarget(parsed, registry)
+    return SingleTarget(parsed, registry)
 
 
 def _is_path(url: StoreURL) -> bool:
     return not url.hosts and url.username is None and url.database not in ("", ":memory:")
 
 
-class MemoryPlace(Place):
-    """The process's own databases in memory, by name."""
+class MemoryTarget(Target):
+    """Target of in-memory databases of this process, by name."""
 
     _numbers = count()
 
     def harness(self) -> Harness:
-        """A database of another name."""
+        """Return a harness over a database of another name."""
         number = next(self._numbers)
         return UrlHarness(
             f"memory://conformance-{number}",
@@ -104,11 +104,11 @@ class MemoryPlace(Place):
         )
 
 
-class FolderPlace(Place):
-    """Files in a folder beside the one that the URL names, so that it is the same disk that is tested."""
+class FolderTarget(Target):
+    """Target of files in a folder beside the URL's path, so that the tests use the same disk."""
 
     def __init__(self, url: StoreURL, registry: Registry | None) -> None:
-        """Refuse a file that has something in it, and make the folder."""
+        """Refuse a file that contains records, and create the folder."""
         super().__init__(url, registry)
         path = Path(url.database)
         self._refuse_records(path)
@@ -117,7 +117,7 @@ class FolderPlace(Place):
         try:
             self._folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-conformance-", dir=path.parent))
         except OSError as error:
-            raise InvalidURL(f"no folder can be made beside {path}: {error.strerror}") from error
+            raise InvalidURL(f"no folder can be made beside {path}: {error.strerror}. Choose another path.") from error
         self._numbers = count()
 
     def _refuse_records(self, path: Path) -> None:
@@ -132,7 +132,7 @@ class FolderPlace(Place):
                 raise _has_records(self.url)
 
     def harness(self) -> Harness:
-        """A file in a folder of its own, which also takes whatever the database puts beside it."""
+        """Return a harness over a file in a folder of its own, which also holds the database's further files."""
         folder = self._folder / str(next(self._numbers))
         folder.mkdir()
         store, blank = (replace(self.url, database=str(folder / name), is_default=False) for name in ("store", "blank"))
@@ -144,19 +144,18 @@ class FolderPlace(Place):
 
 
 class _FolderHarness(UrlHarness):
-    def __init__(self, place: Place, url: str, blank_url: str, folder: Path) -> None:
-        super().__init__(url, blank_url=blank_url, registry=place.registry, spec=place.spec)
+    def __init__(self, target: Target, url: str, blank_url: str, folder: Path) -> None:
+        super().__init__(url, blank_url=blank_url, registry=target.registry, spec=target.spec)
         self._folder = folder
 
     def cleanup(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-class NumberedPlace(Place):
-    """As many stores as there are tests, by number."""
+class NumberedTarget(Target):
+    """Target of numbered stores, another for each test."""
 
     def __init__(self, url: str, registry: Registry | None) -> None:
-        """Nothing is made yet."""
         super().__init__(resolve_url(self._fill(url, 0)), registry)
         self._text = url
         self._used: list[StoreURL] = []
@@ -166,23 +165,23 @@ class NumberedPlace(Place):
         return url.replace(NUMBER, str(number))
 
     def harness(self) -> Harness:
-        """The next two stores."""
+        """Return a harness over the stores of the next two numbers."""
         number = len(self._used)
         store, blank = (self._fill(self._text, each) for each in (number, number + 1))
         self._used += map(resolve_url, (store, blank))
         return UrlHarness(store, blank_url=blank, registry=self.registry, spec=self.spec)
 
     def clean_up(self) -> None:
-        """Drop the schemas that were made, if they are some."""
+        """Drop the stores that are schemas."""
         for url in self._used:
             _drop(self, url)
 
 
-class SinglePlace(Place):
-    """The one store of the URL, emptied for each test."""
+class SingleTarget(Target):
+    """Target of the URL's one store, emptied before each test."""
 
     def __init__(self, url: StoreURL, registry: Registry | None) -> None:
-        """Refuse a store that has records in it."""
+        """Refuse a store that contains records."""
         super().__init__(url, registry)
         self._blanks: list[StoreURL] = []
         self._keeper: Backend | None = None
@@ -196,15 +195,15 @@ class SinglePlace(Place):
             except IncompatibleSchema:
                 raise
             except MigrationRequired:
-                return  # as a rule there is nothing at all; an older store with records is refused when it is opened
+                return  # usually no schema exists yet; an older store with records is refused when it is opened
             if not backend.is_empty():
                 raise _has_records(self.url)
 
     def harness(self) -> Harness:
-        """The store, empty.
+        """Return a harness over the store, emptied.
 
         Raises:
-            CannotEmpty: There are records in it that cannot be deleted.
+            CannotEmpty: The store contains records that cannot be deleted.
         """
         self._empty()
         blank = self._sibling(len(self._blanks)) if self._has_schemas else None
@@ -219,7 +218,7 @@ class SinglePlace(Place):
         self._close_keeper()
 
     def drop_blank(self, url: StoreURL) -> None:
-        """Remove the schema of a test, if one was made."""
+        """Remove the schema of a test, if the test created one."""
         _drop(self, url)
 
     def _empty(self) -> None:
@@ -227,11 +226,11 @@ class SinglePlace(Place):
             emptied = wipe(self._keep())
         except StoreError as error:
             self._close_keeper()
-            raise CannotEmpty(f"the store could not be emptied after the test before: {error}") from error
+            raise CannotEmpty(f"the store could not be emptied after the previous test: {error}") from error
         if not emptied:
             raise CannotEmpty(
-                "an earlier test left leases, audit entries or uses of secrets, which the contract cannot delete: "
-                f"put {NUMBER} in the URL, in whose place each test gets a number, or write a harness"
+                "an earlier test left leases, audit entries or entries of the access log, which the contract cannot "
+                f"delete: put {NUMBER} in the URL, so that each test gets a store of another number, or write a harness"
             )
 
     def _keep(self) -> Backend:
@@ -259,23 +258,23 @@ class SinglePlace(Place):
 
 
 class _SingleHarness(UrlHarness):
-    def __init__(self, place: SinglePlace, blank: StoreURL | None) -> None:
+    def __init__(self, target: SingleTarget, blank: StoreURL | None) -> None:
         blank_url = None if blank is None else url_text(blank)
-        super().__init__(url_text(place.url), blank_url=blank_url, registry=place.registry, spec=place.spec)
-        self._place = place
+        super().__init__(url_text(target.url), blank_url=blank_url, registry=target.registry, spec=target.spec)
+        self._target = target
         self._blank = blank
 
     def cleanup(self) -> None:
         if self._blank is not None and self.blank_used:
-            self._place.drop_blank(self._blank)
+            self._target.drop_blank(self._blank)
 
 
-def _drop(place: Place, url: StoreURL) -> None:
-    # A schema that cannot be dropped is left behind: that is no finding about the backend.
-    with suppress(StoreError), closing(place.backend(url)) as backend:
+def _drop(target: Target, url: StoreURL) -> None:
+    # A schema that cannot be dropped is left behind, since that says nothing about the backend.
+    with suppress(StoreError), closing(target.backend(url)) as backend:
         backend.prepare(migrate=False)
         drop_schema(backend, url.options.get("schema", ""))
 
 
 def _has_records(url: StoreURL) -> InvalidArgument:
-    return InvalidArgument(f"{url} has something in it: give the suite an empty store, or a schema, of its own")
+    return InvalidArgument(f"{url} contains records. Give the suite an empty store, or a schema of its own.")

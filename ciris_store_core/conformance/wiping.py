@@ -1,4 +1,4 @@
-"""Emptying a store between tests, where each cannot have a store of its own."""
+"""Deletion of all records between tests that share one store, and damage of rows."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ KEPT = "schema_migrations"
 BATCH = 1000
 
 DAMAGES = ("metadata = '{'", "status = 'damaged'", "attributes = '[]'")
-"""What makes a row corrupt; databases refuse some of it."""
+"""Assignments that corrupt a row. Databases refuse some of them."""
 
 KEYS = {"graph_nodes": "id", "correlations": "correlation_id", "tasks": "task_id", "thoughts": "thought_id"}
 
 
 def wipe(backend: Backend) -> bool:
-    """Delete every record, and return whether the store is empty now.
+    """Delete every record, and return True if the store is empty afterwards.
 
-    A store on the SQL toolkit is emptied table by table. Any other is emptied through the contract, which has no way
-    to delete leases, the log of uses of secrets and the ends of audit chains: if there are any, it stays as it is.
+    A store on the SQL toolkit is emptied table by table. Any other is emptied through the contract, which cannot delete
+    leases, the access log and the heads of audit chains: a store with any of these is not empty afterwards.
     """
     with backend.session(write=True) as session:
         if isinstance(session, SqlSession):
@@ -37,14 +37,21 @@ def wipe(backend: Backend) -> bool:
 
 
 def _delete_rows(session: SqlSession) -> None:
-    # Edges before nodes, thoughts before tasks: a schema may hold them together with foreign keys.
+    # Edges before nodes, and thoughts before tasks: the schema of a backend may have foreign keys.
     for table in sorted(set(TABLES) - {KEPT}, key=lambda name: (name in KEYS, name != "thoughts", name)):
         session.run(f"DELETE FROM {{{table}}}")
 
 
 def _delete_records(session: Session) -> None:
-    for delete in (_delete_nodes, _delete_correlations, _delete_tasks, _delete_thoughts, _delete_secrets, _forget):
-        with suppress(NotSupported):  # still to be written, as in a backend that was just begun
+    for delete in (
+        _delete_nodes,
+        _delete_correlations,
+        _delete_tasks,
+        _delete_thoughts,
+        _delete_secrets,
+        _delete_occurrences,
+    ):
+        with suppress(NotSupported):  # the method is not written yet, as in a new backend
             delete(session)
 
 
@@ -73,13 +80,13 @@ def _delete_secrets(session: Session) -> None:
         session.secrets.delete([each.secret_id for each in secrets])
 
 
-def _forget(session: Session) -> None:
+def _delete_occurrences(session: Session) -> None:
     for occurrence in session.coordination.list_occurrences(None):
         session.coordination.remove_occurrence(occurrence.occurrence_id)
 
 
 def damage(backend: Backend, table: str, key: str) -> bool:
-    """Make a stored row corrupt, if the store is on the SQL toolkit; return whether it was done."""
+    """Corrupt a stored row if the store is on the SQL toolkit. Return True if it was done."""
     return any(_damaged(backend, table, key, change) for change in DAMAGES)
 
 
@@ -91,7 +98,7 @@ def _damaged(backend: Backend, table: str, key: str, change: str) -> bool:
 
 
 def drop_schema(backend: Backend, schema: str) -> None:
-    """Remove a schema that the suite had made, on a database that has schemas."""
+    """Drop a schema that the suite created, on a database that has schemas."""
     with backend.session(write=True) as session:
         if isinstance(session, SqlSession) and session.dialect.schema == schema:
             session.run(f'DROP SCHEMA "{schema}" CASCADE')

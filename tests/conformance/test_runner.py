@@ -28,7 +28,7 @@ from ciris_store_core.conformance.levels import Level
 from ciris_store_core.conformance.results import Report, Status, Verdict
 from ciris_store_core.conformance.runner import Options, run
 from ciris_store_core.conformance.support import writing
-from ciris_store_core.conformance.targets import CannotEmpty, place_for
+from ciris_store_core.conformance.targets import CannotEmpty, target_for
 from ciris_store_core.contract import Backend, Session
 from ciris_store_core.contract.hookspecs import CONTRACT_VERSION, BackendContext, BackendSpec
 from ciris_store_core.contract.registry import Registry
@@ -180,14 +180,14 @@ def fill(session: Session) -> None:
 
 
 def test_one_store_is_emptied_through_the_contract() -> None:
-    with place_for("acme://host/emptied", acme()) as place:
+    with target_for("acme://host/emptied", acme()) as place:
         for _ in range(2):
             with closing(place.harness().open(ManualClock())) as backend, writing(backend) as session:
                 fill(session)
 
 
 def test_what_the_contract_cannot_delete_is_said() -> None:
-    with place_for("acme://host/lease", acme()) as place:
+    with target_for("acme://host/lease", acme()) as place:
         with closing(place.harness().open(ManualClock())) as backend, writing(backend) as session:
             session.coordination.acquire_lease("job", "me", T0, at(1))
         with pytest.raises(CannotEmpty, match=r"put \{n\} in the URL"):

@@ -14,7 +14,7 @@ import pytest
 from ciris_store_core.clock import ManualClock
 from ciris_store_core.conformance import Clause, Harness, UrlHarness, suite
 from ciris_store_core.conformance.factories import node, task
-from ciris_store_core.conformance.support import Worker, exact, pages, race, transact, writing
+from ciris_store_core.conformance.support import BackgroundCall, exact, pages, race, transact, writing
 from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import InvalidArgument, Unavailable
 from ciris_store_core.models.paging import PageRequest, ResultPage
@@ -119,7 +119,7 @@ def test_race_passes_on_what_a_thread_raised() -> None:
         race(4, work)
     assert race(3, work) == [0, 1, 2]
     with pytest.raises(ZeroDivisionError):
-        Worker(lambda: 1 // 0).result()
+        BackgroundCall(lambda: 1 // 0).result()
 
 
 def test_transact_retries_only_what_may_be_retried() -> None:

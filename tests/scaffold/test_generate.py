@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ciris_store_core.conformance.levels import Level
-from ciris_store_core.conformance.results import Backend, ClauseResult, Report, Status
+from ciris_store_core.conformance.results import BackendInfo, ClauseResult, Report, Status
 from ciris_store_core.conformance.todo import todo
 from ciris_store_core.contract import Session
 from ciris_store_core.errors import InvalidArgument
@@ -97,7 +97,7 @@ def test_each_required_method_has_a_stub_with_its_clauses(tmp_path: Path) -> Non
 
 def report(*clauses: tuple[str, str, Level, Status]) -> Report:
     results = tuple(ClauseResult(id, level, module, "Otherwise no.", status) for id, module, level, status in clauses)
-    return Report(Backend("Acme", "acme", "", "", ""), (), results, "1.0", "0.1.0")
+    return Report(BackendInfo("Acme", "acme", "", "", ""), (), results, "1.0", "0.1.0")
 
 
 def test_the_next_clause_is_the_first_of_the_lowest_level() -> None:

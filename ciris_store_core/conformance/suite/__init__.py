@@ -17,7 +17,7 @@ pytest.register_assert_rewrite(*(name for name in _NAMES if name not in sys.modu
 from ciris_store_core.conformance.suite.aggregation import TestAggregate, TestMetricNames, TestPercentiles, TestPoints  # noqa: E402
 from ciris_store_core.conformance.suite.audit import TestAudit  # noqa: E402
 from ciris_store_core.conformance.suite.backends import TestBackend, TestPrepare  # noqa: E402
-from ciris_store_core.conformance.suite.claims import TestClaim, TestGiveBack, TestTransfer  # noqa: E402
+from ciris_store_core.conformance.suite.claims import TestClaim, TestRelease, TestTransfer  # noqa: E402
 from ciris_store_core.conformance.suite.coordination import TestLeases, TestOccurrences  # noqa: E402
 from ciris_store_core.conformance.suite.correlations import TestFindCorrelations, TestWriteCorrelations  # noqa: E402
 from ciris_store_core.conformance.suite.crashes import TestCrashes  # noqa: E402
@@ -52,7 +52,6 @@ __all__ = [
     "TestFindTasks",
     "TestFindThoughts",
     "TestGetAndDeleteNodes",
-    "TestGiveBack",
     "TestIncrement",
     "TestIsolation",
     "TestLeases",
@@ -69,6 +68,7 @@ __all__ = [
     "TestPutNodes",
     "TestReadsForUpdate",
     "TestRecords",
+    "TestRelease",
     "TestSavepoints",
     "TestSearch",
     "TestSecrets",

@@ -6,7 +6,7 @@ import pytest
 
 from ciris_store_core.conformance.factories import anchor, entry
 from ciris_store_core.conformance.levels import Level, clause
-from ciris_store_core.conformance.support import Worker, everything, exact, race, reading, transact, writing
+from ciris_store_core.conformance.support import BackgroundCall, everything, exact, race, reading, transact, writing
 from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import Conflict
 from ciris_store_core.models import AuditEntry
@@ -138,7 +138,7 @@ class TestAudit:
         append(backend, *(entry(i) for i in range(1, start + 1)))
         with writing(backend) as session:
             session.audit.head("default")
-            other = Worker(lambda: transact(backend, lambda second: second.audit.head("default")))
+            other = BackgroundCall(lambda: transact(backend, lambda second: second.audit.head("default")))
             assert not other.finished(), "a second writer got the head before the first was done"
             extend(session)
         assert other.result() == (start + 1, f"hash {start + 1}")

@@ -29,7 +29,7 @@ from ciris_store_core.conformance.factories import (
 )
 from ciris_store_core.conformance.harness import Harness
 from ciris_store_core.conformance.levels import Level, clause
-from ciris_store_core.conformance.support import MOMENT, Worker, race, reading, writing
+from ciris_store_core.conformance.support import MOMENT, BackgroundCall, race, reading, writing
 from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import MigrationRequired, StoreClosed
 from ciris_store_core.models import NodeType
@@ -196,6 +196,6 @@ class TestPrepare:
                 session.tasks.add([task(f"t{i}")])
 
         for i in range(40):
-            Worker(partial(work, i)).result()
+            BackgroundCall(partial(work, i)).result()
         with reading(backend) as session:
             assert len(session.tasks.get([f"t{i}" for i in range(40)], None)) == 40

@@ -10,7 +10,7 @@ from ciris_store_core.capabilities import Capability
 from ciris_store_core.conformance.factories import T0, at, occurrence, task, thought
 from ciris_store_core.conformance.levels import Level, clause
 from ciris_store_core.conformance.suite.tasks import add, get
-from ciris_store_core.conformance.support import PATIENCE, Worker, exact, race, reading, transact, writing
+from ciris_store_core.conformance.support import PATIENCE, BackgroundCall, exact, race, reading, transact, writing
 from ciris_store_core.contract import Backend
 from ciris_store_core.errors import StaleFence
 from ciris_store_core.models import Task, TaskStatus, Thought, ThoughtStatus
@@ -124,12 +124,12 @@ class TestClaim:
         add(backend, task("a"), task("b"))
         with writing(backend) as session:
             assert [each.task_id for each in session.tasks.claim_next("w1", "default", 1, NOW)] == ["a"]
-            other = Worker(lambda: claim(backend, "w2"))
+            other = BackgroundCall(lambda: claim(backend, "w2"))
             assert other.finished(PATIENCE), "the second claim waits for the first to commit"
         assert [each.task_id for each in other.result()] == ["b"]
 
 
-class TestGiveBack:
+class TestRelease:
     """``TaskStore.release``."""
 
     @pytest.mark.parametrize("status", [ACTIVE, TaskStatus.PENDING])
@@ -282,7 +282,7 @@ class TestTransfer:
         }[how]
         with writing(backend) as session:
             session.tasks.lock_claim("t", 1)
-            taker = Worker(take)
+            taker = BackgroundCall(take)
             taker.finished()
             session.tasks.lock_claim("t", 1)
             assert session.tasks.get(["t"], None)[0].fence == 1

@@ -15,7 +15,7 @@ from ciris_store_core.conformance.factories import task
 from ciris_store_core.conformance.harness import Harness
 from ciris_store_core.conformance.levels import Level, clause
 from ciris_store_core.conformance.suite.backends import blank
-from ciris_store_core.conformance.support import Worker, reading, writing
+from ciris_store_core.conformance.support import BackgroundCall, reading, writing
 from ciris_store_core.contract import Backend
 from ciris_store_core.errors import MigrationRequired, NotSupported
 from ciris_store_core.models.operations import Severity
@@ -37,7 +37,7 @@ class TestOperations:
         add_task(backend, "before")
         with backend.snapshot() as session:
             assert len(session.tasks.get(ids, None)) == 1
-            writer = Worker(lambda: add_task(backend, "meanwhile"))
+            writer = BackgroundCall(lambda: add_task(backend, "meanwhile"))
             writer.finished()  # or it waits, where there are no readers beside a writer
             assert len(session.tasks.get(ids, None)) == 1
         writer.result()

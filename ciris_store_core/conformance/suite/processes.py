@@ -115,7 +115,7 @@ class TestTakeOver:
     def test_lease_of_a_killed_process(self, backend: Backend, new_peer: PeerMaker) -> None:
         """Otherwise work under a lease stops for ever with its holder, or is taken from a holder that lives."""
         holder = new_peer()
-        fence = holder.call("hold_lease", me="holder")
+        fence = holder.call("lock_lease", me="holder")
         holder.kill()
 
         def acquire(seconds: float) -> int | None:
@@ -148,7 +148,7 @@ class TestTakeOver:
         with writing(backend) as session:
             session.tasks.add([task()])
         zombie = new_peer()
-        fence, lease_fence = zombie.call("claim_one", me="zombie"), zombie.call("hold_lease", me="zombie")
+        fence, lease_fence = zombie.call("claim_one", me="zombie"), zombie.call("lock_lease", me="zombie")
         transact(backend, lambda session: session.tasks.release(None, at(60), 10))
         transact(backend, lambda session: session.tasks.claim_next("heir", "default", 1, at(61)))
         transact(backend, lambda session: session.coordination.acquire_lease("job", "heir", at(61), at(99)))

@@ -16,9 +16,9 @@ from ciris_store_core.conformance.samples import (
     AWKWARD_TEXTS,
     BEFORE_EPOCH,
     FIRST,
-    KINDS,
     LAST,
-    Kind,
+    RECORD_KINDS,
+    RecordKind,
     awkward_json,
     nested,
 )
@@ -31,7 +31,7 @@ from ciris_store_core.models.tasks import TaskQuery
 
 SAMPLES = [
     pytest.param(kind, sample(), id=f"{kind.name}-{which}")
-    for kind in KINDS
+    for kind in RECORD_KINDS
     for which, sample in zip(("plain", "full"), kind.samples, strict=True)
 ]
 
@@ -41,7 +41,7 @@ class TestRecords:
 
     @pytest.mark.parametrize(("kind", "record"), SAMPLES)
     @clause("records.round_trip")
-    def test_round_trip(self, backend: Backend, kind: Kind, record: Record) -> None:
+    def test_round_trip(self, backend: Backend, kind: RecordKind, record: Record) -> None:
         """Otherwise an agent remembers something else than what it was told."""
         with writing(backend) as session:
             kind.save(session, record)
@@ -51,7 +51,9 @@ class TestRecords:
 
     @pytest.mark.parametrize(("kind", "record"), SAMPLES)
     @clause("records.reopen", Level.DURABLE, needs=Capability.DURABLE)
-    def test_reopen(self, harness: Harness, clock: ManualClock, backend: Backend, kind: Kind, record: Record) -> None:
+    def test_reopen(
+        self, harness: Harness, clock: ManualClock, backend: Backend, kind: RecordKind, record: Record
+    ) -> None:
         """Otherwise a restart of the agent loses or bends what it knew."""
         with writing(backend) as session:
             kind.save(session, record)
@@ -173,9 +175,9 @@ class TestRecords:
     def test_a_batch_of_all_kinds(self, backend: Backend) -> None:
         """Otherwise one step of an agent, which writes many kinds of records, cannot be one transaction."""
         with writing(backend) as session:
-            for kind in KINDS:
+            for kind in RECORD_KINDS:
                 kind.save(session, kind.samples[1]())
         with reading(backend) as session:
-            for kind in KINDS:
+            for kind in RECORD_KINDS:
                 record = kind.samples[1]()
                 assert exact(record) in [exact(found) for found in kind.load(session, record)]

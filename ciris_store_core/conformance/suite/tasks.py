@@ -10,7 +10,16 @@ from ciris_store_core.conformance.factories import T0, at, occurrence, task, tho
 from ciris_store_core.conformance.harness import Harness
 from ciris_store_core.conformance.levels import Level, clause
 from ciris_store_core.conformance.samples import full_task
-from ciris_store_core.conformance.support import Worker, everything, exact, pages, race, reading, transact, writing
+from ciris_store_core.conformance.support import (
+    BackgroundCall,
+    everything,
+    exact,
+    pages,
+    race,
+    reading,
+    transact,
+    writing,
+)
 from ciris_store_core.contract import Backend
 from ciris_store_core.errors import Conflict, StaleFence
 from ciris_store_core.models import Task, TaskStatus, ThoughtStatus
@@ -107,10 +116,12 @@ class TestAddTasks:
         class Undone(Exception):
             pass
 
-        def first() -> Worker:
+        def first() -> BackgroundCall:
             with writing(backend) as session:
                 session.tasks.add_or_get(task(description="first"))
-                second = Worker(lambda: transact(backend, lambda s: s.tasks.add_or_get(task(description="second"))))
+                second = BackgroundCall(
+                    lambda: transact(backend, lambda s: s.tasks.add_or_get(task(description="second")))
+                )
                 session.tasks.update("t", {"status": FAILED}, None, None)
                 second.finished()
                 if not commits:

@@ -10,8 +10,8 @@ import pytest
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.conformance.factories import LOCAL, T0, correlation, edge, entry, node, put, secret, task, thought
 from ciris_store_core.conformance.levels import Level, clause
-from ciris_store_core.conformance.samples import KINDS
-from ciris_store_core.conformance.support import Worker, race, reading, transact, writing
+from ciris_store_core.conformance.samples import RECORD_KINDS
+from ciris_store_core.conformance.support import BackgroundCall, race, reading, transact, writing
 from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import Conflict, InvalidArgument, NotFound, StaleFence, StoreError, TransactionError
 from ciris_store_core.models.audit import AuditQuery
@@ -90,12 +90,12 @@ class TestTransactions:
         """Otherwise half of what belongs together is stored when something goes wrong."""
         raised = error("stop")
         with pytest.raises(error) as caught, writing(backend) as session:
-            for kind in KINDS:
+            for kind in RECORD_KINDS:
                 kind.save(session, kind.samples[0]())
             raise raised
         assert caught.value is raised
         with reading(backend) as session:
-            assert [kind.load(session, kind.samples[0]()) for kind in KINDS] == [[]] * len(KINDS)
+            assert [kind.load(session, kind.samples[0]()) for kind in RECORD_KINDS] == [[]] * len(RECORD_KINDS)
 
     @clause("session.rollback.changes")
     def test_rollback_of_changes(self, backend: Backend) -> None:
@@ -134,7 +134,7 @@ class TestTransactions:
     def test_reads_see_own_writes(self, backend: Backend) -> None:
         """Otherwise a step of an agent cannot build on the one before."""
         with writing(backend) as session:
-            for kind in KINDS:
+            for kind in RECORD_KINDS:
                 for sample in kind.samples:
                     kind.save(session, sample())
                     assert len(kind.load(session, sample())) >= 1
@@ -294,7 +294,7 @@ class TestIsolation:
             session.tasks.add([task()])
             session.graph.put_nodes([put(node(attributes={"a": 2}))], T0)
             # A backend may let the reader wait instead; then it reads after the rollback, and the same.
-            readers = [Worker(read) for _ in range(3)]
+            readers = [BackgroundCall(read) for _ in range(3)]
             for reader in readers:
                 reader.finished()
             raise Stop
@@ -306,7 +306,7 @@ class TestIsolation:
         for i in range(10):
             with writing(backend) as session:
                 session.tasks.add([task(f"t{i}")])
-            assert Worker(lambda: len(stored(backend))).result() == i + 1
+            assert BackgroundCall(lambda: len(stored(backend))).result() == i + 1
 
     @clause("session.isolation.whole", Level.CONCURRENT)
     def test_a_transaction_shows_all_at_once(self, backend: Backend) -> None:
