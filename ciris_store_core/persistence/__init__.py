@@ -1,9 +1,9 @@
-"""The store as plain functions: one name for each question, over a store that is opened when it is first needed.
+"""The store as plain functions, over stores that are opened on demand.
 
-For programs that were written for the functions of the CIRIS engine: modules, names and parameters are the same, so
-that a program changes the import path and nothing else. ``db_path`` (the last parameter) is a database URL or the path
-of an SQLite file; without it, ``CIRIS_DB_URL`` decides. Each function has an async counterpart, named with
-``async_`` before its name. Errors are raised: "not found" is None, an empty list, False or 0, and nothing else is.
+The functions serve programs that were written for the CIRIS engine: modules, names and parameters are the same, so a
+program changes only its import path. ``db_path`` (the last parameter) is a database URL or the path of an SQLite file;
+without it, ``CIRIS_DB_URL`` decides. Each function has an async counterpart, prefixed with ``async_``. Errors are
+raised. None, an empty list, False and 0 mean "not found", and nothing else.
 """
 
 from ciris_store_core.persistence import analytics, db, maintenance, models

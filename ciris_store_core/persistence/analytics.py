@@ -1,4 +1,4 @@
-"""Questions about tasks and thoughts together, each one query."""
+"""Queries over tasks and thoughts together, one statement each."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ _UNFINISHED = (ThoughtStatus.PENDING, ThoughtStatus.PROCESSING)
 def get_pending_thoughts_for_active_tasks(
     occurrence_id: Owner = DEFAULT_OCCURRENCE, limit: int | None = None, db_path: DbPath = None
 ) -> list[Thought]:
-    """Pending and processing thoughts whose task is active and has the same owner, oldest first."""
+    """Return pending and processing thoughts whose task is active and has the same owner, oldest first."""
     thoughts = get_store(db_path).thoughts
     return some(thoughts, limit, status=_UNFINISHED, of_active_tasks=True, occurrence_id=occurrence_id)
 
 
 def count_pending_thoughts_for_active_tasks(occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None) -> int:
-    """How many thoughts ``get_pending_thoughts_for_active_tasks`` would return."""
+    """Return the number of thoughts that ``get_pending_thoughts_for_active_tasks`` would return."""
     thoughts = get_store(db_path).thoughts
     return thoughts.count(status=_UNFINISHED, of_active_tasks=True, occurrence_id=occurrence_id)
 
 
 def count_active_tasks(occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None) -> int:
-    """How many tasks of that owner are active."""
+    """Return the number of active tasks of an owner."""
     return count_tasks(TaskStatus.ACTIVE, occurrence_id, db_path)
 
 
 def get_tasks_needing_seed_thought(
     occurrence_id: Owner = DEFAULT_OCCURRENCE, limit: int | None = None, db_path: DbPath = None
 ) -> list[Task]:
-    """Active tasks that no thought belongs to yet, oldest first."""
+    """Return active tasks without a thought, oldest first."""
     tasks = get_store(db_path).tasks
     return some(tasks, limit, status=TaskStatus.ACTIVE, needs_seed_thought=True, occurrence_id=occurrence_id)
 
 
 def pending_thoughts(occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None) -> bool:
-    """Whether any thought of that owner is pending or processing."""
+    """Return whether an owner has a pending or processing thought."""
     return count_thoughts(occurrence_id, db_path) > 0
 
 
 def thought_exists_for(task_id: str, occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None) -> bool:
-    """Whether the owner has any thought about that task."""
+    """Return whether an owner has a thought about the task."""
     return get_store(db_path).thoughts.count(source_task_id=task_id, occurrence_id=occurrence_id) > 0
 
 
 def count_thoughts_by_status(
     status: ThoughtStatus | str, occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
 ) -> int:
-    """How many thoughts of that owner have that status."""
+    """Return the number of an owner's thoughts with that status."""
     return get_store(db_path).thoughts.count(status=status, occurrence_id=occurrence_id)
 
 

@@ -1,4 +1,4 @@
-"""What the functions have in common: the caller's time service, reading lists, async counterparts."""
+"""Common code of the functions: the caller's time service, reading of lists, async counterparts."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from ciris_store_core.validation.validator import MAX_LIMIT, moment, whole
 
 T = TypeVar("T")
 P = ParamSpec("P")
-SomePart = TypeVar("SomePart", bound=Resource)
+PartT = TypeVar("PartT", bound=Resource)
 
 TimeService = Any
-"""Anything with ``now()``, an aware datetime, or ``now_iso()``, its ISO 8601 text; None: the store's clock."""
+"""An object with ``now()``, an aware datetime, or ``now_iso()``, its ISO 8601 text. None means the store's clock."""
 
 
 class ServiceClock:
     """A clock that asks a time service."""
 
     def __init__(self, time_service: TimeService) -> None:
-        """Over an object with ``now()`` or ``now_iso()``; ``InvalidArgument`` for any other."""
+        """Wrap an object with ``now()`` or ``now_iso()``; raise ``InvalidArgument`` for any other."""
         if not (hasattr(time_service, "now") or hasattr(time_service, "now_iso")):
             raise InvalidArgument(
-                f"time_service: {type(time_service).__name__} has neither now() nor now_iso(): "
-                "leave it out to use the store's clock"
+                f"time_service: {type(time_service).__name__} has neither now() nor now_iso(). "
+                "Leave it out to use the store's clock"
             )
         self._service = time_service
 
     def now(self) -> datetime:
-        """Its time, in UTC; ``InvalidArgument`` if that is no aware datetime."""
+        """Return the service's time in UTC; raise ``InvalidArgument`` if it is not an aware datetime."""
         for name in ("now", "now_iso"):
             value = getattr(self._service, name, lambda: None)()
             if isinstance(value, datetime | str):
@@ -45,15 +45,15 @@ class ServiceClock:
         raise InvalidArgument("time_service: neither now() nor now_iso() gives a datetime or its ISO 8601 text")
 
 
-def clocked(part: SomePart, time_service: TimeService) -> SomePart:
-    """The same part of a store, with times by the time service if there is one."""
+def clocked(part: PartT, time_service: TimeService) -> PartT:
+    """Return the part of a store, with the time service's clock if one is given."""
     if time_service is None:
         return part
     return type(part)(part._x, replace(part._ctx, clock=ServiceClock(time_service)))
 
 
 def instant(value: datetime | str, name: str) -> datetime:
-    """An aware datetime, or its ISO 8601 text, in UTC."""
+    """Return an aware datetime, or its ISO 8601 text, in UTC."""
     at = moment(value, name)  # type: ignore[arg-type]
     if at is None:
         raise InvalidArgument(f"{name}: expected an aware datetime or its ISO 8601 text")
@@ -68,24 +68,24 @@ class Listing(Protocol[T]):
 
     @property
     def find(self) -> Callable[..., Page[T]]:
-        """One page."""
+        """Return one page."""
         ...
 
     @property
     def scan(self) -> Callable[..., Iterator[T]]:
-        """All pages."""
+        """Yield the records of all pages."""
         ...
 
 
 def readable(page: Page[T]) -> list[T]:
-    """The records of a page; ``Corrupt`` if one of its rows cannot be read."""
+    """Return the records of a page; raise ``Corrupt`` if one of its rows is corrupt."""
     for row in page.corrupt:
         raise_corrupt(row)
     return page.items
 
 
 def some(part: Listing[T], limit: int | None, offset: int = 0, **filters: Any) -> list[T]:
-    """``limit`` records after the first ``offset`` of a listing, all of them for None."""
+    """Return ``limit`` records after the first ``offset`` of a listing, or all of them if ``limit`` is None."""
     start = whole(offset, "offset", 0, 2**63 - 1)
     if limit is None:
         return [*islice(part.scan(**filters), start, None)]
@@ -99,9 +99,9 @@ def some(part: Listing[T], limit: int | None, offset: int = 0, **filters: Any) -
 
 
 def counterpart(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """The same function as a coroutine function, which runs it in a worker thread.
+    """Return the async counterpart of a function: a coroutine function that runs it on a worker thread.
 
-    The threads are fewer than a store has connections. A call that is cancelled before its turn never runs.
+    The threads are fewer than a store has connections. A call that is cancelled before it starts never runs.
     """
 
     @functools.wraps(function)
@@ -115,5 +115,5 @@ def counterpart(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]
 
 
 async def completed(answer: Awaitable[T] | T) -> T:
-    """What was answered, awaited if it has to be."""
+    """Return the answer, awaited if it is awaitable."""
     return await answer if isinstance(answer, Awaitable) else answer

@@ -1,4 +1,4 @@
-"""The stores that the functions use: one for each URL, opened when it is first needed and shared by the process."""
+"""The stores of the functions: one for each URL, opened on demand and shared by the process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ciris_store_core.store import Store
 from ciris_store_core.url import StoreURL, resolve_url
 
 DbPath = str | os.PathLike[str] | None
-"""A database URL or the path of an SQLite file; None: the store of ``use_store``, else the default URL."""
+"""A database URL or the path of an SQLite file. None means the store of ``use_store``, else the default URL."""
 
 _THREADS = 8
 
@@ -23,7 +23,7 @@ _Key = tuple[StoreURL, str]
 
 
 class _StoreSlot:
-    """Where the store of one URL is, or will be."""
+    """The store of one URL, once it is open."""
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -31,7 +31,7 @@ class _StoreSlot:
 
 
 class _OpenStores:
-    """All stores that this process opened by URL, and the one that was chosen instead of the default."""
+    """The stores that this process opened by URL, and the chosen ones that replace the default."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -43,7 +43,7 @@ class _OpenStores:
         key = (target, _folder(target))
         with self._lock:
             slot = self._slots.setdefault(key, _StoreSlot())
-        # Opening may wait for a database that is far away: only callers of the same one wait with it.
+        # Opening may wait for a remote database: only callers of the same URL wait with it.
         with slot.lock:
             if slot.store is None:
                 slot.store = open_store(url)
@@ -62,16 +62,16 @@ _open_stores = _OpenStores()
 
 
 def get_store(db_path: DbPath = None) -> Store:
-    """The store that functions called with this ``db_path`` use; opened, and brought up to date, at the first call.
+    """Return the store for this ``db_path``. The first call opens it and migrates its schema.
 
-    It is shared: do not close it. ``close_stores`` closes all of them, as does the end of the process.
+    The store is shared: do not close it. ``close_stores`` and the end of the process close all stores.
 
     Args:
         db_path: A database URL, or the path of an SQLite file. By default the store of ``use_store``, else what
             ``CIRIS_DB_URL`` names at this moment, else ``sqlite:///data/ciris.db``.
 
     Raises:
-        InvalidURL, PluginError, MigrationRequired, Unavailable: As ``open_store``; the next call tries again.
+        InvalidURL, PluginError, MigrationRequired, Unavailable: As ``open_store``. The next call tries again.
     """
     if db_path is None and _open_stores.chosen:
         return _open_stores.chosen[-1]
@@ -80,9 +80,9 @@ def get_store(db_path: DbPath = None) -> Store:
 
 @contextmanager
 def use_store(store: Store) -> Iterator[Store]:
-    """Have all functions that are called without ``db_path`` use this store, in every thread, until the block ends.
+    """Make all functions without ``db_path`` use this store, in every thread, until the block ends.
 
-    For a store that was opened with options, or that a test brings. It stays the caller's to close.
+    For a store that was opened with options, or by a test. The caller closes it.
     """
     stores = _open_stores
     stores.chosen.append(store)
@@ -93,23 +93,23 @@ def use_store(store: Store) -> Iterator[Store]:
 
 
 def workers() -> Workers:
-    """The threads of this process that async counterparts run on."""
+    """Return the threads that run the async counterparts."""
     return _open_stores.workers
 
 
 def close_stores() -> None:
-    """Close every store that functions opened; the next call of one opens it again."""
+    """Close every store that the functions opened. A later call opens it again."""
     _open_stores.close()
 
 
 def _folder(target: StoreURL) -> str:
-    # A relative path means another file once the process has changed its directory.
+    # A relative path names another file after the process has changed its directory.
     relative = target.scheme == "sqlite" and not target.database.startswith((":memory:", "/"))
     return str(Path.cwd()) if relative else ""
 
 
 def _forget() -> None:
-    """In a forked child: connections belong to the parent, and locks may have been held when it forked."""
+    """Forget all stores in a forked child: connections belong to the parent, and locks may be held by its threads."""
     global _open_stores
     _open_stores = _OpenStores()
 

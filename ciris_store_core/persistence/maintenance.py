@@ -1,4 +1,4 @@
-"""Cleaning up what nobody needs any more (contract section 7)."""
+"""Cleanup of expired and orphaned records (contract section 7)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = [
 
 
 def maintenance_service(db_path: DbPath = None, **options: Any) -> DatabaseMaintenanceService:
-    """The maintenance service of the store that functions with this ``db_path`` use; ``start`` it or ``run`` it.
+    """Return the maintenance service of the store for this ``db_path``, to ``start`` or to ``run``.
 
     ``options`` are those of ``DatabaseMaintenanceService``. Stop it before ``close_stores``.
     """
@@ -27,7 +27,7 @@ def maintenance_service(db_path: DbPath = None, **options: Any) -> DatabaseMaint
 
 
 def perform_maintenance(db_path: DbPath = None, *, dry_run: bool = False, **options: Any) -> MaintenanceReport:
-    """Do one pass of maintenance now and say what it did, or with ``dry_run`` what it would do."""
+    """Run one pass of maintenance and return its report; with ``dry_run``, change nothing."""
     return maintenance_service(db_path, **options).run(dry_run=dry_run)
 
 

@@ -1,4 +1,4 @@
-"""What some functions take and return beside the store's records, and how loosely written data becomes records."""
+"""The parameters and results of some functions beside the store's records, and their conversion from loose data."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ciris_store_core.models.enums import CorrelationStatus
 
 
 class CorrelationUpdateRequest(Record):
-    """What to change of a correlation; None changes nothing."""
+    """The changes of a correlation; None changes nothing."""
 
     correlation_id: Id
     response_data: dict[str, Any] | None = None
-    """Fields of a ``ServiceResponse``; numbers and booleans may be written as text."""
+    """Fields of a ``ServiceResponse``; numbers and booleans may be given as text."""
     status: CorrelationStatus | None = None
     metric_value: Finite | None = None
     tags: Tags | None = None
 
 
 class MetricsQuery(Record):
-    """Which points of a metric are meant; both bounds inclusive."""
+    """A selection of points of a metric; both time bounds are inclusive."""
 
     metric_name: Id
     start_time: UtcDateTime | None = None
@@ -33,12 +33,12 @@ class MetricsQuery(Record):
     tags: Tags = Field(default_factory=dict)
     aggregation: Text = "avg"
     interval: Text = "1h"
-    """Neither is used: the function returns the points as they are. ``store.correlations.aggregate`` aggregates."""
+    """Both are ignored: the function returns the points as they are. ``store.correlations.aggregate`` aggregates."""
     limit: Count = 1000
 
 
 class ChannelInfo(Record):
-    """A channel in which something was said."""
+    """A channel with its last activity."""
 
     channel_id: Id
     channel_type: Text
@@ -49,7 +49,7 @@ class ChannelInfo(Record):
 
 
 class DeferralPackage(Record):
-    """Why a decision waits, and until when."""
+    """The reason for which a decision is deferred, and the time until which it is."""
 
     defer_until: UtcDateTime | None = None
     reason: Text | None = None
@@ -57,7 +57,7 @@ class DeferralPackage(Record):
 
 
 class DeferralReportContext(Record):
-    """What a message about a deferral is about."""
+    """The task, thought and deferral that a message reports."""
 
     task_id: Id
     thought_id: Id
@@ -90,7 +90,7 @@ _ALIASES = {"error": "error_message", "result": "result_summary"}
 
 
 def to_response(given: Any, *, success: bool = True) -> ServiceResponse:
-    """A response from a ``ServiceResponse``, another model, or a dict whose values may all be text.
+    """Return a response from a ``ServiceResponse``, another model, or a dict whose values may all be text.
 
     ``success`` holds where none is given; the duration is 0 then. What the record has no field for goes to its
     ``metadata``. ``InvalidArgument`` if a value cannot be what its field needs.
@@ -118,7 +118,7 @@ def _object(given: Any) -> dict[str, Any]:
 
 
 def _odd(name: str, value: Any) -> bool:
-    """Whether a value is none, or an object where text is expected: kept as metadata."""
+    """Return whether a value is None, or an object where text is expected. Such a value is kept as metadata."""
     return value is None or value == "None" or (name == "result_summary" and not isinstance(value, str))
 
 

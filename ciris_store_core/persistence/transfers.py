@@ -1,4 +1,4 @@
-"""Telling an application's own audit service of a change of owner."""
+"""Notification of an application's own audit service about a change of owner."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _running: set[asyncio.Task[None]] = set()
 
 @dataclass(frozen=True, slots=True)
 class OwnershipTransfer:
-    """What an audit service's ``log_event(event_type, event)`` gets to know."""
+    """The event that an audit service's ``log_event(event_type, event)`` receives."""
 
     entity_id: str
-    """The task, or the thought, that was to change hands."""
+    """The id of the task or thought."""
     action: str
     """``task_ownership_transfer`` or ``thought_ownership_transfer``."""
     resource: str
@@ -31,7 +31,7 @@ class OwnershipTransfer:
 
 
 def tell(audit_service: Any, event: OwnershipTransfer) -> None:
-    """Call ``audit_service.log_event``; a coroutine goes to the running event loop, or is run to its end here.
+    """Call ``audit_service.log_event``. A coroutine goes to the running event loop, or is run to its end here.
 
     The store keeps an event of its own, in the transaction of the transfer. What the service does with this one
     cannot undo that, so its errors are logged and not raised.
@@ -53,7 +53,7 @@ def _finish(work: Any) -> None:
         asyncio.run(work)
         return
     task = loop.create_task(work)
-    _running.add(task)  # The loop itself does not keep it alive.
+    _running.add(task)  # The event loop itself holds only a weak reference to the task.
     task.add_done_callback(_running.discard)
 
 

@@ -23,7 +23,15 @@ from ciris_store_core import (
 from ciris_store_core.conformance import factories as make
 from ciris_store_core.conformance.support import exact
 from ciris_store_core.conformance.wiping import damage
-from ciris_store_core.transfer import KINDS, backup_store, copy_store, digest_store, export_store, reading, record_types
+from ciris_store_core.transfer import (
+    KINDS,
+    backup_store,
+    copy_store,
+    digest_store,
+    export_store,
+    record_kinds,
+    store_reader,
+)
 from ciris_store_core.transfer.record_kinds import MARKER_ID, KindSelection
 from ciris_store_core.transfer.store_reader import StoreReader
 from tests.transfer.conftest import Stores, fill, stop_at
@@ -57,8 +65,8 @@ def test_one_difference_changes_the_digest(full: Store) -> None:
 
 
 def test_a_copy_that_was_stopped_goes_on(stores: Stores, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "FIRST_PAGE", 7)
-    monkeypatch.setattr(reading, "LARGEST_PAGE", 7)
+    monkeypatch.setattr(store_reader, "FIRST_PAGE", 7)
+    monkeypatch.setattr(store_reader, "LARGEST_PAGE", 7)
     source, target = stores.new("memory"), stores.new(kind)
     fill(source)
     runs = 0
@@ -114,7 +122,7 @@ def test_what_a_target_does_not_keep_is_noticed(stores: Stores, monkeypatch: pyt
     source, target = stores.new("memory"), stores.new("memory")
     fill(source)
     losing = replace(KINDS["tasks"], add=lambda session, tasks: session.tasks.add(tasks[1:]))
-    monkeypatch.setattr(record_types, "KINDS", MappingProxyType({**KINDS, "tasks": losing}))
+    monkeypatch.setattr(record_kinds, "KINDS", MappingProxyType({**KINDS, "tasks": losing}))
     with pytest.raises(Corrupt, match=r"digests differ for tasks \(20 for 21\)"):
         copy_store(source, target)
     assert not target.is_empty()
@@ -218,7 +226,7 @@ def test_a_database_in_memory_that_lets_nobody_in_beside_it(stores: Stores, tmp_
 
 
 def test_chunks_become_smaller_where_records_are_large(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "CHUNK_BYTES", 100_000)
+    monkeypatch.setattr(store_reader, "CHUNK_BYTES", 100_000)
     source = stores.new("sqlite")
     with source._backend.session(write=True) as session:
         session.tasks.add([make.task(f"t{i:03}", description="x" * 20_000) for i in range(300)])

@@ -12,7 +12,15 @@ import pytest
 
 from ciris_store_core import Conflict, Corrupt, InvalidArgument, NotSupported, Store
 from ciris_store_core.errors import NotADatabase
-from ciris_store_core.transfer import check_dump, digest_store, dump, export_store, import_store, read_header, reading
+from ciris_store_core.transfer import (
+    check_dump,
+    digest_store,
+    dump,
+    export_store,
+    import_store,
+    read_header,
+    store_reader,
+)
 from tests.transfer.conftest import Stores, fill, stop_at
 from tests.transfer.test_copy import everything
 
@@ -88,7 +96,7 @@ def test_a_file_that_is_there_is_replaced_only_on_demand(source: Store, path: Pa
 
 
 def test_an_export_that_fails_leaves_nothing(source: Store, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "FIRST_PAGE", 5)
+    monkeypatch.setattr(store_reader, "FIRST_PAGE", 5)
     with pytest.raises(KeyboardInterrupt):
         export_store(source, path, on_step=stop_at(4))
     assert [each.name for each in path.parent.iterdir() if each.is_file()] == []

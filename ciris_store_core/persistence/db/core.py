@@ -1,4 +1,4 @@
-"""Making a database ready, and facts about it."""
+"""Creation and migration of a database, and information about it."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from ciris_store_core.url import resolve_url
 
 
 def initialize_database(db_path: DbPath = None) -> None:
-    """Make the database if there is none and bring its schema up to date; any other function does so by itself."""
+    """Create the database if there is none and migrate its schema. Every other function does so on demand."""
     get_store(db_path)
 
 
 def run_migrations(db_path: DbPath = None) -> None:
-    """The same as ``initialize_database``."""
+    """Do the same as ``initialize_database``."""
     get_store(db_path)
 
 
 def get_connection_diagnostics(db_path: DbPath = None) -> dict[str, Any]:
-    """Facts about the store and its connections, without its password."""
+    """Return information about the store and its connections, without its password."""
     store = get_store(db_path)
     return {**store.info(), "stats": dict(store.stats())}
 
 
 def get_sqlite_db_full_path(db_path: DbPath = None) -> str:
-    """The absolute path of the SQLite file that functions with this ``db_path`` use; opens nothing.
+    """Return the absolute path of the SQLite file for this ``db_path``, without opening it.
 
     Raises:
         InvalidArgument: It is no SQLite database, or one in memory.

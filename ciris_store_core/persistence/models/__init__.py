@@ -1,4 +1,4 @@
-"""The functions on tasks, thoughts, graph and correlations, a module each."""
+"""The functions on tasks, thoughts, graph and correlations, one module each."""
 
 from ciris_store_core.persistence.models import correlations, deferral, graph, identity, queue_status, tasks, thoughts
 from ciris_store_core.persistence.models.correlations import *

@@ -34,7 +34,7 @@ def _correlations(db_path: DbPath, time_service: TimeService = None) -> Correlat
 
 
 def add_correlation(corr: Correlation, time_service: TimeService = None, db_path: DbPath = None) -> str:
-    """Store a new correlation and return its id; ``Conflict`` if the id exists."""
+    """Store a new correlation and return its id; raise ``Conflict`` if the id exists."""
     return _correlations(db_path, time_service).add(corr).correlation_id
 
 
@@ -44,7 +44,7 @@ async def add_correlation_with_telemetry(
     telemetry_service: Any = None,
     db_path: DbPath = None,
 ) -> str:
-    """Store a new correlation, hand it to ``telemetry_service.store_correlation`` if there is one; returns its id.
+    """Store a new correlation, pass it to ``telemetry_service.store_correlation`` if given, and return its id.
 
     That method may be a coroutine function, and may be called ``_store_correlation``. Its errors are raised; the
     correlation is stored by then.
@@ -58,7 +58,7 @@ async def add_correlation_with_telemetry(
 
 
 def get_correlation(correlation_id: str, db_path: DbPath = None) -> Correlation | None:
-    """The correlation with that id, or None."""
+    """Return the correlation with that id, or None."""
     return _correlations(db_path).get(correlation_id)
 
 
@@ -68,7 +68,7 @@ def update_correlation(
     time_service: TimeService = None,
     db_path: DbPath = None,
 ) -> bool:
-    """Change a correlation, in one of two ways; False if there is none of that id.
+    """Change a correlation, in one of two ways. Return False if the id does not exist.
 
     ``update_correlation(request, time_service)``: what a ``CorrelationUpdateRequest``, or anything with its fields,
     gives. ``update_correlation(correlation_id, correlation, time_service)``: the response of ``correlation``, with the
@@ -80,7 +80,7 @@ def update_correlation(
         key, changes = update_request_or_id.correlation_id, _requested(update_request_or_id)
         time_service = time_service if time_service is not None else correlation_or_time_service
     else:
-        raise InvalidArgument("update_correlation takes a CorrelationUpdateRequest, or an id and a correlation")
+        raise InvalidArgument("update_correlation expects a CorrelationUpdateRequest, or an id and a correlation")
 
     def fn(tx: Transaction) -> bool:
         return _update(clocked(tx.correlations, time_service), key, dict(changes))
@@ -90,7 +90,7 @@ def update_correlation(
 
 def _answer(correlation: Any) -> dict[str, Any]:
     if not isinstance(correlation, Correlation):
-        raise InvalidArgument("update_correlation with an id needs the correlation as its second argument")
+        raise InvalidArgument("update_correlation expects a correlation as its second argument if the first is an id")
     response = correlation.response_data
     if response is None:
         return {"status": correlation.status}
@@ -115,7 +115,7 @@ def _update(correlations: Correlations, key: str, changes: dict[str, Any]) -> bo
         if stored is None:
             return False
         if stored.metric_data is None:
-            raise InvalidArgument(f"correlation {key!r} records no metric: leave metric_value out")
+            raise InvalidArgument(f"correlation {key!r} records no metric. Leave metric_value out")
         changes["metric_data"] = {**stored.metric_data.model_dump(), "metric_value": value}
     return correlations.update(key, **changes)
 
@@ -126,7 +126,7 @@ def _update(correlations: Correlations, key: str, changes: dict[str, Any]) -> bo
 def get_correlations_by_task_and_action(
     task_id: str, action_type: str, status: CorrelationStatus | str | None = None, db_path: DbPath = None
 ) -> list[Correlation]:
-    """All correlations of a task and action, and of that status if one is given, newest first."""
+    """Return all correlations of a task and action, and of a status if given, newest first."""
     filters: dict[str, Any] = {"task_id": task_id, "action_type": action_type, "status": status}
     return some(_correlations(db_path), None, descending=True, **filters)
 
@@ -140,7 +140,7 @@ def get_correlations_by_type_and_time(
     limit: int | None = 1000,
     db_path: DbPath = None,
 ) -> list[Correlation]:
-    """Correlations of one type in a span of time, both bounds inclusive, newest first; at most ``limit``, or all."""
+    """Return correlations of one type in a time span with inclusive bounds, newest first; at most ``limit``, or all."""
     return some(
         _correlations(db_path),
         limit,
@@ -161,7 +161,7 @@ def get_correlations_by_channel(
     *,
     action_types: Sequence[str] | None = MESSAGES,
 ) -> list[Correlation]:
-    """The newest ``limit`` messages of a channel, earlier than ``before``, returned oldest first.
+    """Return the newest ``limit`` messages of a channel before ``before``, oldest first.
 
     Messages are the actions ``speak`` and ``observe``; ``action_types`` names others, or, with None, means all.
     """
@@ -175,7 +175,7 @@ def get_correlations_by_channel(
 
 
 def get_metrics_timeseries(query: Any, db_path: DbPath = None) -> list[Correlation]:
-    """The points of a metric that a ``MetricsQuery`` (or anything with its fields) means, oldest first."""
+    """Return the points of a metric that a ``MetricsQuery`` (or an object with its fields) selects, oldest first."""
     return some(
         _correlations(db_path),
         getattr(query, "limit", 1000),
@@ -188,7 +188,7 @@ def get_metrics_timeseries(query: Any, db_path: DbPath = None) -> list[Correlati
 
 
 def get_recent_correlations(limit: int = 100, db_path: DbPath = None) -> list[Correlation]:
-    """The newest correlations, newest first."""
+    """Return the newest correlations, newest first."""
     return some(_correlations(db_path), limit, descending=True)
 
 
@@ -198,7 +198,7 @@ def get_recent_correlations(limit: int = 100, db_path: DbPath = None) -> list[Co
 def get_active_channels_by_adapter(
     adapter_type: str, since_days: float = 30, time_service: TimeService = None, db_path: DbPath = None
 ) -> list[ChannelInfo]:
-    """The channels of an adapter in which something was said lately, active last first.
+    """Return the channels of an adapter with recent messages, most recently active first.
 
     Their ids begin with ``{adapter_type}_``. Every message of that time is read, page by page.
     """
@@ -228,13 +228,13 @@ def _count(channels: dict[str, ChannelInfo], key: str, adapter: str, at: datetim
 def get_channel_last_activity(
     channel_id: str, time_service: TimeService = None, db_path: DbPath = None
 ) -> datetime | None:
-    """When something was said in a channel for the last time, or None; ``time_service`` is not needed."""
+    """Return the time of a channel's last message, or None; ``time_service`` is not used."""
     last = get_correlations_by_channel(channel_id, 1, db_path=db_path)
     return last[0].timestamp if last else None
 
 
 def is_admin_channel(channel_id: str, db_path: DbPath = None) -> bool:
-    """Whether an administrator used this channel of the API: a correlation of it has a tag that says so."""
+    """Return whether an administrator used this API channel: one of its correlations carries the admin tag."""
     if not channel_id.startswith("api_"):
         return False
     correlations = _correlations(db_path)

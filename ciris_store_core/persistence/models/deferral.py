@@ -1,4 +1,4 @@
-"""Which message reports which deferral: kept as graph nodes of type ``deferral_report`` in local scope."""
+"""The mapping of messages to the deferrals that they report: graph nodes of type ``deferral_report`` in local scope."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ciris_store_core.persistence.requests import DeferralPackage, DeferralRepor
 def save_deferral_report_mapping(
     message_id: str, task_id: str, thought_id: str, package: Any = None, db_path: DbPath = None
 ) -> None:
-    """Remember what a message is about; replaces what was known of that message.
+    """Store the context of a message. It replaces an existing one.
 
     ``package`` is a ``DeferralPackage``, or a dict or other pydantic model with its fields.
     """
@@ -28,7 +28,7 @@ def save_deferral_report_mapping(
 
 
 def get_deferral_report_context(message_id: str, db_path: DbPath = None) -> DeferralReportContext | None:
-    """What a message is about, or None if nothing is known of it."""
+    """Return the context of a message, or None."""
     node = get_store(db_path).graph.get(_id(message_id), GraphScope.LOCAL)
     return None if node is None else DeferralReportContext(**node.attributes)
 

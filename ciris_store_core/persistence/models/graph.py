@@ -21,7 +21,7 @@ def _graph(db_path: DbPath, time_service: TimeService = None) -> Graph:
 
 
 def add_graph_node(node: GraphNode, time_service: TimeService = None, db_path: DbPath = None) -> str:
-    """Write a node and return its id. The attributes of an existing one are merged, atomically: given keys win.
+    """Write a node and return its id. An existing node's attributes are merged atomically: the given keys win.
 
     ``Conflict`` if the stored node has another type.
     """
@@ -29,12 +29,12 @@ def add_graph_node(node: GraphNode, time_service: TimeService = None, db_path: D
 
 
 def get_graph_node(node_id: str, scope: AnyScope, db_path: DbPath = None) -> GraphNode | None:
-    """The node of that id and scope, or None if there is none or it expired."""
+    """Return the node of that id and scope, or None if it does not exist or has expired."""
     return _graph(db_path).get(node_id, scope)
 
 
 def delete_graph_node(node_id: str, scope: AnyScope, db_path: DbPath = None) -> int:
-    """Delete a node and every edge that touches it; returns how many nodes went (0 or 1)."""
+    """Delete a node and its edges; return the number of deleted nodes (0 or 1)."""
     return _graph(db_path).delete(node_id, scope)
 
 
@@ -45,7 +45,7 @@ def get_all_graph_nodes(
     offset: int | None = None,
     db_path: DbPath = None,
 ) -> list[GraphNode]:
-    """Nodes, updated last first: at most ``limit`` of them (None: all) after the first ``offset``.
+    """Return nodes, most recently updated first: ``limit`` (None: all) of them after the first ``offset``.
 
     What is passed over is read as well: for pages prefer ``store.graph.list``, whose cursors cost nothing.
     """
@@ -59,18 +59,18 @@ def get_nodes_by_type(
     offset: int | None = None,
     db_path: DbPath = None,
 ) -> list[GraphNode]:
-    """Nodes of one type; see ``get_all_graph_nodes``."""
+    """Return nodes of one type; see ``get_all_graph_nodes``."""
     return get_all_graph_nodes(scope, node_type, limit, offset, db_path)
 
 
 # --- edges ------------------------------------------------------------------------------------
-# The id of an edge is made of its parts, so that ``delete_graph_edge`` can take it apart again.
+# The id of an edge consists of its parts, so that ``delete_graph_edge`` can split it again.
 
 _ARROW = "->"
 
 
 def add_graph_edge(edge: GraphEdge, db_path: DbPath = None) -> str:
-    """Write an edge and return its id, ``source->target->relationship``; ``NotFound`` if an end does not exist.
+    """Write an edge and return its id, ``source->target->relationship``; raise ``NotFound`` if an end does not exist.
 
     An existing edge gets the weight and the attributes given. An ``->`` within a part is written ``%2D>`` in the id,
     and a ``%`` before two such digits ``%25``.
@@ -80,14 +80,14 @@ def add_graph_edge(edge: GraphEdge, db_path: DbPath = None) -> str:
 
 
 def delete_graph_edge(edge_id: str, db_path: DbPath = None) -> int:
-    """Delete the edge of that id, in every scope that has it; returns how many went."""
+    """Delete the edge of that id in every scope that has it; return the number of deleted edges."""
     parts = edge_id.split(_ARROW)
     if len(parts) != 3:
         raise InvalidArgument("an edge's id is source->target->relationship, as add_graph_edge returned it")
     source, target, relationship = map(_unquoted, parts)
 
     def fn(tx: Transaction) -> int:
-        # Looked for first: deleting in a protected scope needs an approval even where nothing is there.
+        # The lookup comes first: deleting in a protected scope needs an approval even if no edge is there.
         scopes = [scope for scope in GraphScope if tx.graph.get_edge(source, target, relationship, scope)]
         return sum(tx.graph.delete_edge(source, target, relationship, scope) for scope in scopes)
 
@@ -103,7 +103,7 @@ def _unquoted(part: str) -> str:
 
 
 def get_edges_for_node(node_id: str, scope: AnyScope, db_path: DbPath = None) -> list[GraphEdge]:
-    """All edges that begin or end at the node, by source, target and relationship."""
+    """Return all edges that begin or end at the node, ordered by source, target and relationship."""
     return _graph(db_path).neighbours(node_id, scope)
 
 

@@ -1,4 +1,4 @@
-"""The engine's functions on an agent's identity, which refuse every call: see ``left_out``."""
+"""The engine's functions on an agent's identity, which raise ``NotSupported``: see ``unsupported``."""
 
 from ciris_store_core.persistence.unsupported import (
     get_identity_for_context,

@@ -1,4 +1,4 @@
-"""How much is waiting: one question for tasks, one for thoughts."""
+"""Counts of waiting work: one query for tasks, one for thoughts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class QueueStatus:
     occurrence_id: Owner = field(default=DEFAULT_OCCURRENCE, repr=False, compare=False)
 
     def get_metrics(self) -> dict[str, float]:
-        """Size of the queue, what was processed, what failed, and the mean wait in milliseconds.
+        """Return queue size, processed and failed counts, and the mean wait in milliseconds.
 
         The wait is from creation to completion, of the 100 thoughts that were completed last; 0 if there are none.
         """
@@ -49,7 +49,7 @@ class QueueStatus:
 
 
 def get_queue_status(db_path: DbPath = None, *, occurrence_id: Owner = DEFAULT_OCCURRENCE) -> QueueStatus:
-    """How many tasks and thoughts of that owner there are, and how many of them wait."""
+    """Return the counts of an owner's tasks and thoughts, and of those that wait."""
     store = get_store(db_path)
     tasks = store.tasks.count_by_status(occurrence_id=occurrence_id)
     thoughts = store.thoughts.count_by_status(occurrence_id=occurrence_id)

@@ -1,4 +1,4 @@
-"""Functions on tasks, and on the shared ones that exactly one occurrence does (contract sections 5 and 6)."""
+"""Functions on tasks, including shared tasks, which exactly one occurrence does (contract sections 5 and 6)."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def _tasks(db_path: DbPath, time_service: TimeService = None) -> Tasks:
 
 
 def add_task(task: Task, db_path: DbPath = None) -> str:
-    """Store a new task and return its id; ``Conflict`` if the id exists."""
+    """Store a new task and return its id; raise ``Conflict`` if the id exists."""
     return _tasks(db_path).add(task).task_id
 
 
 async def add_system_task(task: Task, auth_service: Any = None, db_path: DbPath = None) -> str:
-    """Sign a task in the name of the system and store it; returns its id.
+    """Sign a task in the name of the system, store it, and return its id.
 
     Args:
         task: What to store. It gets the signature.
@@ -48,12 +48,12 @@ async def add_system_task(task: Task, auth_service: Any = None, db_path: DbPath 
 
 
 def get_task_by_id(task_id: str, occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None) -> Task | None:
-    """The task with that id, or None if there is none of that owner."""
+    """Return the task with that id, or None if the owner has no such task."""
     return _tasks(db_path).get(task_id, occurrence_id=occurrence_id)
 
 
 def task_exists(task_id: str, db_path: DbPath = None, *, occurrence_id: Owner = DEFAULT_OCCURRENCE) -> bool:
-    """Whether the owner has a task with that id."""
+    """Return whether the owner has a task with that id."""
     return get_task_by_id(task_id, occurrence_id, db_path) is not None
 
 
@@ -64,7 +64,7 @@ def update_task_status(
     time_service: TimeService = None,
     db_path: DbPath = None,
 ) -> bool:
-    """Set the status and ``updated_at``; False if there is no such task of that owner."""
+    """Set the status and ``updated_at``. Return False if the owner has no such task."""
     return _tasks(db_path, time_service).update(task_id, occurrence_id=occurrence_id, status=new_status)
 
 
@@ -78,7 +78,7 @@ def update_task_context_and_signing(
     signed_at: datetime | str | None = None,
     db_path: DbPath = None,
 ) -> bool:
-    """Replace a task's context and its signature; False if there is no such task of that owner.
+    """Replace a task's context and signature. Return False if the owner has no such task.
 
     ``context`` is a ``TaskContext``, or a dict or other pydantic model with its fields. What is left out of the
     signature is taken away.
@@ -96,7 +96,7 @@ def set_task_updated_info_flag(
     time_service: TimeService = None,
     db_path: DbPath = None,
 ) -> bool:
-    """Leave news with a task that is not decided yet: ``updated_info_available`` and ``updated_info_content``.
+    """Set ``updated_info_available`` and ``updated_info_content`` of a task that is not decided yet.
 
     False, and nothing changes, if a thought of it has completed with another action than ponder, or if there is no
     such task of that owner.
@@ -114,7 +114,7 @@ def set_task_updated_info_flag(
 
 
 def delete_tasks_by_ids(task_ids: list[str], db_path: DbPath = None) -> bool:
-    """Delete tasks of whatever owner with their descendants and thoughts; whether any went."""
+    """Delete tasks of any owner with their descendants and thoughts; return whether any was deleted."""
     return _tasks(db_path).delete_many(task_ids) > 0
 
 
@@ -124,38 +124,38 @@ def delete_tasks_by_ids(task_ids: list[str], db_path: DbPath = None) -> bool:
 def get_tasks_by_status(
     status: AnyStatus, occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
 ) -> list[Task]:
-    """All tasks of that status and owner, oldest first."""
+    """Return all tasks of that status and owner, oldest first."""
     return some(_tasks(db_path), None, status=status, occurrence_id=occurrence_id)
 
 
 def get_all_tasks(occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None) -> list[Task]:
-    """All tasks of that owner, oldest first."""
+    """Return all tasks of that owner, oldest first."""
     return some(_tasks(db_path), None, occurrence_id=occurrence_id)
 
 
 def get_recent_completed_tasks(
     occurrence_id: Owner = DEFAULT_OCCURRENCE, limit: int = 10, db_path: DbPath = None
 ) -> list[Task]:
-    """Completed tasks, updated last first."""
+    """Return completed tasks, most recently updated first."""
     return readable(_tasks(db_path).recent_completed(limit, occurrence_id=occurrence_id))
 
 
 def get_top_tasks(occurrence_id: Owner = DEFAULT_OCCURRENCE, limit: int = 10, db_path: DbPath = None) -> list[Task]:
-    """Pending tasks, highest priority first, then oldest."""
+    """Return pending tasks, highest priority first, then oldest."""
     return get_pending_tasks_for_activation(occurrence_id, limit, db_path)
 
 
 def get_pending_tasks_for_activation(
     occurrence_id: Owner = DEFAULT_OCCURRENCE, limit: int = 10, db_path: DbPath = None
 ) -> list[Task]:
-    """Pending tasks, highest priority first, then oldest."""
+    """Return pending tasks, highest priority first, then oldest."""
     return readable(_tasks(db_path).pending_for_activation(limit, occurrence_id=occurrence_id))
 
 
 def get_tasks_older_than(
     older_than_timestamp: datetime | str, occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
 ) -> list[Task]:
-    """All tasks of that owner created before that time, oldest first."""
+    """Return all tasks of that owner created before that time, oldest first."""
     limit = instant(older_than_timestamp, "older_than_timestamp")
     tasks = _tasks(db_path).scan(occurrence_id=occurrence_id)
     return [*takewhile(lambda task: task.created_at < limit, tasks)]
@@ -164,7 +164,7 @@ def get_tasks_older_than(
 def get_active_task_for_channel(
     channel_id: str, occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
 ) -> Task | None:
-    """The newest active task of a channel, or None."""
+    """Return the newest active task of a channel, or None."""
     tasks = _tasks(db_path).scan(status=TaskStatus.ACTIVE, channel_id=channel_id, occurrence_id=occurrence_id)
     newest = deque(tasks, maxlen=1)
     return newest[0] if newest else None
@@ -173,7 +173,7 @@ def get_active_task_for_channel(
 def count_tasks(
     status: AnyStatus | None = None, occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
 ) -> int:
-    """How many tasks the owner has, of that status if one is given."""
+    """Return the number of an owner's tasks, of one status if given."""
     return _tasks(db_path).count(status=status, occurrence_id=occurrence_id)
 
 
@@ -190,7 +190,7 @@ def try_claim_shared_task(
     *,
     occurrence_id: str | None = None,
 ) -> tuple[Task, bool]:
-    """Claim today's shared task of that type; returns the stored task, and whether this call created it.
+    """Claim today's shared task of that type; return the stored task, and whether this call created it.
 
     Exactly one of all racers gets True. The task belongs to ``__shared__`` until ``transfer_task_ownership``.
 
@@ -209,17 +209,17 @@ def try_claim_shared_task(
 
 
 def get_shared_task_status(task_type: str, within_hours: float = 24, db_path: DbPath = None) -> TaskStatus | None:
-    """The status of the newest shared task of exactly that type created within so many hours, or None."""
+    """Return the status of the newest shared task of that type created within the last hours, or None."""
     return get_store(db_path).shared_tasks.status(task_type, within_hours)
 
 
 def is_shared_task_completed(task_type: str, within_hours: float = 24, db_path: DbPath = None) -> bool:
-    """Whether that task is completed; False if there is none."""
+    """Return whether that task is completed; False if there is none."""
     return get_store(db_path).shared_tasks.is_completed(task_type, within_hours)
 
 
 def get_latest_shared_task(task_type: str, within_hours: float = 24, db_path: DbPath = None) -> Task | None:
-    """The newest shared task of exactly that type created within so many hours, whoever owns it now, or None."""
+    """Return the newest shared task of that type created within the last hours, whatever its owner, or None."""
     return get_store(db_path).shared_tasks.latest(task_type, within_hours)
 
 
@@ -231,7 +231,7 @@ def transfer_task_ownership(
     audit_service: Any = None,
     db_path: DbPath = None,
 ) -> bool:
-    """Give a task to another owner; False if ``from_occurrence_id`` does not own it (any more).
+    """Give a task to another owner. Return False if ``from_occurrence_id`` does not own it (any more).
 
     The store keeps an audit event ``task_ownership_transfer`` in the same transaction. An ``audit_service`` is told
     as well, through its ``log_event``, of success and failure.

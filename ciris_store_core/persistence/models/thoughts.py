@@ -20,10 +20,10 @@ from ciris_store_core.validation.validator import limit_of
 
 AnyStatus = ThoughtStatus | str
 
-# How far back to look for the newest thoughts, until enough are found: a span that holds them is read, not all.
+# Time windows for the newest thoughts: each larger one is read only if the one before held too few.
 _WINDOWS = (timedelta(hours=1), timedelta(days=1), timedelta(days=30), None)
 
-# How the action of a thought is spelled by those who decide it, and here.
+# The engine's names of the fields of a final action, and the store's.
 _ACTION_NAMES = {"selected_action": "action_type", "action_parameters": "action_params", "rationale": "reasoning"}
 
 
@@ -35,28 +35,28 @@ def _thoughts(db_path: DbPath, time_service: TimeService = None) -> Thoughts:
 
 
 def add_thought(thought: Thought, db_path: DbPath = None) -> str:
-    """Store a new thought and return its id; ``Conflict`` if the id exists."""
+    """Store a new thought and return its id; raise ``Conflict`` if the id exists."""
     return _thoughts(db_path).add(thought).thought_id
 
 
 def get_thought_by_id(
     thought_id: str, occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
 ) -> Thought | None:
-    """The thought with that id, or None if there is none of that owner."""
+    """Return the thought with that id, or None if the owner has no such thought."""
     return _thoughts(db_path).get(thought_id, occurrence_id=occurrence_id)
 
 
 def get_thoughts_by_ids(
     thought_ids: list[str], occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
 ) -> dict[str, Thought]:
-    """The thoughts of these ids that the owner has, by id, in the order asked for."""
+    """Return the owner's thoughts of these ids, by id, in the order of the ids."""
     return _thoughts(db_path).get_many(thought_ids, occurrence_id=occurrence_id)
 
 
 def get_thought_status(
     thought_id: str, occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
 ) -> ThoughtStatus | None:
-    """The status of a thought, or None if there is none of that owner."""
+    """Return the status of a thought, or None if the owner has no such thought."""
     thought = get_thought_by_id(thought_id, occurrence_id, db_path)
     return None if thought is None else thought.status
 
@@ -68,7 +68,7 @@ def update_thought_status(
     db_path: DbPath = None,
     final_action: Any = None,
 ) -> bool:
-    """Set the status and, if one is given, the final action; False if there is no such thought of that owner.
+    """Set the status and, if given, the final action. Return False if the owner has no such thought.
 
     ``final_action`` is a ``FinalAction``, or a dict or pydantic model with its fields, which may be spelled
     ``selected_action``, ``action_parameters`` and ``rationale`` as well.
@@ -92,7 +92,7 @@ def _final_action(given: Any) -> FinalAction:
 def delete_thoughts_by_ids(
     thought_ids: list[str], occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
 ) -> int:
-    """Delete those of the thoughts that the owner has; returns how many went."""
+    """Delete the owner's thoughts of these ids; return the number of deleted ones."""
     store = get_store(db_path)
     with store.transaction() as tx:
         own = tx.thoughts.get_many(thought_ids, occurrence_id=occurrence_id)
@@ -108,21 +108,21 @@ def get_thoughts_by_status(
     db_path: DbPath = None,
     limit: int | None = None,
 ) -> list[Thought]:
-    """Thoughts of that status and owner, oldest first; at most ``limit``, all of them for None."""
+    """Return the owner's thoughts of that status, oldest first; at most ``limit``, or all if it is None."""
     return some(_thoughts(db_path), limit, status=status, occurrence_id=occurrence_id)
 
 
 def get_thoughts_by_task_id(
     task_id: str, occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
 ) -> list[Thought]:
-    """All thoughts about a task that the owner has, oldest first."""
+    """Return all of the owner's thoughts about a task, oldest first."""
     return some(_thoughts(db_path), None, source_task_id=task_id, occurrence_id=occurrence_id)
 
 
 def get_thoughts_older_than(
     older_than_timestamp: datetime | str, occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None
 ) -> list[Thought]:
-    """All thoughts of that owner created before that time, oldest first."""
+    """Return all of the owner's thoughts created before that time, oldest first."""
     limit = instant(older_than_timestamp, "older_than_timestamp")
     thoughts = _thoughts(db_path).scan(occurrence_id=occurrence_id)
     return [*takewhile(lambda thought: thought.created_at < limit, thoughts)]
@@ -131,7 +131,7 @@ def get_thoughts_older_than(
 def get_recent_thoughts(
     occurrence_id: Owner = DEFAULT_OCCURRENCE, limit: int = 10, db_path: DbPath = None
 ) -> list[Thought]:
-    """The newest thoughts of that owner, created last first."""
+    """Return the owner's newest thoughts, most recently created first."""
     store, size = get_store(db_path), limit_of(limit)
     newest: deque[Thought] = deque()
     for window in _WINDOWS:
@@ -143,7 +143,7 @@ def get_recent_thoughts(
 
 
 def count_thoughts(occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = None) -> int:
-    """How many thoughts of that owner are pending or processing."""
+    """Return the number of the owner's pending and processing thoughts."""
     unfinished = (ThoughtStatus.PENDING, ThoughtStatus.PROCESSING)
     return _thoughts(db_path).count(status=unfinished, occurrence_id=occurrence_id)
 
