@@ -1,8 +1,8 @@
-"""Every error that a store raises.
+"""Errors that a store raises.
 
-One root, few branches. Each docstring says what the caller should do. Driver errors are translated
-once, in one place per backend, by code and never by message text; the original is kept as
-``__cause__``. No message ever holds a password.
+All derive from ``StoreError``. Each docstring says when the error is raised, then what the caller should do. A backend
+translates its driver's errors in one place, by code and never by message text; the original is kept as ``__cause__``.
+No message ever holds a password.
 """
 
 from __future__ import annotations
@@ -15,15 +15,39 @@ from ciris_store_core.printable import printable
 class StoreError(Exception):
     """Root of all errors of this library. Catch it to handle any failure of the store."""
 
-    #: True where the whole transaction may be run again as it is. Nothing of it was kept.
+    #: True if the whole transaction may be run again as it is. Nothing of it was kept.
     retryable: bool = False
 
-    #: True where the call has waited for as long as a timeout allows. The store does not wait again by itself.
+    #: True if the call has waited for as long as a timeout allows. The store does not wait again by itself.
     waited: bool = False
 
+    #: The kind of thing that the error is about, in lower case, such as ``"task"``, ``"node"`` or ``"lease"``.
+    kind: str | None = None
+
+    #: The key of that thing: an id, a ``NodeKey`` or ``EdgeKey``, or the path of a file. None if several are meant.
+    key: Any = None
+
+    #: One sentence that says what to do next. ``str(error)`` ends with it.
+    hint: str | None = None
+
+    def __init__(
+        self,
+        *args: object,
+        kind: str | None = None,
+        key: Any = None,
+        hint: str | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        """Make an error whose message is the one positional argument; the keywords set the attributes of their name."""
+        super().__init__(*args)
+        given = {"kind": kind, "key": key, "hint": hint, "retryable": retryable}
+        # Only what is given becomes an instance attribute, as pickle and copy carry exactly these over.
+        self.__dict__.update((name, value) for name, value in given.items() if value is not None)
+
     def __str__(self) -> str:
-        """Return the message in one line, with control characters of whatever it quotes escaped."""
-        return printable(super().__str__())
+        """Return message and hint in one line, with control characters of whatever they quote escaped."""
+        message = super().__str__()
+        return printable(f"{message}. {self.hint}" if self.hint else message)
 
 
 # --- the caller's input -----------------------------------------------------------------------
@@ -34,9 +58,9 @@ class InvalidArgument(StoreError, ValueError):
 
 
 class SecretDetected(InvalidArgument):
-    """A secret was found in what was to be written, and there is no key to encrypt it with. Nothing was written.
+    """The record to be written contains a secret, and there is no key to encrypt it with. Nothing was written.
 
-    Make a key and give it to the store, take the secret out, or open the store with ``secrets=False``.
+    Make a key and give it to the store, remove the secret, or open the store with ``secrets=False``.
     """
 
 
@@ -52,20 +76,35 @@ class NotFound(StoreError, LookupError):
 
 
 class Conflict(StoreError):
-    """What is stored contradicts the call: the id exists, the revision moved on, the type differs.
+    """The stored data contradicts the call: the stored node has another type, or the occurrence is alive.
 
     Read the stored record, decide, and call again. Nothing of the call was written.
     """
 
 
-class StaleFence(Conflict):
-    """The work that this handle was claimed for has another owner by now. Stop working on it."""
+class AlreadyExists(Conflict):
+    """A record with the same key is stored already.
+
+    Use another id, or accept an identical record, as in ``tasks.add(..., exist_ok=True)``.
+    """
+
+
+class RevisionMismatch(Conflict):
+    """The stored revision is not the expected one: another writer changed the record. Read it again and call again."""
+
+
+class LeaseHeld(Conflict):
+    """Another owner holds the lease. Try again when it has expired or was released."""
+
+
+class StaleFence(StoreError):
+    """The claim or lease has ended, and another owner may do its work by now. Stop working on it."""
 
 
 class AccessDenied(StoreError, PermissionError):
-    """A policy, or the database's own permissions, refused. Get the approval or the grant; do not retry."""
+    """A policy, or the database's own permissions, refused the call. Get the approval or the grant; do not retry."""
 
-    #: The ``ApprovalRequest`` for what was refused, where an approval would allow it.
+    #: The ``ApprovalRequest`` for the refused write, if an approval would allow it.
     request: Any = None
 
 
@@ -80,7 +119,7 @@ class SecretKeyError(StoreError):
 
 
 class UpcastError(StoreError):
-    """An upcaster of yours failed on a stored node, which stays as it is. Fix the upcaster, or open without it."""
+    """An upcaster failed on a stored node, which stays as it is. Fix the upcaster, or open the store without it."""
 
 
 class StoreClosed(StoreError):
@@ -95,7 +134,7 @@ class TransactionError(StoreError):
 
 
 class MigrationRequired(StoreError):
-    """The database's schema is not one that this program may use. The message names the command that fixes it."""
+    """The database's schema is not one that this program may use. Run the command that the message names."""
 
 
 class IncompatibleSchema(MigrationRequired):
@@ -112,7 +151,7 @@ class Unavailable(StoreError):
 
 
 class PoolTimeout(Unavailable):
-    """No connection of the pool came free in time; nothing was done. Enlarge the pool or hold connections shorter."""
+    """No connection of the pool became free in time; nothing was done. Enlarge the pool or shorten transactions."""
 
     retryable = False
 
@@ -133,7 +172,7 @@ class ReadOnly(StoreError):
 
 
 class NotADatabase(StoreError):
-    """The file is something else than a database. It was not touched. Check the path."""
+    """The file is not a database. It was not touched. Check the path."""
 
 
 class Corrupt(StoreError):
@@ -141,14 +180,14 @@ class Corrupt(StoreError):
 
 
 class DatabaseError(StoreError):
-    """The database refused for a reason that has no type of its own. See ``__cause__``; report it as a bug."""
+    """The database refused for a reason that has no type of its own. Look at ``__cause__``, and report it as a bug."""
 
 
 # --- opening ----------------------------------------------------------------------------------
 
 
 class InvalidURL(InvalidArgument):
-    """The database URL cannot be understood. The message says what is wrong, never showing a password."""
+    """The database URL cannot be understood. Fix what the message names; it never shows a password."""
 
 
 class UnknownScheme(InvalidURL):
@@ -158,5 +197,5 @@ class UnknownScheme(InvalidURL):
 class PluginError(StoreError):
     """The plugin for the URL cannot be used: broken import, duplicate claim, wrong contract version, not allowed.
 
-    The message says which distribution to install, upgrade, remove or allow.
+    Install, upgrade, remove or allow the distribution that the message names.
     """

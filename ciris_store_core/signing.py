@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from ciris_store_core.errors import AccessDenied, Conflict, InvalidArgument, NotFound, NotSupported
+from ciris_store_core.errors import AccessDenied, AlreadyExists, InvalidArgument, NotFound, NotSupported
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -71,13 +71,18 @@ class SigningKey:
         return cls(private)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the key to a new PEM file that only its owner can read; an existing file is a ``Conflict``."""
+        """Write the key to a new PEM file that only its owner can read; an existing file raises ``AlreadyExists``."""
         from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            raise Conflict(f"{path} exists, and a key is never overwritten: choose another name") from None
+            raise AlreadyExists(
+                f"{path} already exists, and a key file is never overwritten",
+                kind="file",
+                key=os.fspath(path),
+                hint="Choose another name.",
+            ) from None
         except OSError as error:
             raise AccessDenied(f"{path} cannot be written ({error.strerror}): check the directory") from error
         with os.fdopen(handle, "wb") as file:
@@ -118,7 +123,12 @@ def _read_private(path: Path) -> bytes:
                 raise AccessDenied(f"others than its owner may use the key file {path}: run chmod 600 {path}")
             return file.read(_MOST_BYTES)
     except FileNotFoundError:
-        raise NotFound(f"there is no key file {path}: make one with ciris-store authority new {path}") from None
+        raise NotFound(
+            f"there is no key file {path}",
+            kind="file",
+            key=os.fspath(path),
+            hint=f"Make one with ciris-store authority new {path}",
+        ) from None
     except OSError as error:
         if isinstance(error, AccessDenied):
             raise

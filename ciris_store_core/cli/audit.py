@@ -13,7 +13,7 @@ import typer
 from ciris_store_core.cli.exit_codes import Exit
 from ciris_store_core.cli.options import Json, Url, open_existing
 from ciris_store_core.cli.output import console, facts, line, say_json
-from ciris_store_core.errors import Conflict, NotFound
+from ciris_store_core.errors import AlreadyExists, Conflict, NotFound
 from ciris_store_core.printable import printable_json
 
 if TYPE_CHECKING:
@@ -135,7 +135,10 @@ def _new_file(path: Path) -> TextIO:
     try:
         return path.open("x")
     except OSError as error:
-        raise Conflict(f"{path} cannot be made ({error.strerror}): choose another name") from None
+        failure = AlreadyExists if isinstance(error, FileExistsError) else Conflict
+        raise failure(
+            f"{path} cannot be made ({error.strerror})", kind="file", key=str(path), hint="Choose another name."
+        ) from None
 
 
 def _time(text: str) -> datetime:
@@ -154,7 +157,12 @@ def _checkpoint_of(path: Path) -> AuditCheckpoint:
     try:
         last = path.read_text().strip().rpartition("\n")[2]
     except OSError as error:
-        raise NotFound(f"{path} cannot be read ({error.strerror}): make one with ciris-store audit export") from None
+        raise NotFound(
+            f"{path} cannot be read ({error.strerror})",
+            kind="file",
+            key=str(path),
+            hint="Make one with ciris-store audit export.",
+        ) from None
     if last.startswith(_LAST):
         last = last[len(_LAST) : -1]
     return AuditCheckpoint.from_json(last)

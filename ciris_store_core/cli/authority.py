@@ -103,7 +103,12 @@ def _read(path: Path) -> str:
     try:
         return path.read_text()
     except OSError as error:
-        raise NotFound(f"{path} cannot be read ({error.strerror}): it holds error.request.to_json()") from None
+        raise NotFound(
+            f"{path} cannot be read ({error.strerror})",
+            kind="file",
+            key=str(path),
+            hint="Name a file that holds error.request.to_json().",
+        ) from None
 
 
 def _done(write: Callable[[], Authority], store: Store, key: Path) -> Authority:

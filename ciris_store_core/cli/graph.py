@@ -41,7 +41,12 @@ def show(
     with open_existing(url) as store:
         start = store.graph.get(node, scope)
         if start is None:
-            raise NotFound(f"there is no node {node!r} in the scope {scope}: see other scopes with --scope")
+            raise NotFound(
+                f"there is no node {node!r} in the scope {scope}",
+                kind="node",
+                key=node,
+                hint="See other scopes with --scope.",
+            )
         found = store.graph.subgraph(node, scope, depth=depth)
     if html or png:
         from ciris_store_core.cli.picture_files import plot_graph  # needs a library that few programs have

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ciris_store_core.cli.options import Cursor, Json, Limit, Url, open_existing
 from ciris_store_core.cli.output import ago, console, facts, line, say_json, table
-from ciris_store_core.errors import Conflict, NotFound
+from ciris_store_core.errors import LeaseHeld, NotFound
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -65,7 +65,7 @@ def show_task(task_id: Annotated[str, typer.Argument(help="Its id.")], url: Url 
     with open_existing(url) as store:
         task = store.tasks.get(task_id, occurrence_id=_owner(None))
         if task is None:
-            raise NotFound(f"there is no task {task_id!r}")
+            raise NotFound(f"there is no task {task_id!r}", kind="task", key=task_id)
         steps = store.thoughts.find(source_task_id=task_id, occurrence_id=_owner(None), limit=1000).items
         children = store.tasks.find(parent_task_id=task_id, occurrence_id=_owner(None), limit=1000).items
         now = store.server_now()
@@ -100,7 +100,12 @@ def transfer_task(
     """Give a task and its thoughts to another owner. The old one can write no more."""
     with open_existing(url) as store, store.transaction() as tx:
         if not tx.tasks.transfer(task_id, from_occurrence=from_owner, to_occurrence=to_owner):
-            raise NotFound(f"{from_owner!r} owns no task {task_id!r}: see ciris-store tasks show {task_id}")
+            raise NotFound(
+                f"{from_owner!r} owns no task {task_id!r}",
+                kind="task",
+                key=task_id,
+                hint=f"See ciris-store tasks show {task_id}",
+            )
         moved = tx.thoughts.transfer(task_id=task_id, from_occurrence=from_owner, to_occurrence=to_owner)
     result = {"task": task_id, "owner": to_owner, "thoughts": moved}
     say_json(result) if as_json else console().print(facts(result))
@@ -137,7 +142,7 @@ def show_thought(
         thought = store.thoughts.get(thought_id, occurrence_id=_owner(None))
         now = store.server_now()
     if thought is None:
-        raise NotFound(f"there is no thought {thought_id!r}")
+        raise NotFound(f"there is no thought {thought_id!r}", kind="thought", key=thought_id)
     say_json(_json(thought)) if as_json else _show_record(thought, now)
 
 
@@ -204,9 +209,9 @@ def release_lease(
     with open_existing(url) as store:
         held = {lease.name: lease for lease in store.leases.find()}
         if name not in held:
-            raise NotFound(f"nobody holds a lease {name!r}")
+            raise NotFound(f"no owner holds a lease {name!r}", kind="lease", key=name)
         if not store.leases.release(held[name]):
-            raise Conflict(f"the lease {name!r} has another holder by now: look again")
+            raise LeaseHeld(f"the lease {name!r} has another owner now", kind="lease", key=name, hint="Look again.")
     result = {"released": name, "owner": held[name].owner, "fence": held[name].fence}
     say_json(result) if as_json else console().print(facts(result))
 

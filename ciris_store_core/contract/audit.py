@@ -21,7 +21,7 @@ class AuditStore(ABC):
 
     @abstractmethod
     def append(self, entries: Sequence[AuditEntry]) -> None:
-        """Store entries; an existing (chain, sequence): Conflict, and nothing of the call is written. Required."""
+        """Store entries; an existing (chain, sequence): AlreadyExists, and nothing of the call is written. Required."""
 
     @abstractmethod
     def find(self, query: AuditQuery) -> ResultPage[AuditEntry]:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
 
-from ciris_store_core.errors import Conflict
+from ciris_store_core.errors import AlreadyExists
 from ciris_store_core.models.coordination import Lease, Occurrence
 
 
@@ -58,11 +58,12 @@ class CoordinationStore(ABC):
     def add_leases(self, leases: Sequence[Lease]) -> None:
         """Store leases exactly as given, their fences included. Default: over ``acquire_lease``, once a fence.
 
-        - A name that exists: Conflict, and nothing of the call is written.
+        - A name that exists: AlreadyExists, and nothing of the call is written.
         """
         taken = {lease.name for lease in self.list_leases(None)} & {lease.name for lease in leases}
         if taken:
-            raise Conflict(f"lease exists: {', '.join(map(repr, sorted(taken)[:3]))}")
+            shown = ", ".join(map(repr, sorted(taken)[:3]))
+            raise AlreadyExists(f"lease {shown} already exists", kind="lease", hint="Leave these leases out.")
         for lease in leases:
             # A lease that ends as it begins is free for the next, who gets the next fence.
             for _ in range(lease.fence - 1):

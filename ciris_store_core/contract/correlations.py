@@ -32,7 +32,7 @@ class CorrelationStore(ABC):
     def add(self, correlations: Sequence[Correlation]) -> None:
         """Store new correlations; no id occurs twice. Required; round trips do not grow with the number.
 
-        - An id that exists: Conflict, and nothing of the call is written.
+        - An id that exists: AlreadyExists, and nothing of the call is written.
         """
 
     def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
@@ -41,7 +41,7 @@ class CorrelationStore(ABC):
         Default: over ``add``; round trips do not grow with the number.
 
         - Ids, timestamps and float values are always given, and no id occurs twice.
-        - An id that exists: Conflict, and nothing of the call is written.
+        - An id that exists: AlreadyExists, and nothing of the call is written.
         """
         self.add([measured(metric, like) for metric in metrics])
 

@@ -43,9 +43,10 @@ class GraphStore(ABC):
           taken from the write; of ``KEPT_UNLESS_GIVEN`` the given ones replace the stored.
         - A merge keeps the stored ``secret_refs`` too, without repeats.
         - An existing node that expired by ``now`` counts as absent, except that its revision goes on; its edges go.
-        - ``restore``: the node exactly as given, its revision included; one that exists, expired or not: Conflict.
-        - Another type, an unexpected revision, or ``insert`` of an existing node: Conflict, and nothing of the call is
-          written. Attributes that grow past 16 MiB by the merge: InvalidArgument, likewise.
+        - ``restore``: the node exactly as given, its revision included; one that exists, expired or not: AlreadyExists.
+        - Another revision than ``expected_revision``: RevisionMismatch; else ``insert`` of an existing node:
+          AlreadyExists; else another type: Conflict. Attributes that grow past 16 MiB by the merge: InvalidArgument.
+          After each of them nothing of the call is written.
         - The merge is atomic: no concurrent write is lost.
         - Returns the nodes as stored, in the order given.
         """

@@ -7,7 +7,7 @@ from datetime import datetime
 from math import isfinite
 from typing import Any
 
-from ciris_store_core.errors import Conflict, InvalidArgument
+from ciris_store_core.errors import AlreadyExists, Conflict, InvalidArgument, RevisionMismatch
 from ciris_store_core.models.graph import KEPT_UNLESS_GIVEN, GraphNode, NodeWrite
 
 
@@ -26,17 +26,32 @@ def written(write: NodeWrite, stored: GraphNode | None, now: datetime) -> GraphN
 
 
 def check_revision(write: NodeWrite, stored: GraphNode | None) -> None:
-    """Raise Conflict unless the stored node is what the write expects."""
+    """Raise ``Conflict``, or the error under it that applies, unless the stored node is what the write expects."""
     node = write.node
     expected, revision = write.expected_revision, stored.revision if stored else 0
     if expected is not None and expected != revision:
-        raise Conflict(f"node {node.id!r} is at revision {revision}, not {expected}: read it again")
+        raise RevisionMismatch(
+            f"node {node.id!r} is at revision {revision}, not {expected}",
+            kind="node",
+            key=node.key,
+            hint="Read it again, decide, and call again.",
+        )
     if stored is None:
         return
     if write.mode in ("insert", "restore"):
-        raise Conflict(f"node {node.id!r} exists in scope {node.scope}")
+        raise AlreadyExists(
+            f"node {node.id!r} already exists in scope {node.scope}",
+            kind="node",
+            key=node.key,
+            hint="Read it and decide, or use another id.",
+        )
     if stored.type != node.type:
-        raise Conflict(f"node {node.id!r} is a {stored.type}, not a {node.type}: delete it first, or use another id")
+        raise Conflict(
+            f"node {node.id!r} is a {stored.type}, not a {node.type}",
+            kind="node",
+            key=node.key,
+            hint="Delete it first, or use another id.",
+        )
 
 
 def _merged(write: NodeWrite, stored: GraphNode) -> GraphNode:

@@ -14,7 +14,7 @@ class SecretStore(ABC):
 
     @abstractmethod
     def add(self, secrets: Sequence[SecretRecord]) -> None:
-        """Store new secrets; an id that exists: Conflict, and nothing of the call is written. Required."""
+        """Store new secrets; an id that exists: AlreadyExists, and nothing of the call is written. Required."""
 
     @abstractmethod
     def get(self, secret_ids: Sequence[str]) -> list[SecretRecord]:
@@ -34,7 +34,7 @@ class SecretStore(ABC):
 
     @abstractmethod
     def log_access(self, entries: Sequence[SecretAccess]) -> None:
-        """Append to the access log; an id that exists: Conflict, and nothing of the call is written. Required."""
+        """Append to the access log; an id that exists: AlreadyExists, and nothing of the call is written. Required."""
 
     @abstractmethod
     def list_access(self, page: PageRequest, secret_id: str | None) -> ResultPage[SecretAccess]:

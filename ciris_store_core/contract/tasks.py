@@ -19,7 +19,7 @@ class TaskStore(ABC):
     def add(self, tasks: Sequence[Task]) -> None:
         """Store new tasks; no id occurs twice. Required; constant round trips.
 
-        - An id that exists: Conflict, and nothing of the call is written.
+        - An id that exists: AlreadyExists, and nothing of the call is written.
         """
 
     @abstractmethod

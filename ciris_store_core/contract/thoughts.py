@@ -19,7 +19,7 @@ class ThoughtStore(ABC):
     def add(self, thoughts: Sequence[Thought]) -> None:
         """Store new thoughts; no id occurs twice. Required; constant round trips.
 
-        - An id that exists: Conflict, and nothing of the call is written.
+        - An id that exists: AlreadyExists, and nothing of the call is written.
         - The task need not exist.
         """
 

@@ -86,7 +86,11 @@ def _check(store: Store, force: bool) -> None:
 def _packages(plan: RunPlan) -> dict[str, Installed]:
     found = installed(plan.places)
     if not found:
-        raise NotFound("the demo inspects installed Python distributions, and there are none: install one with pip")
+        raise NotFound(
+            "the demo inspects installed Python distributions, and there are none",
+            kind="distribution",
+            hint="Install one with pip.",
+        )
     return found
 
 

@@ -158,7 +158,7 @@ def _learn(tx: Transaction, plan: RunPlan, seen: Inspected) -> None:
     """
     stored = tx.graph.get(plan.preferences, GraphScope.LOCAL)
     if stored is None:
-        raise Conflict("the run's configuration is gone: somebody deleted it")
+        raise Conflict("the run's configuration was deleted", kind="node", hint="Start the demo again.")
     count = stored.attributes.get(seen.builder, 0) + 1
     tx.graph.put(_preferences(plan, {seen.builder: count}), expected_revision=stored.revision)
     if seen.compiled:

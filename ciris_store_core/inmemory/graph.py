@@ -86,7 +86,12 @@ class MemoryGraph(GraphStore):
         for edge in edges:
             for end in _ends(edge.key):
                 if end not in self._nodes.rows or _expired(self._nodes.rows[end], now):
-                    raise NotFound(f"there is no node {end.id!r} in scope {end.scope} for the edge: write it first")
+                    raise NotFound(
+                        f"an edge needs both of its nodes; there is no {end.id!r} in scope {end.scope}",
+                        kind="node",
+                        key=end,
+                        hint="Write the nodes first.",
+                    )
         for edge in edges:
             stored = self._edges.rows.get(edge.key)
             self._edges.put(edge.key, edge.replaced(revision=stored.revision + 1 if stored else edge.revision or 1))

@@ -44,7 +44,7 @@ class MemorySecrets(SecretStore):
         return self._secrets.delete(secret_ids)
 
     def log_access(self, entries: Sequence[SecretAccess]) -> None:
-        """Append to the access log; an access_id that exists: Conflict."""
+        """Append to the access log; an access_id that exists: AlreadyExists."""
         self._accesses.add({entry.access_id: entry for entry in entries})
 
     def list_access(self, page: PageRequest, secret_id: str | None) -> ResultPage[SecretAccess]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from ciris_store_core.errors import Conflict, TransactionError
+from ciris_store_core.errors import AlreadyExists, TransactionError
 from ciris_store_core.models.audit import AuditAnchor, AuditEntry
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.coordination import Lease, Occurrence
@@ -32,8 +32,9 @@ class Table(Generic[K, R]):
     copied before the first change after a snapshot.
     """
 
-    def __init__(self, rows: dict[K, R], *, writable: bool) -> None:
-        """Begin with ``rows``, which belong to a snapshot."""
+    def __init__(self, kind: str, rows: dict[K, R], *, writable: bool) -> None:
+        """Begin with ``rows``, which belong to a snapshot; errors name a record by its ``kind``."""
+        self._kind = kind
         self._rows = rows
         self._shared = True
         self._writable = writable
@@ -51,11 +52,14 @@ class Table(Generic[K, R]):
         return [copied(self.rows[key]) for key in dict.fromkeys(keys) if key in self.rows]
 
     def add(self, records: Mapping[K, R]) -> None:
-        """Store new records; a key that exists: Conflict, and nothing is written."""
+        """Store new records; a key that exists: AlreadyExists, and nothing is written."""
         for key in records:
             if key in self.rows:
-                raise Conflict(
-                    f"{key!r} exists: use another id, or, as in tasks.add(..., exist_ok=True), accept the same"
+                raise AlreadyExists(
+                    f"{self._kind} {key!r} already exists",
+                    kind=self._kind,
+                    key=key,
+                    hint="Use another id, or, as in tasks.add(..., exist_ok=True), accept an identical record.",
                 )
         for key, record in records.items():
             self.put(key, record)
@@ -118,7 +122,7 @@ class Tables:
     @classmethod
     def of(cls, snapshot: Snapshot, *, writable: bool) -> Tables:
         """The tables of a transaction that begins with this snapshot."""
-        return cls(*(Table(rows, writable=writable) for rows in snapshot))
+        return cls(*(Table(kind, rows, writable=writable) for kind, rows in zip(_KINDS, snapshot, strict=True)))
 
     def snapshot(self) -> Snapshot:
         """The rows of all tables as they are now."""
@@ -139,6 +143,19 @@ class Tables:
 
 
 TABLE_NAMES = tuple(field.name for field in fields(Tables))
+_KINDS = (
+    "node",
+    "edge",
+    "correlation",
+    "task",
+    "thought",
+    "occurrence",
+    "lease",
+    "secret",
+    "secret access",
+    "audit entry",
+    "audit anchor",
+)
 
 
 def copied(value: Any) -> Any:

@@ -173,7 +173,12 @@ class MemoryTasks(TaskStore):
 
 def _check_fence(task_id: str, task: Task | None, fence: int) -> None:
     if task is None or task.fence != fence:
-        raise StaleFence(f"task {task_id!r} has another owner by now, or is gone: stop working on it")
+        raise StaleFence(
+            f"task {task_id!r} has another owner, or was deleted",
+            kind="task",
+            key=task_id,
+            hint="Stop working on it.",
+        )
 
 
 def _claim_order(task: Task) -> SortKey:

@@ -113,12 +113,12 @@ class NodeWrite:
 
     node: GraphNode
     mode: NodeWriteMode = "merge"
-    """merge: new attributes win, others stay; replace: the attributes as given; insert: a stored one is a Conflict;
-    restore: likewise, and the revision is as given."""
+    """merge: new attributes win, others stay; replace: the attributes as given; insert: a stored node raises
+    ``AlreadyExists``; restore: likewise, and the revision is as given."""
     remove: tuple[str, ...] = ()
     """Attribute keys to take away (after the merge)."""
     expected_revision: int | None = None
-    """Write only if the stored revision is this (0: only if there is none), else Conflict."""
+    """Write only if the stored revision is this (0: only if there is none), else raise ``RevisionMismatch``."""
     given: frozenset[str] = frozenset()
     """Which of the optional fields the caller gave; the others keep what is stored."""
 

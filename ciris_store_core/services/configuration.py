@@ -107,4 +107,9 @@ def _read(kind: type[C], node: GraphNode) -> C:
     try:
         return kind(**values)
     except InvalidArgument as error:
-        raise Conflict(f"the stored configuration {node.id!r} does not fit: fix the node. {error}") from error
+        raise Conflict(
+            f"the stored configuration {node.id!r} does not fit: {error}",
+            kind="node",
+            key=node.key,
+            hint="Fix the node.",
+        ) from error

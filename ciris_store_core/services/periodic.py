@@ -200,12 +200,19 @@ class _Keeper:
 
     def __call__(self) -> None:
         if self._stop.is_set():
-            raise StaleFence(f"{self._lease.name} was told to stop")
+            raise StaleFence(
+                f"{self._lease.name} was told to stop", kind="lease", key=self._lease.name, hint="End the job."
+            )
         # A quarter, so that the lease never comes near its end, and that quick steps do not write it every time.
         if time.monotonic() - self._renewed < self._ttl / 4:
             return
         if self._store.leases.renew(self._lease, self._ttl) is None:
-            raise StaleFence(f"the lease {self._lease.name!r} ran out during the work: another process may be at it")
+            raise StaleFence(
+                f"the lease {self._lease.name!r} expired during the work, and another process may have it",
+                kind="lease",
+                key=self._lease.name,
+                hint="End the job.",
+            )
         self._renewed = time.monotonic()
 
 

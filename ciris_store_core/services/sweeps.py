@@ -162,21 +162,21 @@ class Sweeper(Resource):
             self._archive.write(reason, thoughts)
             # The thoughts go along. One more task than were looked at: a child was added meanwhile.
             if session.tasks.delete(list(trees.tasks)) != len(tasks):
-                raise StaleFence("a task changed while it was being removed")
+                raise StaleFence("a task changed while it was being removed", kind="task", hint="Read it again.")
 
     def _lock(self, session: Session, tasks: list[Task], thoughts: list[Thought]) -> None:
         for task in tasks:
             session.tasks.lock_claim(task.task_id, task.fence)
         stored = {task.task_id: task for task in session.tasks.get([task.task_id for task in tasks], None)}
         if any(stored.get(task.task_id) != task for task in tasks):
-            raise StaleFence("a task changed while it was being removed")
+            raise StaleFence("a task changed while it was being removed", kind="task", hint="Read it again.")
         self._lock_thoughts(session, thoughts)
 
     def _lock_thoughts(self, session: Session, thoughts: list[Thought]) -> None:
         now = self._ctx.server_now()
         locked = lock_thoughts(session, thoughts, now)
         if any(locked.get(thought.thought_id) != thought.replaced(updated_at=now) for thought in thoughts):
-            raise StaleFence("a thought changed while it was being removed")
+            raise StaleFence("a thought changed while it was being removed", kind="thought", hint="Read it again.")
 
     # --- thoughts without a task ----------------------------------------------------------------------
 

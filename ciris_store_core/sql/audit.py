@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from ciris_store_core.contract.audit import AuditStore
-from ciris_store_core.errors import Conflict
+from ciris_store_core.errors import AlreadyExists
 from ciris_store_core.models.audit import AuditAnchor, AuditEntry, AuditQuery
 from ciris_store_core.models.paging import ResultPage
 from ciris_store_core.sql.codec import object_out
@@ -135,7 +135,11 @@ class SqlAuditStore(AuditStore):
                 self.session.run(MAKE_CHAIN, (chain,))
             rows = sorted((self._values(entry) for entry in entries), key=_PLACE)
             if self.session.insert(APPEND, rows) != len(rows):
-                raise Conflict("an entry of that chain and sequence exists: read the head again and append after it")
+                raise AlreadyExists(
+                    "an audit entry of that chain and sequence already exists",
+                    kind="audit entry",
+                    hint="Read the head of the chain again and append after it.",
+                )
 
     def find(self, query: AuditQuery) -> ResultPage[AuditEntry]:
         """Entries by chain and sequence."""

@@ -155,7 +155,10 @@ class SqlEdges(GraphStore):
         ends = dict.fromkeys(NodeKey(end, edge.scope) for edge in edges for end in (edge.source, edge.target))
         found = {node.key for node in self.get_nodes(list(ends), now)}
         missing = [f"{key.id!r} in scope {key.scope}" for key in ends if key not in found]
-        raise NotFound(f"an edge needs both of its nodes; there is no {', '.join(missing[:3]) or 'such node any more'}")
+        shown = ", ".join(missing[:3]) or "node that was there a moment ago"
+        raise NotFound(
+            f"an edge needs both of its nodes; there is no {shown}", kind="node", hint="Write the nodes first."
+        )
 
     def get_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> list[GraphEdge]:
         """Edges by key."""

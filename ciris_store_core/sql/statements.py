@@ -8,7 +8,7 @@ from itertools import compress
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from ciris_store_core.errors import Conflict
+from ciris_store_core.errors import AlreadyExists
 
 if TYPE_CHECKING:
     from ciris_store_core.sql.session import SqlSession
@@ -77,16 +77,17 @@ def filled(columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> tuple[tup
 _REPEATABLE = frozenset({"task", "thought", "correlation"})
 
 
-def _taken(what: str, ids: Sequence[str]) -> Conflict:
-    known = ", ".join(map(repr, ids))
-    again = f", or call {what}s.add(..., exist_ok=True) if the same may be there already" if what in _REPEATABLE else ""
-    return Conflict(f"{what} {known} exists: use another id{again}")
+def _taken(what: str, ids: Sequence[str]) -> AlreadyExists:
+    key = ids[0] if len(ids) == 1 else None
+    again = f", or call {what}s.add(..., exist_ok=True) to accept an identical record" if what in _REPEATABLE else ""
+    message = f"{what} {', '.join(map(repr, ids))} already exists"
+    return AlreadyExists(message, kind=what, key=key, hint=f"Use another id{again}.")
 
 
 def add_new(
     session: SqlSession, table: str, columns: tuple[str, ...], what: str, rows: Sequence[Sequence[Any]]
 ) -> None:
-    """Insert rows whose first column is their id; one that exists is a Conflict, and nothing is written."""
+    """Insert rows whose first column is their id; one that exists raises ``AlreadyExists``, and nothing is written."""
     key = columns[0]
     if len(rows) == 1:
         if not session.insert_new(table, key, columns, rows[0]):
@@ -100,4 +101,6 @@ def add_new(
             if session.dialect.locks_rows:
                 rows.sort(key=itemgetter(0))  # a caller that inserts the same ids waits for this one, not in a circle
             if session.insert(insert_of(table, columns, key), rows) != len(rows):
-                raise Conflict(f"another caller added one of the same {what}s just now")
+                raise AlreadyExists(
+                    f"another caller added one of the same {what}s just now", kind=what, hint="Read them and decide."
+                )

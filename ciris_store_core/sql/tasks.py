@@ -217,7 +217,7 @@ class SqlTaskStore(TaskStore):
     # --- the contract -------------------------------------------------------------------------
 
     def add(self, tasks: Sequence[Task]) -> None:
-        """Store new tasks; an existing id is a Conflict."""
+        """Store new tasks; an existing id raises ``AlreadyExists``."""
         add_new(self.session, "tasks", ADDED, "task", [self._values(task) for task in tasks])
 
     def add_or_get(self, task: Task) -> tuple[Task, bool]:
@@ -274,13 +274,16 @@ class SqlTaskStore(TaskStore):
         """Lock the task's owner, or raise StaleFence."""
         row = self.session.row(HOLD, (task_id,))
         if row is None:
-            raise StaleFence(f"task {task_id!r} is gone: stop working on it")
+            raise StaleFence(f"task {task_id!r} was deleted", kind="task", key=task_id, hint="Stop working on it.")
         self._check_fence(row, task_id, fence)
 
     def _check_fence(self, row: Row | None, task_id: str, fence: int) -> None:
         if row is not None and row[0] != fence:
             raise StaleFence(
-                f"task {task_id!r} has another owner by now (fence {row[0]}, not {fence}): stop working on it"
+                f"task {task_id!r} has another owner (fence {row[0]}, not {fence})",
+                kind="task",
+                key=task_id,
+                hint="Stop working on it.",
             )
 
     def find(self, query: TaskQuery) -> ResultPage[Task]:

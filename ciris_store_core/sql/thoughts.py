@@ -146,7 +146,7 @@ class SqlThoughtStore(ThoughtStore):
     # --- the contract -------------------------------------------------------------------------
 
     def add(self, thoughts: Sequence[Thought]) -> None:
-        """Store new thoughts; an existing id is a Conflict."""
+        """Store new thoughts; an existing id raises ``AlreadyExists``."""
         add_new(self.session, "thoughts", ADDED, "thought", [self._values(thought) for thought in thoughts])
 
     def get(self, thought_ids: Sequence[str], occurrence_id: str | None) -> list[Thought]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
 from ciris_store_core.contract.backend import Session
-from ciris_store_core.errors import Conflict, Corrupt, InvalidArgument, StoreError, Unavailable
+from ciris_store_core.errors import AlreadyExists, Corrupt, InvalidArgument, StoreError, Unavailable
 from ciris_store_core.models.base import NamedEnum, Record
 from ciris_store_core.models.paging import CorruptRow, Page, ResultPage, SortKey, decode_cursor, encode_cursor
 from ciris_store_core.secrets.crypto import keep, revealed
@@ -184,7 +184,7 @@ def add_or_same(
     add: Callable[[Session, list[R]], None],
     extracted: ExtractedSecrets,
 ) -> list[R]:
-    """Store what is new and return what is stored; a stored record that differs in a given field is a Conflict.
+    """Store new records and return what is stored; ``AlreadyExists`` if a stored record differs in a given field.
 
     ``extracted``: the secrets of what is ready; where a record is stored already, its secrets are too.
     """
@@ -200,7 +200,7 @@ def add_or_same(
         if new:
             try:
                 add(session, new)
-            except Conflict as error:
+            except AlreadyExists as error:
                 raise _Raced from error
             if extracted:
                 keep(session, extracted, [owner_of(record) for record in new])
@@ -225,9 +225,12 @@ def _refuse_difference(
     if ctx.bound and stored.__dict__["agent_occurrence_id"] != wanted.__dict__["agent_occurrence_id"]:
         field = "agent_occurrence_id"  # Not given, but a bound handle stands for it.
     if field is not None:
-        raise Conflict(
-            f"{type(wanted).__name__} {ascii(wanted.__dict__[key])[:80]} is stored already with another {field}: "
-            "read it and decide, or choose another id"
+        kind = type(wanted).__name__.lower()
+        raise AlreadyExists(
+            f"{kind} {ascii(wanted.__dict__[key])[:80]} already exists, with another {field}",
+            kind=kind,
+            key=wanted.__dict__[key],
+            hint="Read it and decide, or use another id.",
         )
 
 

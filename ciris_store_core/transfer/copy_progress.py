@@ -82,4 +82,4 @@ def refuse_unfinished(session: Session, url: str) -> None:
     """Raise ``Conflict`` if the store is an unfinished copy, which must not be copied."""
     progress = read_progress(session)
     if progress is not None:
-        raise Conflict(f"{url} is itself an unfinished copy of {progress.source}. Finish that copy first")
+        raise Conflict(f"{url} is itself an unfinished copy of {progress.source}", hint="Finish that copy first.")

@@ -372,7 +372,7 @@ def import_store(
     Args:
         path: A file that ``export_store`` or ``backup_store`` wrote.
         target: An empty store, or the target of the same import, unfinished.
-        into_existing: Add to the records of the target. A record that exists there raises ``Conflict``.
+        into_existing: Add to the records of the target. A record that exists there raises ``AlreadyExists``.
         verify: Read the target at the end, and compare its digests with those of the file.
         on_step: Called with the progress.
 

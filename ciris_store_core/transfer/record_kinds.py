@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ciris_store_core.contract.backend import Session
-from ciris_store_core.errors import Conflict, InvalidArgument
+from ciris_store_core.errors import AlreadyExists, InvalidArgument
 from ciris_store_core.models.audit import AuditAnchor, AuditEntry, AuditQuery
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.coordination import Lease, Occurrence
@@ -37,7 +37,7 @@ class RecordKind:
     streams: Mapping[str, Read]
     """The streams by name: together they read all records, each in an order of its own."""
     add: Callable[[Session, Sequence[Any]], object]
-    """Writes records unchanged; an existing one raises ``Conflict``."""
+    """Writes records unchanged; an existing one raises ``AlreadyExists``."""
     count: Callable[[Session], int] | None = None
     """Counts the records without reading them, if the backend can."""
 
@@ -98,7 +98,8 @@ def _add_anchors(session: Session, anchors: Sequence[AuditAnchor]) -> None:
 
 def _refuse(there: Sequence[object], what: str) -> None:
     if there:
-        raise Conflict(f"{what} already exists: {', '.join(map(ascii, there[:3]))}")
+        key = there[0] if len(there) == 1 else None
+        raise AlreadyExists(f"{what} {', '.join(map(ascii, there[:3]))} already exists", kind=what, key=key)
 
 
 # --- all of them ------------------------------------------------------------------------------

@@ -100,8 +100,8 @@ def copy_store(
         target: An empty store, or the target of the same copy, unfinished.
         without: Names of kinds (``tasks``), groups (``graph``, ``secrets``, ``audit``) or scopes (``identity``) to
             leave out.
-        into_existing: Add to the records of the target. A record that exists there raises ``Conflict``. No other
-            program may write to the target meanwhile.
+        into_existing: Add to the records of the target. A record that exists there raises ``AlreadyExists``. No
+            other program may write to the target meanwhile.
         skip_corrupt: Leave out corrupt rows, and report them.
         verify: Read the target at the end, and compare its digests with those of the records that were read.
         on_step: Called with the progress.
@@ -172,8 +172,8 @@ class _StoreCopier:
         if not self._is_same_copy(found):
             left_out = f" without {', '.join(found.without)}" if found.without else ""
             raise Conflict(
-                f"the target holds an unfinished copy of {found.source}{left_out}. "
-                "Continue that copy, or empty the target"
+                f"the target holds an unfinished copy of {found.source}{left_out}",
+                hint="Continue that copy, or empty the target.",
             )
         return found, True
 
@@ -185,7 +185,9 @@ class _StoreCopier:
         if into_existing:
             progress.before = self._read_tallies("check")
         elif self._has_records():
-            raise Conflict("the target is not empty. Name an empty store, or pass into_existing=True to add to it")
+            raise Conflict(
+                "the target is not empty", hint="Name an empty store, or pass into_existing=True to add to it."
+            )
         now = self._target.server_now()
         self.write(lambda session: save_progress(session.inner, progress, now))
         return progress
@@ -220,7 +222,12 @@ class _StoreCopier:
             try:
                 self.write(fn)
             except Conflict as error:
-                raise Conflict(f"{error}: leave {name} out, or copy into an empty store") from error
+                raise type(error)(
+                    error.args[0],
+                    kind=error.kind,
+                    key=error.key,
+                    hint=f"Leave {name} out, or copy into an empty store.",
+                ) from error
             progress.position, progress.copied = after.position, after.copied
             tell(chunk)
 
@@ -277,7 +284,7 @@ class _StoreCopier:
             # Records that were read in several runs need not have existed together at any one moment.
             now = tallied(self._reader, self._progress_reporter("check", self._reader, {}))
             self._refuse_difference(
-                now, wanted, Conflict, "the source changed between the runs: empty the target, and copy again"
+                now, wanted, Conflict, "the source changed between the runs", "Empty the target, and copy again."
             )
         for kind, tally in progress.before.items():
             wanted[kind] = wanted.get(kind, Tally()) + tally
@@ -286,7 +293,7 @@ class _StoreCopier:
         if root is not None:
             held["nodes"] = held.get("nodes", Tally()) + Tally.of([canonical(root)])
         self._refuse_difference(
-            held, wanted, Corrupt, "the target does not hold what was written to it: do not use it, and copy again"
+            held, wanted, Corrupt, "the target does not hold what was written to it", "Do not use it, and copy again."
         )
 
     def _read_tallies(self, phase: str, totals: Mapping[str, int] | None = None) -> dict[str, Tally]:
@@ -294,10 +301,15 @@ class _StoreCopier:
             return tallied(target, self._progress_reporter(phase, target, {}, totals))
 
     def _refuse_difference(
-        self, found: Mapping[str, Tally], wanted: Mapping[str, Tally], kind: type[Conflict | Corrupt], advice: str
+        self,
+        found: Mapping[str, Tally],
+        wanted: Mapping[str, Tally],
+        error: type[Conflict | Corrupt],
+        what: str,
+        hint: str,
     ) -> None:
         names = [name for name in KINDS if found.get(name, Tally()) != wanted.get(name, Tally())]
         if names:
             counts = {name: (found.get(name, Tally()).count, wanted.get(name, Tally()).count) for name in names}
             shown = ", ".join(f"{name} ({there} for {expected})" for name, (there, expected) in counts.items())
-            raise kind(f"digests differ for {shown}: {advice}")
+            raise error(f"{what}: digests differ for {shown}", hint=hint)

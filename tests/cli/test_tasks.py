@@ -108,7 +108,7 @@ def test_leases_are_listed_and_ended(command: Command, store: Store, url: str) -
     assert command.json("leases", "list", url) == []
     assert len(command.json("leases", "list", url, "--all")) == 1
     assert command("leases", "release", "job", url) == Exit.FAILED
-    assert "nobody holds a lease 'job'" in command.err
+    assert "no owner holds a lease 'job'" in command.err
 
 
 def test_maintenance_runs_once(command: Command, store: Store, url: str, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ciris_store_core.capabilities import Capability
-from ciris_store_core.errors import Conflict, InvalidArgument, NotSupported
+from ciris_store_core.errors import AlreadyExists, Conflict, InvalidArgument, NotSupported
 from ciris_store_core.models import Direction
 from ciris_store_core.models.graph import NodeKey, SearchHit, TraversalResult
-from tests.mutants.planting import SOUND, add, always, plant
+from tests.mutants.planting import SOUND, add, always, plant, raises_plain_conflict
 
 # --- writing nodes ----------------------------------------------------------------------------
 
@@ -100,6 +100,17 @@ def a_conflict_is_swallowed(self: Any, sound: Any, writes: Any, now: Any) -> Any
         return sound(writes, now)
     except Conflict:
         return []
+
+
+add("every_conflict_of_a_node_is_a_plain_one", "graph.put_nodes.conflict graph.put_nodes.restore.conflict", ("graph.put_nodes", raises_plain_conflict))
+
+
+@plant("graph.put_nodes.conflict", "graph.put_nodes")
+def another_type_is_taken_for_the_same_record(self: Any, sound: Any, writes: Any, now: Any) -> Any:
+    try:
+        return sound(writes, now)
+    except Conflict as error:
+        raise AlreadyExists(*error.args) from error
 
 
 @plant("graph.put_nodes.too_large", "graph.put_nodes")
@@ -205,7 +216,7 @@ def ends_must_be_committed(self: Any, sound: Any, edges: Any) -> None:
 @plant("graph.put_edges.race", "graph.put_edges")
 def writing_an_edge_again_is_a_conflict(self: Any, sound: Any, edges: Any) -> None:
     if any(edge.key in self._edges.rows for edge in edges):
-        raise Conflict("the edge exists")
+        raise AlreadyExists("the edge exists")
     sound(edges)
 
 

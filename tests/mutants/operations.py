@@ -15,7 +15,7 @@ from ciris_store_core.conformance.factories import T0
 from ciris_store_core.inmemory.backend import MemorySession
 from ciris_store_core.inmemory.tables import TABLE_NAMES, Tables
 from ciris_store_core.models.operations import Diagnosis, Finding, PendingMigration, Severity, TableSize
-from tests.mutants.planting import add, always, plant
+from tests.mutants.planting import add, always, plant, raises_plain_conflict
 
 
 @plant("coordination.add_leases", "coordination.add_leases")
@@ -32,6 +32,13 @@ def added_leases_are_held_from_now_on(self: Any, sound: Any, leases: Any) -> Non
 def added_leases_overwrite(self: Any, sound: Any, leases: Any) -> None:
     for lease in leases:
         self._leases.put(lease.name, lease)
+
+
+add(
+    "a_lease_that_exists_is_a_plain_conflict",
+    "coordination.add_leases.conflict",
+    ("coordination.add_leases", raises_plain_conflict),
+)
 
 
 @plant("backend.snapshot", "backend.snapshot")

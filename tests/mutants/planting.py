@@ -15,6 +15,7 @@ from ciris_store_core.conformance import Harness
 from ciris_store_core.conformance.factories import T0
 from ciris_store_core.conformance.peers import Peer
 from ciris_store_core.contract import Backend, Session
+from ciris_store_core.errors import Conflict
 from ciris_store_core.inmemory.backend import CAPABILITIES, Database, MemoryBackend, MemorySession
 from ciris_store_core.inmemory.tables import Tables
 from ciris_store_core.models.paging import CorruptRow, ResultPage
@@ -48,6 +49,16 @@ class Fault:
 
 
 FAULTS: list[Fault] = []
+
+
+def raises_plain_conflict(self: Any, sound: Any, *arguments: Any) -> Any:
+    """Call the sound method, and raise ``Conflict`` itself in place of an error that derives from it."""
+    try:
+        return sound(*arguments)
+    except Conflict as error:
+        raise Conflict(*error.args) from error
+
+
 NO_FAULT = Fault("none", (), ())
 
 

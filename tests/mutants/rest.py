@@ -17,7 +17,7 @@ from ciris_store_core.capabilities import Capability
 from ciris_store_core.errors import DatabaseError, PoolTimeout, StoreClosed
 from ciris_store_core.inmemory.tables import TABLE_NAMES
 from ciris_store_core.models.paging import ResultPage
-from tests.mutants.planting import SOUND, add, always, plant
+from tests.mutants.planting import SOUND, add, always, plant, raises_plain_conflict
 
 TICK = timedelta(microseconds=1)
 
@@ -133,6 +133,9 @@ def the_past_is_overwritten(self: Any, sound: Any, entries: Any) -> None:
 @plant("audit.append.conflict", "audit.append")
 def an_entry_that_exists_is_left_out(self: Any, sound: Any, entries: Any) -> None:
     sound([entry for entry in entries if (entry.chain, entry.sequence) not in self._entries.rows])
+
+
+add("an_entry_that_exists_is_a_plain_conflict", "audit.append.conflict", ("audit.append", raises_plain_conflict))
 
 
 @plant("audit.append.conflict audit.head.race", "audit.append")

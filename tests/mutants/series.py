@@ -16,7 +16,7 @@ from ciris_store_core.errors import DatabaseError
 from ciris_store_core.models import Resolution
 from ciris_store_core.models.correlations import CorrelationQuery
 from ciris_store_core.models.paging import ResultPage
-from tests.mutants.planting import add, plant
+from tests.mutants.planting import add, plant, raises_plain_conflict
 
 _TICK = timedelta(microseconds=1)
 
@@ -80,6 +80,7 @@ def the_expiry_is_that_of_the_first_write(self: Any, sound: Any, now: Any, limit
 add("measurements_lose_their_unit", "correlations.add_metrics.like", ("correlations.add_metrics", lambda self, sound, metrics, like: sound([m._replace(unit=None) for m in metrics], like)))
 add("measurements_get_the_time_of_the_first", "correlations.add_metrics.like", ("correlations.add_metrics", lambda self, sound, metrics, like: sound([m._replace(timestamp=metrics[0].timestamp) for m in metrics], like)))
 add("measurements_that_exist_are_passed_over", "correlations.add_metrics.conflict", ("correlations.add_metrics", lambda self, sound, metrics, like: sound([m for m in metrics if not self.get([m.metric_id])], like)))
+add("a_measurement_that_exists_is_a_plain_conflict", "correlations.add_metrics.conflict", ("correlations.add_metrics", raises_plain_conflict))
 add("expired_correlations_are_deleted_a_tick_early", "correlations.delete_expired", ("correlations.delete_expired", lambda self, sound, now, limit: sound(now + _TICK, limit)))
 add("expired_correlations_are_deleted_a_tick_late", "correlations.delete_expired", ("correlations.delete_expired", lambda self, sound, now, limit: sound(now - _TICK, limit)))
 add("expired_correlations_are_deleted_without_limit", "correlations.delete_expired", ("correlations.delete_expired", lambda self, sound, now, limit: sound(now, 10**6)))

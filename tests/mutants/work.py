@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from ciris_store_core.contract import ThoughtSelector
-from ciris_store_core.errors import Conflict, StaleFence
+from ciris_store_core.errors import AlreadyExists, StaleFence
 from ciris_store_core.models import TaskStatus, ThoughtStatus
 from ciris_store_core.models.tasks import TaskQuery
-from tests.mutants.planting import add, always, plant
+from tests.mutants.planting import add, always, plant, raises_plain_conflict
 
 # --- adding and getting -----------------------------------------------------------------------
 
@@ -31,12 +31,13 @@ for _store, _table in _TABLES.items():
         sound([record for record in records if getattr(record, id) not in getattr(self, table).rows])
 
     def _swallows(self: Any, sound: Any, records: Any) -> None:
-        with suppress(Conflict):
+        with suppress(AlreadyExists):
             sound(records)
 
     add(f"{_store}_add_overwrites", f"{_store}.add.conflict", (f"{_store}.add", _overwrites))
     add(f"{_store}_add_ignores_what_exists", f"{_store}.add.conflict", (f"{_store}.add", _ignores))
     add(f"{_store}_add_swallows_the_conflict", f"{_store}.add.conflict", (f"{_store}.add", _swallows))
+    add(f"{_store}_add_raises_a_plain_conflict", f"{_store}.add.conflict", (f"{_store}.add", raises_plain_conflict))
 
     def _all_or_none(self: Any, sound: Any, ids: Any, *more: Any) -> Any:
         found = sound(ids, *more)

@@ -39,7 +39,7 @@ def test_operations_become_spans_and_metrics(store: Store) -> None:
         "ciris_store.tasks.add", "ciris_store.tasks.get", "ciris_store.tasks.add", "ciris_store.transaction",
     ]  # fmt: skip
     assert [(each["write"], each.get("error.type")) for _, each in told] == [
-        (True, None), (False, None), (True, "Conflict"), (True, None),
+        (True, None), (False, None), (True, "AlreadyExists"), (True, None),
     ]  # fmt: skip
     data: Any = reader.get_metrics_data()
     [metric] = data.resource_metrics[0].scope_metrics[0].metrics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ciris_store_core.errors import Conflict
+from ciris_store_core.errors import AlreadyExists
 from ciris_store_core.models.audit import AuditEntry
 from ciris_store_core.sql.audit import APPEND, LOCK_CHAIN, MAKE_CHAIN, SqlAuditStore
 
@@ -39,6 +39,8 @@ class PostgresAuditStore(SqlAuditStore):
         with self.session.atomic():
             self.session.run(MAKE_CHAINS, (chains,))
             if self.session.insert(APPEND, [self._values(entry) for entry in entries]) != len(entries):
-                raise Conflict(
-                    "an entry of that chain and sequence exists: read the chain's head again and append after it"
+                raise AlreadyExists(
+                    "an audit entry of that chain and sequence already exists",
+                    kind="audit entry",
+                    hint="Read the head of the chain again and append after it.",
                 )

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from ciris_store_core.errors import Conflict
+from ciris_store_core.errors import AlreadyExists
 
 if TYPE_CHECKING:
     from ciris_store_postgres.session import PostgresSession
@@ -19,13 +19,15 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 def copy_new(session: PostgresSession, statement: str, rows: Iterator[Sequence[Any]], what: str) -> None:
-    """Store rows by a COPY ... FROM STDIN; one that exists is a Conflict, and nothing is written."""
+    """Store rows by a COPY ... FROM STDIN; one that exists raises ``AlreadyExists``, and nothing is written."""
     with session.savepoint() if session.in_transaction else nullcontext():
         try:
             # Written out before: the driver calls an error of COPY whatever is raised while it reads, an interrupt too.
             session.copy(statement, BytesIO("".join(map(_line, rows)).encode()))
-        except Conflict as error:
-            raise Conflict(f"a {what} of one of these ids exists: nothing of the call was written") from error
+        except AlreadyExists as error:
+            raise AlreadyExists(
+                f"a {what} of one of these ids already exists", kind=what, hint="Read them, or use other ids."
+            ) from error
 
 
 def _line(row: Sequence[Any]) -> str:

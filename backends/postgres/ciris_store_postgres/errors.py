@@ -8,6 +8,7 @@ import psycopg2
 
 from ciris_store_core.errors import (
     AccessDenied,
+    AlreadyExists,
     Conflict,
     Corrupt,
     DatabaseError,
@@ -42,6 +43,7 @@ _MIGRATE = _Meaning(
 )
 _TRANSACTION = _Meaning(TransactionError, "the transaction is aborted; run the whole of it again")
 _CONFLICT = _Meaning(Conflict, "another record with the same key exists")
+_EXISTS = _Meaning(AlreadyExists, "another record with the same key exists")
 _BUSY = _Meaning(Unavailable, "the server is short of a resource; run the call again later", quote=True)
 _GOING = _Meaning(Unavailable, "the server is starting or stopping; run the call again later", quote=True)
 _SLOW = _Meaning(
@@ -61,7 +63,7 @@ _MEANINGS = {
     "23001": _Meaning(Conflict, "other records still refer to this one"),
     "23502": _Meaning(InvalidArgument, "a required value is missing"),
     "23503": _Meaning(NotFound, "a record that the call refers to does not exist; create it first"),
-    "23505": _CONFLICT,
+    "23505": _EXISTS,
     "23514": _Meaning(InvalidArgument, "a value is outside the range that the schema allows"),
     "23P01": _CONFLICT,
     "25006": _Meaning(ReadOnly, "the server is read-only; name the primary in the URL", quote=True),

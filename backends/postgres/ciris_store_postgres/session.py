@@ -13,7 +13,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_INTRANS
 
-from ciris_store_core.errors import Conflict, Corrupt, OutcomeUnknown, StoreError, TransactionError, Unavailable
+from ciris_store_core.errors import AlreadyExists, Corrupt, OutcomeUnknown, StoreError, TransactionError, Unavailable
 from ciris_store_core.sql import SqlSession
 from ciris_store_core.sql.statements import filled, insert_of
 from ciris_store_postgres.audit import PostgresAuditStore
@@ -187,7 +187,7 @@ class PostgresSession(SqlSession):
         columns, rows = filled(columns, (row,))
         try:
             return self.run(insert_of(table, columns, None), rows[0]) == 1
-        except Conflict:
+        except AlreadyExists:
             return False
 
     def run_many(self, statement: str, many: Sequence[Sequence[Any]]) -> int:

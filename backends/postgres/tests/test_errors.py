@@ -57,7 +57,7 @@ def failure(raw: extensions.connection, *statements: str) -> psycopg2.Error:
 @pytest.mark.parametrize(
     ("statements", "kind"),
     [
-        ([f"INSERT INTO parent VALUES ('{SECRET}')"], errors.Conflict),
+        ([f"INSERT INTO parent VALUES ('{SECRET}')"], errors.AlreadyExists),
         (["INSERT INTO child VALUES ('s3cret-value-2')"], errors.NotFound),
         (["INSERT INTO parent VALUES (NULL)"], errors.InvalidArgument),
         (["INSERT INTO parent VALUES ('x', -1)"], errors.InvalidArgument),

@@ -101,7 +101,7 @@ def test_writers_of_the_same_rows_never_deadlock(store: Store, kind: str) -> Non
 
     outcomes = sum(race(8, work), Counter())
     assert outcomes["done"] > 8
-    assert outcomes.keys() <= {"done", "Conflict", "NotFound", "UniqueViolation", "Unavailable"}, outcomes
+    assert outcomes.keys() <= {"done", "AlreadyExists", "NotFound", "UniqueViolation", "Unavailable"}, outcomes
 
 
 def test_a_record_that_others_add_and_delete_all_the_time_is_no_conflict(url: str, monkeypatch: Any) -> None:

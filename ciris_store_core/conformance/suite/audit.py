@@ -8,7 +8,7 @@ from ciris_store_core.conformance.factories import anchor, entry
 from ciris_store_core.conformance.levels import Level, clause
 from ciris_store_core.conformance.support import BackgroundCall, everything, exact, race, reading, transact, writing
 from ciris_store_core.contract import Backend, Session
-from ciris_store_core.errors import Conflict
+from ciris_store_core.errors import AlreadyExists
 from ciris_store_core.models import AuditEntry
 from ciris_store_core.models.audit import AuditQuery
 
@@ -50,7 +50,7 @@ class TestAudit:
     def test_append_what_exists(self, backend: Backend) -> None:
         """Otherwise the past can be overwritten."""
         append(backend, entry(2, actor="first"))
-        with pytest.raises(Conflict):
+        with pytest.raises(AlreadyExists):
             append(backend, entry(1), entry(2, entry_id="new", actor="second"), entry(3))
         with reading(backend) as session:
             found = session.audit.find(AuditQuery()).items

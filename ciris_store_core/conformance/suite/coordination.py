@@ -8,7 +8,7 @@ from ciris_store_core.conformance.factories import T0, at, lease, occurrence
 from ciris_store_core.conformance.levels import Level, clause
 from ciris_store_core.conformance.support import exact, race, reading, transact, writing
 from ciris_store_core.contract import Backend
-from ciris_store_core.errors import Conflict
+from ciris_store_core.errors import AlreadyExists
 from ciris_store_core.models import Lease, Occurrence
 
 
@@ -170,7 +170,7 @@ class TestLeases:
         """Otherwise a lease is taken from its holder, or half of a batch is stored."""
         held = acquire(backend, "me", 0, 10, "b")
         for given in ([lease("b")], [lease("a"), lease("b"), lease("c")]):
-            with pytest.raises(Conflict), writing(backend) as session:
+            with pytest.raises(AlreadyExists), writing(backend) as session:
                 session.coordination.add_leases(given)
         assert exact(leases(backend)) == exact([held])
 

@@ -14,7 +14,7 @@ from ciris_store_core.conformance.samples import AWKWARD_KEYS, AWKWARD_TEXTS, LA
 from ciris_store_core.conformance.support import everything, exact, pages, race, reading, transact, writing
 from ciris_store_core.contract import Backend
 from ciris_store_core.contract.aggregation import measured
-from ciris_store_core.errors import Conflict
+from ciris_store_core.errors import AlreadyExists
 from ciris_store_core.models import Correlation, CorrelationStatus, GraphScope, Resolution, RetentionPolicy
 from ciris_store_core.models.correlations import (
     UPDATABLE_CORRELATION_FIELDS,
@@ -80,7 +80,7 @@ class TestWriteCorrelations:
     def test_add_what_exists(self, backend: Backend) -> None:
         """Otherwise one record of what happened overwrites another, or half of a batch is stored."""
         add(backend, correlation("b"))
-        with pytest.raises(Conflict):
+        with pytest.raises(AlreadyExists):
             add(backend, correlation("a"), correlation("b", action_type="other"), correlation("c"))
         assert ids(backend) == ["b"]
         assert get(backend, "b").action_type == "speak"
@@ -119,7 +119,7 @@ class TestWriteCorrelations:
         """Otherwise half of a batch of metrics is stored, and the rest is counted twice when it is sent again."""
         add(backend, correlation("m2"))
         metrics = [Metric("cpu", 1.0, {}, at(1), None, key) for key in ("m1", "m2", "m3")]
-        with pytest.raises(Conflict):
+        with pytest.raises(AlreadyExists):
             transact(backend, lambda session: session.correlations.add_metrics(metrics, correlation()))
         assert ids(backend) == ["m2"]
 
@@ -130,7 +130,7 @@ class TestWriteCorrelations:
         def attempt(number: int) -> bool:
             try:
                 transact(backend, lambda session: session.correlations.add([correlation()]))
-            except Conflict:
+            except AlreadyExists:
                 return False
             return True
 

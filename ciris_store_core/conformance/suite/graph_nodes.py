@@ -11,7 +11,7 @@ from ciris_store_core.conformance.factories import LOCAL, T0, at, edge, node, pu
 from ciris_store_core.conformance.levels import Level, clause
 from ciris_store_core.conformance.support import exact, race, reading, transact, writing
 from ciris_store_core.contract import Backend, Session
-from ciris_store_core.errors import Conflict, InvalidArgument, NotFound
+from ciris_store_core.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, RevisionMismatch
 from ciris_store_core.models import GraphNode, GraphScope
 from ciris_store_core.models.graph import EdgeQuery, NodeKey, NodeQuery, NodeWrite
 
@@ -179,21 +179,22 @@ class TestPutNodes:
         assert attributes(backend) == {"old": 1, "new": 1}
 
     @pytest.mark.parametrize(
-        "wrong",
+        ("wrong", "error"),
         [
-            pytest.param(put(node("b", type="user")), id="type"),
-            pytest.param(put(node("b"), expected=2), id="revision"),
-            pytest.param(put(node("b"), expected=0), id="revision_0"),
-            pytest.param(put(node("new"), expected=1), id="revision_of_none"),
-            pytest.param(put(node("b"), "insert"), id="insert"),
+            pytest.param(put(node("b", type="user")), Conflict, id="type"),
+            pytest.param(put(node("b"), expected=2), RevisionMismatch, id="revision"),
+            pytest.param(put(node("b"), expected=0), RevisionMismatch, id="revision_0"),
+            pytest.param(put(node("new"), expected=1), RevisionMismatch, id="revision_of_none"),
+            pytest.param(put(node("b"), "insert"), AlreadyExists, id="insert"),
         ],
     )
     @clause("graph.put_nodes.conflict")
-    def test_conflict(self, backend: Backend, wrong: NodeWrite) -> None:
+    def test_conflict(self, backend: Backend, wrong: NodeWrite, error: type[Conflict]) -> None:
         """Otherwise one memory overwrites another, or half of a batch is stored."""
         store_nodes(backend, node("b", attributes={"old": 1}))
-        with pytest.raises(Conflict):
+        with pytest.raises(Conflict) as caught:
             write(backend, put(node("a")), wrong, put(node("c")))
+        assert caught.type is error
         assert [get(backend, id) for id in ("a", "c", "new")] == [None] * 3
         stored = get(backend, "b")
         assert stored is not None
@@ -216,7 +217,7 @@ class TestPutNodes:
         """Otherwise a copy into the wrong store overwrites what is in it."""
         stored = store_nodes(backend, node("b", expires_at=None if expires is None else at(expires)))
         for writes in ([node("b", revision=7)], [node("a", revision=7), node("b", revision=7)]):
-            with pytest.raises(Conflict):
+            with pytest.raises(AlreadyExists):
                 write(backend, *(put(each, "restore") for each in writes))
         assert get(backend, "a") is None
         assert exact(get(backend, "b")) == exact(stored[0])
@@ -280,7 +281,7 @@ class TestPutNodes:
         def attempt(number: int) -> bool:
             try:
                 transact(backend, lambda session: session.graph.put_nodes([put(node(), expected=1)], NOW))
-            except Conflict:
+            except RevisionMismatch:
                 return False
             return True
 
@@ -293,7 +294,7 @@ class TestPutNodes:
         def attempt(number: int) -> bool:
             try:
                 transact(backend, lambda session: session.graph.put_nodes([put(node(), "insert")], NOW))
-            except Conflict:
+            except AlreadyExists:
                 return False
             return True
 

@@ -8,7 +8,7 @@ from ciris_store_core.conformance.factories import T0, access, at, secret
 from ciris_store_core.conformance.levels import Level, clause
 from ciris_store_core.conformance.support import everything, exact, race, reading, transact, writing
 from ciris_store_core.contract import Backend
-from ciris_store_core.errors import Conflict
+from ciris_store_core.errors import AlreadyExists
 from ciris_store_core.models import SecretAccess, SecretRecord
 from ciris_store_core.models.paging import PageRequest
 
@@ -39,7 +39,7 @@ class TestSecrets:
     def test_add_what_exists(self, backend: Backend) -> None:
         """Otherwise one secret overwrites another, which is then lost for ever."""
         add(backend, secret("b"))
-        with pytest.raises(Conflict):
+        with pytest.raises(AlreadyExists):
             add(backend, secret("a"), secret("b", ciphertext=b"other"), secret("c"))
         assert ids(backend) == ["b"]
         with reading(backend) as session:

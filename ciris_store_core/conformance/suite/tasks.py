@@ -21,7 +21,7 @@ from ciris_store_core.conformance.support import (
     writing,
 )
 from ciris_store_core.contract import Backend
-from ciris_store_core.errors import Conflict, StaleFence
+from ciris_store_core.errors import AlreadyExists, StaleFence
 from ciris_store_core.models import Task, TaskStatus, ThoughtStatus
 from ciris_store_core.models.tasks import UPDATABLE_TASK_FIELDS, TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
@@ -71,7 +71,7 @@ class TestAddTasks:
     def test_add_what_exists(self, backend: Backend) -> None:
         """Otherwise one task overwrites another, or half of a batch is stored."""
         add(backend, task("b"))
-        with pytest.raises(Conflict):
+        with pytest.raises(AlreadyExists):
             add(backend, task("a"), task("b", description="other"), task("c"))
         assert ids(backend) == ["b"]
         assert get(backend, "b").description == "do it"

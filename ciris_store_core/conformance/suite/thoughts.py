@@ -12,7 +12,7 @@ from ciris_store_core.conformance.levels import Level, clause
 from ciris_store_core.conformance.samples import full_thought
 from ciris_store_core.conformance.support import everything, exact, pages, race, reading, transact, writing
 from ciris_store_core.contract import Backend, ThoughtSelector
-from ciris_store_core.errors import Conflict
+from ciris_store_core.errors import AlreadyExists
 from ciris_store_core.models import TaskStatus, Thought, ThoughtStatus, ThoughtType
 from ciris_store_core.models.thoughts import UPDATABLE_THOUGHT_FIELDS, ThoughtQuery
 
@@ -61,7 +61,7 @@ class TestWriteThoughts:
     def test_add_what_exists(self, backend: Backend) -> None:
         """Otherwise one thought overwrites another, or half of a batch is stored."""
         add(backend, thought("b"))
-        with pytest.raises(Conflict):
+        with pytest.raises(AlreadyExists):
             add(backend, thought("a"), thought("b", content="other"), thought("c"))
         assert ids(backend) == ["b"]
         assert get(backend, "b").content == "hm"

@@ -13,7 +13,16 @@ from ciris_store_core.conformance.levels import Level, clause
 from ciris_store_core.conformance.samples import RECORD_KINDS
 from ciris_store_core.conformance.support import BackgroundCall, race, reading, transact, writing
 from ciris_store_core.contract import Backend, Session
-from ciris_store_core.errors import Conflict, InvalidArgument, NotFound, StaleFence, StoreError, TransactionError
+from ciris_store_core.errors import (
+    AlreadyExists,
+    Conflict,
+    InvalidArgument,
+    NotFound,
+    RevisionMismatch,
+    StaleFence,
+    StoreError,
+    TransactionError,
+)
 from ciris_store_core.models.audit import AuditQuery
 from ciris_store_core.models.correlations import CorrelationFilter
 from ciris_store_core.models.graph import NodeKey, NodeQuery
@@ -36,14 +45,17 @@ def stored(backend: Backend) -> list[str]:
 def refusals() -> dict[str, tuple[type[StoreError], Callable[[Session], object]]]:
     """Calls that are refused where the task ``t`` and the node ``n`` exist, and with what."""
     return {
-        "tasks.add": (Conflict, lambda s: s.tasks.add([task("new"), task()])),
-        "thoughts.add": (Conflict, lambda s: s.thoughts.add([thought("new"), thought()])),
-        "correlations.add": (Conflict, lambda s: s.correlations.add([correlation("new"), correlation()])),
-        "secrets.add": (Conflict, lambda s: s.secrets.add([secret("new"), secret()])),
-        "audit.append": (Conflict, lambda s: s.audit.append([entry(2), entry(1, entry_id="x")])),
-        "put_nodes.insert": (Conflict, lambda s: s.graph.put_nodes([put(node("new")), put(node(), "insert")], T0)),
+        "tasks.add": (AlreadyExists, lambda s: s.tasks.add([task("new"), task()])),
+        "thoughts.add": (AlreadyExists, lambda s: s.thoughts.add([thought("new"), thought()])),
+        "correlations.add": (AlreadyExists, lambda s: s.correlations.add([correlation("new"), correlation()])),
+        "secrets.add": (AlreadyExists, lambda s: s.secrets.add([secret("new"), secret()])),
+        "audit.append": (AlreadyExists, lambda s: s.audit.append([entry(2), entry(1, entry_id="x")])),
+        "put_nodes.insert": (AlreadyExists, lambda s: s.graph.put_nodes([put(node("new")), put(node(), "insert")], T0)),
         "put_nodes.type": (Conflict, lambda s: s.graph.put_nodes([put(node("new")), put(node(type="user"))], T0)),
-        "put_nodes.revision": (Conflict, lambda s: s.graph.put_nodes([put(node("new")), put(node(), expected=9)], T0)),
+        "put_nodes.revision": (
+            RevisionMismatch,
+            lambda s: s.graph.put_nodes([put(node("new")), put(node(), expected=9)], T0),
+        ),
         "put_nodes.size": (InvalidArgument, _grow_too_large),
         "put_edges": (NotFound, lambda s: s.graph.put_edges([edge("n", "n"), edge("n", "gone")])),
         "update": (StaleFence, lambda s: s.tasks.update("t", {"description": "new"}, None, 9)),
@@ -150,7 +162,7 @@ class TestTransactions:
         """Otherwise the quick way of making one call loses it, or half of it."""
         with backend.session(write=True, single=True) as session:
             session.tasks.add([task("a"), task("b")])
-        with pytest.raises(Conflict), backend.session(write=True, single=True) as session:
+        with pytest.raises(AlreadyExists), backend.session(write=True, single=True) as session:
             session.tasks.add([task("c"), task("a")])
         with backend.session(write=True, single=True) as session:
             session.graph.put_nodes([put(node())], T0)

@@ -34,7 +34,7 @@ def _correlations(db_path: DbPath, time_service: TimeService = None) -> Correlat
 
 
 def add_correlation(corr: Correlation, time_service: TimeService = None, db_path: DbPath = None) -> str:
-    """Store a new correlation and return its id; raise ``Conflict`` if the id exists."""
+    """Store a new correlation and return its id; raise ``AlreadyExists`` if the id exists."""
     return _correlations(db_path, time_service).add(corr).correlation_id
 
 

@@ -27,7 +27,7 @@ def _tasks(db_path: DbPath, time_service: TimeService = None) -> Tasks:
 
 
 def add_task(task: Task, db_path: DbPath = None) -> str:
-    """Store a new task and return its id; raise ``Conflict`` if the id exists."""
+    """Store a new task and return its id; raise ``AlreadyExists`` if the id exists."""
     return _tasks(db_path).add(task).task_id
 
 

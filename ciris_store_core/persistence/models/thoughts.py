@@ -35,7 +35,7 @@ def _thoughts(db_path: DbPath, time_service: TimeService = None) -> Thoughts:
 
 
 def add_thought(thought: Thought, db_path: DbPath = None) -> str:
-    """Store a new thought and return its id; raise ``Conflict`` if the id exists."""
+    """Store a new thought and return its id; raise ``AlreadyExists`` if the id exists."""
     return _thoughts(db_path).add(thought).thought_id
 
 

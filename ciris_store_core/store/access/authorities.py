@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ciris_store_core.contract.backend import Session
-from ciris_store_core.errors import Conflict, NotFound
+from ciris_store_core.errors import AlreadyExists, Conflict, NotFound
 from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.models.graph import GraphNode
 from ciris_store_core.signing import key_id_of
@@ -72,13 +72,18 @@ class Authorities(Resource):
 
         Raises:
             AccessDenied: Without one; ``error.request`` is what to have approved.
-            Conflict: That key was registered before.
+            AlreadyExists: That key was registered before.
         """
         authority = self._authority(public_key, name)
 
         def fn(session: Session) -> Authority:
             if self._known(session).get(authority.key_id) is not None:
-                raise Conflict(f"{authority.key_id} was registered before: a key is registered once")
+                raise AlreadyExists(
+                    f"{authority.key_id} was registered before, and a key is registered once",
+                    kind="authority",
+                    key=authority.key_id,
+                    hint="Register another key.",
+                )
             content = {"key_id": authority.key_id, "public_key": public_key, "name": authority.name}
             self._write(session, "register_authority", content, authority)
             return authority
@@ -99,11 +104,18 @@ class Authorities(Resource):
             known = self._known(session)
             authority = known.get(key)
             if authority is None:
-                raise NotFound(f"{key!a} is not registered: see store.authorities.list")
+                raise NotFound(
+                    f"{key!a} is not registered", kind="authority", key=key, hint="See store.authorities.find."
+                )
             if authority.revoked:
                 return authority
             if not any(not each.revoked and each.key_id != key for each in known.all()):
-                raise Conflict("nobody else could approve of anything any more: register another authority first")
+                raise Conflict(
+                    f"{key!a} is the last authority: without it, no approval would be possible",
+                    kind="authority",
+                    key=key,
+                    hint="Register another authority first.",
+                )
             revoked = authority.replaced(revoked=True)
             self._write(session, "revoke_authority", {"key_id": key}, revoked)
             return revoked
@@ -126,4 +138,4 @@ class Authorities(Resource):
 def _refuse_unfinished_copy(session: Session) -> None:
     # What such a copy wrote to IDENTITY was approved by nobody, and must not become the identity of an authority.
     if any(is_reserved(each.occurrence_id) for each in session.coordination.list_occurrences(None)):
-        raise Conflict("the store is an unfinished copy: finish the copy, or begin with an empty store")
+        raise Conflict("the store is an unfinished copy", hint="Finish the copy, or begin with an empty store.")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
 from ciris_store_core.contract.backend import Session
-from ciris_store_core.errors import Conflict, InvalidArgument, NotSupported
+from ciris_store_core.errors import InvalidArgument, NotSupported, RevisionMismatch
 from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.models.graph import EdgeKey, EdgeQuery, GraphEdge
 from ciris_store_core.models.paging import Page
@@ -48,7 +48,7 @@ class GraphEdges(Walks):
             expected_revision: Write only if the stored edge has this revision; 0: only if there is none.
 
         Raises:
-            Conflict: The revision moved on. Nothing was written.
+            RevisionMismatch: The revision moved on. Nothing was written.
             NotFound: An end does not exist in the edge's scope, or expired. Nothing was written.
         """
         if expected_revision is None:
@@ -194,7 +194,12 @@ def _put_expected(session: Session, edges: Edges, expected: int, now: datetime) 
         raise NotSupported("this backend counts no revisions of edges: leave out expected_revision")
     if stored[0].revision != expected + 1:
         found = stored[0].revision - 1
-        raise Conflict(f"edge {edges[0].key[:3]!r} is at revision {found}, not {expected}: read it again")
+        raise RevisionMismatch(
+            f"edge {edges[0].key[:3]!r} is at revision {found}, not {expected}",
+            kind="edge",
+            key=edges[0].key,
+            hint="Read it again, decide, and call again.",
+        )
     return stored
 
 

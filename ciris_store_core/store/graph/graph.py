@@ -97,7 +97,9 @@ class Graph(GraphEdges):
             insert: Write only if there is none.
 
         Raises:
-            Conflict: Another type is stored, the revision moved on, or ``insert`` met a stored node.
+            RevisionMismatch: The stored revision is not ``expected_revision``.
+            AlreadyExists: ``insert`` met a stored node.
+            Conflict: The stored node has another type.
             InvalidArgument: A field cannot be stored, or a configuration is in the wrong scope. Nothing was written.
         """
         keys = () if remove == () else tuple(self._attribute_key(key) for key in _not_text(remove, "remove"))
@@ -198,7 +200,9 @@ class Graph(GraphEdges):
             "graph.increment", lambda session: session.graph.increment(node_key, path, by, now), single=False
         )
         if value is None:
-            raise NotFound(f"there is no node {id!r} in scope {node_key.scope}: write it first")
+            raise NotFound(
+                f"there is no node {id!r} in scope {node_key.scope}", kind="node", key=node_key, hint="Write it first."
+            )
         return value
 
     def _upgrade_first(self, key: NodeKey) -> None:

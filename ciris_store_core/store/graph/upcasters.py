@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ciris_store_core.contract.backend import Session
-from ciris_store_core.errors import Conflict, InvalidArgument, UpcastError
+from ciris_store_core.errors import Conflict, InvalidArgument, RevisionMismatch, UpcastError
 from ciris_store_core.models.enums import NodeType
 from ciris_store_core.models.graph import GraphNode, NodeWrite
 from ciris_store_core.models.paging import CorruptRow, ResultPage
@@ -146,7 +146,11 @@ def put_upcast(
             return executor.write("put_upcast", fn, single=False, extracted=extracted)
         except _Moved:
             continue
-    raise Conflict("another writer is upgrading the same node again and again: read it and call again")
+    raise RevisionMismatch(
+        f"other writers changed the same node during each of {_ATTEMPTS} attempts to upcast it",
+        kind="node",
+        hint="Read it again, and call again.",
+    )
 
 
 class _Moved(Exception):

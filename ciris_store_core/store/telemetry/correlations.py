@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 from ciris_store_core.contract.aggregation import measured
 from ciris_store_core.contract.backend import Session
-from ciris_store_core.errors import Conflict, TransactionError
+from ciris_store_core.errors import AlreadyExists, TransactionError
 from ciris_store_core.models.correlations import (
     UPDATABLE_CORRELATION_FIELDS,
     Correlation,
@@ -100,7 +100,7 @@ class Correlations(Series, Interactions):
                 this makes it safe to call again after ``OutcomeUnknown``.
 
         Raises:
-            Conflict: The id exists, and ``exist_ok`` is False or the stored correlation differs.
+            AlreadyExists: The id exists, and ``exist_ok`` is False or the stored correlation differs.
             InvalidArgument: A field cannot be stored. Nothing was written.
         """
         if exist_ok:
@@ -143,7 +143,7 @@ class Correlations(Series, Interactions):
             common: What they have in common; see ``MetricCommon``.
 
         Raises:
-            Conflict: An id exists. Nothing was written.
+            AlreadyExists: An id exists. Nothing was written.
             InvalidArgument: Something cannot be stored. Nothing was written.
         """
         now = self._ctx.clock.now()
@@ -331,7 +331,7 @@ class Correlations(Series, Interactions):
         """What ``add`` gives; correlations of these ids that expired are no obstacle."""
         try:
             return add()
-        except Conflict:
+        except AlreadyExists:
             if not self._x.write(
                 "correlations._adding", lambda session: self._remove_expired(session, ids), single=False
             ):

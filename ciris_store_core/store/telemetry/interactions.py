@@ -126,7 +126,10 @@ class Interactions(Resource):
             )
         if stored.status != CorrelationStatus.PENDING:
             raise Conflict(
-                f"interaction {stored.correlation_id!r} is {stored.status.value} already: it is recorded once"
+                f"interaction {stored.correlation_id!r} is {stored.status.value} already, and is recorded once",
+                kind="correlation",
+                key=stored.correlation_id,
+                hint="Keep the recorded result.",
             )
         now = self._ctx.clock.now()
         elapsed = max(now - stored.request_data.request_timestamp, timedelta(0))

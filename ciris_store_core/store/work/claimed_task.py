@@ -49,7 +49,7 @@ class ClaimedTask(Blocking):
         if not self._x.write(
             "claimedtask.update", lambda session: session.tasks.update(key, new, None, self.fence), extracted=extracted
         ):
-            raise StaleFence(f"task {key!r} is gone: stop working on it")
+            raise StaleFence(f"task {key!r} was deleted", kind="task", key=key, hint="Stop working on it.")
         self.task = self.task.replaced(**new)
 
     def complete(self, outcome: TaskOutcome | None = None) -> None:
@@ -68,7 +68,7 @@ class ClaimedTask(Blocking):
 
         Raises:
             InvalidArgument: It belongs to another task or owner.
-            Conflict: Its id exists.
+            AlreadyExists: Its id exists.
         """
         owner, extracted = self.task.agent_occurrence_id, ExtractedSecrets()
         ready = prepare(self._ctx.bind(owner), thought, Thought, self._ctx.clock.now(), extracted)

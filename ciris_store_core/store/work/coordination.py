@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ciris_store_core.contract.backend import Session
-from ciris_store_core.errors import Conflict, InvalidArgument, StaleFence
+from ciris_store_core.errors import InvalidArgument, LeaseHeld, StaleFence
 from ciris_store_core.models.coordination import Lease, Occurrence
 from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.store.resource import Resource, end_after
@@ -107,19 +107,29 @@ class Leases(Resource):
         """Hold the lease during a ``with`` block; renew it inside if the work may take longer than ``ttl_seconds``.
 
         Raises:
-            Conflict: Another owner holds it; the block does not run.
+            LeaseHeld: Another owner holds it; the block does not run.
             StaleFence: At the end of the block, where the lease had run out or changed hands during it.
         """
         lease = self.acquire(name, owner, ttl_seconds)
         if lease is None:
-            raise Conflict(f"the lease {name!r} is held by another owner: try again once it is free")
+            raise LeaseHeld(
+                f"another owner holds the lease {name!r}",
+                kind="lease",
+                key=name,
+                hint="Try again when it has expired or was released.",
+            )
         try:
             yield lease
         except BaseException as error:
             end_after(error, lambda: self.release(lease), "releasing the lease")
             raise
         if not self.release(lease):
-            raise StaleFence(f"the lease {name!r} ran out during the work: renew it in time, or take it for longer")
+            raise StaleFence(
+                f"the lease {name!r} expired during the work",
+                kind="lease",
+                key=name,
+                hint="Renew it in time, or raise ttl_seconds of leases.lock.",
+            )
 
     def find(self, *, held_only: bool = True) -> LeaseList:
         """The leases that are held now, or all that ever were, by name."""

@@ -192,6 +192,16 @@ class OccurrenceHandle(Blocking):
 def _refuse_unless_dead(session: Session, occurrence_id: str, now: datetime) -> None:
     known = [o for o in session.coordination.list_occurrences(None) if o.occurrence_id == occurrence_id]
     if not known:
-        raise NotFound(f"occurrence {occurrence_id!r} never registered: use tasks.transfer for work that is left of it")
+        raise NotFound(
+            f"occurrence {occurrence_id!r} never registered",
+            kind="occurrence",
+            key=occurrence_id,
+            hint="Use tasks.transfer for work that it left.",
+        )
     if known[0].alive(now):
-        raise Conflict(f"occurrence {occurrence_id!r} is alive: its work is its own")
+        raise Conflict(
+            f"occurrence {occurrence_id!r} is alive and keeps its work",
+            kind="occurrence",
+            key=occurrence_id,
+            hint="Wait until its heartbeats end, or shut it down.",
+        )

@@ -92,7 +92,7 @@ class Tasks(Resource):
                 this makes it safe to call again after ``OutcomeUnknown``.
 
         Raises:
-            Conflict: The id exists, and ``exist_ok`` is False or the stored task differs.
+            AlreadyExists: The id exists, and ``exist_ok`` is False or the stored task differs.
             InvalidArgument: A field cannot be stored. Nothing was written.
         """
         if exist_ok:
@@ -123,7 +123,7 @@ class Tasks(Resource):
 
         Raises:
             InvalidArgument: The task has no context, and so no correlation id.
-            Conflict: A task with that ``task_id`` but another correlation id exists.
+            AlreadyExists: A task with that ``task_id`` but another correlation id exists.
         """
         extracted = ExtractedSecrets()
         ready = prepare(self._ctx, task, Task, self._ctx.clock.now(), extracted)

@@ -78,7 +78,7 @@ class Thoughts(Resource):
                 this makes it safe to call again after ``OutcomeUnknown``.
 
         Raises:
-            Conflict: The id exists, and ``exist_ok`` is False or the stored thought differs.
+            AlreadyExists: The id exists, and ``exist_ok`` is False or the stored thought differs.
             InvalidArgument: A field cannot be stored. Nothing was written.
         """
         if exist_ok:

@@ -34,4 +34,6 @@ class DuckGraphStore(SqlGraphStore):
         missing = sorted(ends - {node.key for node in self.get_nodes(list(ends), now)})
         if missing:
             names = ", ".join(f"{key.id!r} in scope {key.scope}" for key in missing[:3])
-            raise NotFound(f"an edge needs both of its nodes; there is no {names}")
+            raise NotFound(
+                f"an edge needs both of its nodes; there is no {names}", kind="node", hint="Write the nodes first."
+            )
