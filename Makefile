@@ -21,7 +21,7 @@ DISTRIBUTIONS := . backends/sqlite backends/postgres
 CONTRIB := contrib/duckdb
 PYPROJECTS := pyproject.toml backends/sqlite/pyproject.toml backends/postgres/pyproject.toml contrib/duckdb/pyproject.toml
 
-# $(call make_venv,DIR): an empty environment, or a plain refusal where the interpreter is missing or too old.
+# $(call make_venv,DIR): an empty environment, or an error where the interpreter is missing or too old.
 define make_venv
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
     echo "'$(PYTHON)' is not Python 3.11 or newer. Name one that is, as in: make setup PYTHON=python3.12" >&2; exit 1; }
@@ -29,7 +29,7 @@ $(PYTHON) -m venv --clear $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format stubs tables bench faults soak docs site build clean
+.PHONY: help setup demo test coverage lint format stubs tables bench faults soak docs site build clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -54,12 +54,16 @@ $(DEMO_VENV)/.stamp: $(PYPROJECTS)
 test: setup ## Run every test but the long ones, PostgreSQL included
 	$(PY) -m pytest -m "$(MARKS)" $(WORKERS) $(PYTEST_ARGS)
 
-lint: setup ## Check style, format and types
+coverage: setup ## Run the quick tests and fail if they reach too few lines
+	$(PY) -m pytest -m "not soak and not slow" $(WORKERS) --cov --cov-report=term $(PYTEST_ARGS)
+
+lint: setup ## Check style, format, spelling and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m codespell_lib
 	$(PY) -m mypy
 
-format: setup ## Mend style and format
+format: setup ## Fix style and format
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 

@@ -36,7 +36,11 @@ PUBLIC = [
 
 def entries() -> set[str]:
     """Return the targets of all pages: modules, which show each name that they define, and single names."""
-    return {target for page in REFERENCE.glob("*.md") for target in re.findall(r"^::: (\S+)", page.read_text(), re.MULTILINE)}
+    return {
+        target
+        for page in REFERENCE.glob("*.md")
+        for target in re.findall(r"^::: (\S+)", page.read_text(), re.MULTILINE)
+    }
 
 
 def public_names(module: ModuleType) -> list[str]:
@@ -89,4 +93,6 @@ def test_every_page_is_linked_from_the_readme() -> None:
 
 def test_a_missing_name_is_found() -> None:
     module = importlib.import_module("ciris_store_core.aio")
-    assert not has_entry(module, "AsyncStore", entries() - {"ciris_store_core.aio.store", "ciris_store_core.aio.store.AsyncStore"})
+    assert not has_entry(
+        module, "AsyncStore", entries() - {"ciris_store_core.aio.store", "ciris_store_core.aio.store.AsyncStore"}
+    )
