@@ -29,7 +29,7 @@ $(PYTHON) -m venv --clear $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage lint format stubs tables bench faults soak docs site build clean
+.PHONY: help setup demo test coverage lint format stubs tables links bench faults soak docs site build clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -72,6 +72,9 @@ stubs: setup ## Make what type checkers see of the async facade
 
 tables: setup ## Rewrite the tables of the documentation that tests compare with the code
 	$(PY) -m tests.support.doc_tables servers
+
+links: setup ## Update the lines of links from the documentation to the source
+	$(PY) -m tests.support.line_links
 
 bench: $(BENCH_VENV)/.stamp ## Compare the speed with the raw drivers, in an environment of its own
 	$(BENCH_VENV)/bin/python -m benchmarks $(BENCH_ARGS)
