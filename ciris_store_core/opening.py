@@ -17,7 +17,7 @@ from ciris_store_core.signing import SigningKey
 from ciris_store_core.store.access.policy import ScopePolicy
 from ciris_store_core.store.access.session_guard import SessionGuard
 from ciris_store_core.store.context import ServerTime, StoreContext
-from ciris_store_core.store.execution import StoreExecutor
+from ciris_store_core.store.execution import OpenTransactions, ServerTimeQuery, StoreExecutor
 from ciris_store_core.store.graph.upcasters import Upcasters
 from ciris_store_core.store.retry import RetryPolicy
 from ciris_store_core.store.store import Store
@@ -110,14 +110,14 @@ def open_store(
     check = Validator(text_errors, redactor_for(config, crypto) if wanted else None)
     spec = (seams.registry or Registry()).spec_for(target.scheme)
     backend = spec.factory(target, BackendContext(server_clock or own_clock, migrate, create))
-    guard = SessionGuard(access.policy or ScopePolicy())
-    executor = StoreExecutor(backend, retry or RetryPolicy(), guard)
-    server = ServerTime(server_clock.now if server_clock else executor.server_now, server_clock or own_clock)
+    retries, transactions = retry or RetryPolicy(), OpenTransactions()
+    ask_server = server_clock.now if server_clock else ServerTimeQuery(backend, retries, transactions)
+    server = ServerTime(ask_server, server_clock or own_clock)
     known = Upcasters() if upcasters is None else upcasters
     ctx = StoreContext(
         own_clock, server.now, check, crypto, backend.capabilities, occurrence_id, signer=signer, upcasters=known
     )
-    guard.ctx = ctx
+    executor = StoreExecutor(backend, retries, SessionGuard(access.policy or ScopePolicy(), ctx), transactions)
     try:
         ctx.identity(occurrence_id, "occurrence_id")
         backend.prepare(migrate=migrate)

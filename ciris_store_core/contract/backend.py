@@ -43,9 +43,6 @@ class Session(ABC):
     secrets: SecretStore
     audit: AuditStore
 
-    guarded: Any = None
-    """The store's own: what it keeps for as long as the backend uses this session again. Leave it alone."""
-
     @abstractmethod
     def savepoint(self) -> AbstractContextManager[None]:
         """A part of the transaction that is undone alone when its block raises; nests [cap: savepoints].

@@ -69,24 +69,61 @@ def _keeping(extracted: Sequence[SecretRecord], fn: Callable[[Session], T]) -> C
 
 
 class _Open:
-    """A transaction that is open, for as long as it is referred to."""
+    """Open transaction, for as long as something refers to this mark."""
 
     __slots__ = ("__weakref__",)
+
+
+class OpenTransactions(dict[int, ref[_Open]]):
+    """Threads that have a transaction open on a store.
+
+    Each entry refers to a mark that ends with the transaction's block. So an entry that an interrupt kept from being
+    removed counts no longer.
+    """
+
+    __slots__ = ()
+
+    def include_this_thread(self) -> bool:
+        """Return whether the calling thread has a transaction open."""
+        reference = self.get(get_ident())
+        return reference is not None and reference() is not None
+
+
+class ServerTimeQuery:
+    """Query for the time of a backend's server, made again after a retryable error."""
+
+    __slots__ = ("_ask", "_open", "_retry")
+
+    def __init__(self, backend: Backend, retry: RetryPolicy, transactions: OpenTransactions) -> None:
+        """Ask that backend."""
+        self._ask = backend.server_now
+        self._retry = retry
+        self._open = transactions
+
+    def __call__(self) -> datetime:
+        """Return the server's time, asked now."""
+        try:
+            return self._ask()
+        except StoreError as error:
+            # The error has ended this thread's transaction, if it has one: only the whole of it can be run again.
+            if not error.retryable or self._open.include_this_thread():
+                raise
+            return self._retry.again(self._ask, error)
 
 
 class StoreExecutor:
     """Every call is a transaction of its own, run again as a whole after a retryable error."""
 
-    def __init__(self, backend: Backend, retry: RetryPolicy, guard: SessionGuard) -> None:
+    def __init__(
+        self, backend: Backend, retry: RetryPolicy, guard: SessionGuard, transactions: OpenTransactions
+    ) -> None:
         """Over an open backend, whose writers get the sessions that the guard makes."""
         self.backend = backend
         self.retry = retry
         self.guard = guard
         self.observe: Observe | None = None
         """Told of every transaction, where somebody asked for it."""
-        # Threads that have a transaction open. Each entry refers to what ends with the transaction's block, so that one
-        # whose end was skipped by an interrupt counts no longer.
-        self._inside: dict[int, ref[_Open]] = {}
+        self._inside = transactions
 
     def read(self, operation: str, fn: Callable[[Session], T], *, single: bool = True) -> T:
         """Run it in a reading transaction."""
@@ -138,26 +175,13 @@ class StoreExecutor:
             "use the handle of one, as in 'with store.transaction() as tx: tx.graph.get(..., for_update=True)'"
         )
 
-    def server_now(self) -> datetime:
-        """The database server's time, asked now."""
-        try:
-            return self.backend.server_now()
-        except StoreError as error:
-            if not error.retryable or self._is_inside():
-                raise  # inside a transaction, that one is over: only the whole of it can be run again
-            return self.retry.again(self.backend.server_now, error)
-
     def refuse_inside(self) -> None:
         """Raise ``TransactionError`` in a thread that has a transaction open: it would wait for itself."""
-        if self._is_inside():
+        if self._inside.include_this_thread():
             raise TransactionError(
                 "this thread has a transaction open on this store: use the transaction's handle, "
                 "as in 'with store.transaction() as tx: tx.tasks...', or tx.savepoint() to nest"
             )
-
-    def _is_inside(self) -> bool:
-        reference = self._inside.get(get_ident())
-        return reference is not None and reference() is not None
 
     @contextmanager
     def transaction(self) -> Iterator[TransactionExecutor]:

@@ -1,4 +1,4 @@
-"""Asking a policy of one's own before every call that touches a scope."""
+"""Rules by which an overridden policy is asked before every call: what each method of the contract does, and where."""
 
 from __future__ import annotations
 
@@ -9,78 +9,78 @@ from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.store.access.policy import ALL_SCOPES, Records
 
 Scopes = frozenset[GraphScope]
-Kind = Literal["read", "write"]
+AccessKind = Literal["read", "write"]
 
 
 class Rule(NamedTuple):
-    """What a method of the contract does, and which scopes its arguments name."""
+    """Whether a method of the contract reads or writes, which records, and which scopes its arguments name."""
 
-    kind: Kind
+    kind: AccessKind
     records: Records
     scopes: Callable[..., Scopes]
 
 
-def _everywhere(*arguments: Any) -> Scopes:
+def _all_scopes(*arguments: Any) -> Scopes:
     return ALL_SCOPES
 
 
-def _nowhere(*arguments: Any) -> Scopes:
+def _no_scopes(*arguments: Any) -> Scopes:
     return frozenset()
 
 
-def _of_each(records: Any, *more: Any) -> Scopes:
+def _scopes_of_records(records: Any, *more: Any) -> Scopes:
     return frozenset(record.scope for record in records)
 
 
-def _of_writes(writes: Any, now: Any) -> Scopes:
+def _scopes_of_writes(writes: Any, now: Any) -> Scopes:
     return frozenset(write.node.scope for write in writes)
 
 
-def _of_query(query: Any) -> Scopes:
+def _scopes_of_query(query: Any) -> Scopes:
     scope = getattr(query, "where", query).scope
     return ALL_SCOPES if scope is None else frozenset((scope,))
 
 
-def _of_filter(where: Any) -> Scopes:
+def _scopes_of_filter(where: Any) -> Scopes:
     return ALL_SCOPES if where.scope is None else frozenset((where.scope,))
 
 
 GRAPH = {
-    "put_nodes": Rule("write", "nodes", _of_writes),
-    "get_nodes": Rule("read", "nodes", _of_each),
-    "lock_nodes": Rule("read", "nodes", _of_each),
+    "put_nodes": Rule("write", "nodes", _scopes_of_writes),
+    "get_nodes": Rule("read", "nodes", _scopes_of_records),
+    "lock_nodes": Rule("read", "nodes", _scopes_of_records),
     "increment": Rule("write", "nodes", lambda key, *more: frozenset((key.scope,))),
-    "list_nodes": Rule("read", "nodes", _of_query),
-    "count_nodes": Rule("read", "nodes", _of_query),
-    "delete_nodes": Rule("write", "nodes", _of_each),
-    "delete_expired_nodes": Rule("write", "nodes", _everywhere),
-    "search": Rule("read", "nodes", _of_query),
-    "put_edges": Rule("write", "edges", _of_each),
-    "get_edges": Rule("read", "edges", _of_each),
-    "lock_edges": Rule("read", "edges", _of_each),
-    "delete_edges": Rule("write", "edges", _of_each),
-    "list_edges": Rule("read", "edges", _of_query),
+    "list_nodes": Rule("read", "nodes", _scopes_of_query),
+    "count_nodes": Rule("read", "nodes", _scopes_of_query),
+    "delete_nodes": Rule("write", "nodes", _scopes_of_records),
+    "delete_expired_nodes": Rule("write", "nodes", _all_scopes),
+    "search": Rule("read", "nodes", _scopes_of_query),
+    "put_edges": Rule("write", "edges", _scopes_of_records),
+    "get_edges": Rule("read", "edges", _scopes_of_records),
+    "lock_edges": Rule("read", "edges", _scopes_of_records),
+    "delete_edges": Rule("write", "edges", _scopes_of_records),
+    "list_edges": Rule("read", "edges", _scopes_of_query),
     "neighbours": Rule("read", "edges", lambda ids, scope, *more: frozenset((scope,))),
     "degrees": Rule("read", "edges", lambda scope, *more: frozenset((scope,))),
-    "traverse": Rule("read", "edges", _of_query),
-    "shortest_path": Rule("read", "edges", lambda walk, target: _of_query(walk)),
+    "traverse": Rule("read", "edges", _scopes_of_query),
+    "shortest_path": Rule("read", "edges", lambda walk, target: _scopes_of_query(walk)),
 }
 
 CORRELATIONS = {
-    "add": Rule("write", "correlations", _of_each),
+    "add": Rule("write", "correlations", _scopes_of_records),
     "add_metrics": Rule("write", "correlations", lambda metrics, like: frozenset((like.scope,))),
-    "get": Rule("read", "correlations", _everywhere),
-    "update": Rule("write", "correlations", _everywhere),
-    "lock": Rule("read", "correlations", _everywhere),
-    "find": Rule("read", "correlations", _of_query),
-    "find_locked": Rule("read", "correlations", _of_query),
-    "count": Rule("read", "correlations", _of_filter),
-    "delete": Rule("write", "correlations", _everywhere),
-    "delete_expired": Rule("write", "correlations", _everywhere),
-    "points": Rule("read", "correlations", _of_query),
-    "aggregate": Rule("read", "correlations", _of_query),
-    "percentiles": Rule("read", "correlations", _of_query),
-    "metric_names": Rule("read", "correlations", _everywhere),
+    "get": Rule("read", "correlations", _all_scopes),
+    "update": Rule("write", "correlations", _all_scopes),
+    "lock": Rule("read", "correlations", _all_scopes),
+    "find": Rule("read", "correlations", _scopes_of_query),
+    "find_locked": Rule("read", "correlations", _scopes_of_query),
+    "count": Rule("read", "correlations", _scopes_of_filter),
+    "delete": Rule("write", "correlations", _all_scopes),
+    "delete_expired": Rule("write", "correlations", _all_scopes),
+    "points": Rule("read", "correlations", _scopes_of_query),
+    "aggregate": Rule("read", "correlations", _scopes_of_query),
+    "percentiles": Rule("read", "correlations", _scopes_of_query),
+    "metric_names": Rule("read", "correlations", _all_scopes),
 }
 
 
@@ -92,36 +92,52 @@ def _rules(records: Records, scopes: Callable[..., Scopes], reads: str, writes: 
 
 
 TASKS = _rules(
-    "tasks", _nowhere, "get find count count_by_status",
-    "add add_or_get update delete claim_next release transfer hold",
+    "tasks", _no_scopes, "get lock find count count_by_status",
+    "add add_or_get update delete claim_next release transfer lock_claim",
 )  # fmt: skip
-THOUGHTS = _rules("thoughts", _nowhere, "get find count count_by_status", "add update retry escalate delete transfer")
+THOUGHTS = _rules(
+    "thoughts", _no_scopes, "get lock find count count_by_status", "add update retry escalate delete transfer"
+)
 COORDINATION = _rules(
-    "coordination", _nowhere, "list_occurrences list_leases",
+    "coordination", _no_scopes, "list_occurrences list_leases",
     "put_occurrence heartbeat remove_occurrence acquire_lease renew_lease release_lease add_leases",
 )  # fmt: skip
-SECRETS = _rules("secrets", _nowhere, "get find list_access", "add reseal delete log_access")
-AUDIT = _rules("audit", _everywhere, "find chains unlisted anchor", "head append cut")
+SECRETS = _rules("secrets", _no_scopes, "get find list_access", "add reseal delete log_access")
+AUDIT = _rules("audit", _all_scopes, "find chains unlisted anchor", "head append prune")
 
 
-class Watched:
-    """A part of a session that asks before every call. What is in no table counts as a write of every scope."""
+class WatchedStore:
+    """Aggregate store of a session that asks the policy before every call.
 
-    __slots__ = ("_ask", "_inner", "_records", "_rules")
+    A subclass has the methods of its table, and no others: a method of the contract that no table lists cannot be
+    called.
+    """
 
-    def __init__(self, inner: Any, rules: dict[str, Rule], records: Records, ask: Callable[..., None]) -> None:
-        """``ask(kind, records, operation, scopes)`` raises what refuses."""
+    __slots__ = ("_ask", "_inner")
+
+    def __init__(self, inner: Any, ask: Callable[..., None]) -> None:
+        """Watch ``inner``. ``ask(kind, records, operation, scopes)`` raises if the policy refuses."""
         self._inner = inner
-        self._rules = rules
-        self._records = records
         self._ask = ask
 
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._inner, name)
-        rule = self._rules.get(name) or Rule("write", self._records, _everywhere)
 
-        def asking(*arguments: Any, **more: Any) -> Any:
-            self._ask(rule.kind, rule.records, name, rule.scopes(*arguments, **more))
-            return method(*arguments, **more)
+def _watched_store(name: str, rules: dict[str, Rule]) -> type[WatchedStore]:
+    methods = {operation: _asking_method(operation, rule) for operation, rule in rules.items()}
+    return type(name, (WatchedStore,), {"__slots__": (), **methods})
 
-        return asking
+
+def _asking_method(operation: str, rule: Rule) -> Callable[..., Any]:
+    def method(self: WatchedStore, *arguments: Any, **more: Any) -> Any:
+        self._ask(rule.kind, rule.records, operation, rule.scopes(*arguments, **more))
+        return getattr(self._inner, operation)(*arguments, **more)
+
+    return method
+
+
+WatchedGraph = _watched_store("WatchedGraph", GRAPH)
+WatchedCorrelations = _watched_store("WatchedCorrelations", CORRELATIONS)
+WatchedTasks = _watched_store("WatchedTasks", TASKS)
+WatchedThoughts = _watched_store("WatchedThoughts", THOUGHTS)
+WatchedCoordination = _watched_store("WatchedCoordination", COORDINATION)
+WatchedSecrets = _watched_store("WatchedSecrets", SECRETS)
+WatchedAudit = _watched_store("WatchedAudit", AUDIT)
