@@ -1,6 +1,6 @@
-"""A backend under test and the reference, driven by one script: every call is made to both, and the answers compared.
+"""Pair of the backend under test and the reference: each call runs on both, and the results are compared.
 
-``Pair`` looks like a backend, so that a script is plain Python, and the one that is printed when the answers differ
+``Pair`` has the interface of a backend. So a script is plain Python, and the script that is printed on a disagreement
 is the one that was run.
 """
 
@@ -31,31 +31,31 @@ from ciris_store_core.models.tasks import TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
 
 UNORDERED = frozenset({"get", "lock", "get_nodes", "get_edges", "neighbours"})
-"""Methods whose answer has no order."""
+"""Methods whose result has no order."""
 WHOLE = frozenset({"points"})
-"""Listings that may be cut into pages anywhere, so that only the whole can be compared."""
+"""Listings whose page boundaries are unspecified, so that only the whole can be compared."""
 SUM_TOLERANCE = 1e-12
-"""How far sums and means may be apart, relative."""
+"""Relative tolerance of sums and means."""
 
 
 class Disagreement(AssertionError):
-    """The backend under test gave another answer than the reference. The message holds both."""
+    """Raised if the backend under test and the reference return different results. The message holds both."""
 
 
 class Unusable(Exception):
-    """A script makes a call that the contract does not know: the reference raised what is no error of a store."""
+    """Raised if a script makes a call outside the contract: the reference raised an error that is no ``StoreError``."""
 
 
 class Stop(Exception):
-    """What a script raises to leave a block early."""
+    """Raised by a script to leave a block early."""
 
 
 class _Refused(Exception):
-    """Ends a transaction that cannot go on after a refused call."""
+    """Raised to end a transaction that cannot continue after a refused call."""
 
 
 def canonical(method: str, answer: Any, arguments: tuple[Any, ...]) -> Any:
-    """A form of an answer that is equal wherever the contract asks for the same answer, types included."""
+    """Return a form of a result that is equal if and only if the contract calls the results equal, types included."""
     if method == "aggregate":
         return [_point(point, arguments[0]) for point in answer]
     form = plain(answer)
@@ -63,7 +63,7 @@ def canonical(method: str, answer: Any, arguments: tuple[Any, ...]) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Records, pages, tuples and JSON as nested plain values that are equal only where the types are too."""
+    """Return records, pages, tuples and JSON as nested plain values that compare types too."""
     if is_dataclass(value) and not isinstance(value, type):
         return (type(value).__name__, [(field.name, plain(getattr(value, field.name))) for field in fields(value)])
     if isinstance(value, Mapping) and not isinstance(value, Record):
@@ -79,7 +79,7 @@ def _point(point: AggregatePoint, query: AggregateQuery) -> Any:
 
 
 class _Near:
-    """A point whose value need not be the same to the last digit."""
+    """Point of a sum or mean, compared with a tolerance."""
 
     def __init__(self, form: dict[str, Any], value: float) -> None:
         self._form = {**form, "value": type(value).__name__}
@@ -94,7 +94,7 @@ class _Near:
 
 
 class _Outcome:
-    """What a call returned or raised."""
+    """Outcome of a call: its result or its error."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self.answer: Any = None
@@ -112,7 +112,7 @@ class _Outcome:
 
 
 class _Store:
-    """One aggregate of both backends."""
+    """Store of one aggregate on both backends."""
 
     def __init__(self, session: PairSession, name: str) -> None:
         self._session, self._name = session, name
@@ -122,25 +122,25 @@ class _Store:
 
 
 class PairSession:
-    """One transaction of both backends.
+    """One transaction on both backends.
 
-    - A call returns what the reference returned.
-    - Where both refuse a call, the error is returned, and the script goes on, as the contract allows with savepoints;
-      where the transaction cannot go on, it ends there.
+    - A call returns the result of the reference.
+    - If both refuse a call, it returns the error, and the script continues, as the contract allows with savepoints. If
+      the transaction cannot continue, it ends there.
     """
 
     def __init__(
         self, reference: Session, tested: Session, *, goes_on: bool, thread: ThreadPoolExecutor | None = None
     ) -> None:
-        """Drive two open transactions; the calls of ``tested`` are made in ``thread`` where there is one."""
+        """Use two open transactions. Calls of ``tested`` run in ``thread`` if one is given."""
         self._reference, self._tested, self._goes_on, self._thread = reference, tested, goes_on, thread
 
     def __getattr__(self, name: str) -> _Store:
-        """An aggregate, as of a session."""
+        """Return the store of an aggregate, as a session does."""
         return _Store(self, name)
 
     def call(self, store: str, method: str, *arguments: Any) -> Any:
-        """Make a call to both and compare; raises ``Disagreement``."""
+        """Run a call on both and compare the outcomes. Raise ``Disagreement`` if they differ."""
         expected = _Outcome(partial(_answer, self._reference, store, method, *arguments))
         if expected.error is not None and not isinstance(expected.error, StoreError):
             raise Unusable(f"{store}.{method}: {expected.error!r}") from expected.error
@@ -155,7 +155,7 @@ class PairSession:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """A part of the transaction of both."""
+        """Begin a savepoint on both."""
         with self._reference.savepoint(), self._tested.savepoint():
             yield
 
@@ -172,7 +172,7 @@ class Pair:
     """A backend under test and the reference, in the shape of one backend."""
 
     def __init__(self, harness: Harness) -> None:
-        """Open the empty store of the harness, and a reference beside it."""
+        """Open the empty store of the harness, and a reference."""
         self._harness = harness
         self._clock = ManualClock(T0)
         self._reference = MemoryBackend(self._clock)
@@ -183,14 +183,14 @@ class Pair:
 
     @contextmanager
     def session(self, *, write: bool, single: bool = False) -> Iterator[PairSession]:
-        """A transaction of both. One that reads beside an open one that writes has a thread of its own."""
+        """Begin a transaction on both. A reader beside an open writer runs in a thread of its own."""
         goes_on = Capability.SAVEPOINTS in self.capabilities and not single
         outer, thread = self._writing, ThreadPoolExecutor(1) if self._writing else None
         context = self._tested.session(write=write, single=single)
         tested = context if thread is None else _InThread(thread, context)
         self._writing = outer or write
         try:
-            # Beyond both transactions, so that both are rolled back.
+            # Suppressed outside both transactions, so that both are rolled back.
             with suppress(_Refused), self._reference.session(write=write, single=single) as first, tested as second:
                 yield PairSession(first, second, goes_on=goes_on, thread=thread)
         finally:
@@ -199,7 +199,7 @@ class Pair:
                 thread.shutdown()
 
     def reopen(self) -> None:
-        """Close the backend under test and open it again, where it is durable."""
+        """Close the backend under test and open it again, if it is durable."""
         if Capability.DURABLE in self.capabilities:
             self._tested.close()
             self._tested = self._harness.open(self._clock)
@@ -211,7 +211,7 @@ class Pair:
 
 
 class _InThread(AbstractContextManager[Session]):
-    """A transaction that begins and ends in a thread of its own."""
+    """Context manager of a transaction that begins and ends in a thread of its own."""
 
     def __init__(self, thread: ThreadPoolExecutor, context: AbstractContextManager[Session]) -> None:
         self._thread, self._context = thread, context
@@ -224,7 +224,7 @@ class _InThread(AbstractContextManager[Session]):
 
 
 def compare(pair: Pair) -> None:
-    """Compare everything that is stored."""
+    """Compare all stored records."""
     with pair.session(write=False) as session:
         pages(session.graph.list_nodes, NodeQuery())
         pages(session.graph.list_edges, EdgeQuery())
@@ -241,7 +241,7 @@ def compare(pair: Pair) -> None:
 
 
 def replay(script: Callable[[Pair], None], store: str | Harness) -> None:
-    """Run a script against the reference and an empty store, given by URL or harness; raises ``Disagreement``."""
+    """Run a script on the reference and on an empty store, given by URL or harness. Raise ``Disagreement``."""
     harness = UrlHarness(store) if isinstance(store, str) else store
     try:
         with closing(Pair(harness)) as pair:

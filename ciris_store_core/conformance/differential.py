@@ -1,12 +1,12 @@
-"""Differential tests: random scripts on a backend and on the reference, every answer compared.
+"""Differential tests: random scripts run on a backend and on the reference, and every result is compared.
 
-For a backend of one's own::
+For a backend of your own::
 
     def test_differential(tmp_path):
         numbers = itertools.count()
         check_scripts(lambda: UrlHarness(f"acme:///{tmp_path}/{next(numbers)}"), examples=300)
 
-A failing script is made as short as possible, and the error holds it as Python that can be pasted into a file and run.
+A failing script is shortened, and the error contains it as Python that can be pasted into a file and run.
 """
 
 from __future__ import annotations
@@ -33,24 +33,25 @@ def script(store):
 """
 FOOTER = """
 
-replay(script, "memory://")  # put the URL of an empty store of yours here
+replay(script, "memory://")  # replace by the URL of an empty store
 """
 
 Factory = Callable[[], Harness]
-"""Makes a harness of a new, empty store."""
+"""Function that returns a harness over a new, empty store."""
 
 
 def check_scripts(make: Factory, *, examples: int = 300, steps: int = 60, repeatable: bool = True) -> None:
-    """Run random scripts; raises ``Disagreement`` with the shortest one found whose answers differ.
+    """Run random scripts. Raise ``Disagreement`` with the shortest script found whose results differ.
 
     Args:
-        make: Makes a harness of an empty store for each script; it is cleaned up after it.
-        examples: How many scripts.
-        steps: The most steps of one.
-        repeatable: Run the same scripts every time; False makes new ones.
+        make: Function that returns a harness over an empty store for each script, which is cleaned up afterwards.
+        examples: Number of scripts.
+        steps: Maximum number of steps of a script.
+        repeatable: If True, run the same scripts every time; if False, new ones.
     """
 
-    # Left to Hypothesis, most scripts are poor ones, and shortening takes a minute: here it is known what a script is.
+    # Hypothesis only provides the random numbers: it knows nothing of the steps, so most scripts that it generated would
+    # do little, and shrinking one would take a minute.
     @settings(
         max_examples=examples,
         derandomize=repeatable,
@@ -90,7 +91,7 @@ def _fails(make: Factory, steps: Sequence[Step]) -> bool:
 
 
 def check_long_script(makes: Sequence[Factory], *, steps: int = 2000, seed: int = 0) -> None:
-    """Run one long script, the same for the same seed, on several backends, each beside the reference."""
+    """Run one long script, determined by the seed, on several backends, each beside the reference."""
     random = Random(seed)
     script = random_script(random, steps)
     for make in makes:
@@ -102,7 +103,7 @@ def _run_one(make: Factory, steps: Sequence[Step]) -> None:
 
 
 def run_script(harness: Harness, steps: Sequence[Step]) -> None:
-    """Run a script on the harness's store and on the reference; raises ``Disagreement`` with the script in it."""
+    """Run a script on the harness's store and on the reference. A ``Disagreement`` contains the script."""
     body = source(steps)
     try:
         replay(compiled(body), harness)
@@ -115,7 +116,7 @@ def run_script(harness: Harness, steps: Sequence[Step]) -> None:
 
 
 def compiled(body: str) -> Callable[[Pair], None]:
-    """The function whose body this is, made in the same way as from the printed text."""
+    """Return the function with this body, compiled as the printed text would be."""
     space: dict[str, Any] = {name: getattr(names, name) for name in names.__all__}
     exec(f"def script(store):\n{body}", space)
     made: Callable[[Pair], None] = space["script"]

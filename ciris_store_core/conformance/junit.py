@@ -1,4 +1,4 @@
-"""Reports as JUnit XML, which build servers read: one suite for each backend, one case for each clause."""
+"""JUnit XML of reports, for build servers: one suite for each backend, one case for each clause."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def to_junit(reports: Iterable[Report]) -> str:
-    """The document."""
+    """Return the document."""
     root = Element("testsuites", name="ciris-store conformance")
     for report in reports:
         _add_suite(root, report)

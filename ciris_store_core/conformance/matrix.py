@@ -1,4 +1,4 @@
-"""Reports as one HTML page that needs nothing else: backends side by side, clause by clause."""
+"""Matrix of reports as one self-contained HTML page: backends side by side, clause by clause."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VERDICTS = {
 
 
 def to_html(reports: Sequence[Report]) -> str:
-    """The page."""
+    """Return the page."""
     folder = files(__package__)
     return f"""<!doctype html>
 <html lang="en">
@@ -41,8 +41,8 @@ def to_html(reports: Sequence[Report]) -> str:
 <body>
 <header>
 <h1>Conformance</h1>
-<p>Which backend keeps which clause of the contract of CIRIS Store. A level is reached when every one of its clauses
-that applies ran and holds; what did not run counts as not held.</p>
+<p>Results of each backend for each clause of the contract of CIRIS Store. A level is reached if every clause that
+applies ran and holds. A clause that did not run counts as not held.</p>
 </header>
 <main>
 <section class="cards">{"".join(map(_card, reports))}</section>

@@ -1,7 +1,7 @@
-"""The pytest plugin of the suite: its fixtures, and marks from clauses.
+"""Pytest plugin of the suite: its fixtures, and a mark for the level of each clause.
 
-``-m core`` and the like select a level. The clause of each test is among its ``user_properties``, so that it is in
-a JUnit report.
+``-m core`` selects a level, for example. The clause of each test is one of its ``user_properties``, and so part of a
+JUnit report.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ciris_store_core.contract import Backend
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the levels known as marks."""
+    """Register the levels as marks."""
     for level in Level:
         config.addinivalue_line("markers", f"{level}: clauses of the level {level.name} of the conformance suite")
 
@@ -33,31 +33,31 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """End the other processes that tests used."""
+    """Kill the other processes that tests used."""
     POOL.clear()
 
 
 def clause_of(item: pytest.Item) -> Clause | None:
-    """The clause that a test holds; None for a test that is none of the suite's."""
+    """Return the clause of a test, or None for a test outside the suite."""
     clause = getattr(getattr(item, "obj", None), "clause", None)
     return clause if isinstance(clause, Clause) else None
 
 
 @pytest.fixture
 def harness() -> Harness:
-    """The store under test. A module that runs the suite overrides this."""
+    """Provide the harness. A module that runs the suite overrides this."""
     raise pytest.UsageError("define a fixture named harness, which returns a Harness of the backend under test")
 
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """The time of the store under test."""
+    """Provide the clock of the store under test."""
     return ManualClock(T0)
 
 
 @pytest.fixture(autouse=True)
 def applies(request: pytest.FixtureRequest) -> None:
-    """A test does not run where its clause does not apply."""
+    """Skip a test whose clause does not apply to the backend."""
     clause = clause_of(request.node)
     if clause is None or not clause.optional_without:
         return
@@ -68,7 +68,7 @@ def applies(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def backend(harness: Harness, clock: ManualClock) -> Iterator[Backend]:
-    """The store under test, open and empty."""
+    """Provide the open, empty store under test."""
     opened = harness.open(clock)
     try:
         yield opened
@@ -78,7 +78,7 @@ def backend(harness: Harness, clock: ManualClock) -> Iterator[Backend]:
 
 @pytest.fixture
 def new_peer(harness: Harness) -> Iterator[PeerMaker]:
-    """Makes other processes that open the store under test. The test does not run where there are none."""
+    """Provide a function that starts other processes on the store. Skip the test if the harness has none."""
     made: list[Peer] = []
 
     def make(*, blank: bool = False) -> Peer:

@@ -1,8 +1,8 @@
 """Random calls of every method of the contract, as Python text.
 
-Ids, owners, times and values come from small pools, so that calls meet what others wrote. In each pool the plainest
-comes first, since a failing script is made plainer by smaller random numbers. What the contract leaves open, such as
-which of many expired records a bounded deletion takes, is not asked.
+Ids, owners, times and values come from small sets, so that calls act on records of earlier calls. Each set lists its
+plainest value first. Calls avoid what the contract leaves open, such as the choice of expired records that a bounded
+deletion removes.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 Text = Callable[[Random], str]
-"""A piece of Python, made with random numbers."""
+"""Function that returns a Python expression, chosen by random numbers."""
 
 
 def one_of(*texts: str) -> Text:
-    """One of some pieces."""
+    """Return one of several expressions."""
     return lambda random: random.choice(texts)
 
 
 def named(*names: str) -> Text:
-    """One of some texts, as a literal."""
+    """Return one of several texts, as a literal."""
     return one_of(*map(ascii, names))
 
 
 def listed(item: Text, most: int = 3) -> Text:
-    """A list of different items."""
+    """Return a list of different items."""
     return lambda random: "[" + ", ".join(_different(random, item, most)) + "]"
 
 
 def tupled(item: Text, most: int = 2) -> Text:
-    """A tuple of at least one item."""
+    """Return a tuple of one or more items."""
     return lambda random: "(" + "".join(f"{each}, " for each in _different(random, item, most, least=1)) + ")"
 
 
@@ -39,12 +39,12 @@ def _different(random: Random, item: Text, most: int, least: int = 0) -> list[st
 
 
 def call(method: str, *arguments: Text) -> Text:
-    """A call with these arguments."""
+    """Return a call with these arguments."""
     return lambda random: f"{method}({', '.join(argument(random) for argument in arguments)})"
 
 
 def made(what: str, *arguments: Text, **fields: Text) -> Text:
-    """An object, with some of its fields given."""
+    """Return the construction of an object with a random choice of its fields."""
     return lambda random: f"{what}({', '.join([*(each(random) for each in arguments), *_some(random, fields)])})"
 
 
@@ -53,7 +53,7 @@ def _some(random: Random, fields: Mapping[str, Text], share: int = 4) -> list[st
 
 
 def changes(**fields: Text) -> Text:
-    """Changes of a record: its time, and some of its other fields."""
+    """Return changes of a record: its update time and a random choice of its other fields."""
 
     def make(random: Random) -> str:
         given = _some(random, fields, 3)
@@ -64,27 +64,27 @@ def changes(**fields: Text) -> Text:
 
 
 def members(enum: str, names: str) -> Text:
-    """A member of an enum."""
+    """Return a member of an enum."""
     return one_of(*(f"{enum}.{name}" for name in names.split()))
 
 
 def mapping(key: Text, value: Text, most: int) -> Text:
-    """A dict."""
+    """Return a dict."""
     return lambda random: "{" + ", ".join(f"{each}: {value(random)}" for each in _different(random, key, most)) + "}"
 
 
 def joined(separator: str, *parts: Text) -> Text:
-    """Several pieces as one."""
+    """Return several expressions joined into one."""
     return lambda random: separator.join(part(random) for part in parts)
 
 
 def batch(make: Callable[[Random, str], str], key: Text, most: int = 3) -> Text:
-    """A list of records with different keys."""
+    """Return a list of records with different keys."""
     return lambda random: "[" + ", ".join(make(random, each) for each in _different(random, key, most, 1)) + "]"
 
 
 def record(what: str, *arguments: Text, **fields: Text) -> Callable[[Random, str], str]:
-    """A record of a given key."""
+    """Return a function that makes a record of a given key."""
     return lambda random, key: made(what, lambda _: key, *arguments, **fields)(random)
 
 
@@ -117,12 +117,12 @@ FUTURE = one_of("at(10)", "at(1)", "at(100)", "at(4000)")
 
 
 def session(method: str, *arguments: Text) -> Text:
-    """A call of a session's method."""
+    """Return a call of a session's method."""
     return call(f"session.{method}", *arguments)
 
 
 def paged(method: str, query: Text) -> Text:
-    """A listing: one page, or all of them."""
+    """Return a listing of one page or of all pages."""
     whole, part = call("pages", one_of(f"session.{method}"), query), session(method, query)
     return lambda random: random.choice((part, part, whole))(random)
 
@@ -274,7 +274,7 @@ AFTERS = {
 
 
 def _ordered(query: Text, orders: Sequence[str]) -> Text:
-    """A query with one of its orders, and a position that fits it."""
+    """Return a query with one of its orders, and perhaps a position that fits the order."""
 
     def make(random: Random) -> str:
         text, order = query(random), random.choice(orders)
@@ -288,7 +288,7 @@ def _ordered(query: Text, orders: Sequence[str]) -> Text:
 TASKS_IN_ORDER = _ordered(TASK_QUERY, ["created", "priority", "updated_desc"])
 THOUGHTS_IN_ORDER = _ordered(THOUGHT_QUERY, ["created", "updated_desc"])
 
-# --- the rest ---------------------------------------------------------------------------------
+# --- coordination, secrets, audit -------------------------------------------------------------
 
 LEASE = named("job", "Job")
 LEASES = batch(record("lease", owner=OWNER, fence=one_of("3"), expires_at=FUTURE), LEASE, 2)
@@ -302,7 +302,7 @@ ADDING: tuple[Text, ...] = (
     session("graph.put_edges", batch(_edge, joined(" | ", ID, ID, named("knows", "likes"), SCOPE), 2)),
     session("correlations.add", batch(_event, ID)),
 )
-"""What makes the records that most calls are about."""
+"""Calls that add the records on which most calls act."""
 
 WRITES: tuple[Text, ...] = (
     *ADDING * 4,
@@ -347,7 +347,7 @@ WRITES: tuple[Text, ...] = (
     session("audit.prune", call("anchor", one_of("1", "2", "4"), OWNER)),
     session("audit.head", OWNER),
 )
-"""Calls that write, or that only a transaction for writing may make."""
+"""Calls that need a write transaction."""
 
 READS: tuple[Text, ...] = (
     paged("tasks.find", TASKS_IN_ORDER),
@@ -383,4 +383,4 @@ READS: tuple[Text, ...] = (
     session("audit.chains"),
     session("audit.anchor", OWNER),
 )
-"""Calls that a transaction for reading may make."""
+"""Calls that may run in a read transaction."""

@@ -1,7 +1,7 @@
 """Random scripts: calls of all aggregates, in transactions, as the text of a Python function.
 
-A script is a list of steps, each a call or a mark that opens or closes a block. Any list is a script: a mark that fits
-nowhere is left out. So a failing script can be made shorter by leaving out steps, in any order.
+A script is a list of steps, each a call or a mark that opens or closes a block. Any list is a script: a mark without a
+matching block is ignored. So a failing script can be shortened by removing steps in any order.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Step:
     text: str = ""
     """A call: ``session.tasks.get(['a'], None)``."""
     reads: bool = True
-    """The call only reads, so it can be made in a transaction that does."""
+    """True for a call that only reads, which may run in a read transaction."""
 
     def __repr__(self) -> str:
-        """Short, for Hypothesis."""
+        """Return a short text, for Hypothesis."""
         return self.text or self.kind
 
 
@@ -33,7 +33,7 @@ MARKS = ("end", "write", "undo", "write", "savepoint", "savepoint", "read", "rea
 
 
 def random_step(random: Random) -> Step:
-    """A step, more often a call than a mark."""
+    """Return a random step, more often a call than a mark."""
     number = random.randint(0, 99)
     if number < 45:
         return Step("call", random.choice(WRITES)(random), reads=False)
@@ -51,17 +51,17 @@ _BEGINNING = (
 )
 
 BEGINNING = tuple(Step("call", f"session.{text}", reads=False) for text in _BEGINNING)
-"""Steps that store records for the others to meet."""
+"""Steps that store records on which later steps act."""
 
 
 def random_script(random: Random, steps: int) -> list[Step]:
-    """So many steps; half of the scripts begin with some records."""
+    """Return a script of that many steps. Half of the scripts begin with stored records."""
     beginning = BEGINNING if random.randrange(2) else ()
     return [*beginning, *(random_step(random) for _ in range(steps))]
 
 
 def source(steps: Sequence[Step]) -> str:
-    """The body of a function of ``store``, which takes the steps and compares everything stored at its end."""
+    """Return the body of a function of ``store`` that runs the steps and then compares all stored records."""
     writer = _Writer()
     for step in steps:
         writer.add(step)
@@ -69,15 +69,15 @@ def source(steps: Sequence[Step]) -> str:
 
 
 class _Writer:
-    """Turns steps into lines, and keeps track of the blocks that are open."""
+    """Writer of the lines of steps. It tracks the open blocks."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._open: list[tuple[str, int]] = []
-        """Kind of each open block, and the number of the line that opened it."""
+        """Kind of each open block, and the index of the line that opened it."""
 
     def add(self, step: Step) -> None:
-        """Append the lines of a step, if it fits here."""
+        """Append the lines of a step, if it is valid here."""
         if step.kind == "call":
             self._call(step)
         elif step.kind in ("end", "undo"):
@@ -89,7 +89,7 @@ class _Writer:
             self._begin(step.kind)
 
     def finish(self) -> str:
-        """Close what is open; returns the lines."""
+        """Close the open blocks and return the text."""
         while self._open:
             self._close(undo=False)
         self._line("compare(store)")
@@ -99,7 +99,7 @@ class _Writer:
         kinds = [opened for opened, _ in self._open]
         if kind == "savepoint":
             return "write" in kinds and "read" not in kinds and len(kinds) < 5
-        # A transaction that reads may be beside one that writes, and is over before the other is.
+        # A read transaction may run beside a write transaction, and ends before it.
         return "read" not in kinds and (kind == "read" or not kinds)
 
     def _begin(self, kind: str) -> None:
@@ -111,7 +111,7 @@ class _Writer:
     def _call(self, step: Step) -> None:
         kinds = [opened for opened, _ in self._open]
         if not kinds:
-            # To list all pages takes several calls.
+            # ``pages`` makes several calls, so ``single`` would be wrong.
             single = "" if step.text.startswith("pages(") else ", single=True"
             self._line(f"with store.session(write={not step.reads}{single}) as session:")
             self._line(f"    {step.text}")

@@ -1,4 +1,4 @@
-"""Everything that a printed script uses. Such a script begins with ``from ... import *`` of this module."""
+"""Names that a printed script uses. Such a script begins with ``from ... import *`` of this module."""
 
 from contextlib import suppress
 from dataclasses import replace

@@ -1,10 +1,10 @@
-"""Reports for a test module of an author's own, with a harness of their own.
+"""Pytest plugin that reports on a test module of your own, with your own harness.
 
-As in::
+Example::
 
     pytest -p ciris_store_core.conformance.report_plugin --conformance-json report.json test_acme.py
 
-The levels are printed at the end; ``ciris-store matrix`` puts several reports side by side. One backend a run.
+The levels are printed at the end. ``ciris-store matrix`` shows several reports side by side. One backend per run.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ UNKNOWN_BACKEND = BackendInfo("unknown", "", "", "", "")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of the suite."""
+    """Add the options of the suite."""
     group = parser.getgroup("conformance", "conformance of a CIRIS Store backend")
     group.addoption("--conformance-json", metavar="FILE", help="write the report as JSON")
     group.addoption(
-        "--waive", action="append", default=[], metavar="CLAUSE=REASON", help="disregard that a clause does not run"
+        "--waive", action="append", default=[], metavar="CLAUSE=REASON", help="accept that a clause does not run"
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to take notes."""
+    """Register the recorder and the reporter."""
     try:
         waivers = parse_waivers(config.getoption("--waive"))
     except InvalidArgument as error:
@@ -52,10 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Reporter:
-    """Makes the report of a run."""
+    """Reporter of a run."""
 
     def __init__(self, config: pytest.Config, recorder: Recorder) -> None:
-        """From what the recorder notes."""
+        """Use the outcomes of the recorder."""
         self._file: str | None = config.getoption("--conformance-json")
         self._recorder = recorder
         self._backend = UNKNOWN_BACKEND
@@ -63,7 +63,7 @@ class Reporter:
         self._started, self._clock = datetime.now(UTC), perf_counter()
 
     def pytest_runtest_call(self, item: pytest.Item) -> None:
-        """Look at the first harness and the first backend that a test gets."""
+        """Take the capabilities and the description from the first harness and backend that a test uses."""
         given: Mapping[str, Any] = getattr(item, "funcargs", {})
         if isinstance(given.get("harness"), Harness) and not self._capabilities:
             self._capabilities = given["harness"].capabilities
@@ -72,7 +72,7 @@ class Reporter:
             self._backend = BackendInfo(opened.name, opened.name.lower(), "", "", "", dict(opened.info()))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the levels, and write the file."""
+        """Print the levels, and write the report file."""
         report = self._report()
         terminalreporter.section(f"conformance of {report.backend.name}")
         for line in _lines(report):

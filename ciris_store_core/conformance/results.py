@@ -1,4 +1,4 @@
-"""What a run of the suite found: by clause, by level, and as a document that is kept and compared."""
+"""Report of a run of the suite: results by clause and by level, and their JSON document."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ciris_store_core.conformance.levels import LEVEL_NEEDS, Level
 from ciris_store_core.errors import InvalidArgument
 
 SCHEMA = "ciris-store-conformance/1"
-"""Of the JSON. A new key does not change it; a key that goes, or that means something else, does."""
+"""Version of the JSON format. It changes if a key is removed or changes its meaning, not if one is added."""
 
 
 class Status(StrEnum):
-    """What became of a clause."""
+    """Status of a clause."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -27,42 +27,42 @@ class Status(StrEnum):
     NOT_APPLICABLE = "not_applicable"
     """It needs a capability that the backend does not declare."""
     WAIVED = "waived"
-    """Not run, for a reason that the caller gave."""
+    """Not run, and accepted by the caller with a reason."""
 
 
 class Verdict(StrEnum):
-    """What became of a level."""
+    """Verdict on a level."""
 
     REACHED = "reached"
     FAILED = "failed"
     INCOMPLETE = "incomplete"
-    """None of its tests failed, but not all of them ran."""
+    """No test failed, but not all tests ran."""
     NOT_RUN = "not_run"
     NOT_APPLICABLE = "not_applicable"
 
 
 @dataclass(frozen=True, slots=True)
 class ClauseResult:
-    """A clause, and what became of it."""
+    """Result of a clause."""
 
     id: str
     level: Level
     module: str
-    """The part of the suite that its test belongs to."""
+    """Module of the suite that contains its test."""
     loses: str
-    """What a user loses where it does not hold."""
+    """The loss of a user if the clause does not hold."""
     status: Status
     why: str = ""
-    """The failure, or the reason for which it did not run."""
+    """The failure, or the reason why it did not run."""
     needs: tuple[Capability, ...] = ()
     tests: int = 0
-    """How many tests ran."""
+    """Number of tests that ran."""
     passed: int = 0
     seconds: float = 0.0
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The result that ``asdict`` made the data of."""
+        """Return the result from data of ``asdict``."""
         given = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
         needs = tuple(map(Capability, given.get("needs", ())))
         return cls(**{**given, "level": Level(given["level"]), "status": Status(given["status"]), "needs": needs})
@@ -70,14 +70,14 @@ class ClauseResult:
 
 @dataclass(frozen=True, slots=True)
 class LevelResult:
-    """A level, and what became of its clauses."""
+    """Result of a level: the number of its clauses by status."""
 
     level: Level
     counts: Mapping[Status, int]
 
     @property
     def verdict(self) -> Verdict:
-        """Whether it is reached: something ran, and nothing that applies failed or did not run."""
+        """Return the verdict. A level is reached if tests ran, and no clause that applies failed or did not run."""
         if self.counts[Status.FAILED]:
             return Verdict.FAILED
         if not self.counts[Status.PASSED]:
@@ -87,16 +87,16 @@ class LevelResult:
 
     @property
     def reached(self) -> bool:
-        """Whether the backend can be trusted that far."""
+        """Return True if the level is reached."""
         return self.verdict == Verdict.REACHED
 
     @property
     def required(self) -> int:
-        """How many of its clauses apply."""
+        """Return the number of clauses that apply."""
         return sum(self.counts.values()) - self.counts[Status.NOT_APPLICABLE]
 
     def to_dict(self) -> dict[str, Any]:
-        """For the JSON; made from the clauses, so never read back."""
+        """Return data for the JSON document. It is derived from the clauses, so it is never read back."""
         counts = {status.value: number for status, number in self.counts.items()}
         found = {"level": self.level.value, "verdict": self.verdict.value, "reached": self.reached}
         return {**found, "promise": self.level.promise, "required": self.required, **counts}
@@ -104,37 +104,37 @@ class LevelResult:
 
 @dataclass(frozen=True, slots=True)
 class CapabilityResult:
-    """A capability, and whether the backend keeps what it says about it."""
+    """Result of a capability: the backend's declaration and the clauses about it."""
 
     capability: Capability
     declared: bool
     checked: int
-    """How many clauses that need it, or that hold without it, ran."""
+    """Number of clauses about it that ran."""
     broken: int
 
     def to_dict(self) -> dict[str, Any]:
-        """For the JSON; made from the clauses, so never read back."""
+        """Return data for the JSON document. It is derived from the clauses, so it is never read back."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class BackendInfo:
-    """What was tested."""
+    """Backend under test, as the report describes it."""
 
     name: str
     scheme: str
     distribution: str
     version: str
-    """Of the distribution."""
+    """Version of the distribution."""
     url: str
-    """With ``***`` for whatever is secret."""
+    """The URL, with ``***`` in place of secrets."""
     info: Mapping[str, Any] = field(default_factory=dict)
-    """What the backend says of itself: the server's version, the schema's, settings."""
+    """The backend's description of itself: versions of server and schema, settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run of the suite on one backend."""
+    """Report of a run of the suite on one backend."""
 
     backend: BackendInfo
     capabilities: tuple[Capability, ...]
@@ -148,41 +148,41 @@ class Report:
     selection: str = "all"
     waivers: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
-    """Why nothing could be run, if so."""
+    """The reason if nothing could be run."""
 
     @property
     def levels(self) -> list[LevelResult]:
-        """Every level, in order."""
+        """Return the results of all levels, in order."""
         return [LevelResult(level, _counts(each for each in self.clauses if each.level == level)) for level in Level]
 
     @property
     def counts(self) -> Mapping[Status, int]:
-        """How many clauses have each status."""
+        """Return the number of clauses by status."""
         return _counts(self.clauses)
 
     @property
     def tests(self) -> int:
-        """How many tests ran."""
+        """Return the number of tests that ran."""
         return sum(each.tests for each in self.clauses)
 
     @property
     def passed(self) -> int:
-        """How many of them passed."""
+        """Return the number of tests that passed."""
         return sum(each.passed for each in self.clauses)
 
     @property
     def ok(self) -> bool:
-        """Whether something ran, and nothing that ran failed."""
+        """Return True if tests ran and none failed."""
         return not self.problem and self.tests > 0 and self.passed == self.tests and not self.counts[Status.FAILED]
 
     @property
     def summary(self) -> str:
-        """The closing line."""
+        """Return the last line of a printed report."""
         share = int(100 * self.passed / self.tests) if self.tests else 0
         return f"{self.passed}/{self.tests} tests passing ({share}%)"
 
     def capability_results(self) -> list[CapabilityResult]:
-        """Every capability, declared or not, and what ran of the clauses about it."""
+        """Return the results of all capabilities, declared or not."""
         return [self._capability(each) for each in Capability]
 
     def _capability(self, capability: Capability) -> CapabilityResult:
@@ -192,7 +192,7 @@ class Report:
         return CapabilityResult(capability, capability in self.capabilities, len(ran), broken)
 
     def to_dict(self) -> dict[str, Any]:
-        """For the JSON."""
+        """Return the data of the JSON document."""
         return {
             **asdict(self),
             "summary": self.summary,
@@ -205,7 +205,7 @@ class Report:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The report that ``to_dict`` made the data of."""
+        """Return the report from data of ``to_dict``."""
         given = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
         given["backend"] = BackendInfo(**data["backend"])
         given["capabilities"] = tuple(map(Capability, data["capabilities"]))
@@ -217,7 +217,7 @@ ABOUT: Mapping[Capability, tuple[str, ...]] = {
     Capability.FULL_TEXT: ("graph.search.declared",),
     Capability.SAVEPOINTS: ("session.savepoint.aborted",),
 }
-"""Clauses that hold with a capability in one way, and without it in another."""
+"""Clauses that apply with and without a capability, with different results."""
 
 
 def _counts(clauses: Iterable[ClauseResult]) -> dict[Status, int]:
@@ -228,7 +228,7 @@ def _counts(clauses: Iterable[ClauseResult]) -> dict[Status, int]:
 
 
 def needs_of(level: Level, needs: Capability | None) -> tuple[Capability, ...]:
-    """What a clause of that level and of that own need needs in all, in a fixed order."""
+    """Return the capabilities that a clause of a level requires, its own included, in a fixed order."""
     wanted = {needs, LEVEL_NEEDS.get(level)}
     return tuple(each for each in Capability if each in wanted)
 
@@ -237,28 +237,28 @@ def needs_of(level: Level, needs: Capability | None) -> tuple[Capability, ...]:
 
 
 def to_json(reports: Iterable[Report]) -> str:
-    """The document that keeps reports."""
+    """Return the JSON document of reports."""
     document = {"schema": SCHEMA, "reports": [each.to_dict() for each in reports]}
     return json.dumps(document, indent=1, default=str, ensure_ascii=False) + "\n"
 
 
 def from_json(text: str, name: str = "the document") -> list[Report]:
-    """The reports of a document; ``InvalidArgument`` where it is none."""
+    """Return the reports of a document. Raise ``InvalidArgument`` if it is malformed."""
     try:
         document = json.loads(text)
         schema, reports = document["schema"], document["reports"]
     except (ValueError, KeyError, TypeError) as error:
-        raise InvalidArgument(f"{name} is no report of the conformance suite: make one with --json") from error
+        raise InvalidArgument(f"{name} is no report of the conformance suite. Create one with --json.") from error
     if schema != SCHEMA:
-        raise InvalidArgument(f"{name} has the format {schema!r}, and this program reads {SCHEMA!r}")
+        raise InvalidArgument(f"{name} has the format {schema!r}, but this version reads {SCHEMA!r}. Create it again.")
     try:
         return [Report.from_dict(each) for each in reports]
     except (ValueError, KeyError, TypeError) as error:
-        raise InvalidArgument(f"{name} is damaged ({type(error).__name__}: {error}): make it again") from error
+        raise InvalidArgument(f"{name} is damaged ({type(error).__name__}: {error}). Create it again.") from error
 
 
 def read_reports(paths: Iterable[Path]) -> list[Report]:
-    """The reports of several documents, in order."""
+    """Return the reports of several documents, in order."""
     found: list[Report] = []
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""Awkward values that are valid, and records with every field set."""
+"""Sample records: with awkward but valid values, and with every field set."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ AWKWARD_KEYS = (
 
 
 def nested(depth: int) -> dict[str, Any]:
-    """A JSON object that is so many levels deep, itself the first."""
+    """Return a JSON object of that many levels, itself included."""
     value: dict[str, Any] = {}
     for _ in range(depth - 1):
         value = {"deeper": value}
@@ -86,7 +86,7 @@ def nested(depth: int) -> dict[str, Any]:
 
 
 def awkward_json() -> dict[str, Any]:
-    """A JSON object, 100 levels deep, with every kind of value that is easily bent."""
+    """Return a JSON object, 100 levels deep, with values that conversions often change."""
     return {
         "int": [0, 1, -1, 2**31, 2**53 + 1, 2**63 - 1, -(2**63)],
         "float": [0.0, 1.0, -1.0, 0.1, 1e22, 1e300, 5e-324, 1.7976931348623157e308, 2.0**53],
@@ -99,7 +99,7 @@ def awkward_json() -> dict[str, Any]:
 
 
 def awkward_tags() -> dict[str, str]:
-    """Tags with every awkward key and value."""
+    """Return tags with every awkward key and value."""
     return {**dict.fromkeys(AWKWARD_KEYS, "v"), **{f"v{i}": text for i, text in enumerate(AWKWARD_TEXTS)}, "empty": ""}
 
 
@@ -108,7 +108,7 @@ TEXT_LIST = ["", *AWKWARD_TEXTS]
 
 
 def full_node() -> GraphNode:
-    """A node with every field set."""
+    """Return a node with every field set."""
     return node(
         "full", type="my_own_type_1", scope=GraphScope.COMMUNITY, attributes=awkward_json(), version=2**63 - 1,
         revision=1, created_at=FIRST, updated_by="me", updated_at=LAST, consent_stream="partnered", expires_at=LAST,
@@ -117,7 +117,7 @@ def full_node() -> GraphNode:
 
 
 def full_edge() -> GraphEdge:
-    """An edge with every field set, and attributes of its own."""
+    """Return an edge with every field set, and further attributes."""
     attributes = {**awkward_json(), "created_at": BEFORE_EPOCH, "context": AWKWARD_TEXT}
     return edge(
         "a", "b", "\u00e9", scope=GraphScope.NETWORK, weight=0.1, attributes=attributes, metadata=awkward_json()
@@ -125,7 +125,7 @@ def full_edge() -> GraphEdge:
 
 
 def full_correlation() -> Correlation:
-    """A correlation with every field set."""
+    """Return a correlation with every field set."""
     return correlation(
         "full", correlation_type="my_own_type_1", service_type="\u00e9", handler_name="e\u0301", action_type=" ",
         request_data=_request(), response_data=_response(), status=CorrelationStatus.FAILED,
@@ -176,7 +176,7 @@ def _trace() -> dict[str, Any]:
 
 
 def full_task() -> Task:
-    """A task with every field set."""
+    """Return a task with every field set."""
     context = {
         "correlation_id": "c", "channel_id": "channel", "user_id": "u", "parent_task_id": "p",
         "agent_occurrence_id": "occurrence_1", "metadata": awkward_json(),
@@ -195,7 +195,7 @@ def full_task() -> Task:
 
 
 def full_thought() -> Thought:
-    """A thought with every field set."""
+    """Return a thought with every field set."""
     action = {"action_type": "", "action_params": awkward_json(), "reasoning": AWKWARD_TEXT, "metadata": awkward_json()}
     return thought(
         "full", "no such task", content=AWKWARD_TEXT, agent_occurrence_id="occurrence_1", channel_id="channel",
@@ -206,12 +206,12 @@ def full_thought() -> Thought:
 
 
 def full_occurrence() -> Occurrence:
-    """An occurrence with every field set."""
+    """Return an occurrence with every field set."""
     return occurrence("\u00e9", started_at=FIRST, heartbeat_at=BEFORE_EPOCH, expires_at=LAST, metadata=awkward_json())
 
 
 def full_secret() -> SecretRecord:
-    """A secret with every field set."""
+    """Return a secret with every field set."""
     return secret(
         "full", description=AWKWARD_TEXT, sensitivity=Sensitivity.CRITICAL, ciphertext=bytes(range(256)),
         detected_by="", created_at=LAST, metadata=awkward_json(),
@@ -219,12 +219,12 @@ def full_secret() -> SecretRecord:
 
 
 def full_access() -> SecretAccess:
-    """An entry of the access log with every field set."""
+    """Return an entry of the access log with every field set."""
     return access("full", "s", accessor="\u00e9", granted=False, at=FIRST, metadata=awkward_json())
 
 
 def full_entry() -> AuditEntry:
-    """An entry of the audit trail with every field set."""
+    """Return an entry of the audit trail with every field set."""
     return entry(
         7, "\u00e9", at=LAST, payload=awkward_json(), previous_hash="", entry_hash=AWKWARD_TEXT, signature="",
         signing_key_id="k", metadata=awkward_json(),
@@ -233,11 +233,11 @@ def full_entry() -> AuditEntry:
 
 @dataclass(frozen=True)
 class RecordKind:
-    """A kind of record: samples of it, and how a session writes and reads one."""
+    """Kind of record: samples, and functions that write and read one in a session."""
 
     name: str
     samples: tuple[Callable[[], Record], ...]
-    """With defaults where fields are optional, and with every field set."""
+    """One with the defaults of optional fields, and one with every field set."""
     save: Callable[[Session, Any], object]
     load: Callable[[Session, Any], list[Any]]
 

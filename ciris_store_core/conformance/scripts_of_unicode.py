@@ -1,4 +1,4 @@
-"""A sentence in every script that the running Python's Unicode data can name."""
+"""Sentences in every script that Python's Unicode data can name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cache
 from unicodedata import category, name
 
 LAST = 0x1FFFF
-"""Further planes hold only Han."""
+"""Last code point used. Further planes hold only Han."""
 _LETTERS = 24
 _LETTERS_IN_WORD = 4
 
@@ -15,7 +15,7 @@ _LETTERS_IN_WORD = 4
 def sentences() -> dict[str, str]:
     """Return a text of a few words for each script; marks of the script follow every second letter.
 
-    A script is what its letters' names begin with. Its letters are taken evenly from all that it has.
+    A script is identified by the first word of its letters' names. Its letters are chosen evenly from all of it.
     """
     letters: dict[str, list[str]] = {}
     marks: dict[str, list[str]] = {}

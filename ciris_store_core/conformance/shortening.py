@@ -1,4 +1,4 @@
-"""Making a failing script as short and plain as possible, by leaving things out as long as it still fails."""
+"""Shortening of a failing script: parts are removed as long as the script still fails."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import replace
 from ciris_store_core.conformance.random_scripts import Step
 
 Fails = Callable[[Sequence[Step]], bool]
-"""Whether a script fails."""
+"""Function that returns True if a script fails."""
 
 
 def shortest(steps: Sequence[Step], fails: Fails) -> list[Step]:
-    """The script without the steps, and without the arguments, that it fails without."""
+    """Return the script without the steps and arguments that are not needed for the failure."""
     left = _fewer_steps(list(steps), fails)
     return _fewer_steps(_plainer_calls(left, fails), fails)
 
@@ -48,12 +48,12 @@ def _plainer_call(steps: list[Step], number: int, fails: Fails) -> list[Step] | 
 
 
 def plainer_texts(text: str) -> Iterator[str]:
-    """The call without one of its keyword arguments, list items or dict items, for each of those there is."""
+    """Yield the call without one of its keyword arguments, list items or dict items, for each of them."""
     if not text:
         return
-    for place in range(sum(1 for _ in _removals(ast.parse(text)))):
+    for index in range(sum(1 for _ in _removals(ast.parse(text)))):
         tree = ast.parse(text)
-        list(_removals(tree))[place]()
+        list(_removals(tree))[index]()
         yield ast.unparse(tree)
 
 
@@ -64,12 +64,12 @@ def _removals(tree: ast.AST) -> Iterator[Callable[[], object]]:
         elif isinstance(node, ast.List):
             yield from (_removal(node.elts, keyword=each) for each in node.elts)
         elif isinstance(node, ast.Dict):
-            yield from (_removal_of_pair(node, place) for place in range(len(node.keys)))
+            yield from (_removal_of_pair(node, index) for index in range(len(node.keys)))
 
 
 def _removal(items: list[ast.keyword] | list[ast.expr], *, keyword: ast.AST) -> Callable[[], object]:
     return lambda: items.remove(keyword)  # type: ignore[arg-type]
 
 
-def _removal_of_pair(node: ast.Dict, place: int) -> Callable[[], object]:
-    return lambda: (node.keys.pop(place), node.values.pop(place))
+def _removal_of_pair(node: ast.Dict, index: int) -> Callable[[], object]:
+    return lambda: (node.keys.pop(index), node.values.pop(index))

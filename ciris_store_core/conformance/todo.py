@@ -1,4 +1,4 @@
-"""What an author of a backend has to do next, read off a report."""
+"""To-do list for the author of a backend, derived from a report."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ ORDER = (
     "coordination", "secrets", "audit", "backends", "records", "claims", "aggregation", "locks", "traversal", "search",
     "words", "crashes", "processes",
 )  # fmt: skip
-"""The parts of the suite in which a backend is written best: a part needs little that comes after it."""
+"""Recommended order of implementation by module: each needs little of the later ones."""
 
 
 def todo(report: Report) -> list[str]:
-    """Lines for people: how many clauses are to go, which one is next, what to write; none where nothing failed."""
+    """Return lines with the number of failing clauses, the next one and the method to write; empty if none failed."""
     failed = [clause for clause in report.clauses if clause.status == Status.FAILED]
     if not failed:
         return []
@@ -42,7 +42,7 @@ def _rank(clause: ClauseResult) -> tuple[int, int, int]:
 
 
 def _method(clause: str) -> Callable[..., Any] | None:
-    """The method of the contract that a clause is about; None where it is about several."""
+    """Return the contract method that a clause is about, or None if it is about several."""
     part, _, rest = clause.partition(".")
     kinds: Mapping[str, Any] = {**get_type_hints(Session), "backend": Backend}
     method = getattr(kinds.get(part), rest.partition(".")[0], None)

@@ -18,7 +18,7 @@ from ciris_store_core.conformance.levels import Level
 from ciris_store_core.conformance.matrix import to_html
 from ciris_store_core.conformance.results import (
     SCHEMA,
-    Backend,
+    BackendInfo,
     ClauseResult,
     Report,
     Status,
@@ -171,7 +171,7 @@ def made(status: Status = Status.PASSED, **fields: object) -> Report:
         for level in Level
     )
     report = Report(
-        Backend("Acme <x>", "acme", "ciris-store-acme", "1.0", "acme://h/d", {"server_version": "Acme <x> 7"}),
+        BackendInfo("Acme <x>", "acme", "ciris-store-acme", "1.0", "acme://h/d", {"server_version": "Acme <x> 7"}),
         (Capability.SAVEPOINTS,), clauses, "1.0", "0.1.0", waivers={"core.<b>": "no <need>"},
     )  # fmt: skip
     return replace(report, **fields)  # type: ignore[arg-type]
