@@ -50,8 +50,8 @@ def check_scripts(make: Factory, *, examples: int = 300, steps: int = 60, repeat
         repeatable: If True, run the same scripts every time; if False, new ones.
     """
 
-    # Hypothesis only provides the random numbers: it knows nothing of the steps, so most scripts that it generated would
-    # do little, and shrinking one would take a minute.
+    # Hypothesis only provides the random numbers. It knows nothing of steps: most scripts that it generated would do
+    # little, and shrinking one would take a minute.
     @settings(
         max_examples=examples,
         derandomize=repeatable,

@@ -1,4 +1,4 @@
-"""That planted faults are caught, and that one that escapes is told. ``make faults`` plants them all."""
+"""Tests of the mutants: a sample is caught, and an escape is reported. ``make faults`` plants them all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def slip(self: Any, sound: Any, *arguments: Any) -> Any:
     return arguments[99]
 
 
-def test_names_are_told_apart() -> None:
+def test_names_of_faults_are_unique() -> None:
     assert [name for name, times in Counter(fault.name for fault in FAULTS).items() if times > 1] == []
     assert all(fault.clauses and fault.plants for fault in FAULTS)
 
@@ -41,7 +41,7 @@ def test_a_sample_is_caught() -> None:
 
 
 @pytest.mark.slow
-def test_what_escapes_is_told() -> None:
+def test_an_escaped_fault_is_reported() -> None:
     faults = [
         Fault("harmless", ("tasks.get.existing",), (("tasks.get", harmless),)),
         Fault("slip", ("tasks.get.existing",), (("tasks.get", slip),)),

@@ -1,5 +1,4 @@
-"""Backends that are broken on purpose: each has one fault, which the test of the clause that it breaks must notice.
+"""Mutants: backends with one planted fault each, which the test of the broken clause must catch.
 
-``python -m tests.mutants`` plants them all, one after the other, and exits non-zero where one escapes or where a clause
-has none.
+``python -m tests.mutants`` plants all faults and exits non-zero if one escapes, or if a clause has none.
 """

@@ -1,4 +1,4 @@
-"""``python -m tests.mutants``: plants every fault, prints caught/planted, lists what escaped."""
+"""``python -m tests.mutants``: plant every fault, print caught/planted, and list the faults that escaped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.mutants.running import Outcomes, run
 
 
 def problems(faults: Sequence[Fault], outcomes: Outcomes) -> list[str]:
-    """What is wrong with the faults or with the suite, one line each."""
+    """Return the problems of the faults and of the suite, one line each."""
     found = [f"the sound backend fails {clause}" for name, clause in outcomes.failed if name == NO_FAULT.name]
     found += [f"the sound backend did not run {clause}" for clause in sorted(_not_run(outcomes))]
     found += [f"the fault {name} is broken itself: {why}" for name, why in outcomes.accidents.items()]
@@ -27,7 +27,7 @@ def problems(faults: Sequence[Fault], outcomes: Outcomes) -> list[str]:
 
 
 def uncovered(faults: Sequence[Fault], outcomes: Outcomes) -> list[str]:
-    """Clauses that have no fault."""
+    """Return the clauses without a fault."""
     return sorted(set(outcomes.clauses) - clauses_of(faults) - set(catalogue.EXEMPT))
 
 
@@ -37,7 +37,7 @@ def _not_run(outcomes: Outcomes) -> set[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Plant the faults whose names are given, or all; 0 if none escapes."""
+    """Plant the named faults, or all. Return 0 if none escapes."""
     console = Console()
     faults = [fault for fault in catalogue.FAULTS if not arguments or fault.name in arguments]
     with Progress(console=console, disable=not console.is_terminal) as bar:

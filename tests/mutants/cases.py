@@ -1,4 +1,4 @@
-"""The conformance suite on broken backends. Collected by ``tests.mutants.running`` only."""
+"""Conformance suite on mutants. Only ``tests.mutants.running`` collects it."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ ALL = 10**6
 
 
 def with_query(**given: Any) -> Callable[..., Any]:
-    """A method that asks with other fields."""
+    """Replace fields of the query."""
     return lambda self, sound, query: sound(replace(query, **given))
 
 
@@ -111,7 +111,7 @@ for _target, _clause, _names in _BOUNDS:
 
 
 def _kept(field: str, name: str, same: Callable[[str, str], bool]) -> Callable[..., Any]:
-    """The filter of a field compares in another way."""
+    """Replace the comparison of a filter."""
 
     def method(self: Any, sound: Any, query: Any) -> Any:
         wanted = getattr(query, name)
@@ -153,7 +153,7 @@ def a_prefix_is_found_anywhere(self: Any, sound: Any, query: Any) -> Any:
 
 
 def _attributes(same: Callable[[Any, Any], bool]) -> Callable[..., Any]:
-    """Attributes are compared in another way."""
+    """Replace the comparison of attributes."""
 
     def method(self: Any, sound: Any, query: Any) -> Any:
         missing = object()

@@ -20,7 +20,7 @@ from tests.mutants.planting import SOUND, add, always, plant, raises_plain_confl
 
 
 def _writes(change: Any) -> Any:
-    """Each write is another than was asked for; ``change`` gets the write and the stored node."""
+    """Replace each write by ``change(write, stored node)``."""
 
     def put_nodes(self: Any, sound: Any, writes: Any, now: Any) -> Any:
         return sound([change(write, self._nodes.rows.get(write.node.key)) for write in writes], now)
@@ -29,7 +29,7 @@ def _writes(change: Any) -> Any:
 
 
 def _stores(change: Any) -> Any:
-    """Each node is stored otherwise; ``change`` gets the node as it should be, the write, and what was stored."""
+    """Store ``change(correct node, write, stored node)`` instead of each node."""
 
     def put_nodes(self: Any, sound: Any, writes: Any, now: Any) -> Any:
         before = dict(self._nodes.rows)
@@ -248,7 +248,7 @@ add("neighbours_in_every_scope", "graph.neighbours.scope graph.traverse.scope gr
 
 
 def _shifted(change: Any) -> Any:
-    """The times that a method is given become others."""
+    """Replace the time arguments of a method."""
     return lambda self, sound, *given: sound(*(change(each) if isinstance(each, datetime) else each for each in given))
 
 
@@ -264,7 +264,7 @@ for _names, _by in ((("get_edges", "neighbours", "degrees"), _shifted), (("list_
 
 
 def _only(end: str) -> Any:
-    """Looks at one end of an edge, in whatever scope."""
+    """Check the expiry of one end of an edge only."""
     def lives(self: Any, sound: Any, edge: Any, now: Any) -> bool:
         return now is None or not any(node.expires_at and node.expires_at <= now for key, node in self._nodes.rows.items() if key.id == getattr(edge, end) and key.scope == edge.scope)
 

@@ -1,4 +1,4 @@
-"""Faults of what operators ask of a database, and of restoring leases."""
+"""Faults of diagnosis, statistics and restored leases."""
 
 # A fault is a line of a table, however long.
 # ruff: noqa: E501

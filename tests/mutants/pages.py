@@ -24,7 +24,7 @@ ALL = 10**6
 
 
 def with_query(**given: Any) -> Callable[..., Any]:
-    """A method that asks with other fields."""
+    """Replace fields of the query."""
     return lambda self, sound, query: sound(replace(query, **given))
 
 # --- orders and pages -------------------------------------------------------------------------

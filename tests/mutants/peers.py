@@ -1,7 +1,7 @@
-"""What stands for another process: a thread, since a database in memory is one process's own.
+"""Stand-in for another process: a thread, since an in-memory database belongs to one process.
 
-To be killed means to write nothing any more: the script ends at the next point where it says something, and its
-transaction is rolled back, as a database does for a process that is gone.
+A killed peer writes nothing more: its script ends at the next point that it reports, and its transaction is rolled back,
+as a database does after the end of a process.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ciris_store_core.errors import StoreError
 
 
 class Killed(BaseException):
-    """Ends a script."""
+    """Raised to end a script."""
 
 
 class LabPeer(Peer):
-    """A thread that is told what to do in the way of another process."""
+    """Thread with the interface of a peer."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -40,7 +40,7 @@ class LabPeer(Peer):
 
     @property
     def idle(self) -> bool:
-        # Never, so that it is not kept for another test.
+        # Never idle, so that the pool does not keep it for another test.
         return False
 
     def dispose(self) -> None:

@@ -1,4 +1,4 @@
-"""A fault: the reference backend with one method replaced, and the clauses whose tests must notice."""
+"""Faults: each replaces methods of the reference backend and names the clauses whose tests must catch it."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from ciris_store_core.models.paging import CorruptRow, ResultPage
 from tests.mutants.peers import LabPeer
 
 SOUND = CAPABILITIES | {Capability.DURABLE, Capability.MULTI_PROCESS}
-"""What the backend can do that the faults are planted in: the reference, which can be reopened, also by its peers."""
+"""Capabilities of the mutants: the reference backend, extended by reopening and by peers."""
 LISTINGS = {
     "graph_nodes": "graph.list_nodes",
     "correlations": "correlations.find",
     "tasks": "tasks.find",
     "thoughts": "thoughts.find",
 }
-"""Where damaged rows of each table show up."""
+"""Listing that reports the corrupt rows of each table."""
 
 Replacement = Callable[..., Any]
-"""A function of the object, its sound method, and the arguments."""
+"""Function of the object, its sound method, and the arguments."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One way of being broken."""
+    """Planted fault."""
 
     name: str
     clauses: tuple[str, ...]
-    """Each of these is broken, and a test of each must fail."""
+    """Broken clauses; a test of each must fail."""
     plants: tuple[tuple[str, Replacement], ...]
-    """What is replaced (``tasks.add``, ``backend.session``, ``harness.open``) and by what."""
+    """Replaced methods (``tasks.add``, ``backend.session``, ``harness.open``) and their replacements."""
     capabilities: frozenset[Capability] = SOUND
-    """What it declares."""
+    """Declared capabilities."""
 
 
 FAULTS: list[Fault] = []
@@ -65,7 +65,7 @@ NO_FAULT = Fault("none", (), ())
 def plant(
     clauses: str, *targets: str, capabilities: frozenset[Capability] = SOUND
 ) -> Callable[[Replacement], Replacement]:
-    """Register a function as the fault that it makes of each target; its name is the fault's."""
+    """Register a function as a replacement of each target. Its name is the name of the fault."""
 
     def register(function: Replacement) -> Replacement:
         add(function.__name__, clauses, *((target, function) for target in targets), capabilities=capabilities)
@@ -80,7 +80,7 @@ def add(name: str, clauses: str, *plants: tuple[str, Replacement], capabilities:
 
 
 def always(answer: Any) -> Replacement:
-    """A method that always gives the same answer."""
+    """Return a method with a constant result."""
     return lambda *arguments, **more: answer
 
 
@@ -92,7 +92,7 @@ def _replace(root: Any, path: str, function: Replacement) -> None:
 
 
 class LabBackend(MemoryBackend):
-    """The reference, with a fault."""
+    """Reference backend with a planted fault."""
 
     def __init__(self, clock: Clock, name: str, fault: Fault, damaged: set[tuple[str, str]]) -> None:
         super().__init__(clock, name, wait_seconds=30.0)
@@ -102,7 +102,7 @@ class LabBackend(MemoryBackend):
 
     @property
     def database(self) -> Database:
-        """What is committed."""
+        """Return the committed database."""
         return self._opened()
 
     @contextmanager
@@ -111,7 +111,7 @@ class LabBackend(MemoryBackend):
             yield self.prepared(session)
 
     def prepared(self, session: Session) -> Session:
-        """The session, with damaged rows and the fault in it."""
+        """Return the session with the corrupt rows and the fault planted in it."""
         assert isinstance(session, MemorySession)
         before = session._tables.snapshot()
         for name in ("graph", "correlations", "tasks", "thoughts", "coordination", "secrets", "audit"):
@@ -123,7 +123,7 @@ class LabBackend(MemoryBackend):
         return session
 
     def plant_in(self, root: Any, kind: str) -> None:
-        """Plant what belongs there."""
+        """Plant the replacements whose path starts with ``kind``."""
         for path, function in self.fault.plants:
             owner, _, rest = path.partition(".")
             if owner == kind:
@@ -134,14 +134,14 @@ class LabBackend(MemoryBackend):
     def transaction(
         self, commit: Callable[[Database, Tables], None], *, write: bool, locked: bool = True
     ) -> AbstractContextManager[Session]:
-        """A transaction that commits in another way."""
+        """Begin a transaction with another commit."""
         return self._transaction(commit, write, locked)
 
     @contextmanager
     def _transaction(self, commit: Callable[[Database, Tables], None], write: bool, locked: bool) -> Iterator[Session]:
         database = self.database
-        turn: AbstractContextManager[None] = database.writing(5.0) if write and locked else nullcontext()
-        with turn:
+        write_lock: AbstractContextManager[None] = database.writing(5.0) if write and locked else nullcontext()
+        with write_lock:
             tables = Tables.of(list(database.committed), writable=write)
             try:
                 yield self.prepared(MemorySession(tables))
@@ -159,7 +159,7 @@ def _with_damage(damaged: set[tuple[str, str]], store: Any, sound: Any, query: A
 
 
 def key_of(row: Any) -> str:
-    """The id of a record."""
+    """Return the id of a record."""
     names = {"GraphNode": "id", "Correlation": "correlation_id", "Task": "task_id", "Thought": "thought_id"}
     return str(getattr(row, names[type(row).__name__]))
 
@@ -169,7 +169,7 @@ _RECORDS = {"graph_nodes": "GraphNode", "correlations": "Correlation", "tasks": 
 
 
 class LabHarness(Harness):
-    """A new store of a backend with a fault."""
+    """Harness over a new store of a mutant."""
 
     capabilities = SOUND
 
@@ -178,7 +178,7 @@ class LabHarness(Harness):
         self.capabilities = fault.capabilities
         self.name = f"lab-{next(_numbers)}"
         self.damaged: set[tuple[str, str]] = set()
-        # As long as these are there, so are their databases.
+        # An in-memory database exists as long as a backend refers to it.
         self.keepers = [MemoryBackend(_NoClock(), name) for name in (self.name, f"{self.name}-blank")]
         for path, function in fault.plants:
             if path.startswith("harness."):
@@ -208,9 +208,9 @@ class LabHarness(Harness):
 
 class _NoClock:
     def now(self) -> Any:
-        raise AssertionError("nobody asks a keeper for the time")
+        raise AssertionError("a keeper needs no time")
 
 
 def clauses_of(faults: Iterable[Fault]) -> set[str]:
-    """All clauses that these break."""
+    """Return all clauses that the faults break."""
     return {clause for fault in faults for clause in fault.clauses}

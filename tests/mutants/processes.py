@@ -1,4 +1,4 @@
-"""Faults that only several processes, or the end of one, bring to light."""
+"""Faults that only several processes, or the kill of one, reveal."""
 
 # A fault is a line of a table, however long.
 # ruff: noqa: E501

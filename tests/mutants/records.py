@@ -1,4 +1,4 @@
-"""Faults of storage: fields that are lost, and values that come back bent."""
+"""Faults of storage: lost fields and changed values."""
 
 # A fault is a line of a table, however long.
 # ruff: noqa: E501
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from ciris_store_core.conformance.samples import KINDS
+from ciris_store_core.conformance.samples import RECORD_KINDS
 from ciris_store_core.inmemory.tables import TABLE_NAMES
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.correlations import UPDATABLE_CORRELATION_FIELDS
@@ -25,7 +25,7 @@ Bend = Callable[[Any], Any]
 
 
 def bent(value: Any, bend: Bend) -> Any:
-    """A copy of a record or of JSON in which each single value went through a function."""
+    """Return a copy of a record or of JSON with a function applied to each value."""
     if isinstance(value, Record):
         copy = value.replaced(**{name: bent(item, bend) for name, item in value.__dict__.items()})
         object.__setattr__(copy, "__pydantic_extra__", bent(value.__pydantic_extra__, bend))
@@ -38,7 +38,7 @@ def bent(value: Any, bend: Bend) -> Any:
 
 
 def storing(change: Callable[[Any], Any]) -> tuple[tuple[str, Any], ...]:
-    """Every record goes through a function when it is stored."""
+    """Apply a function to every record that is stored."""
 
     def put(self: Any, sound: Any, key: Any, record: Any) -> None:
         sound(key, change(record))
@@ -47,7 +47,7 @@ def storing(change: Callable[[Any], Any]) -> tuple[tuple[str, Any], ...]:
 
 
 def only(*kinds: type) -> Callable[[Bend], Bend]:
-    """Bend values of exactly these types."""
+    """Change values of exactly these types."""
     return lambda bend: lambda value: bend(value) if type(value) in kinds else value
 
 
@@ -123,7 +123,7 @@ def _forgets(kind: type, name: str, default: Any) -> Callable[[Any], Any]:
     return lambda record: record.replaced(**{name: default}) if type(record) is kind else record
 
 
-for _kind in KINDS:
+for _kind in RECORD_KINDS:
     _plain, _full = (sample() for sample in _kind.samples)
     for _field in type(_full).model_fields:
         if _field in _KEYS or getattr(_plain, _field) == getattr(_full, _field):
@@ -170,7 +170,7 @@ for _name, _fold in (
 
 
 def _on_reopening(change: Callable[[Any], None]) -> Callable[..., Any]:
-    """What is committed is changed when the store is opened again."""
+    """Change the committed records when the store is reopened."""
 
     def open_(self: Any, sound: Any, clock: Any) -> Any:
         backend = sound(clock)

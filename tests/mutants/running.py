@@ -1,4 +1,4 @@
-"""Runs the tests of the broken clauses on each broken backend, in one pytest session, and keeps what came out."""
+"""Runner of the mutants: one pytest session runs, for each planted fault, the tests of the clauses that it breaks."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ HERE = Path(__file__).parent
 
 @dataclass
 class Outcomes:
-    """What came out, by fault and clause."""
+    """Outcomes by fault and clause."""
 
     failed: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
     ran: set[tuple[str, str]] = field(default_factory=set)
     accidents: dict[str, str] = field(default_factory=dict)
-    """Faults that failed in another way than they were meant to: a slip in their own code."""
+    """Faults whose own code raised an unintended error."""
     clauses: dict[str, Clause] = field(default_factory=dict)
     """All clauses of the suite."""
 
     def escaped(self, fault: Fault) -> list[str]:
-        """The clauses whose tests did not notice the fault."""
+        """Return the clauses whose tests did not catch the fault."""
         return [clause for clause in fault.clauses if not self.failed.get((fault.name, clause))]
 
 
 class Plugin:
-    """Plants the faults and keeps the outcomes."""
+    """Pytest plugin that plants the faults and records the outcomes."""
 
     def __init__(self, faults: Sequence[Fault], progress: Callable[[int, int], None]) -> None:
         self.outcomes = Outcomes()
@@ -48,7 +48,7 @@ class Plugin:
                 self._by_clause[clause].append(fault)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Each test once on the sound backend and once on each backend that breaks its clause."""
+        """Run each test on the sound backend and on each mutant that breaks its clause."""
         clause = getattr(metafunc.function, "clause", None)
         if clause is None or "harness" not in metafunc.fixturenames:
             return
@@ -57,24 +57,24 @@ class Plugin:
         metafunc.parametrize("harness", faults, indirect=True, ids=[fault.name for fault in faults])
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Count."""
+        """Count the tests."""
         self._total = len(session.items)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: Any, call: pytest.CallInfo[Any]) -> Any:
-        """Keep what came out of a test."""
+        """Record the outcome of a test."""
         report = yield
         fault, clause = item.callspec.params["harness"], item.obj.clause.id
         if report.when == "call" and not report.skipped:
             self.outcomes.ran.add((fault.name, clause))
         if report.failed:
-            self._failed(fault, clause, report.when, call.excinfo)
+            self._record_failure(fault, clause, report.when, call.excinfo)
         if report.when == "teardown":
             self._done += 1
             self._progress(self._done, self._total)
         return report
 
-    def _failed(self, fault: Fault, clause: str, when: str, caught: Any) -> None:
+    def _record_failure(self, fault: Fault, clause: str, when: str, caught: Any) -> None:
         self.outcomes.failed[fault.name, clause].append(str(caught.value))
         in_fault = HERE.parent in Path(caught.traceback[-1].path).parents
         meant = isinstance(caught.value, (StoreError, AssertionError)) or caught.typename == "Failed"
@@ -83,7 +83,7 @@ class Plugin:
 
 
 def run(faults: Sequence[Fault], progress: Callable[[int, int], None] = lambda done, total: None) -> Outcomes:
-    """Run them; ``progress`` is told how many tests of how many are done."""
+    """Run the mutants. ``progress`` gets the number of tests done and the total."""
     plugin = Plugin(faults, progress)
     arguments = [
         str(HERE / "cases.py"),

@@ -22,7 +22,7 @@ _TICK = timedelta(microseconds=1)
 
 
 def always_finite(points: Any) -> Any:
-    """The points, or the error of a database that cannot add them up."""
+    """Return the points, or raise the error of a database whose sum overflows."""
     if not all(isfinite(point.value) for point in points):
         raise DatabaseError("out of range")
     return points
@@ -32,7 +32,7 @@ def always_finite(points: Any) -> Any:
 
 
 def _index_is_old(field: str) -> Any:
-    """What is looked for in a request or in tags is found as it was when it was added."""
+    """Filter by the request and the tags that the record had when it was added."""
 
     def matching(self: Any, sound: Any, where: Any) -> Any:
         first, wanted = self.lab.first, getattr(where, field)
@@ -115,7 +115,7 @@ def _answers(change: Any) -> Any:
 
 
 def _over(change: Any) -> Any:
-    """Aggregate over other rows."""
+    """Replace the rows that are aggregated."""
     return (AGGREGATE, lambda self, sound, query: aggregate_rows([each for row in self._scan(query.where) for each in change(row)], query))
 
 

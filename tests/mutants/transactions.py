@@ -1,4 +1,4 @@
-"""Faults of transactions, savepoints and isolation, and of what only a race shows."""
+"""Faults of transactions, savepoints and isolation, and faults that only a race reveals."""
 
 # A fault is a line of a table, however long.
 # ruff: noqa: E501
@@ -29,7 +29,7 @@ def _commit(database: Database, tables: Tables) -> None:
 
 
 def committing_on(*kinds: type[BaseException]) -> Any:
-    """Transactions that commit where one of these is raised."""
+    """Commit a transaction if one of these errors ends it."""
 
     @contextmanager
     def session(self: Any, sound: Any, *, write: bool, single: bool = False) -> Iterator[Session]:

@@ -1,4 +1,4 @@
-"""Faults of the words of texts."""
+"""Faults of the word index."""
 
 # A fault is a line of a table, however long.
 # ruff: noqa: E501
@@ -25,7 +25,7 @@ def _text(node: Any) -> str:
 
 
 def _over(words: Callable[[Any], Any], asked: Callable[[str], str] = str) -> Any:
-    """A search over other words of the nodes, for other words than were asked for."""
+    """Replace the words of the nodes, and the words of the query."""
 
     def search(self: Any, sound: Any, query: Any) -> Any:
         terms = tuple(map(asked, query.words))
@@ -45,7 +45,7 @@ def _without_marks(text: str) -> str:
 
 
 def _of_before(self: Any, sound: Any, query: Any) -> Any:
-    """What was once a word of a node stays one."""
+    """Keep every word that a node ever had."""
     known = vars(self.lab).setdefault("words", {})
     for key, node in [*self.before[0].items(), *self._nodes.rows.items()]:
         known.setdefault(key, set()).update(_sound(node))

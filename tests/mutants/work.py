@@ -148,7 +148,7 @@ def holding_moves_the_fence(self: Any, sound: Any, id: str, fence: int) -> None:
 
 
 def _afterwards(method: str, **fields: Any) -> Any:
-    """The tasks that changed hands get other values."""
+    """Replace fields of the tasks that were claimed, released or transferred."""
 
     def change(self: Any, sound: Any, *arguments: Any) -> Any:
         before = dict(self._tasks.rows)

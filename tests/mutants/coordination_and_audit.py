@@ -1,4 +1,4 @@
-"""Faults of coordination, secrets, audit, and of the open database itself."""
+"""Faults of coordination, secrets and audit, and of the open store itself."""
 
 # A fault is a line of a table, however long.
 # ruff: noqa: E501
@@ -54,7 +54,7 @@ ACQUIRE = "coordination.acquire_lease"
 
 
 def _acquire(change: Any) -> Any:
-    """``change`` gets the stored lease, what acquiring gave, and the arguments; what it returns is stored."""
+    """Store the result of ``change(stored lease, acquired lease, arguments)``."""
 
     def acquire_lease(self: Any, sound: Any, *arguments: Any) -> Any:
         stored = self._leases.rows.get(arguments[0])
