@@ -1,7 +1,7 @@
 """Stand-in for another process: a thread, since an in-memory database belongs to one process.
 
-A killed peer writes nothing more: its script ends at the next point that it reports, and its transaction is rolled back,
-as a database does after the end of a process.
+A killed peer writes nothing more: its script ends at the next point that it reports, and its transaction is rolled
+back, as a database does after the end of a process.
 """
 
 from __future__ import annotations
