@@ -648,7 +648,7 @@ class AsyncGraph:
 
         Raises:
             Conflict: The revision moved on. Nothing was written.
-            NotFound: An end does not exist in the edge's scope. Nothing was written.
+            NotFound: An end does not exist in the edge's scope, or expired. Nothing was written.
         """
     async def put_edge_many(self, edges: Iterable[GraphEdge]) -> builtins.list[GraphEdge]:
         """Write many edges, all or none, in a constant number of round trips. See ``put_edge``.
@@ -953,9 +953,9 @@ class AsyncCorrelations:
     async def count(self, **filters: Unpack[CorrelationFilters]) -> int:
         """How many correlations the filters match; loads none of them."""
     async def delete(self, correlation_id: str) -> int:
-        """Delete a correlation; return 1, or 0 if there is no such correlation."""
+        """Delete a correlation; return 1, or 0 if there is none, or it expired."""
     async def delete_many(self, correlation_ids: Iterable[str]) -> int:
-        """Delete many correlations and return the number of deleted ones. Ids that do not exist are passed over.
+        """Delete many correlations and return the number of deleted ones. Unknown and expired ids do not count.
 
         Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
         need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.

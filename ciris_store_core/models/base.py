@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
 from ciris_store_core.errors import InvalidArgument
+
+E = TypeVar("E")
 
 _OPEN_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 
@@ -100,6 +102,24 @@ JsonObject = Annotated[dict[str, Any], _plain(to_json_object)]
 Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+if TYPE_CHECKING:
+
+    class Parsed(Generic[E]):
+        """A field that reads as a member of an enum, and that takes a member, its name or its value."""
+
+        def __get__(self, record: Any, owner: Any = None) -> E: ...
+
+        def __set__(self, record: Any, value: E | str) -> None: ...
+
+else:
+    Parsed = Annotated[E, "a member, its name or its value"]
+
+
+def default(member: Any) -> Any:
+    """Return the default of a ``Parsed`` field. Type checkers compare a plain one with the descriptor."""
+    return member
 
 
 class NamedEnum(StrEnum):

@@ -16,10 +16,12 @@ from ciris_store_core.models.base import (
     Id,
     Int64,
     JsonObject,
+    Parsed,
     Record,
     Text,
     UtcDateTime,
     _plain,
+    default,
     utc_now,
 )
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, GraphScope, Resolution, RetentionPolicy
@@ -130,9 +132,9 @@ class Correlation(Record):
     action_type: Id
     request_data: ServiceRequest | None = None
     response_data: ServiceResponse | None = None
-    status: CorrelationStatus = CorrelationStatus.PENDING
+    status: Parsed[CorrelationStatus] = default(CorrelationStatus.PENDING)
     agent_occurrence_id: Id = DEFAULT_OCCURRENCE
-    scope: GraphScope = GraphScope.LOCAL
+    scope: Parsed[GraphScope] = default(GraphScope.LOCAL)
     created_at: UtcDateTime = Field(default_factory=utc_now)
     updated_at: UtcDateTime = Field(default_factory=utc_now)
     timestamp: UtcDateTime = Field(default_factory=utc_now)
@@ -140,7 +142,7 @@ class Correlation(Record):
     log_data: LogData | None = None
     trace_context: TraceContext | None = None
     tags: Tags = Field(default_factory=dict)
-    retention_policy: RetentionPolicy = RetentionPolicy.RAW
+    retention_policy: Parsed[RetentionPolicy] = default(RetentionPolicy.RAW)
     resolution: Resolution = Resolution.RAW
     """How fine the stored row is now; set by rollup."""
     ttl_seconds: Annotated[int, Field(ge=1, le=2**40)] | None = None

@@ -14,6 +14,7 @@ from ciris_store_core.models.base import (
     Id,
     Int64,
     JsonObject,
+    Parsed,
     Record,
     Text,
     UtcDateTime,
@@ -32,8 +33,8 @@ class GraphNode(Record):
 
     id: Id
     type: AnyNodeType
-    scope: GraphScope
-    attributes: JsonObject
+    scope: Parsed[GraphScope]
+    attributes: JsonObject = Field(default_factory=dict)
     version: Annotated[Int64, Field(ge=1)] = 1
     """Schema version of the attributes, set by the caller."""
     revision: Count = 0
@@ -75,7 +76,7 @@ class GraphEdge(Record):
     source: Id
     target: Id
     relationship: Id
-    scope: GraphScope
+    scope: Parsed[GraphScope]
     weight: Annotated[Finite, Field(ge=0.0, le=1.0)] = 1.0
     revision: Count = 0
     """Number of writes of the stored row, from 1; set by the store."""

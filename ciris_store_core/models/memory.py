@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ciris_store_core.models.base import Id, JsonObject, Record, Text
+from ciris_store_core.models.base import Id, JsonObject, Parsed, Record, Text
 from ciris_store_core.models.enums import GraphScope, OpStatus
 from ciris_store_core.models.graph import AnyNodeType, GraphEdge, GraphNode
 from ciris_store_core.models.paging import Page
@@ -27,7 +27,7 @@ class MemoryQuery(Record):
     """What to recall: a node id, a prefix ending in ``*``, or ``*`` alone."""
 
     node_id: Id
-    scope: GraphScope
+    scope: Parsed[GraphScope]
     type: AnyNodeType | None = None
     include_edges: bool = False
     depth: Annotated[int, Field(ge=1, le=10)] = 1

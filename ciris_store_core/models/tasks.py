@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ciris_store_core.models.base import Count, Id, JsonObject, Record, Text, UtcDateTime, utc_now
+from ciris_store_core.models.base import Count, Id, JsonObject, Parsed, Record, Text, UtcDateTime, default, utc_now
 from ciris_store_core.models.enums import TaskStatus
 from ciris_store_core.models.paging import PageRequest
 
@@ -48,7 +48,7 @@ class Task(Record):
     channel_id: Id
     description: Text
     agent_occurrence_id: Id = DEFAULT_OCCURRENCE
-    status: TaskStatus = TaskStatus.PENDING
+    status: Parsed[TaskStatus] = default(TaskStatus.PENDING)
     priority: Annotated[int, Field(ge=0, le=10)] = 0
     created_at: UtcDateTime = Field(default_factory=utc_now)
     updated_at: UtcDateTime = Field(default_factory=utc_now)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ciris_store_core.models.base import Count, Id, JsonObject, Record, Text, UtcDateTime, utc_now
+from ciris_store_core.models.base import Count, Id, JsonObject, Parsed, Record, Text, UtcDateTime, default, utc_now
 from ciris_store_core.models.enums import ThoughtStatus, ThoughtType
 from ciris_store_core.models.paging import PageRequest
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
@@ -31,8 +31,8 @@ class Thought(Record):
     content: Text
     agent_occurrence_id: Id = DEFAULT_OCCURRENCE
     channel_id: Id | None = None
-    thought_type: ThoughtType = ThoughtType.STANDARD
-    status: ThoughtStatus = ThoughtStatus.PENDING
+    thought_type: Parsed[ThoughtType] = default(ThoughtType.STANDARD)
+    status: Parsed[ThoughtStatus] = default(ThoughtStatus.PENDING)
     created_at: UtcDateTime = Field(default_factory=utc_now)
     updated_at: UtcDateTime = Field(default_factory=utc_now)
     round_number: Count = 0

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from ciris_store_core.models.base import Id
+from ciris_store_core.models.base import Id, Parsed, default
 from ciris_store_core.models.enums import CorrelationType, GraphScope, NodeType, RetentionPolicy
 from ciris_store_core.models.graph import AnyNodeType, GraphNode
 from ciris_store_core.models.ids import uuid7
@@ -22,7 +22,7 @@ class TSDBGraphNode(GraphNode):
 
     id: Id = Field(default_factory=uuid7)
     type: AnyNodeType = NodeType.TSDB_DATA
-    scope: GraphScope = GraphScope.LOCAL
+    scope: Parsed[GraphScope] = default(GraphScope.LOCAL)
 
     @classmethod
     def create_metric_node(
