@@ -7,6 +7,7 @@ statements.
 
 from ciris_store_core.sql.codec import Codec, decimal_json_text, json_text, micros_codec
 from ciris_store_core.sql.dialect import FRAGMENTS, TABLES, Dialect
+from ciris_store_core.sql.executor import SqlExecutor
 from ciris_store_core.sql.migrate import Migration, Migrator, load_migrations
 from ciris_store_core.sql.session import SqlSession
 from ciris_store_core.sql.statements import ANY_RECORD
@@ -19,6 +20,7 @@ __all__ = [
     "Dialect",
     "Migration",
     "Migrator",
+    "SqlExecutor",
     "SqlSession",
     "decimal_json_text",
     "json_text",

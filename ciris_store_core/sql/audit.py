@@ -12,10 +12,10 @@ from ciris_store_core.models.audit import AuditAnchor, AuditEntry, AuditQuery
 from ciris_store_core.models.paging import ResultPage
 from ciris_store_core.sql.codec import object_out
 from ciris_store_core.sql.rows import Row, read_all, read_page
-from ciris_store_core.sql.statements import all_of, given
+from ciris_store_core.sql.statements import collect_given, fill_in, where_clause
 
 if TYPE_CHECKING:
-    from ciris_store_core.sql.session import SqlSession
+    from ciris_store_core.sql.executor import SqlExecutor
 
 # One row a chain, locked by whoever is about to append to it: the entries themselves cannot be locked before the
 # first of them exists.
@@ -26,17 +26,14 @@ LOCK_CHAIN = "SELECT chain FROM {audit_chains} WHERE chain = ? {for_update}"
 NEWEST = "SELECT sequence, entry_hash FROM {audit_entries} WHERE chain = ? ORDER BY sequence DESC LIMIT 1"
 
 # Some databases reserve the word "at".
-COLUMNS = (
-    'chain, sequence, entry_id, event_type, actor, "at", payload, previous_hash, entry_hash, signature, '
-    "signing_key_id, metadata"
-)
-
-APPEND = f"""
-INSERT INTO {{audit_entries}} ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+APPEND = """
+INSERT INTO {audit_entries} (chain, sequence, entry_id, event_type, actor, "at", payload, previous_hash, entry_hash,
+    signature, signing_key_id, metadata)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (chain, sequence) DO NOTHING
 """
 
-FIND = f"SELECT {COLUMNS} FROM {{audit_entries}}"
+FIND = "SELECT {entry_columns} FROM {audit_entries} {where} ORDER BY chain, sequence LIMIT ?"
 
 # From the entries themselves: who deletes the rows of {audit_chains}, which are nothing but locks, hides no chain. Each
 # step of the recursion is one look into the primary key, where DISTINCT would read all of it.
@@ -52,18 +49,17 @@ SELECT chain FROM names WHERE chain IS NOT NULL UNION SELECT chain FROM {audit_a
 
 LISTED = "SELECT chain FROM {audit_chains}"
 
-CUT = "DELETE FROM {audit_entries} WHERE chain = ? AND sequence <= ?"
+PRUNE = "DELETE FROM {audit_entries} WHERE chain = ? AND sequence <= ?"
 
-ANCHOR_COLUMNS = 'chain, sequence, entry_hash, removed_count, "at", signature, signing_key_id, metadata'
-
-PUT_ANCHOR = f"""
-INSERT INTO {{audit_anchors}} ({ANCHOR_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+PUT_ANCHOR = """
+INSERT INTO {audit_anchors} (chain, sequence, entry_hash, removed_count, "at", signature, signing_key_id, metadata)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (chain) DO UPDATE SET sequence = excluded.sequence, entry_hash = excluded.entry_hash,
     removed_count = excluded.removed_count, "at" = excluded."at", signature = excluded.signature,
     signing_key_id = excluded.signing_key_id, metadata = excluded.metadata
 """
 
-GET_ANCHOR = f"SELECT {ANCHOR_COLUMNS} FROM {{audit_anchors}} WHERE chain = ?"
+GET_ANCHOR = "SELECT {anchor_columns} FROM {audit_anchors} WHERE chain = ?"
 
 _PLACE = itemgetter(0, 1)  # chain and sequence: all callers insert in one order
 
@@ -71,10 +67,10 @@ _PLACE = itemgetter(0, 1)  # chain and sequence: all callers insert in one order
 class SqlAuditStore(AuditStore):
     """Chains, entries and anchors in three tables."""
 
-    def __init__(self, session: SqlSession) -> None:
+    def __init__(self, executor: SqlExecutor) -> None:
         """Part of that session."""
-        self.session = session
-        self.codec = session.codec
+        self.executor = executor
+        self.codec = executor.codec
 
     def _read(self, row: Row) -> AuditEntry:
         return AuditEntry.trusted(
@@ -118,9 +114,9 @@ class SqlAuditStore(AuditStore):
 
     def head(self, chain: str) -> tuple[int, str] | None:
         """Lock the chain, and tell where it ends."""
-        self.session.run(MAKE_CHAIN, (chain,))
-        self.session.row(LOCK_CHAIN, (chain,))
-        newest = self.session.row(NEWEST, (chain,))
+        self.executor.run(MAKE_CHAIN, (chain,))
+        self.executor.row(LOCK_CHAIN, (chain,))
+        newest = self.executor.row(NEWEST, (chain,))
         if newest is not None:
             return (newest[0], newest[1])
         anchor = self.anchor(chain)
@@ -130,11 +126,11 @@ class SqlAuditStore(AuditStore):
         """Store entries."""
         if not entries:
             return
-        with self.session.atomic():
+        with self.executor.atomic():
             for chain in sorted({entry.chain for entry in entries}):
-                self.session.run(MAKE_CHAIN, (chain,))
+                self.executor.run(MAKE_CHAIN, (chain,))
             rows = sorted((self._values(entry) for entry in entries), key=_PLACE)
-            if self.session.insert(APPEND, rows) != len(rows):
+            if self.executor.insert(APPEND, rows) != len(rows):
                 raise AlreadyExists(
                     "an audit entry of that chain and sequence already exists",
                     kind="audit entry",
@@ -143,23 +139,23 @@ class SqlAuditStore(AuditStore):
 
     def find(self, query: AuditQuery) -> ResultPage[AuditEntry]:
         """Entries by chain and sequence."""
-        conditions, params = given((("chain = ?", query.chain),))
+        conditions, params = collect_given((("chain = ?", query.chain),))
         if query.after is not None:
             conditions.append("(chain, sequence) > (?, ?)")
             params += query.after
-        statement = f"{FIND}{all_of(conditions)} ORDER BY chain, sequence LIMIT ?"
-        rows = self.session.rows(statement, (*params, query.limit + 1))
+        statement = fill_in(FIND, where=where_clause(conditions))
+        rows = self.executor.rows(statement, (*params, query.limit + 1))
         return read_page(rows, self._read, query.limit, lambda row: (row[0], row[1]))
 
     def chains(self) -> list[str]:
         """Names of chains."""
-        return [row[0] for row in self.session.rows(CHAINS)]
+        return [row[0] for row in self.executor.rows(CHAINS)]
 
     def unlisted(self) -> list[str]:
         """Chains whose row in ``audit_chains`` is missing."""
         # In this order: a chain that is begun between the two has its row before it has an entry.
         found = self.chains()
-        listed = {row[0] for row in self.session.rows(LISTED)}
+        listed = {row[0] for row in self.executor.rows(LISTED)}
         return [chain for chain in found if chain not in listed]
 
     def prune(self, anchor: AuditAnchor) -> int:
@@ -168,13 +164,13 @@ class SqlAuditStore(AuditStore):
             anchor.chain, anchor.sequence, anchor.entry_hash, anchor.removed_count, self.codec.time_in(anchor.at),
             anchor.signature, anchor.signing_key_id, self.codec.object_in(anchor.metadata),
         )  # fmt: skip
-        with self.session.atomic():
-            self.session.run(MAKE_CHAIN, (anchor.chain,))
-            removed = self.session.run(CUT, (anchor.chain, anchor.sequence))
-            self.session.run(PUT_ANCHOR, values)
+        with self.executor.atomic():
+            self.executor.run(MAKE_CHAIN, (anchor.chain,))
+            removed = self.executor.run(PRUNE, (anchor.chain, anchor.sequence))
+            self.executor.run(PUT_ANCHOR, values)
             return removed
 
     def anchor(self, chain: str) -> AuditAnchor | None:
         """The anchor of a chain."""
-        rows = self.session.rows(GET_ANCHOR, (chain,))
+        rows = self.executor.rows(GET_ANCHOR, (chain,))
         return read_all(rows, self._read_anchor, "audit anchor")[0] if rows else None

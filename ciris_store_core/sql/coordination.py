@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from ciris_store_core.contract.coordination import CoordinationStore
 from ciris_store_core.models.coordination import Lease, Occurrence
 from ciris_store_core.sql.codec import object_out
-from ciris_store_core.sql.migrate import OLDEST, refuse_too_old
+from ciris_store_core.sql.inserting import insert_new
 from ciris_store_core.sql.rows import Row, read_all
-from ciris_store_core.sql.statements import add_new
+from ciris_store_core.sql.schema_version import OLDEST, refuse_too_old
+from ciris_store_core.sql.statements import fill_in, where_clause
 
 if TYPE_CHECKING:
-    from ciris_store_core.sql.session import SqlSession
+    from ciris_store_core.sql.executor import SqlExecutor
 
 PUT_OCCURRENCE = """
 INSERT INTO {occurrences} (occurrence_id, started_at, heartbeat_at, expires_at, metadata)
@@ -23,13 +24,27 @@ ON CONFLICT (occurrence_id) DO UPDATE SET started_at = excluded.started_at, hear
     expires_at = excluded.expires_at, metadata = excluded.metadata
 """
 
-HEARTBEAT = "UPDATE {occurrences} SET heartbeat_at = ?, expires_at = ? WHERE occurrence_id = ?"
+# Another program may have migrated the database since this one opened it. An older program must not report itself alive
+# under a schema that it may not use, so the check is part of the write.
+HEARTBEAT = """
+UPDATE {occurrences} SET heartbeat_at = ?, expires_at = ?
+WHERE occurrence_id = ? AND NOT EXISTS (SELECT 1 FROM {schema_migrations} WHERE oldest_program > ?)
+"""
 
-OCCURRENCES = "SELECT occurrence_id, started_at, heartbeat_at, expires_at, metadata FROM {occurrences}"
+FIND_OCCURRENCES = "SELECT {occurrence_columns} FROM {occurrences} {where} ORDER BY occurrence_id"
 
 REMOVE_OCCURRENCE = "DELETE FROM {occurrences} WHERE occurrence_id = ?"
 
-LEASES = "SELECT name, owner, fence, acquired_at, expires_at, metadata FROM {leases}"
+INSERT_LEASE = """
+INSERT INTO {leases} (name, owner, fence, acquired_at, expires_at, metadata) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (name) DO NOTHING
+"""
+
+EXISTING_LEASES = "SELECT name FROM {leases} WHERE name {in_texts} ORDER BY name LIMIT 3"
+
+GET_LEASE = "SELECT {lease_columns} FROM {leases} WHERE name = ?"
+
+FIND_LEASES = "SELECT {lease_columns} FROM {leases} {where} ORDER BY name"
 
 # A lease nobody ever held. The row is made first, expired, so that taking it is one conditional update for everyone.
 MAKE_LEASE = """
@@ -47,18 +62,16 @@ SET fence = CASE WHEN owner = ? AND expires_at > ? THEN fence ELSE fence + 1 END
 WHERE name = ? AND (owner = ? OR expires_at <= ?)
 """
 
-LEASE = ("name", "owner", "fence", "acquired_at", "expires_at", "metadata")
-
-LIVE_LEASE = "UPDATE {leases} SET expires_at = ? WHERE name = ? AND owner = ? AND fence = ? AND expires_at > ?"
+RENEW_LEASE = "UPDATE {leases} SET expires_at = ? WHERE name = ? AND owner = ? AND fence = ? AND expires_at > ?"
 
 
 class SqlCoordinationStore(CoordinationStore):
     """Occurrences and leases in two tables."""
 
-    def __init__(self, session: SqlSession) -> None:
+    def __init__(self, executor: SqlExecutor) -> None:
         """Part of that session."""
-        self.session = session
-        self.codec = session.codec
+        self.executor = executor
+        self.codec = executor.codec
 
     def _occurrence(self, row: Row) -> Occurrence:
         time = self.codec.time_out
@@ -90,42 +103,44 @@ class SqlCoordinationStore(CoordinationStore):
         time = self.codec.time_in
         times = (time(occurrence.started_at), time(occurrence.heartbeat_at), time(occurrence.expires_at))
         metadata = self.codec.object_in(occurrence.metadata)
-        self.session.run(PUT_OCCURRENCE, (occurrence.occurrence_id, *times, metadata))
+        self.executor.run(PUT_OCCURRENCE, (occurrence.occurrence_id, *times, metadata))
 
     def heartbeat(self, occurrence_id: str, at: datetime, expires_at: datetime) -> bool:
         """Extend the life of an occurrence, unless the schema is no longer one that this program may use."""
-        # Another program may have migrated the database since this one opened it.
-        refuse_too_old(self.session, (self.session.row(OLDEST) or (None,))[0])
         times = (self.codec.time_in(at), self.codec.time_in(expires_at))
-        return self.session.run(HEARTBEAT, (*times, occurrence_id)) > 0
+        if self.executor.run(HEARTBEAT, (*times, occurrence_id, self.executor.dialect.program)) > 0:
+            return True
+        # Only now is it worth a question: either the occurrence is not registered, or this program is too old.
+        refuse_too_old(self.executor.dialect, (self.executor.row(OLDEST) or (None,))[0])
+        return False
 
     def list_occurrences(self, alive_at: datetime | None) -> list[Occurrence]:
         """Occurrences by id."""
-        alive = "" if alive_at is None else " WHERE expires_at > ?"
+        conditions = [] if alive_at is None else ["expires_at > ?"]
         params = () if alive_at is None else (self.codec.time_in(alive_at),)
-        rows = self.session.rows(f"{OCCURRENCES}{alive} ORDER BY occurrence_id", params)
+        rows = self.executor.rows(fill_in(FIND_OCCURRENCES, where=where_clause(conditions)), params)
         return read_all(rows, self._occurrence, "occurrence")
 
     def remove_occurrence(self, occurrence_id: str) -> bool:
         """Forget an occurrence."""
-        return self.session.run(REMOVE_OCCURRENCE, (occurrence_id,)) > 0
+        return self.executor.run(REMOVE_OCCURRENCE, (occurrence_id,)) > 0
 
     def acquire_lease(self, name: str, owner: str, now: datetime, expires_at: datetime) -> Lease | None:
         """Take a lease that is free, expired or one's own."""
         moment, end = self.codec.time_in(now), self.codec.time_in(expires_at)
-        with self.session.atomic():
-            self.session.run(MAKE_LEASE, (name, owner, moment, moment))
-            taken = self.session.run(
+        with self.executor.atomic():
+            self.executor.run(MAKE_LEASE, (name, owner, moment, moment))
+            taken = self.executor.run(
                 TAKE_LEASE, (owner, moment, owner, moment, moment, owner, end, name, owner, moment)
             )
             if not taken:
                 return None
-            return read_all(self.session.rows(f"{LEASES} WHERE name = ?", (name,)), self._lease, "lease")[0]
+            return read_all(self.executor.rows(GET_LEASE, (name,)), self._lease, "lease")[0]
 
     def renew_lease(self, name: str, owner: str, fence: int, now: datetime, expires_at: datetime) -> bool:
         """Extend a lease that is still held."""
         end, moment = self.codec.time_in(expires_at), self.codec.time_in(now)
-        return self.session.run(LIVE_LEASE, (end, name, owner, fence, moment)) > 0
+        return self.executor.run(RENEW_LEASE, (end, name, owner, fence, moment)) > 0
 
     def release_lease(self, name: str, owner: str, fence: int, now: datetime) -> bool:
         """End a lease that is still held: it expires now, and its fence stays."""
@@ -133,9 +148,10 @@ class SqlCoordinationStore(CoordinationStore):
 
     def list_leases(self, held_at: datetime | None) -> list[Lease]:
         """Leases by name."""
-        held = "" if held_at is None else " WHERE expires_at > ?"
+        conditions = [] if held_at is None else ["expires_at > ?"]
         params = () if held_at is None else (self.codec.time_in(held_at),)
-        return read_all(self.session.rows(f"{LEASES}{held} ORDER BY name", params), self._lease, "lease")
+        rows = self.executor.rows(fill_in(FIND_LEASES, where=where_clause(conditions)), params)
+        return read_all(rows, self._lease, "lease")
 
     def add_leases(self, leases: Sequence[Lease]) -> None:
         """Store leases exactly as given."""
@@ -144,4 +160,4 @@ class SqlCoordinationStore(CoordinationStore):
             (x.name, x.owner, x.fence, time(x.acquired_at), time(x.expires_at), self.codec.object_in(x.metadata))
             for x in leases
         ]
-        add_new(self.session, "leases", LEASE, "lease", rows)
+        insert_new(self.executor, INSERT_LEASE, EXISTING_LEASES, "lease", rows)

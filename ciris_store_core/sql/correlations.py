@@ -26,56 +26,74 @@ from ciris_store_core.models.correlations import (
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, GraphScope, Resolution, RetentionPolicy
 from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.sql.codec import list_out, object_out
+from ciris_store_core.sql.inserting import insert_new
 from ciris_store_core.sql.rows import Row, read_all, read_page
 from ciris_store_core.sql.series import SqlSeries
-from ciris_store_core.sql.statements import add_new, all_of
+from ciris_store_core.sql.statements import fill_in, insert_columns, set_columns, where_clause
 
 if TYPE_CHECKING:
-    from ciris_store_core.sql.session import SqlSession
-
-COLUMNS = (
-    "correlation_id, correlation_type, service_type, handler_name, action_type, request_data, response_data, status, "
-    "agent_occurrence_id, scope, created_at, updated_at, timestamp, metric_name, metric_value, metric_unit, "
-    "metric_data, min_value, max_value, sample_count, sample_sum, last_timestamp, log_level, log_message, log_data, "
-    "trace_id, trace_context, tags, retention_policy, resolution, ttl_seconds, parent_correlation_id, "
-    "child_correlation_ids, metadata"
-)
+    from ciris_store_core.sql.executor import SqlExecutor
 
 # Besides the record's own columns, what queries look for inside its parts.
-ADD_COLUMNS = f"{COLUMNS}, expires_at, task_id, thought_id, channel_id"
+INSERT = """
+INSERT INTO {correlations} (correlation_id, correlation_type, service_type, handler_name, action_type, request_data,
+    response_data, status, agent_occurrence_id, scope, created_at, updated_at, timestamp, metric_name, metric_value,
+    metric_unit, metric_data, min_value, max_value, sample_count, sample_sum, last_timestamp, log_level, log_message,
+    log_data, trace_id, trace_context, tags, retention_policy, resolution, ttl_seconds, parent_correlation_id,
+    child_correlation_ids, metadata, expires_at, task_id, thought_id, channel_id)
+VALUES (
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+)
+ON CONFLICT (correlation_id) DO NOTHING
+"""
 
 # The columns that differ from their defaults in a correlation that is a measurement and nothing else.
-METRIC_COLUMNS = (
-    "correlation_id, correlation_type, service_type, handler_name, action_type, status, agent_occurrence_id, scope, "
-    "created_at, updated_at, timestamp, metric_name, metric_value, metric_unit, tags, retention_policy, resolution, "
-    "ttl_seconds, expires_at, metadata"
-)
+INSERT_METRIC = """
+INSERT INTO {correlations} (correlation_id, correlation_type, service_type, handler_name, action_type, status,
+    agent_occurrence_id, scope, created_at, updated_at, timestamp, metric_name, metric_value, metric_unit, tags,
+    retention_policy, resolution, ttl_seconds, expires_at, metadata)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (correlation_id) DO NOTHING
+"""
 
-ADDED, ADDED_METRICS = tuple(ADD_COLUMNS.split(", ")), tuple(METRIC_COLUMNS.split(", "))
+EXISTING = """
+SELECT correlation_id FROM {correlations} WHERE correlation_id {in_texts} ORDER BY correlation_id LIMIT 3
+"""
 
-GET = f"SELECT {COLUMNS} FROM {{correlations}} c WHERE correlation_id = ?"
+UPDATE = "UPDATE {correlations} SET {assignments} WHERE correlation_id = ?"
 
-GET_MANY = f"SELECT {COLUMNS} FROM {{correlations}} c WHERE correlation_id {{in_texts}}"
+GET = "SELECT {correlation_columns} FROM {correlations} c WHERE correlation_id = ?"
 
-LOCK = f"{GET_MANY} ORDER BY correlation_id {{for_update}}"
+GET_MANY = "SELECT {correlation_columns} FROM {correlations} c WHERE correlation_id {in_texts}"
 
-FIND = f"SELECT {COLUMNS} FROM {{correlations}} c"
+LOCK_ONE = "SELECT {correlation_columns} FROM {correlations} c WHERE correlation_id = ? {for_update}"
+
+LOCK = """
+SELECT {correlation_columns} FROM {correlations} c WHERE correlation_id {in_texts}
+ORDER BY correlation_id {for_update}
+"""
+
+FIND = "SELECT {correlation_columns} FROM {correlations} c {where} ORDER BY {order} LIMIT ?"
 
 POINTS = """
 SELECT correlation_id, timestamp, metric_name, metric_value, correlation_type, tags, service_type, resolution
-FROM {correlations} c
+FROM {correlations} c {where} ORDER BY {order} LIMIT ?
 """
 
-# One step of the index for each name, however many rows each has.
-COUNT = "SELECT count(*) FROM {correlations} c"
+COUNT = "SELECT count(*) FROM {correlations} c {where}"
 
-# What expired is counted by its own index and taken off, so that the rest is counted by an index alone.
+# What expired is counted by its own index and taken off, so that the rest is counted by an index alone. The first part
+# names every column that a filter can test.
 COUNT_LIVING = """
-WITH gone AS MATERIALIZED (SELECT * FROM {correlations} WHERE expires_at <= ?)
-SELECT (SELECT count(*) FROM {correlations} c%s) - (SELECT count(*) FROM gone c%s)
+WITH expired AS MATERIALIZED (
+    SELECT correlation_type, service_type, action_type, status, agent_occurrence_id, scope, timestamp, metric_name,
+        log_level, trace_id, tags, retention_policy, resolution, parent_correlation_id, task_id, thought_id, channel_id
+    FROM {correlations} WHERE expires_at <= ?
+)
+SELECT (SELECT count(*) FROM {correlations} c {where}) - (SELECT count(*) FROM expired c {where})
 """
 
-DELETE = "DELETE FROM {correlations} WHERE {lock correlations by correlation_id}correlation_id {in_texts}{end}"
+DELETE = "DELETE FROM {correlations} WHERE {lock_correlations} correlation_id {in_texts} {end_lock_correlations}"
 
 # Expired rows are locked in the order of expiry, which is not that of the key: rows that others hold are passed over.
 EXPIRED = "SELECT correlation_id FROM {correlations} WHERE expires_at <= ? ORDER BY expires_at LIMIT ? {skip_locked}"
@@ -84,9 +102,9 @@ EXPIRED = "SELECT correlation_id FROM {correlations} WHERE expires_at <= ? ORDER
 class SqlCorrelationStore(SqlSeries):
     """Correlations in a table."""
 
-    def __init__(self, session: SqlSession) -> None:
+    def __init__(self, executor: SqlExecutor) -> None:
         """Part of that session."""
-        super().__init__(session)
+        super().__init__(executor)
         self._read = self._mapper()
 
     # --- rows and records ---------------------------------------------------------------------
@@ -140,7 +158,7 @@ class SqlCorrelationStore(SqlSeries):
         return read
 
     def values(self, c: Correlation) -> tuple[Any, ...]:
-        """The values of a row, in the order of ``ADD_COLUMNS``."""
+        """The values of a row, in the order of ``INSERT``."""
         codec = self.codec
         return (
             c.correlation_id, str(c.correlation_type), c.service_type, c.handler_name, c.action_type,
@@ -172,17 +190,17 @@ class SqlCorrelationStore(SqlSeries):
 
     def add(self, correlations: Sequence[Correlation]) -> None:
         """Store new correlations."""
-        add_new(self.session, "correlations", ADDED, "correlation", [self.values(c) for c in correlations])
+        insert_new(self.executor, INSERT, EXISTING, "correlation", [self.values(c) for c in correlations])
 
     def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
         """Store measurements, without making a record of each where they are measurements and nothing else."""
         if not is_plain(like):
             super().add_metrics(metrics, like)
             return
-        add_new(self.session, "correlations", ADDED_METRICS, "correlation", self.metric_rows(metrics, like))
+        insert_new(self.executor, INSERT_METRIC, EXISTING, "correlation", self.metric_rows(metrics, like))
 
     def metric_rows(self, metrics: Sequence[Metric], like: Correlation) -> list[tuple[Any, ...]]:
-        """The rows of measurements, in the order of ``METRIC_COLUMNS``."""
+        """The rows of measurements, in the order of ``INSERT_METRIC``."""
         codec, time_in, ttl = self.codec, self.codec.time_in, like.ttl_seconds
         before = (
             str(like.correlation_type), like.service_type, like.handler_name, like.action_type, like.status.value,
@@ -204,29 +222,28 @@ class SqlCorrelationStore(SqlSeries):
     def get(self, correlation_ids: Sequence[str]) -> list[Correlation]:
         """Correlations by id."""
         if len(correlation_ids) == 1:
-            rows = self.session.rows(GET, (correlation_ids[0],))
+            rows = self.executor.rows(GET, (correlation_ids[0],))
         else:
-            rows = self.session.rows(GET_MANY, (self.codec.texts_in(correlation_ids),))
+            rows = self.executor.rows(GET_MANY, (self.codec.texts_in(correlation_ids),))
         return read_all(rows, self._read, "correlation")
 
     def update(self, correlation_id: str, changes: CorrelationChanges, now: datetime | None = None) -> bool:
         """Change some fields."""
-        with self.session.atomic():
-            rows = self.session.rows(f"{GET} {{for_update}}", (correlation_id,))
+        with self.executor.atomic():
+            rows = self.executor.rows(LOCK_ONE, (correlation_id,))
             if not rows:
                 return False
             stored = read_all(rows, self._read, "correlation")[0]
             if now is not None and stored.expires_at is not None and stored.expires_at <= now:
                 return False
-            columns, old, new = ADDED, self.values(stored), self.values(stored.replaced(**changes))
+            columns, old, new = insert_columns(INSERT), self.values(stored), self.values(stored.replaced(**changes))
             moved = [i for i, column in enumerate(columns) if new[i] != old[i] or column == "updated_at"]
-            assignments = ", ".join(f"{columns[i]} = ?" for i in moved)
-            statement = f"UPDATE {{correlations}} SET {assignments} WHERE correlation_id = ?"
-            return self.session.run(statement, [*(new[i] for i in moved), correlation_id]) > 0
+            statement = set_columns(UPDATE, tuple(columns[i] for i in moved))
+            return self.executor.run(statement, [*(new[i] for i in moved), correlation_id]) > 0
 
     def lock(self, correlation_ids: Sequence[str]) -> list[Correlation]:
         """Correlations by id, locked."""
-        return read_all(self.session.rows(LOCK, (self.codec.texts_in(correlation_ids),)), self._read, "correlation")
+        return read_all(self.executor.rows(LOCK, (self.codec.texts_in(correlation_ids),)), self._read, "correlation")
 
     def find(self, query: CorrelationQuery) -> ResultPage[Correlation]:
         """Correlations by filter, by time."""
@@ -234,7 +251,7 @@ class SqlCorrelationStore(SqlSeries):
 
     def find_locked(self, query: CorrelationQuery) -> ResultPage[Correlation]:
         """Correlations by filter, by time, locked."""
-        if self.session.dialect.locks_rows:
+        if self.executor.dialect.locks_rows:
             return super().find_locked(query)  # in the order of the key; a page is in the order of time
         return self.find(query)
 
@@ -271,35 +288,36 @@ class SqlCorrelationStore(SqlSeries):
         if query.after is not None:
             conditions.append(f"(timestamp, correlation_id) {than} (?, ?)")
             params += [self.codec.time_in(query.after[0]), query.after[1]]
-        order = f"ORDER BY timestamp {direction}, correlation_id {direction} LIMIT ?"
-        return self.session.rows(f"{statement}{all_of(conditions)} {order}", (*params, query.limit + 1))
+        order = f"timestamp {direction}, correlation_id {direction}"
+        statement = fill_in(statement, where=where_clause(conditions), order=order)
+        return self.executor.rows(statement, (*params, query.limit + 1))
 
     def count(self, where: CorrelationFilter) -> int:
         """How many correlations match."""
         conditions, params = self._conditions(replace(where, now=None))
-        statement, bound = COUNT + all_of(conditions), params
-        if where.now is not None:
-            statement = COUNT_LIVING.replace("%s", all_of(conditions))
-            bound = [self.codec.time_in(where.now), *params, *params]
-        row = self.session.row(statement, bound)
+        if where.now is None:
+            statement = COUNT
+        else:
+            statement, params = COUNT_LIVING, [self.codec.time_in(where.now), *params, *params]
+        row = self.executor.row(fill_in(statement, where=where_clause(conditions)), params)
         return row[0] if row else 0
 
     def delete(self, correlation_ids: Sequence[str], now: datetime | None = None) -> int:
         """Delete correlations."""
         ids = (self.codec.texts_in(correlation_ids),)
         if now is None:
-            return self.session.run(DELETE, ids)
-        return self.codec.count_living(self.session.rows(f"{DELETE} RETURNING expires_at", ids), now)
+            return self.executor.run(DELETE, ids)
+        return self.codec.count_living(self.executor.rows(f"{DELETE} RETURNING expires_at", ids), now)
 
     def delete_expired(self, now: datetime, limit: int) -> int:
         """Delete some of the correlations that expired."""
-        with self.session.atomic():
-            ids = [row[0] for row in self.session.rows(EXPIRED, (self.codec.time_in(now), limit))]
+        with self.executor.atomic():
+            ids = [row[0] for row in self.executor.rows(EXPIRED, (self.codec.time_in(now), limit))]
             return self.delete(ids) if ids else 0
 
 
 def is_plain(like: Correlation) -> bool:
-    """Whether all that ``METRIC_COLUMNS`` leaves out is NULL."""
+    """Whether all that ``INSERT_METRIC`` leaves out is NULL."""
     parts = (like.request_data, like.response_data, like.log_data, like.trace_context, like.parent_correlation_id)
     return not any(parts) and not like.child_correlation_ids
 

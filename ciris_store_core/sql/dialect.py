@@ -1,12 +1,17 @@
-"""What differs between SQL databases: spelling of a few fragments, placeholders, names of tables.
+"""Differences between SQL databases: the spelling of a few fragments, placeholders, names of tables.
 
-Statements are written once, complete, as constants of the modules beside this one. They bind values with ``?`` and
-name tables and fragments in braces: ``SELECT task_id FROM {tasks} WHERE task_id {in_texts}``. A dialect renders each
-constant once and keeps the result; it belongs to one open store, never to the process.
+Statements are written once, whole, as constants of the modules beside this one. They have two kinds of placeholder:
+``?`` binds a value, and ``{name}`` stands for a table, a list of columns, or a fragment that the dialect spells:
+``SELECT {task_columns} FROM {tasks} WHERE task_id {in_texts}``. A dialect renders each constant once and keeps the
+result; it belongs to one open store, never to the process.
 
-Two transactions that lock the same rows in different orders wait for each other. So a statement that changes several
-rows names its table and key around its condition: ``DELETE FROM {tasks} WHERE {lock tasks by task_id}status = ?{end}``
-locks the rows in key order first, where the database locks row by row, and is the plain condition elsewhere.
+Two transactions that lock the same rows in different orders wait for each other in a circle. So a statement that
+changes several rows puts its condition between two fragments of its table::
+
+    DELETE FROM {tasks} WHERE {lock_tasks} status = ? {end_lock_tasks}
+
+Where the database locks row by row, they make the condition a subquery that locks the rows in key order before the
+first one changes. Elsewhere both are empty.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from datetime import timedelta
 
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.sql.codec import Codec
+from ciris_store_core.sql.columns import COLUMN_LISTS
 
 TABLES = (
     "graph_nodes", "graph_edges", "correlations", "tasks", "thoughts", "schema_migrations",
@@ -38,9 +44,17 @@ FRAGMENTS: Mapping[str, str] = {
 }
 """Names that a dialect must spell, and what each stands for."""
 
-_NAME = re.compile(r"\{(\w+)\}")
+LOCKED_BY: Mapping[str, str] = {
+    "tasks": "task_id",
+    "thoughts": "thought_id",
+    "correlations": "correlation_id",
+    "secrets": "secret_id",
+    "graph_nodes": "id, scope",
+    "graph_edges": "scope, source, target, relationship",
+}
+"""The key by whose order the rows of a table are locked, for ``{lock_<table>}`` and ``{end_lock_<table>}``."""
 
-_LOCK = re.compile(r"\{lock (\w+) by ([\w, ]+)\}(.*?)\{end\}", re.DOTALL)
+_NAME = re.compile(r"\{(\w+)\}")
 
 
 class Dialect:
@@ -64,9 +78,12 @@ class Dialect:
         self.schema = schema
         self._placeholder = placeholder
         prefix = f'"{schema}".' if schema else ""
-        self._names = {**fragments, **{table: prefix + table for table in TABLES}}
         self.locks_rows = bool(fragments["for_update"])
         """Whether transactions lock rows one by one, and can wait for each other's rows."""
+        self._names = {**COLUMN_LISTS, **fragments, **{table: prefix + table for table in TABLES}}
+        for table, key in LOCKED_BY.items():
+            before, after = self.lock_fragments(table, key) if self.locks_rows else ("", "")
+            self._names |= {f"lock_{table}": before, f"end_lock_{table}": after}
         self.program: int | None = None
         """Number of the newest migration that this program knows, once the schema was looked at."""
         self.rendered: dict[str, str] = {}
@@ -80,17 +97,19 @@ class Dialect:
         return text
 
     def spelled(self, statement: str) -> str:
-        """A statement of the toolkit as the database reads it, whatever placeholders the driver wants."""
-        text = _LOCK.sub(lambda match: self.locking(*match.groups()), statement)
-        text = _NAME.sub(lambda match: self._names[match[1]], text)
-        return _NAME.sub(lambda match: self._names[match[1]], text)  # fragments may name tables
+        """Return a statement of the toolkit as the database reads it, whatever placeholders the driver wants.
 
-    def locking(self, table: str, key: str, condition: str) -> str:
-        """The condition of an UPDATE or DELETE that locks the rows in the order of their key before it changes any."""
-        if not self.locks_rows:
-            return condition
-        keys = f"SELECT {key} FROM {{{table}}} WHERE {condition} ORDER BY {key} {{for_update}}"
-        return f"({key}) IN ({keys})"
+        A name that the dialect does not know stays: the store that runs the statement fills it in.
+        """
+        text = _NAME.sub(self._name, statement)
+        return _NAME.sub(self._name, text)  # fragments may name tables
+
+    def _name(self, match: re.Match[str]) -> str:
+        return self._names.get(match[1], match[0])
+
+    def lock_fragments(self, table: str, key: str) -> tuple[str, str]:
+        """Return the text around a condition that makes it lock its rows, in key order, before any of them changes."""
+        return f"({key}) IN (SELECT {key} FROM {{{table}}} WHERE", f"ORDER BY {key} {{for_update}})"
 
     def _render(self, statement: str) -> str:
         text = self.spelled(statement)

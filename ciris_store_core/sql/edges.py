@@ -15,62 +15,78 @@ from ciris_store_core.models.graph import Degree, EdgeAttributes, EdgeKey, EdgeQ
 from ciris_store_core.models.paging import ResultPage
 from ciris_store_core.sql.codec import object_out
 from ciris_store_core.sql.rows import Row, read_all, read_page
-from ciris_store_core.sql.statements import all_of, given, one_of
+from ciris_store_core.sql.statements import collect_given, fill_in, match_members, where_clause
 
 if TYPE_CHECKING:
-    from ciris_store_core.sql.session import SqlSession
-
-COLUMNS = "source, target, relationship, scope, weight, attributes, metadata, revision"
+    from ciris_store_core.sql.executor import SqlExecutor
 
 # Both ends of all edges, before the first is stored and in key order, as deletes lock nodes.
 LOCK_ENDS = "SELECT id FROM {graph_nodes} WHERE (id, scope) IN {keys2} ORDER BY id, scope {share_lock}"
 
 # The ends are locked against deletion until the edge is stored, or an edge could be left without its node.
-PUT = f"""
-INSERT INTO {{graph_edges}} AS e ({COLUMNS})
+PUT = """
+INSERT INTO {graph_edges} AS e (source, target, relationship, scope, weight, attributes, metadata, revision)
 SELECT ?, ?, ?, ?, ?, ?, ?, ?
-FROM {{graph_nodes}} a, {{graph_nodes}} b
+FROM {graph_nodes} a, {graph_nodes} b
 WHERE a.id = ? AND a.scope = ? AND b.id = ? AND b.scope = ?
-    AND (a.expires_at > ?) IS NOT FALSE AND (b.expires_at > ?) IS NOT FALSE {{share_lock}}
+    AND (a.expires_at > ?) IS NOT FALSE AND (b.expires_at > ?) IS NOT FALSE {share_lock}
 ON CONFLICT (scope, source, target, relationship) DO UPDATE
 SET weight = excluded.weight, attributes = excluded.attributes, metadata = excluded.metadata, revision = e.revision + 1
 RETURNING revision
 """
 
 # For a batch, where one transaction writes at a time: the database then runs one statement for all edges.
-PUT_MANY = PUT.replace("RETURNING revision", "")
+PUT_MANY = """
+INSERT INTO {graph_edges} AS e (source, target, relationship, scope, weight, attributes, metadata, revision)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?
+FROM {graph_nodes} a, {graph_nodes} b
+WHERE a.id = ? AND a.scope = ? AND b.id = ? AND b.scope = ?
+    AND (a.expires_at > ?) IS NOT FALSE AND (b.expires_at > ?) IS NOT FALSE
+ON CONFLICT (scope, source, target, relationship) DO UPDATE
+SET weight = excluded.weight, attributes = excluded.attributes, metadata = excluded.metadata, revision = e.revision + 1
+"""
 
 # Most stores hold nothing that expired, which one look at an index tells: only otherwise is each end looked up.
 LIVING = """NOT (EXISTS (SELECT 1 FROM {graph_nodes} x WHERE x.expires_at <= ?) AND (
     EXISTS (SELECT 1 FROM {graph_nodes} a WHERE a.id = e.source AND a.scope = e.scope AND a.expires_at <= ?)
     OR EXISTS (SELECT 1 FROM {graph_nodes} b WHERE b.id = e.target AND b.scope = e.scope AND b.expires_at <= ?)))"""
 
-GET = f"SELECT {COLUMNS} FROM {{graph_edges}} e WHERE (scope, source, target, relationship) IN {{keys4}}"
+GET = "SELECT {edge_columns} FROM {graph_edges} e WHERE (scope, source, target, relationship) IN {keys4}"
 
-KEY = "scope, source, target, relationship"
-
-LOCK = f"{GET} ORDER BY {KEY} {{for_update}}"
-
-DELETE = f"DELETE FROM {{graph_edges}} WHERE {{lock graph_edges by {KEY}}}({KEY}) IN {{keys4}}{{end}}"
-
-DELETE_LIVING = DELETE.replace("{end}", " AND " + LIVING.replace("e.", "{graph_edges}.") + "{end}")
-
-# One statement for both directions, so that the edges of both are locked in one order.
-DELETE_OF = f"""
-DELETE FROM {{graph_edges}} WHERE {{lock graph_edges by {KEY}}}({KEY}) IN (
-    SELECT {KEY} FROM {{graph_edges}} WHERE (source, scope) IN {{keys2}}
-    UNION
-    SELECT {KEY} FROM {{graph_edges}} WHERE (target, scope) IN {{keys2}}
-){{end}}
+LOCK = """
+SELECT {edge_columns} FROM {graph_edges} e WHERE (scope, source, target, relationship) IN {keys4}
+ORDER BY scope, source, target, relationship {for_update}
 """
 
-FIND = f"SELECT {COLUMNS} FROM {{graph_edges}} e"
+DELETE = """
+DELETE FROM {graph_edges}
+WHERE {lock_graph_edges} (scope, source, target, relationship) IN {keys4} {end_lock_graph_edges}
+"""
+
+DELETE_LIVING = """
+DELETE FROM {graph_edges}
+WHERE {lock_graph_edges} (scope, source, target, relationship) IN {keys4}
+    AND NOT (EXISTS (SELECT 1 FROM {graph_nodes} x WHERE x.expires_at <= ?) AND (
+        EXISTS (SELECT 1 FROM {graph_nodes} a
+            WHERE a.id = {graph_edges}.source AND a.scope = {graph_edges}.scope AND a.expires_at <= ?)
+        OR EXISTS (SELECT 1 FROM {graph_nodes} b
+            WHERE b.id = {graph_edges}.target AND b.scope = {graph_edges}.scope AND b.expires_at <= ?)))
+    {end_lock_graph_edges}
+"""
+
+# One statement for both directions, so that the edges of both are locked in one order.
+DELETE_OF = """
+DELETE FROM {graph_edges}
+WHERE {lock_graph_edges} (source, scope) IN {keys2} OR (target, scope) IN {keys2} {end_lock_graph_edges}
+"""
+
+FIND = "SELECT {edge_columns} FROM {graph_edges} e {where} ORDER BY scope, source, target, relationship LIMIT ?"
 
 AFTER = "(scope, source, target, relationship) > (?, ?, ?, ?)"
 
-OUT = f"SELECT {COLUMNS} FROM {{graph_edges}} e WHERE scope = ? AND source {{in_texts}}"
+OUT = "SELECT {edge_columns} FROM {graph_edges} e WHERE scope = ? AND source {in_texts}"
 
-IN = f"SELECT {COLUMNS} FROM {{graph_edges}} e WHERE scope = ? AND target {{in_texts}}"
+IN = "SELECT {edge_columns} FROM {graph_edges} e WHERE scope = ? AND target {in_texts}"
 
 # A walk needs no more of an edge than its ends.
 LINKS_OUT = "SELECT source, target FROM {graph_edges} e WHERE scope = ? AND source {in_texts}"
@@ -81,14 +97,18 @@ DEGREES_OUT = "SELECT source AS id FROM {graph_edges} e WHERE scope = ?"
 
 DEGREES_IN = "SELECT target AS id FROM {graph_edges} e WHERE scope = ?"
 
+DEGREES = "SELECT id, count(*) FROM ({ends}) e GROUP BY id ORDER BY count(*) DESC, id LIMIT ?"
+
 
 class SqlEdges(GraphStore):
     """Edges in a table."""
 
-    def __init__(self, session: SqlSession) -> None:
+    delete_edges_of_statement = DELETE_OF
+
+    def __init__(self, executor: SqlExecutor) -> None:
         """Part of that session."""
-        self.session = session
-        self.codec = session.codec
+        self.executor = executor
+        self.codec = executor.codec
 
     def read_edge(self, row: Row) -> GraphEdge:
         """The edge of a row."""
@@ -107,7 +127,7 @@ class SqlEdges(GraphStore):
         )
 
     def edge_values(self, edge: GraphEdge) -> tuple[Any, ...]:
-        """The values of an edge's row, in the order of ``COLUMNS``."""
+        """The values of an edge's row, in the order of ``EDGE_COLUMNS``."""
         return (
             edge.source, edge.target, edge.relationship, edge.scope.value, edge.weight,
             self.codec.json_in(edge.attributes), self.codec.object_in(edge.metadata),
@@ -116,26 +136,26 @@ class SqlEdges(GraphStore):
 
     def put_edges(self, edges: Sequence[GraphEdge], now: datetime | None = None) -> list[GraphEdge]:
         """Write edges whose ends exist."""
-        locks = self.session.dialect.locks_rows
+        locks = self.executor.dialect.locks_rows
         if len(edges) < 2 and not locks:
             return self._put_each(edges, now)
-        with self.session.atomic():
+        with self.executor.atomic():
             if not locks:
                 return self._put_together(edges, now)
             ends = sorted({(end, edge.scope.value) for edge in edges for end in (edge.source, edge.target)})
-            self.session.rows(LOCK_ENDS, (self.codec.json_in(ends),))
+            self.executor.rows(LOCK_ENDS, (self.codec.json_in(ends),))
             return self._put_each(edges, now)
 
     def _put_each(self, edges: Sequence[GraphEdge], now: datetime | None) -> list[GraphEdge]:
         revisions: dict[EdgeKey, int] = {}
         for edge in sorted(edges, key=_key):  # all callers lock in one order
-            for row in self.session.rows(PUT, self._put_values(edge, now)):
+            for row in self.executor.rows(PUT, self._put_values(edge, now)):
                 revisions[edge.key] = row[0]
         return self.as_stored(edges, revisions, now)
 
     def _put_together(self, edges: Sequence[GraphEdge], now: datetime | None) -> list[GraphEdge]:
         known = {edge.key: edge.revision or 1 for edge in self.get_edges([edge.key for edge in edges])}
-        stored = self.session.run_many(PUT_MANY, [self._put_values(edge, now) for edge in edges])
+        stored = self.executor.run_many(PUT_MANY, [self._put_values(edge, now) for edge in edges])
         if stored != len(edges):
             return self.as_stored(edges, {}, now)
         return [edge.replaced(revision=known[edge.key] + 1 if edge.key in known else edge.revision or 1)
@@ -165,7 +185,7 @@ class SqlEdges(GraphStore):
         if not keys:
             return []
         living, moments = self.living(now)
-        return read_all(self.session.rows(GET + living, (self._edge_keys(keys), *moments)), self.read_edge, "edge")
+        return read_all(self.executor.rows(GET + living, (self._edge_keys(keys), *moments)), self.read_edge, "edge")
 
     def living(self, now: datetime | None) -> tuple[str, tuple[Any, ...]]:
         """The condition that neither end of an edge, alias ``e``, expired, and what it binds."""
@@ -175,15 +195,17 @@ class SqlEdges(GraphStore):
         """Edges by key, locked in the order of their keys."""
         if not keys:
             return []
-        return read_all(self.session.rows(LOCK, (self._edge_keys(keys),)), self.read_edge, "edge")
+        if not self.executor.dialect.locks_rows:
+            return self.get_edges(keys)  # the transaction excludes every other writer: there is no order to keep
+        return read_all(self.executor.rows(LOCK, (self._edge_keys(keys),)), self.read_edge, "edge")
 
     def delete_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> int:
         """Delete edges."""
         if not keys:
             return 0
         if now is None:
-            return self.session.run(DELETE, (self._edge_keys(keys),))
-        return self.session.run(DELETE_LIVING, (self._edge_keys(keys), *[self.codec.time_in(now)] * 3))
+            return self.executor.run(DELETE, (self._edge_keys(keys),))
+        return self.executor.run(DELETE_LIVING, (self._edge_keys(keys), *[self.codec.time_in(now)] * 3))
 
     def _edge_keys(self, keys: Sequence[EdgeKey]) -> Any:
         return self.codec.json_in([[k.scope.value, k.source, k.target, k.relationship] for k in keys])
@@ -191,24 +213,24 @@ class SqlEdges(GraphStore):
     def delete_edges_of(self, keys: Sequence[NodeKey]) -> None:
         """Delete every edge that touches one of the nodes."""
         nodes = self.codec.json_in([[key.id, key.scope.value] for key in keys])
-        self.session.run(DELETE_OF, (nodes, nodes))
+        self.executor.run(self.delete_edges_of_statement, (nodes, nodes))
 
     def list_edges(self, query: EdgeQuery) -> ResultPage[GraphEdge]:
         """Edges by filter, by key."""
-        conditions, params = given((
+        conditions, params = collect_given((
             ("scope = ?", query.scope and query.scope.value), ("source = ?", query.source),
             ("target = ?", query.target), ("relationship = ?", query.relationship),
         ))  # fmt: skip
         if query.scope is None and (query.source or query.target):
-            conditions.append(one_of("scope", list(GraphScope)))  # every index of edges begins with the scope
+            conditions.append(match_members("scope", list(GraphScope)))  # every index of edges begins with the scope
         if query.after is not None:
             conditions.append(AFTER)
             params += query.after
         if query.now is not None:
             conditions.append(LIVING)
             params += [self.codec.time_in(query.now)] * 3
-        statement = f"{FIND}{all_of(conditions)} ORDER BY scope, source, target, relationship LIMIT ?"
-        rows = self.session.rows(statement, (*params, query.limit + 1))
+        statement = fill_in(FIND, where=where_clause(conditions))
+        rows = self.executor.rows(statement, (*params, query.limit + 1))
         return read_page(rows, self.read_edge, query.limit, lambda row: (row[3], row[0], row[1], row[2]))
 
     def neighbours(
@@ -230,7 +252,7 @@ class SqlEdges(GraphStore):
             # An edge between two of the nodes is found by its source and would be found again by its target.
             statement = f"{OUT}{kind} UNION ALL {IN}{kind} AND NOT (source {{in_texts}})"
             params = (*params, *params, texts)
-        return read_all(self.session.rows(statement, params), self.read_edge, "edge")
+        return read_all(self.executor.rows(statement, params), self.read_edge, "edge")
 
     def _of_kind(self, relationships: Sequence[str], now: datetime | None) -> tuple[str, tuple[Any, ...]]:
         living, moments = self.living(now)
@@ -243,7 +265,7 @@ class SqlEdges(GraphStore):
         kind, kinds = self._of_kind(walk.relationships, walk.now)
         sides = {Direction.OUT: [LINKS_OUT], Direction.IN: [LINKS_IN]}.get(walk.direction, [LINKS_OUT, LINKS_IN])
         params = (walk.scope.value, self.codec.texts_in(ids), *kinds) * len(sides)
-        return self.session.rows(" UNION ALL ".join(side + kind for side in sides), params)
+        return self.executor.rows(" UNION ALL ".join(side + kind for side in sides), params)
 
     def degrees(
         self,
@@ -257,10 +279,7 @@ class SqlEdges(GraphStore):
         kind, kinds = self._of_kind(relationships, now)
         sides = {Direction.OUT: [DEGREES_OUT], Direction.IN: [DEGREES_IN]}.get(direction, [DEGREES_OUT, DEGREES_IN])
         ends = " UNION ALL ".join(side + kind for side in sides)
-        rows = self.session.rows(
-            f"SELECT id, count(*) FROM ({ends}) e GROUP BY id ORDER BY count(*) DESC, id LIMIT ?",
-            (*(scope.value, *kinds) * len(sides), limit),
-        )
+        rows = self.executor.rows(fill_in(DEGREES, ends=ends), (*(scope.value, *kinds) * len(sides), limit))
         return [Degree(*row) for row in rows]
 
 

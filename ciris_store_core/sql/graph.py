@@ -17,24 +17,20 @@ from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.sql.codec import list_out, object_out
 from ciris_store_core.sql.edges import SqlEdges
 from ciris_store_core.sql.rows import Row, read_all, read_page
-from ciris_store_core.sql.statements import all_of, given, insert_of
+from ciris_store_core.sql.statements import collect_given, fill_in, where_clause
 from ciris_store_core.words import same_words
 
 if TYPE_CHECKING:
-    from ciris_store_core.sql.session import SqlSession
+    from ciris_store_core.sql.executor import SqlExecutor
 
 MAX_JSON_BYTES = 16 * 2**20
 
-COLUMNS = (
-    "id, scope, type, attributes, version, revision, created_at, updated_by, updated_at, consent_stream, expires_at, "
-    "secret_refs, metadata"
-)
-
-ADDED = tuple(COLUMNS.split(", "))
-
-KEY = "id, scope"
-
-INSERT = insert_of("graph_nodes", ADDED, KEY)
+INSERT = """
+INSERT INTO {graph_nodes} (id, scope, type, attributes, version, revision, created_at, updated_by, updated_at,
+    consent_stream, expires_at, secret_refs, metadata)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id, scope) DO NOTHING
+"""
 
 UPDATE = """
 UPDATE {graph_nodes} SET type = ?, attributes = ?, version = ?, revision = ?, created_at = ?, updated_by = ?,
@@ -42,28 +38,34 @@ UPDATE {graph_nodes} SET type = ?, attributes = ?, version = ?, revision = ?, cr
 WHERE id = ? AND scope = ?
 """
 
-GET = f"SELECT {COLUMNS} FROM {{graph_nodes}} n WHERE id = ? AND scope = ?"
+GET = "SELECT {node_columns} FROM {graph_nodes} n WHERE id = ? AND scope = ?"
 
-GET_MANY = f"SELECT {COLUMNS} FROM {{graph_nodes}} n WHERE (id, scope) IN {{keys2}}"
+GET_MANY = "SELECT {node_columns} FROM {graph_nodes} n WHERE (id, scope) IN {keys2}"
 
-LIVE = " AND (expires_at IS NULL OR expires_at > ?)"
+LIVE = "(expires_at IS NULL OR expires_at > ?)"
 
-FIND = f"SELECT {COLUMNS} FROM {{graph_nodes}} n"
+FIND = "SELECT {node_columns} FROM {graph_nodes} n {where} ORDER BY updated_at DESC, id, scope LIMIT ?"
 
-COUNT = "SELECT count(*) FROM {graph_nodes} n"
+# The first rows of each scope, each by the index of its scope, then the first of all of those.
+FIND_IN_SCOPES = "{branches} ORDER BY updated_at DESC, id, scope LIMIT ?"
+
+BRANCH = "SELECT {node_columns} FROM ({find}) {alias}"
+
+COUNT = "SELECT count(*) FROM {graph_nodes} n {where}"
 
 # The scope's index gives the order; the first part of the condition lets it begin at the right place.
 AFTER = "updated_at <= ? AND (updated_at < ? OR (id, scope) > (?, ?))"
 
-ORDER = "ORDER BY updated_at DESC, id, scope"
+LOCK_ONE = "SELECT {node_columns} FROM {graph_nodes} n WHERE id = ? AND scope = ? {for_update}"
 
-LOCK_ONE = f"{GET} {{for_update}}"
-
-LOCK = f"{GET_MANY} ORDER BY id, scope {{for_update}}"
+# In key order, as every statement locks several nodes: two transactions then never wait for each other in a circle.
+LOCK = """
+SELECT {node_columns} FROM {graph_nodes} n WHERE (id, scope) IN {keys2} ORDER BY id, scope {for_update}
+"""
 
 DELETE = "DELETE FROM {graph_nodes} WHERE id = ? AND scope = ?"
 
-DELETE_MANY = "DELETE FROM {graph_nodes} WHERE {lock graph_nodes by id, scope}(id, scope) IN {keys2}{end}"
+DELETE_MANY = "DELETE FROM {graph_nodes} WHERE {lock_graph_nodes} (id, scope) IN {keys2} {end_lock_graph_nodes}"
 
 # Expired rows are locked in the order of expiry, which is not that of the key: rows that others hold are passed over.
 EXPIRED = "SELECT id, scope FROM {graph_nodes} WHERE expires_at <= ? ORDER BY expires_at LIMIT ? {skip_locked}"
@@ -74,9 +76,9 @@ class SqlGraphStore(SqlEdges):
 
     insert_statement = INSERT
 
-    def __init__(self, session: SqlSession) -> None:
+    def __init__(self, executor: SqlExecutor) -> None:
         """Part of that session."""
-        super().__init__(session)
+        super().__init__(executor)
         self._read_node = self._node_mapper()
 
     # --- rows and records ---------------------------------------------------------------------
@@ -109,7 +111,7 @@ class SqlGraphStore(SqlEdges):
         return read
 
     def node_values(self, node: GraphNode) -> tuple[Any, ...]:
-        """The values of a node's row, in the order of ``COLUMNS``."""
+        """The values of a node's row, in the order of ``NODE_COLUMNS``."""
         codec = self.codec
         return (
             node.id, node.scope.value, str(node.type), self._attributes(node), node.version, node.revision,
@@ -128,9 +130,9 @@ class SqlGraphStore(SqlEdges):
 
     def put_nodes(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
         """Write nodes: read and lock what is stored, merge, write."""
-        with self.session.atomic():
+        with self.executor.atomic():
             keys = [write.node.key for write in writes]
-            several = len(keys) > 1 and self.session.dialect.locks_rows
+            several = len(keys) > 1 and self.executor.dialect.locks_rows
             stored = {node.key: node for node in (self.get_nodes(keys, None) if several else self.lock_nodes(keys))}
             nodes = [written(write, stored.get(write.node.key), now) for write in writes]
             # New rows first, then the locks: a caller that waits for a row of this one has locked no stored row yet.
@@ -148,7 +150,7 @@ class SqlGraphStore(SqlEdges):
 
     def _insert_all(self, nodes: Sequence[GraphNode]) -> None:
         rows = sorted(map(self.row_of, nodes), key=itemgetter(0, 1))
-        if rows and self.session.insert(self.insert_statement, rows) != len(rows):
+        if rows and self.executor.insert(self.insert_statement, rows) != len(rows):
             # A row that does not exist cannot be locked, so another caller may have inserted it since we looked.
             raise Unavailable("another caller added one of the same nodes just now: run the transaction again")
 
@@ -156,7 +158,7 @@ class SqlGraphStore(SqlEdges):
         """Overwrite stored nodes, which the transaction has locked."""
         if nodes:
             rows = [self.node_values(node) for node in nodes]
-            self.session.insert(UPDATE, [(*row[2:], *row[:2]) for row in rows])
+            self.executor.insert(UPDATE, [(*row[2:], *row[:2]) for row in rows])
 
     def delete_edges_of_expired(self, stored: Iterable[GraphNode], now: datetime) -> None:
         """Delete the edges of nodes that expired, before they are written anew."""
@@ -180,7 +182,7 @@ class SqlGraphStore(SqlEdges):
 
     def increment(self, key: NodeKey, path: Sequence[str], by: int | float, now: datetime) -> int | float | None:
         """Add to a number within a node's attributes."""
-        with self.session.atomic():  # the lock of the read must last until the write
+        with self.executor.atomic():  # the lock of the read must last until the write
             return super().increment(key, path, by, now)
 
     def _locked(self, keys: Sequence[NodeKey]) -> dict[NodeKey, GraphNode]:
@@ -193,14 +195,12 @@ class SqlGraphStore(SqlEdges):
         """Nodes by key, locked."""
         if not keys:
             return []
+        if not self.executor.dialect.locks_rows:
+            return self.get_nodes(keys, None)  # the transaction excludes every other writer: there is no order to keep
         statement, bound = self.for_keys(keys, LOCK_ONE, LOCK)
-        return read_all(self.session.rows(statement, bound), self._read_node, "node")
+        return read_all(self.executor.rows(statement, bound), self._read_node, "node")
 
-    def _rows(self, keys: Sequence[NodeKey], suffix: str, params: Sequence[Any] = ()) -> list[Row]:
-        statement, bound = self.for_keys(keys, GET, GET_MANY)
-        return self.session.rows(f"{statement} {suffix}", (*bound, *params))
-
-    def for_keys(self, keys: Sequence[NodeKey], one: str, many: str) -> tuple[str, tuple[str, ...]]:
+    def for_keys(self, keys: Sequence[NodeKey], one: str, many: str) -> tuple[str, tuple[Any, ...]]:
         """The statement for one key or for several, and what it binds."""
         return (one, _text_key(keys[0])) if len(keys) == 1 else (many, (self.codec.json_in(_text_keys(keys)),))
 
@@ -209,17 +209,17 @@ class SqlGraphStore(SqlEdges):
         if not keys:
             return 0
         statement, bound = self.for_keys(keys, DELETE, DELETE_MANY)
-        with self.session.atomic():
+        with self.executor.atomic():
             # Nodes first: that waits for anyone who is adding an edge to them, and then their edges are all seen.
-            gone = self.session.rows(f"{statement} RETURNING expires_at", bound)
+            gone = self.executor.rows(f"{statement} RETURNING expires_at", bound)
             self.delete_edges_of(keys)
             self.words_deleted(len(gone))
             return len(gone) if now is None else self.codec.count_living(gone, now)
 
     def delete_expired_nodes(self, now: datetime, limit: int) -> int:
         """Delete some of the nodes that expired."""
-        with self.session.atomic():
-            rows = self.session.rows(EXPIRED, (self.codec.time_in(now), limit))
+        with self.executor.atomic():
+            rows = self.executor.rows(EXPIRED, (self.codec.time_in(now), limit))
             return self.delete_nodes([NodeKey(row[0], GraphScope(row[1])) for row in rows])
 
     # --- reading ------------------------------------------------------------------------------
@@ -228,8 +228,10 @@ class SqlGraphStore(SqlEdges):
         """Nodes by key."""
         if not keys:
             return []
-        rows = self._rows(keys, "") if now is None else self._rows(keys, LIVE, (self.codec.time_in(now),))
-        return read_all(rows, self._read_node, "node")
+        statement, bound = self.for_keys(keys, GET, GET_MANY)
+        if now is not None:
+            statement, bound = f"{statement} AND {LIVE}", (*bound, self.codec.time_in(now))
+        return read_all(self.executor.rows(statement, bound), self._read_node, "node")
 
     def list_nodes(self, query: NodeQuery) -> ResultPage[GraphNode]:
         """Nodes by filter, newest first."""
@@ -239,37 +241,38 @@ class SqlGraphStore(SqlEdges):
             conditions.append(AFTER)
             params += [moment, moment, query.after[1], query.after[2]]
         statement, params = self._in_scopes(query, conditions, [*params, query.limit + 1])
-        rows = self.session.rows(statement, params)
+        rows = self.executor.rows(statement, params)
         return read_page(rows, self._read_node, query.limit, self._sort_key)
 
     def _in_scopes(self, query: NodeQuery, conditions: list[str], params: list[Any]) -> tuple[str, list[Any]]:
         # Every index of nodes begins with the scope. Without one, each scope is asked for its first rows by its index,
         # and the database merges five short lists, at a cost that does not grow with the store.
         scopes = [query.scope] if query.scope else list(GraphScope)
-        branches = [FIND + all_of([_scope_is(scope, query), *conditions]) + f" {ORDER} LIMIT ?" for scope in scopes]
+        branches = [fill_in(FIND, where=where_clause([_scope_is(scope, query), *conditions])) for scope in scopes]
         if len(branches) == 1:
             return branches[0], params
-        union = " UNION ALL ".join(f"SELECT {COLUMNS} FROM ({branch}) b{i}" for i, branch in enumerate(branches))
-        return f"{union} {ORDER} LIMIT ?", [*params * len(branches), query.limit + 1]
+        selects = [fill_in(BRANCH, find=branch, alias=f"b{i}") for i, branch in enumerate(branches)]
+        statement = fill_in(FIND_IN_SCOPES, branches=" UNION ALL ".join(selects))
+        return statement, [*params * len(branches), query.limit + 1]
 
     def count_nodes(self, query: NodeQuery) -> int:
         """How many nodes match."""
         conditions, params = self._conditions(query)
         if query.scope:
             conditions.append(_scope_is(query.scope, query))
-        row = self.session.row(COUNT + all_of(conditions), params)
+        row = self.executor.row(fill_in(COUNT, where=where_clause(conditions)), params)
         return row[0] if row else 0
 
     def _conditions(self, query: NodeQuery) -> tuple[list[str], list[Any]]:
         time = self.codec.maybe_time_in
-        conditions, params = given((
+        conditions, params = collect_given((
             ("type = ?", query.type), ("id >= ?", query.id_prefix), ("id < ?", _prefix_end(query.id_prefix)),
             ("updated_at >= ?", time(query.updated_from)), ("updated_at <= ?", time(query.updated_to)),
-            ("(expires_at IS NULL OR expires_at > ?)", time(query.now)),
+            (LIVE, time(query.now)),
         ))  # fmt: skip
         for key, value in query.attributes:
             conditions.append("{has_attribute}")
-            params += self.session.dialect.attribute_params(key, value)
+            params += self.executor.dialect.attribute_params(key, value)
         return conditions, params
 
     def _sort_key(self, row: Row) -> SortKey:

@@ -22,10 +22,11 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from ciris_store_core.errors import IncompatibleSchema, MigrationRequired
+from ciris_store_core.errors import MigrationRequired
 from ciris_store_core.models.operations import PendingMigration
 from ciris_store_core.sql.graph import SqlGraphStore
 from ciris_store_core.sql.rows import Row, read_all
+from ciris_store_core.sql.schema_version import refuse_too_old
 
 if TYPE_CHECKING:
     from ciris_store_core.sql.session import SqlSession
@@ -36,8 +37,6 @@ _FILE = re.compile(r"(\d{3})_([a-z0-9_]+)\.sql")
 _OLDEST = re.compile(r"-- oldest-program: (\d+)\n")
 
 APPLIED = "SELECT version, name, applied_at, oldest_program FROM {schema_migrations} ORDER BY version"
-
-OLDEST = "SELECT max(oldest_program) FROM {schema_migrations}"
 
 WORDS_STORED = "words_of_stored_nodes"
 """Name of the migration that is recorded when all nodes have their words."""
@@ -66,16 +65,6 @@ class Applied:
     name: str
     applied_at: datetime
     oldest_program: int
-
-
-def refuse_too_old(session: SqlSession, oldest: int | None) -> None:
-    """Raise ``IncompatibleSchema`` if this program is older than ``oldest``, the oldest that may use the schema."""
-    program = session.dialect.program
-    if program is not None and oldest is not None and oldest > program:
-        raise IncompatibleSchema(
-            f"the database has a schema that programs older than {oldest} may not use, and this one is {program}: "
-            "upgrade the backend's package"
-        )
 
 
 def load_migrations(package: str) -> list[Migration]:
@@ -149,7 +138,7 @@ class Migrator(ABC):
 
     def _check_program(self, applied: Sequence[Applied]) -> None:
         self.session.dialect.program = self.migrations[-1].version
-        refuse_too_old(self.session, max((record.oldest_program for record in applied), default=0))
+        refuse_too_old(self.session.dialect, max((record.oldest_program for record in applied), default=0))
 
     def require_current(self) -> None:
         """Raise MigrationRequired if anything is pending."""

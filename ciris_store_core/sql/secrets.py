@@ -9,40 +9,49 @@ from ciris_store_core.contract.secrets import SecretStore
 from ciris_store_core.models.paging import PageRequest, ResultPage
 from ciris_store_core.models.secrets import SecretAccess, SecretRecord, Sensitivity
 from ciris_store_core.sql.codec import object_out
+from ciris_store_core.sql.inserting import insert_new
 from ciris_store_core.sql.rows import Row, read_all, read_page
-from ciris_store_core.sql.statements import add_new, all_of, given
+from ciris_store_core.sql.statements import collect_given, fill_in, where_clause
 
 if TYPE_CHECKING:
-    from ciris_store_core.sql.session import SqlSession
+    from ciris_store_core.sql.executor import SqlExecutor
 
-COLUMNS = "secret_id, description, sensitivity, key_id, ciphertext, detected_by, created_at, metadata"
+INSERT = """
+INSERT INTO {secrets} (secret_id, description, sensitivity, key_id, ciphertext, detected_by, created_at, metadata)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (secret_id) DO NOTHING
+"""
 
-ADDED = tuple(COLUMNS.split(", "))
+EXISTING = "SELECT secret_id FROM {secrets} WHERE secret_id {in_texts} ORDER BY secret_id LIMIT 3"
 
-GET = f"SELECT {COLUMNS} FROM {{secrets}} WHERE secret_id {{in_texts}}"
+GET = "SELECT {secret_columns} FROM {secrets} WHERE secret_id {in_texts}"
 
-FIND = f"SELECT {COLUMNS} FROM {{secrets}}"
+FIND = "SELECT {secret_columns} FROM {secrets} {where} ORDER BY secret_id LIMIT ?"
 
 # The old ciphertext is part of the condition, so that of two rotations at once only one takes effect.
-RESEAL = "UPDATE {secrets} SET key_id = ?, ciphertext = ? WHERE secret_id = ? AND ciphertext = ?"
+REPLACE_CIPHERTEXT = "UPDATE {secrets} SET key_id = ?, ciphertext = ? WHERE secret_id = ? AND ciphertext = ?"
 
-DELETE = "DELETE FROM {secrets} WHERE {lock secrets by secret_id}secret_id {in_texts}{end}"
+DELETE = "DELETE FROM {secrets} WHERE {lock_secrets} secret_id {in_texts} {end_lock_secrets}"
 
 # Some databases reserve the word "at".
-ACCESS_COLUMNS = 'access_id, secret_id, accessor, action, granted, "at", metadata'
+INSERT_ACCESS = """
+INSERT INTO {secret_access} (access_id, secret_id, accessor, action, granted, "at", metadata)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (access_id) DO NOTHING
+"""
 
-LOGGED = tuple(ACCESS_COLUMNS.split(", "))
+EXISTING_ACCESS = "SELECT access_id FROM {secret_access} WHERE access_id {in_texts} ORDER BY access_id LIMIT 3"
 
-FIND_ACCESS = f"SELECT {ACCESS_COLUMNS} FROM {{secret_access}}"
+FIND_ACCESS = 'SELECT {access_columns} FROM {secret_access} {where} ORDER BY "at", access_id LIMIT ?'
 
 
 class SqlSecretStore(SecretStore):
     """Secrets and their access log in two tables."""
 
-    def __init__(self, session: SqlSession) -> None:
+    def __init__(self, executor: SqlExecutor) -> None:
         """Part of that session."""
-        self.session = session
-        self.codec = session.codec
+        self.executor = executor
+        self.codec = executor.codec
 
     def _read(self, row: Row) -> SecretRecord:
         return SecretRecord.trusted(
@@ -79,27 +88,27 @@ class SqlSecretStore(SecretStore):
 
     def add(self, secrets: Sequence[SecretRecord]) -> None:
         """Store new secrets."""
-        add_new(self.session, "secrets", ADDED, "secret", [self._values(secret) for secret in secrets])
+        insert_new(self.executor, INSERT, EXISTING, "secret", [self._values(secret) for secret in secrets])
 
     def get(self, secret_ids: Sequence[str]) -> list[SecretRecord]:
         """Secrets by id."""
-        return read_all(self.session.rows(GET, (self.codec.texts_in(secret_ids),)), self._read, "secret")
+        return read_all(self.executor.rows(GET, (self.codec.texts_in(secret_ids),)), self._read, "secret")
 
     def find(self, page: PageRequest, key_id: str | None) -> ResultPage[SecretRecord]:
         """Secrets by id, all or those under one key."""
         after = page.after[0] if page.after else None
-        conditions, params = given((("key_id = ?", key_id), ("secret_id > ?", after)))
-        statement = f"{FIND}{all_of(conditions)} ORDER BY secret_id LIMIT ?"
-        rows = self.session.rows(statement, (*params, page.limit + 1))
+        conditions, params = collect_given((("key_id = ?", key_id), ("secret_id > ?", after)))
+        statement = fill_in(FIND, where=where_clause(conditions))
+        rows = self.executor.rows(statement, (*params, page.limit + 1))
         return read_page(rows, self._read, page.limit, lambda row: (row[0],))
 
     def reseal(self, secret_id: str, old_ciphertext: bytes, key_id: str, ciphertext: bytes) -> bool:
         """Replace the ciphertext, if it is still the old one."""
-        return self.session.run(RESEAL, (key_id, ciphertext, secret_id, old_ciphertext)) > 0
+        return self.executor.run(REPLACE_CIPHERTEXT, (key_id, ciphertext, secret_id, old_ciphertext)) > 0
 
     def delete(self, secret_ids: Sequence[str]) -> int:
         """Delete secrets; their access log stays."""
-        return self.session.run(DELETE, (self.codec.texts_in(secret_ids),))
+        return self.executor.run(DELETE, (self.codec.texts_in(secret_ids),))
 
     def log_access(self, entries: Sequence[SecretAccess]) -> None:
         """Append to the access log."""
@@ -108,14 +117,14 @@ class SqlSecretStore(SecretStore):
              self.codec.object_in(e.metadata))
             for e in entries
         ]  # fmt: skip
-        add_new(self.session, "secret_access", LOGGED, "access log entry", values)
+        insert_new(self.executor, INSERT_ACCESS, EXISTING_ACCESS, "access log entry", values)
 
     def list_access(self, page: PageRequest, secret_id: str | None) -> ResultPage[SecretAccess]:
         """The access log by time."""
-        conditions, params = given((("secret_id = ?", secret_id),))
+        conditions, params = collect_given((("secret_id = ?", secret_id),))
         if page.after is not None:
             conditions.append('("at", access_id) > (?, ?)')
             params += [self.codec.time_in(page.after[0]), page.after[1]]
-        statement = f'{FIND_ACCESS}{all_of(conditions)} ORDER BY "at", access_id LIMIT ?'
-        rows = self.session.rows(statement, (*params, page.limit + 1))
+        statement = fill_in(FIND_ACCESS, where=where_clause(conditions))
+        rows = self.executor.rows(statement, (*params, page.limit + 1))
         return read_page(rows, self._read_access, page.limit, lambda row: (self.codec.time_out(row[5]), row[0]))

@@ -18,11 +18,12 @@ from ciris_store_core.models.correlations import (
 from ciris_store_core.models.enums import CorrelationType, Resolution
 from ciris_store_core.sql import percentiles
 from ciris_store_core.sql.rows import Row
-from ciris_store_core.sql.statements import all_of, given, one_of
+from ciris_store_core.sql.statements import collect_given, match_members, where_clause
 
 if TYPE_CHECKING:
-    from ciris_store_core.sql.session import SqlSession
+    from ciris_store_core.sql.executor import SqlExecutor
 
+# One step of the index for each name, however many rows each has.
 METRIC_NAMES = """
 WITH RECURSIVE names (name) AS (
     SELECT min(metric_name) FROM {correlations} WHERE metric_name IS NOT NULL
@@ -34,8 +35,15 @@ SELECT name FROM names WHERE name IS NOT NULL
 """
 
 # The newest first, as the oldest of a name expire first.
-LIVING_NAMES = f"""{METRIC_NAMES} AND EXISTS (
-    SELECT 1 FROM {{correlations}} c WHERE c.metric_name = names.name AND (expires_at IS NULL OR expires_at > ?)
+LIVING_NAMES = """
+WITH RECURSIVE names (name) AS (
+    SELECT min(metric_name) FROM {correlations} WHERE metric_name IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(metric_name) FROM {correlations} WHERE metric_name > names.name)
+    FROM names WHERE names.name IS NOT NULL
+)
+SELECT name FROM names WHERE name IS NOT NULL AND EXISTS (
+    SELECT 1 FROM {correlations} c WHERE c.metric_name = names.name AND (expires_at IS NULL OR expires_at > ?)
     ORDER BY c.timestamp DESC LIMIT 1
 )
 """
@@ -98,15 +106,15 @@ class SqlSeries(CorrelationStore):
     bounded_terms: ClassVar[Mapping[str, str]] = {}
     """Columns of what is added up, bounded by ``HUGE`` on a database whose sums fail beyond the greatest float."""
 
-    def __init__(self, session: SqlSession) -> None:
+    def __init__(self, executor: SqlExecutor) -> None:
         """Part of that session."""
-        self.session = session
-        self.codec = session.codec
+        self.executor = executor
+        self.codec = executor.codec
 
     def _conditions(self, f: CorrelationFilter) -> tuple[list[str], list[Any]]:
         time = self.codec.maybe_time_in
         before = "timestamp < ?" if f.time_to_exclusive else "timestamp <= ?"
-        conditions, params = given((
+        conditions, params = collect_given((
             ("agent_occurrence_id = ?", f.occurrence_id), ("scope = ?", f.scope and f.scope.value),
             ("timestamp >= ?", time(f.time_from)), (before, time(f.time_to)), ("task_id = ?", f.task_id),
             ("thought_id = ?", f.thought_id), ("action_type = ?", f.action_type),
@@ -118,16 +126,16 @@ class SqlSeries(CorrelationStore):
         names = (("correlation_type", f.types), ("metric_name", f.metric_names), ("log_level", f.log_levels))
         for column, texts in names:
             if len(texts) == 1 and isinstance(texts[0], CorrelationType):
-                conditions.append(one_of(column, texts))  # spelled out, so that partial indexes apply
+                conditions.append(match_members(column, texts))  # spelled out, so that partial indexes apply
             elif texts:
                 conditions.append(f"{column} = ?" if len(texts) == 1 else f"{column} {{in_texts}}")
                 params.append(str(texts[0]) if len(texts) == 1 else self.codec.texts_in([str(text) for text in texts]))
         for key, value in f.tags:
             conditions.append("{has_tag}")
-            params += self.session.dialect.tag_params(key, value)
+            params += self.executor.dialect.tag_params(key, value)
         for column, members in (("resolution", f.resolutions), ("retention_policy", f.retention_policies)):
             if members:
-                conditions.append(one_of(column, members))
+                conditions.append(match_members(column, members))
         return conditions, params
 
     def aggregate(self, query: AggregateQuery) -> list[AggregatePoint]:
@@ -152,13 +160,13 @@ class SqlSeries(CorrelationStore):
         self._refuse_rolled_up(query.where)
         source, groups, params = self._samples(query, "metric_value")
         statement = percentiles.statement_of(source, groups, query.fractions)
-        rows = self.session.rows(statement, (*params, *(each for each in query.fractions for _ in "><")))
+        rows = self.executor.rows(statement, (*params, *(each for each in query.fractions for _ in "><")))
         return percentiles.points_of(rows, query, self.codec.time_out)
 
     def metric_names(self, now: datetime | None = None) -> list[str]:
         """The names of all metrics."""
         statement, params = (METRIC_NAMES, ()) if now is None else (LIVING_NAMES, (self.codec.time_in(now),))
-        return sorted(row[0] for row in self.session.rows(statement, params))
+        return sorted(row[0] for row in self.executor.rows(statement, params))
 
     def _samples(self, query: AggregateQuery | PercentileQuery, columns: str) -> tuple[str, list[str], list[Any]]:
         """A source of the metrics that match, with bucket ``b`` and groups; the groups' names, and what it binds."""
@@ -166,9 +174,9 @@ class SqlSeries(CorrelationStore):
         conditions.append("metric_name IS NOT NULL")
         groups = [f"g{i}" for i in range(len(query.group_by))]
         selected = ", ".join(["{bucket} AS b", *(f"{{tag}} AS {group}" for group in groups), columns])
-        dialect = self.session.dialect
+        dialect = self.executor.dialect
         tags = [param for key in query.group_by for param in dialect.tag_key_params(key)]
-        source = f"SELECT {selected} FROM {{correlations}} c{all_of(conditions)}"
+        source = f"SELECT {selected} FROM {{correlations}} c{where_clause(conditions)}"
         return source, groups, [*dialect.bucket_params(query.bucket), *tags, *params]
 
     def _aggregated(
@@ -183,7 +191,7 @@ class SqlSeries(CorrelationStore):
             f"SELECT {keys}, {aggregates[query.function]}, {aggregates['count']}, {coarseness}, {magnitude}, count(*) "
             f"FROM ({source}) s GROUP BY {keys} ORDER BY {percentiles.ordered(groups)}"
         )
-        return self.session.rows(statement, params)
+        return self.executor.rows(statement, params)
 
 
 def _columns(replaced: Mapping[str, str]) -> str:

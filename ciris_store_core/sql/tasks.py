@@ -12,32 +12,35 @@ from ciris_store_core.models.enums import TaskStatus
 from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.models.tasks import Task, TaskChanges, TaskContext, TaskOutcome, TaskQuery
 from ciris_store_core.sql.codec import object_out
+from ciris_store_core.sql.inserting import insert_new
 from ciris_store_core.sql.rows import Row, read_all, read_page
-from ciris_store_core.sql.statements import add_new, all_of, given, insert_of, one_of, update_of
+from ciris_store_core.sql.statements import collect_given, fill_in, match_members, set_columns, where_clause
 
 if TYPE_CHECKING:
-    from ciris_store_core.sql.session import SqlSession
+    from ciris_store_core.sql.executor import SqlExecutor
 
-COLUMNS = (
-    "task_id, channel_id, description, agent_occurrence_id, status, priority, created_at, updated_at, created_by, "
-    "parent_task_id, context, outcome, signed_by, signature, signed_at, updated_info_available, "
-    "updated_info_content, claimed_by, claimed_at, claimed_from, fence, shared_type, metadata"
-)
+# Of several callers that race for one id, one stores its row and the others do nothing.
+INSERT = """
+INSERT INTO {tasks} (task_id, channel_id, description, agent_occurrence_id, status, priority, created_at, updated_at,
+    created_by, parent_task_id, context, outcome, signed_by, signature, signed_at, updated_info_available,
+    updated_info_content, claimed_by, claimed_at, claimed_from, fence, shared_type, metadata, correlation_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (task_id) DO NOTHING
+"""
 
-ADDED = (*COLUMNS.split(", "), "correlation_id")
+EXISTING = "SELECT task_id FROM {tasks} WHERE task_id {in_texts} ORDER BY task_id LIMIT 3"
 
-# For those who race for one id, and may lose.
-ADD = insert_of("tasks", ADDED, "task_id")
+UPDATE = "UPDATE {tasks} SET {assignments} WHERE task_id = ?"
 
-GET = f"SELECT {COLUMNS} FROM {{tasks}} WHERE task_id = ?"
+GET = "SELECT {task_columns} FROM {tasks} WHERE task_id = ?"
 
-GET_MANY = f"SELECT {COLUMNS} FROM {{tasks}} WHERE task_id {{in_texts}}"
+GET_MANY = "SELECT {task_columns} FROM {tasks} WHERE task_id {in_texts}"
 
-LOCK = f"{GET_MANY} ORDER BY task_id {{for_update}}"
+LOCK = "SELECT {task_columns} FROM {tasks} WHERE task_id {in_texts} ORDER BY task_id {for_update}"
 
-FIND = f"SELECT {COLUMNS} FROM {{tasks}} t"
+FIND = "SELECT {task_columns} FROM {tasks} t {where} ORDER BY {order} LIMIT ?"
 
-COUNT = "SELECT count(*) FROM {tasks} t"
+COUNT = "SELECT count(*) FROM {tasks} t {where}"
 
 COUNT_BY_STATUS = "SELECT status, count(*) FROM {tasks} WHERE agent_occurrence_id = ? GROUP BY status"
 
@@ -57,9 +60,9 @@ WITH RECURSIVE tree (task_id) AS (
 SELECT task_id FROM tree
 """
 
-DELETE = "DELETE FROM {tasks} WHERE {lock tasks by task_id}task_id {in_texts}{end}"
+DELETE = "DELETE FROM {tasks} WHERE {lock_tasks} task_id {in_texts} {end_lock_tasks}"
 
-DELETE_THOUGHTS = "DELETE FROM {thoughts} WHERE {lock thoughts by thought_id}source_task_id {in_texts}{end}"
+DELETE_THOUGHTS = "DELETE FROM {thoughts} WHERE {lock_thoughts} source_task_id {in_texts} {end_lock_thoughts}"
 
 # The first condition on the status is the index's: SQLite uses a partial index only for its very own condition.
 CLAIMABLE = """
@@ -79,14 +82,14 @@ WHERE task_id {in_texts} AND {no_index}agent_occurrence_id = ? AND {no_index}sta
 
 MOVE_UNFINISHED_THOUGHTS = """
 UPDATE {thoughts} SET agent_occurrence_id = ?, updated_at = ?
-WHERE {lock thoughts by thought_id}source_task_id {in_texts} AND {no_index}agent_occurrence_id = ?
-    AND {no_index}status IN ('pending', 'processing'){end}
+WHERE {lock_thoughts} source_task_id {in_texts} AND {no_index}agent_occurrence_id = ?
+    AND {no_index}status IN ('pending', 'processing') {end_lock_thoughts}
 """
 
 RELEASE_THOUGHTS = """
 UPDATE {thoughts} SET agent_occurrence_id = ?, status = 'pending', updated_at = ?
-WHERE {lock thoughts by thought_id}source_task_id {in_texts} AND {no_index}agent_occurrence_id = ?
-    AND {no_index}status IN ('pending', 'processing'){end}
+WHERE {lock_thoughts} source_task_id {in_texts} AND {no_index}agent_occurrence_id = ?
+    AND {no_index}status IN ('pending', 'processing') {end_lock_thoughts}
 """
 
 CLAIMED_BY = """
@@ -113,7 +116,7 @@ WHERE task_id {in_texts}
 
 TRANSFER = """
 UPDATE {tasks} SET agent_occurrence_id = ?, updated_at = ?, fence = fence + 1
-WHERE {lock tasks by task_id}task_id {in_texts} AND {no_index}agent_occurrence_id = ?{end}
+WHERE {lock_tasks} task_id {in_texts} AND {no_index}agent_occurrence_id = ? {end_lock_tasks}
 """
 
 ORPHANED = """
@@ -148,10 +151,10 @@ _TIME_FIELDS = frozenset({"updated_at", "signed_at"})
 class SqlTaskStore(TaskStore):
     """Tasks in a table."""
 
-    def __init__(self, session: SqlSession) -> None:
+    def __init__(self, executor: SqlExecutor) -> None:
         """Part of that session."""
-        self.session = session
-        self.codec = session.codec
+        self.executor = executor
+        self.codec = executor.codec
         self._read = self._mapper()
 
     # --- rows and records ---------------------------------------------------------------------
@@ -218,17 +221,17 @@ class SqlTaskStore(TaskStore):
 
     def add(self, tasks: Sequence[Task]) -> None:
         """Store new tasks; an existing id raises ``AlreadyExists``."""
-        add_new(self.session, "tasks", ADDED, "task", [self._values(task) for task in tasks])
+        insert_new(self.executor, INSERT, EXISTING, "task", [self._values(task) for task in tasks])
 
     def add_or_get(self, task: Task) -> tuple[Task, bool]:
         """Store the task unless its id exists."""
-        with self.session.atomic():
+        with self.executor.atomic():
             return self.added_or_stored(task)
 
     def added_or_stored(self, task: Task) -> tuple[Task, bool]:
         """Store the task unless its id exists, by single statements; bounded, as some isolation levels never see it."""
         for _ in range(_TRIES):
-            if self.session.run(ADD, self._values(task)) == 1:
+            if self.executor.run(INSERT, self._values(task)) == 1:
                 return task, True
             # None: the row that stood in the way was deleted in between, so the id is free again.
             stored = self.get((task.task_id,), None)
@@ -242,15 +245,15 @@ class SqlTaskStore(TaskStore):
     def get(self, task_ids: Sequence[str], occurrence_id: str | None) -> list[Task]:
         """Tasks by id."""
         if len(task_ids) == 1:
-            rows = self.session.rows(GET, (task_ids[0],))
+            rows = self.executor.rows(GET, (task_ids[0],))
         else:
-            rows = self.session.rows(GET_MANY, (self.codec.texts_in(task_ids),))
+            rows = self.executor.rows(GET_MANY, (self.codec.texts_in(task_ids),))
         tasks = read_all(rows, self._read, "task")
         return tasks if occurrence_id is None else [t for t in tasks if t.agent_occurrence_id == occurrence_id]
 
     def lock(self, task_ids: Sequence[str], occurrence_id: str | None) -> list[Task]:
         """Tasks by id, locked in the order of their ids."""
-        rows = self.session.rows(LOCK, (self.codec.texts_in(task_ids),))
+        rows = self.executor.rows(LOCK, (self.codec.texts_in(task_ids),))
         tasks = read_all(rows, self._read, "task")
         return tasks if occurrence_id is None else [t for t in tasks if t.agent_occurrence_id == occurrence_id]
 
@@ -263,16 +266,16 @@ class SqlTaskStore(TaskStore):
             params.append(_correlation_id(changes["context"]))
         guards = {"agent_occurrence_id": occurrence_id, "fence": fence}
         guarded = {column: value for column, value in guards.items() if value is not None}
-        statement = update_of("tasks", "task_id", columns, tuple(guarded))
-        if self.session.run(statement, (*params, task_id, *guarded.values())) > 0:
+        statement = set_columns(UPDATE, columns) + "".join(f" AND {column} = ?" for column in guarded)
+        if self.executor.run(statement, (*params, task_id, *guarded.values())) > 0:
             return True
         if fence is not None:
-            self._check_fence(self.session.row(FENCE, (task_id,)), task_id, fence)
+            self._check_fence(self.executor.row(FENCE, (task_id,)), task_id, fence)
         return False
 
     def lock_claim(self, task_id: str, fence: int) -> None:
         """Lock the task's owner, or raise StaleFence."""
-        row = self.session.row(HOLD, (task_id,))
+        row = self.executor.row(HOLD, (task_id,))
         if row is None:
             raise StaleFence(f"task {task_id!r} was deleted", kind="task", key=task_id, hint="Stop working on it.")
         self._check_fence(row, task_id, fence)
@@ -293,18 +296,18 @@ class SqlTaskStore(TaskStore):
         if query.after is not None:
             conditions.append(continues)
             params += self._position(query.order, query.after)
-        statement = f"{FIND}{all_of(conditions)} ORDER BY {order} LIMIT ?"
-        rows = self.session.rows(statement, (*params, query.limit + 1))
+        statement = fill_in(FIND, where=where_clause(conditions), order=order)
+        rows = self.executor.rows(statement, (*params, query.limit + 1))
         return read_page(rows, self._read, query.limit, lambda row: self._sort_key(query.order, row))
 
     def count(self, query: TaskQuery) -> int:
         """How many tasks match."""
         conditions, params = self._conditions(query)
-        row = self.session.row(COUNT + all_of(conditions), params)
+        row = self.executor.row(fill_in(COUNT, where=where_clause(conditions)), params)
         return row[0] if row else 0
 
     def _conditions(self, query: TaskQuery) -> tuple[list[str], list[Any]]:
-        conditions, params = given((
+        conditions, params = collect_given((
             ("t.agent_occurrence_id = ?", query.occurrence_id), ("channel_id = ?", query.channel_id),
             ("parent_task_id = ?", query.parent_task_id), ("shared_type = ?", query.shared_type),
             ("correlation_id = ?", query.correlation_id),
@@ -313,9 +316,9 @@ class SqlTaskStore(TaskStore):
             (OWNER_DEAD, self.codec.maybe_time_in(query.owner_dead_at)),
         ))  # fmt: skip
         if query.statuses:
-            conditions.append(one_of("status", query.statuses))
+            conditions.append(match_members("status", query.statuses))
         if query.order == "priority" and query.statuses and set(query.statuses) < set(UNFINISHED):
-            conditions.append(one_of("status", UNFINISHED))  # the condition of the index that has this order
+            conditions.append(match_members("status", UNFINISHED))  # the condition of the index that has this order
         flags = (
             (query.only_shared, "shared_type IS NOT NULL"),
             (query.orphaned, ORPHANED),
@@ -339,45 +342,45 @@ class SqlTaskStore(TaskStore):
     def count_by_status(self, occurrence_id: str | None) -> Mapping[TaskStatus, int]:
         """Counts per status."""
         if occurrence_id is None:
-            rows = self.session.rows(COUNT_BY_STATUS_OF_ALL)
+            rows = self.executor.rows(COUNT_BY_STATUS_OF_ALL)
         else:
-            rows = self.session.rows(COUNT_BY_STATUS, (occurrence_id,))
+            rows = self.executor.rows(COUNT_BY_STATUS, (occurrence_id,))
         return {TaskStatus(status): count for status, count in rows}
 
     def delete(self, task_ids: Sequence[str]) -> int:
         """Delete tasks, their descendants and the thoughts of all of them."""
-        with self.session.atomic():
-            tree = [row[0] for row in self.session.rows(TREE, (self.codec.texts_in(task_ids),))]
+        with self.executor.atomic():
+            tree = [row[0] for row in self.executor.rows(TREE, (self.codec.texts_in(task_ids),))]
             if not tree:
                 return 0
             ids = (self.codec.texts_in(tree),)
-            gone = self.session.run(DELETE, ids)
-            self.session.run(DELETE_THOUGHTS, ids)  # after the tasks, as claims lock them
+            gone = self.executor.run(DELETE, ids)
+            self.executor.run(DELETE_THOUGHTS, ids)  # after the tasks, as claims lock them
             return gone
 
     def claim_next(self, worker: str, queue: str, limit: int, now: datetime) -> list[Task]:
         """Take pending tasks of the queue."""
         moment = self.codec.time_in(now)
-        with self.session.atomic():
-            ids = [row[0] for row in self.session.rows(CLAIMABLE, (queue, limit))]
+        with self.executor.atomic():
+            ids = [row[0] for row in self.executor.rows(CLAIMABLE, (queue, limit))]
             if not ids:
                 return []
             texts = self.codec.texts_in(ids)
-            self.session.run(CLAIM, (worker, worker, moment, queue, moment, texts, queue))
-            self.session.run(MOVE_UNFINISHED_THOUGHTS, (worker, moment, texts, queue))
+            self.executor.run(CLAIM, (worker, worker, moment, queue, moment, texts, queue))
+            self.executor.run(MOVE_UNFINISHED_THOUGHTS, (worker, moment, texts, queue))
             return self._in_order(ids)
 
     def release(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
         """Return claimed, unfinished tasks to their queues."""
         moment = self.codec.time_in(now)
-        with self.session.atomic():
+        with self.executor.atomic():
             if owner is None:
-                rows = self.session.rows(CLAIMED_BY_THE_DEAD, (moment, limit))
+                rows = self.executor.rows(CLAIMED_BY_THE_DEAD, (moment, limit))
             else:
-                rows = self.session.rows(CLAIMED_BY, (owner, limit))
+                rows = self.executor.rows(CLAIMED_BY, (owner, limit))
             if not rows:
                 return []
-            self.session.run(RELEASE, (moment, self.codec.texts_in([row[0] for row in rows])))
+            self.executor.run(RELEASE, (moment, self.codec.texts_in([row[0] for row in rows])))
             self._release_thoughts(rows, moment)
             return self._in_order([row[0] for row in rows])
 
@@ -386,7 +389,7 @@ class SqlTaskStore(TaskStore):
         for task_id, owner, queue in rows:
             moves.setdefault((owner, queue), []).append(task_id)
         for (owner, queue), ids in moves.items():
-            self.session.run(RELEASE_THOUGHTS, (queue, moment, self.codec.texts_in(ids), owner))
+            self.executor.run(RELEASE_THOUGHTS, (queue, moment, self.codec.texts_in(ids), owner))
 
     def _in_order(self, task_ids: Sequence[str]) -> list[Task]:
         by_id = {task.task_id: task for task in self.get(task_ids, None)}
@@ -395,7 +398,7 @@ class SqlTaskStore(TaskStore):
     def transfer(self, task_ids: Sequence[str], from_owner: str, to_owner: str, now: datetime) -> int:
         """Change the owner, once."""
         moment = self.codec.time_in(now)
-        return self.session.run(TRANSFER, (to_owner, moment, self.codec.texts_in(task_ids), from_owner))
+        return self.executor.run(TRANSFER, (to_owner, moment, self.codec.texts_in(task_ids), from_owner))
 
 
 def _correlation_id(context: TaskContext | None) -> str | None:

@@ -13,29 +13,34 @@ from ciris_store_core.models.enums import ThoughtStatus, ThoughtType
 from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.models.thoughts import FinalAction, Thought, ThoughtChanges, ThoughtQuery
 from ciris_store_core.sql.codec import object_out
+from ciris_store_core.sql.inserting import insert_new
 from ciris_store_core.sql.rows import Row, read_all, read_page
-from ciris_store_core.sql.statements import add_new, all_of, given, one_of, update_of
+from ciris_store_core.sql.statements import collect_given, fill_in, match_members, set_columns, where_clause
 
 if TYPE_CHECKING:
-    from ciris_store_core.sql.session import SqlSession
+    from ciris_store_core.sql.executor import SqlExecutor
 
-COLUMNS = (
-    "thought_id, source_task_id, content, agent_occurrence_id, channel_id, thought_type, status, created_at, "
-    "updated_at, round_number, context, thought_depth, escalation_level, retry_count, ponder_notes, "
-    "parent_thought_id, final_action, metadata"
-)
+INSERT = """
+INSERT INTO {thoughts} (thought_id, source_task_id, content, agent_occurrence_id, channel_id, thought_type, status,
+    created_at, updated_at, round_number, context, thought_depth, escalation_level, retry_count, ponder_notes,
+    parent_thought_id, final_action, metadata)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (thought_id) DO NOTHING
+"""
 
-ADDED = tuple(COLUMNS.split(", "))
+EXISTING = "SELECT thought_id FROM {thoughts} WHERE thought_id {in_texts} ORDER BY thought_id LIMIT 3"
 
-GET = f"SELECT {COLUMNS} FROM {{thoughts}} WHERE thought_id = ?"
+UPDATE = "UPDATE {thoughts} SET {assignments} WHERE thought_id = ?"
 
-GET_MANY = f"SELECT {COLUMNS} FROM {{thoughts}} WHERE thought_id {{in_texts}}"
+GET = "SELECT {thought_columns} FROM {thoughts} WHERE thought_id = ?"
 
-LOCK = f"{GET_MANY} ORDER BY thought_id {{for_update}}"
+GET_MANY = "SELECT {thought_columns} FROM {thoughts} WHERE thought_id {in_texts}"
 
-FIND = f"SELECT {COLUMNS} FROM {{thoughts}} h"
+LOCK = "SELECT {thought_columns} FROM {thoughts} WHERE thought_id {in_texts} ORDER BY thought_id {for_update}"
 
-COUNT = "SELECT count(*) FROM {thoughts} h"
+FIND = "SELECT {thought_columns} FROM {thoughts} h {where} ORDER BY {order} LIMIT ?"
+
+COUNT = "SELECT count(*) FROM {thoughts} h {where}"
 
 COUNT_BY_STATUS = "SELECT status, count(*) FROM {thoughts} WHERE agent_occurrence_id = ? GROUP BY status"
 
@@ -48,16 +53,16 @@ WHERE thought_id = ? AND status = 'failed' AND retry_count < ?
 
 ESCALATE = "UPDATE {thoughts} SET escalation_level = escalation_level + 1, updated_at = ? WHERE thought_id = ?"
 
-DELETE = "DELETE FROM {thoughts} WHERE {lock thoughts by thought_id}thought_id {in_texts}{end}"
+DELETE = "DELETE FROM {thoughts} WHERE {lock_thoughts} thought_id {in_texts} {end_lock_thoughts}"
 
 TRANSFER = """
 UPDATE {thoughts} SET agent_occurrence_id = ?, updated_at = ?
-WHERE {lock thoughts by thought_id}thought_id {in_texts} AND {no_index}agent_occurrence_id = ?{end}
+WHERE {lock_thoughts} thought_id {in_texts} AND {no_index}agent_occurrence_id = ? {end_lock_thoughts}
 """
 
 TRANSFER_OF_TASK = """
 UPDATE {thoughts} SET agent_occurrence_id = ?, updated_at = ?
-WHERE {lock thoughts by thought_id}source_task_id = ? AND {no_index}agent_occurrence_id = ?{end}
+WHERE {lock_thoughts} source_task_id = ? AND {no_index}agent_occurrence_id = ? {end_lock_thoughts}
 """
 
 OF_ACTIVE_TASK = """
@@ -82,10 +87,10 @@ _ENUM_FIELDS = frozenset({"status", "thought_type"})
 class SqlThoughtStore(ThoughtStore):
     """Thoughts in a table."""
 
-    def __init__(self, session: SqlSession) -> None:
+    def __init__(self, executor: SqlExecutor) -> None:
         """Part of that session."""
-        self.session = session
-        self.codec = session.codec
+        self.executor = executor
+        self.codec = executor.codec
         self._read = self._mapper()
 
     # --- rows and records ---------------------------------------------------------------------
@@ -147,28 +152,27 @@ class SqlThoughtStore(ThoughtStore):
 
     def add(self, thoughts: Sequence[Thought]) -> None:
         """Store new thoughts; an existing id raises ``AlreadyExists``."""
-        add_new(self.session, "thoughts", ADDED, "thought", [self._values(thought) for thought in thoughts])
+        insert_new(self.executor, INSERT, EXISTING, "thought", [self._values(thought) for thought in thoughts])
 
     def get(self, thought_ids: Sequence[str], occurrence_id: str | None) -> list[Thought]:
         """Thoughts by id."""
         if len(thought_ids) == 1:
-            rows = self.session.rows(GET, (thought_ids[0],))
+            rows = self.executor.rows(GET, (thought_ids[0],))
         else:
-            rows = self.session.rows(GET_MANY, (self.codec.texts_in(thought_ids),))
+            rows = self.executor.rows(GET_MANY, (self.codec.texts_in(thought_ids),))
         thoughts = read_all(rows, self._read, "thought")
         return thoughts if occurrence_id is None else [t for t in thoughts if t.agent_occurrence_id == occurrence_id]
 
     def lock(self, thought_ids: Sequence[str], occurrence_id: str | None) -> list[Thought]:
         """Thoughts by id, locked in the order of their ids."""
-        rows = self.session.rows(LOCK, (self.codec.texts_in(thought_ids),))
+        rows = self.executor.rows(LOCK, (self.codec.texts_in(thought_ids),))
         thoughts = read_all(rows, self._read, "thought")
         return thoughts if occurrence_id is None else [t for t in thoughts if t.agent_occurrence_id == occurrence_id]
 
     def update(self, thought_id: str, changes: ThoughtChanges, occurrence_id: str | None) -> bool:
         """Change some fields."""
         params = [self._change(column, value) for column, value in changes.items()]
-        statement = update_of("thoughts", "thought_id", tuple(changes), ())
-        return self._run_on(statement, [*params, thought_id], occurrence_id)
+        return self._run_on(set_columns(UPDATE, tuple(changes)), [*params, thought_id], occurrence_id)
 
     def retry(self, thought_id: str, occurrence_id: str | None, max_retries: int, now: datetime) -> bool:
         """Move a failed thought back to pending, up to a number of times."""
@@ -182,7 +186,7 @@ class SqlThoughtStore(ThoughtStore):
         if occurrence_id is not None:
             statement += " AND agent_occurrence_id = ?"
             params.append(occurrence_id)
-        return self.session.run(statement, params) > 0
+        return self.executor.run(statement, params) > 0
 
     def find(self, query: ThoughtQuery) -> ResultPage[Thought]:
         """Thoughts by filter."""
@@ -192,8 +196,8 @@ class SqlThoughtStore(ThoughtStore):
             moment = self.codec.time_in(query.after[0])
             conditions.append(continues)
             params += [moment, query.after[1]] if query.order == "created" else [moment, moment, query.after[1]]
-        statement = f"{FIND}{all_of(conditions)} ORDER BY {order} LIMIT ?"
-        rows = self.session.rows(statement, (*params, query.limit + 1))
+        statement = fill_in(FIND, where=where_clause(conditions), order=order)
+        rows = self.executor.rows(statement, (*params, query.limit + 1))
         return read_page(rows, self._read, query.limit, lambda row: self._sort_key(query.order, row))
 
     def _sort_key(self, order: str, row: Row) -> SortKey:
@@ -202,11 +206,11 @@ class SqlThoughtStore(ThoughtStore):
     def count(self, query: ThoughtQuery) -> int:
         """How many thoughts match."""
         conditions, params = self._conditions(query)
-        row = self.session.row(COUNT + all_of(conditions), params)
+        row = self.executor.row(fill_in(COUNT, where=where_clause(conditions)), params)
         return row[0] if row else 0
 
     def _conditions(self, query: ThoughtQuery) -> tuple[list[str], list[Any]]:
-        conditions, params = given((
+        conditions, params = collect_given((
             ("h.agent_occurrence_id = ?", query.occurrence_id), ("source_task_id = ?", query.source_task_id),
             ("parent_thought_id = ?", query.parent_thought_id),
             ("created_at >= ?", self.codec.maybe_time_in(query.created_from)),
@@ -214,28 +218,28 @@ class SqlThoughtStore(ThoughtStore):
             (OWNER_DEAD, self.codec.maybe_time_in(query.owner_dead_at)),
         ))  # fmt: skip
         if query.statuses:
-            conditions.append(one_of("status", query.statuses))
+            conditions.append(match_members("status", query.statuses))
         if query.thought_types:
-            conditions.append(one_of("thought_type", query.thought_types))
+            conditions.append(match_members("thought_type", query.thought_types))
         flags = ((query.of_active_tasks, OF_ACTIVE_TASK), (query.orphaned, ORPHANED))
         return conditions + [condition for flag, condition in flags if flag], params
 
     def count_by_status(self, occurrence_id: str | None) -> Mapping[ThoughtStatus, int]:
         """Counts per status."""
         if occurrence_id is None:
-            rows = self.session.rows(COUNT_BY_STATUS_OF_ALL)
+            rows = self.executor.rows(COUNT_BY_STATUS_OF_ALL)
         else:
-            rows = self.session.rows(COUNT_BY_STATUS, (occurrence_id,))
+            rows = self.executor.rows(COUNT_BY_STATUS, (occurrence_id,))
         return {ThoughtStatus(status): count for status, count in rows}
 
     def delete(self, thought_ids: Sequence[str]) -> int:
         """Delete thoughts."""
-        return self.session.run(DELETE, (self.codec.texts_in(thought_ids),))
+        return self.executor.run(DELETE, (self.codec.texts_in(thought_ids),))
 
     def transfer(self, selector: ThoughtSelector, from_owner: str, to_owner: str, now: datetime) -> int:
         """Change the owner, once."""
         moment = self.codec.time_in(now)
         if selector.task_id is not None:
-            return self.session.run(TRANSFER_OF_TASK, (to_owner, moment, selector.task_id, from_owner))
+            return self.executor.run(TRANSFER_OF_TASK, (to_owner, moment, selector.task_id, from_owner))
         ids = self.codec.texts_in(selector.thought_ids)
-        return self.session.run(TRANSFER, (to_owner, moment, ids, from_owner))
+        return self.executor.run(TRANSFER, (to_owner, moment, ids, from_owner))

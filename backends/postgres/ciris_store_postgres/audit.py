@@ -28,7 +28,7 @@ class PostgresAuditStore(SqlAuditStore):
 
     def head(self, chain: str) -> tuple[int, str] | None:
         """Lock the chain, and tell where it ends."""
-        row = self.session.row(HEAD, (chain,) * 4)
+        row = self.executor.row(HEAD, (chain,) * 4)
         return None if row is None else (row[0], row[1])
 
     def append(self, entries: Sequence[AuditEntry]) -> None:
@@ -36,9 +36,9 @@ class PostgresAuditStore(SqlAuditStore):
         if not entries:
             return
         chains = sorted({entry.chain for entry in entries})
-        with self.session.atomic():
-            self.session.run(MAKE_CHAINS, (chains,))
-            if self.session.insert(APPEND, [self._values(entry) for entry in entries]) != len(entries):
+        with self.executor.atomic():
+            self.executor.run(MAKE_CHAINS, (chains,))
+            if self.executor.insert(APPEND, [self._values(entry) for entry in entries]) != len(entries):
                 raise AlreadyExists(
                     "an audit entry of that chain and sequence already exists",
                     kind="audit entry",

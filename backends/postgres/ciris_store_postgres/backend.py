@@ -16,7 +16,7 @@ from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.errors import InvalidURL, NotSupported, StoreError
 from ciris_store_core.models.operations import Diagnosis, PendingMigration
 from ciris_store_core.sql import ANY_RECORD, load_migrations
-from ciris_store_core.sql.migrate import refuse_too_old
+from ciris_store_core.sql.schema_version import refuse_too_old
 from ciris_store_core.url import StoreURL
 from ciris_store_postgres.connect import ConnectOptions, Connector
 from ciris_store_postgres.connection import PooledConnection
@@ -141,7 +141,7 @@ class PostgresBackend(Backend):
         with self._single() as session:
             now: datetime
             now, oldest = session.rows(NOW)[0]
-            refuse_too_old(session, oldest)
+            refuse_too_old(session.dialect, oldest)
             return now
 
     def is_empty(self) -> bool:

@@ -15,21 +15,22 @@ from ciris_store_core.models.correlations import (
     PercentilePoint,
     PercentileQuery,
 )
-from ciris_store_core.sql.correlations import ADD_COLUMNS, METRIC_COLUMNS, SqlCorrelationStore, is_plain
+from ciris_store_core.sql.correlations import INSERT, INSERT_METRIC, SqlCorrelationStore, is_plain
 from ciris_store_core.sql.percentiles import ordered
 from ciris_store_core.sql.series import HUGE
+from ciris_store_core.sql.statements import insert_columns
 from ciris_store_postgres.bulk_copy import ROWS_TO_COPY, copy_new
 
 if TYPE_CHECKING:
     from ciris_store_postgres.session import PostgresSession
 
-COPY = f"COPY {{correlations}} ({ADD_COLUMNS}) FROM STDIN"
+_COLUMNS = insert_columns(INSERT)
+
+COPY = f"COPY {{correlations}} ({', '.join(_COLUMNS)}) FROM STDIN"
 
 _BY_ID, _ID = attrgetter("correlation_id"), itemgetter(0)
 
-COPY_METRICS = f"COPY {{correlations}} ({METRIC_COLUMNS}) FROM STDIN"
-
-_COLUMNS = ADD_COLUMNS.split(", ")
+COPY_METRICS = f"COPY {{correlations}} ({', '.join(insert_columns(INSERT_METRIC))}) FROM STDIN"
 
 # Where the parts of a record are kept, other than in one column of their own name.
 _PARTS: Mapping[str, tuple[str, ...]] = {
@@ -57,7 +58,7 @@ _TOO_LARGE = "179769313486231580793e288"
 class PostgresCorrelationStore(SqlCorrelationStore):
     """Adds many by COPY, updates by one statement, and has a function for percentiles."""
 
-    session: PostgresSession
+    executor: PostgresSession
     exact_aggregates: ClassVar = {
         "sum": f"CASE WHEN {_SUM} >= {_TOO_LARGE} THEN 'Infinity' WHEN {_SUM} <= -{_TOO_LARGE} THEN '-Infinity' "
         f"ELSE {_SUM}::double precision END",
@@ -73,14 +74,14 @@ class PostgresCorrelationStore(SqlCorrelationStore):
         if len(correlations) < ROWS_TO_COPY:
             super().add(correlations)
         else:
-            copy_new(self.session, COPY, map(self.values, sorted(correlations, key=_BY_ID)), "correlation")
+            copy_new(self.executor, COPY, map(self.values, sorted(correlations, key=_BY_ID)), "correlation")
 
     def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
         """Store measurements."""
         if len(metrics) < ROWS_TO_COPY or not is_plain(like):
             super().add_metrics(metrics, like)
         else:
-            copy_new(self.session, COPY_METRICS, iter(sorted(self.metric_rows(metrics, like), key=_ID)), "correlation")
+            copy_new(self.executor, COPY_METRICS, iter(sorted(self.metric_rows(metrics, like), key=_ID)), "correlation")
 
     def update(self, correlation_id: str, changes: CorrelationChanges, now: datetime | None = None) -> bool:
         """Change some fields."""
@@ -93,7 +94,7 @@ class PostgresCorrelationStore(SqlCorrelationStore):
         living = "" if now is None else " AND (expires_at IS NULL OR expires_at > ?)"
         statement = f"UPDATE {{correlations}} SET {assignments} WHERE correlation_id = ?{living}"
         params = [*(values[column] for column in columns), correlation_id, *(() if now is None else (now,))]
-        return self.session.run(statement, params) > 0
+        return self.executor.run(statement, params) > 0
 
     def percentiles(self, query: PercentileQuery) -> list[PercentilePoint]:
         """Percentiles per bucket and group."""
@@ -102,7 +103,7 @@ class PostgresCorrelationStore(SqlCorrelationStore):
         keys = ", ".join(["b", *groups])
         chosen = "percentile_cont(?::double precision[]) WITHIN GROUP (ORDER BY metric_value)"
         statement = f"SELECT {keys}, {chosen}, count(*) FROM ({source}) s GROUP BY {keys} ORDER BY {ordered(groups)}"
-        rows = self.session.rows(statement, (list(query.fractions), *params))
+        rows = self.executor.rows(statement, (list(query.fractions), *params))
         if not all(isfinite(value) for *_, found, _ in rows for value in found):
             return super().percentiles(query)  # the server's way to interpolate overflows between great values
         return [PercentilePoint(start, tuple(group), tuple(found), n) for start, *group, found, n in rows]

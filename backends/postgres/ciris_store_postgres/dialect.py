@@ -63,15 +63,15 @@ class PostgresDialect(Dialect):
             schema=schema,
         )
 
-    def locking(self, table: str, key: str, condition: str) -> str:
+    def lock_fragments(self, table: str, key: str) -> tuple[str, str]:
         """As an array where the key is one column: the planner then looks rows up by key instead of joining.
 
         The subquery locks all rows before the outer statement changes the first. A row that another transaction
         changed meanwhile is checked against the condition again when it is locked (READ COMMITTED).
         """
         if "," in key:
-            return super().locking(table, key, condition)
-        return f"{key} = ANY (ARRAY(SELECT {key} FROM {{{table}}} WHERE {condition} ORDER BY {key} FOR UPDATE))"
+            return super().lock_fragments(table, key)
+        return f"{key} = ANY (ARRAY(SELECT {key} FROM {{{table}}} WHERE", f"ORDER BY {key} FOR UPDATE))"
 
     def attribute_params(self, key: str, value: object) -> tuple[object, ...]:
         """The JSON object that must be contained in the attributes."""

@@ -21,9 +21,16 @@ from ciris_store_core.models.graph import (
     Traversal,
     TraversalResult,
 )
-from ciris_store_core.sql.graph import ADDED, COLUMNS, KEY, SqlGraphStore, readable
+from ciris_store_core.sql.graph import SqlGraphStore, readable
 from ciris_store_core.sql.rows import Row, read_all
-from ciris_store_core.sql.statements import all_of, filled, given, insert_of
+from ciris_store_core.sql.statements import (
+    collect_given,
+    fill_in,
+    insert_columns,
+    leave_out_nulls,
+    replace_conflict_clause,
+    where_clause,
+)
 from ciris_store_core.words import SEARCHED_WHOLE, node_words, rank
 from ciris_store_postgres.bulk_copy import copy_new
 
@@ -47,17 +54,39 @@ _MERGED_REFS = """secret_refs = (
             WITH ORDINALITY AS r (ref, place)
         GROUP BY ref) refs)"""
 
-STORED = (*ADDED, "words")
+# The words stand beside the node's own columns.
+INSERT = """
+INSERT INTO {graph_nodes} AS n (id, scope, type, attributes, version, revision, created_at, updated_by, updated_at,
+    consent_stream, expires_at, secret_refs, metadata, words)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id, scope) DO NOTHING
+"""
 
-COPY = f"COPY {{graph_nodes}} ({', '.join(STORED)}) FROM STDIN"
-
-ADD = insert_of("graph_nodes", STORED, KEY)
+COPY = """
+COPY {graph_nodes} (id, scope, type, attributes, version, revision, created_at, updated_by, updated_at, consent_stream,
+    expires_at, secret_refs, metadata, words) FROM STDIN
+"""
 
 # For rows that the transaction has locked.
-OVERWRITE = f"""
-{insert_of("graph_nodes", STORED, None)}
+OVERWRITE = """
+INSERT INTO {graph_nodes} (id, scope, type, attributes, version, revision, created_at, updated_by, updated_at,
+    consent_stream, expires_at, secret_refs, metadata, words)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id, scope) DO UPDATE
-SET {", ".join(f"{column} = excluded.{column}" for column in STORED[2:])}
+SET type = excluded.type, attributes = excluded.attributes, version = excluded.version, revision = excluded.revision,
+    created_at = excluded.created_at, updated_by = excluded.updated_by, updated_at = excluded.updated_at,
+    consent_stream = excluded.consent_stream, expires_at = excluded.expires_at, secret_refs = excluded.secret_refs,
+    metadata = excluded.metadata, words = excluded.words
+"""
+
+# The edges of each side are looked up by an index of their own, which OR would not do. Then all are locked in the order
+# of their keys, as every statement locks edges.
+DELETE_EDGES_OF = """
+DELETE FROM {graph_edges} WHERE {lock_graph_edges} (scope, source, target, relationship) IN (
+    SELECT scope, source, target, relationship FROM {graph_edges} WHERE (source, scope) IN {keys2}
+    UNION
+    SELECT scope, source, target, relationship FROM {graph_edges} WHERE (target, scope) IN {keys2}
+) {end_lock_graph_edges}
 """
 
 # The ends are locked first, in key order, as deletes lock nodes. FOR KEY SHARE waits for deletes only.
@@ -102,7 +131,9 @@ SELECT f.id, w.distance FROM walk w CROSS JOIN LATERAL unnest(w.frontier) AS f (
 ORDER BY w.distance, f.id COLLATE "C" LIMIT ?
 """
 
-SEARCH = f"SELECT {COLUMNS}, length(n.words) AS size FROM {{graph_nodes}} n"
+SEARCH = """
+SELECT {node_columns}, length(n.words) AS size FROM {graph_nodes} n {where} ORDER BY size, n.id, n.scope LIMIT ?
+"""
 
 WITHOUT_WORDS = """
 SELECT id, scope, attributes FROM {graph_nodes}
@@ -123,8 +154,9 @@ class _Contradicted(Exception):
 class PostgresGraphStore(SqlGraphStore):
     """Merges nodes, walks and searches within the database."""
 
-    session: PostgresSession
-    insert_statement = ADD
+    executor: PostgresSession
+    insert_statement = INSERT
+    delete_edges_of_statement = DELETE_EDGES_OF
 
     _without_words = ("", "")
     """Up to which key ``add_missing_words`` has looked."""
@@ -145,7 +177,7 @@ class PostgresGraphStore(SqlGraphStore):
                 return self._insert(writes)
             if len(writes) == 1:
                 return self._put_alike(writes, now)
-            with self.session.atomic():
+            with self.executor.atomic():
                 return self._put_alike(writes, now)
         except _Contradicted:
             # That wrote nothing. Looking closely tells what is wrong, if it still is.
@@ -154,28 +186,28 @@ class PostgresGraphStore(SqlGraphStore):
     def _insert(self, writes: Sequence[NodeWrite]) -> list[GraphNode]:
         new = [_as_new(write) for write in writes]
         if len(new) == 1:
-            if not self.session.insert_new("graph_nodes", KEY, STORED, self.row_of(new[0])):
+            if not self.executor.insert_new(INSERT, self.row_of(new[0])):
                 raise _Contradicted
             return new
-        with self.session.atomic():
-            columns, rows = self._rows_in_order(new)
-            if self.session.insert(insert_of("graph_nodes", columns, KEY), rows) != len(rows):
+        with self.executor.atomic():
+            statement, rows = self._rows_in_order(new)
+            if self.executor.insert(statement, rows) != len(rows):
                 raise _Contradicted
         return new
 
     def _restored(self, writes: Sequence[NodeWrite]) -> list[GraphNode]:
         nodes = [written(write, None, write.node.created_at) for write in writes]
-        copy_new(self.session, COPY, map(self.row_of, sorted(nodes, key=_key)), "node")
+        copy_new(self.executor, COPY, map(self.row_of, sorted(nodes, key=_key)), "node")
         return nodes
 
     def _put_alike(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
         new = [_as_new(write) for write in writes]
-        columns, values = self._rows_in_order(new)
-        first, has_refs = writes[0], "secret_refs" in columns
+        insert, values = self._rows_in_order(new)
+        first, has_refs = writes[0], "secret_refs" in insert_columns(insert)
         if first.remove and first.mode == "merge":
             raise _Contradicted  # their words go, too
-        statement = _upsert(columns, first.mode, first.given, has_refs)
-        rows = self.session.insert_returning(statement, values, (self.codec.time_in(now),))
+        statement = _upsert(insert, first.mode, first.given, has_refs)
+        rows = self.executor.insert_returning(statement, values, (self.codec.time_in(now),))
         if len(rows) != len(writes):
             raise _Contradicted
         if len(rows) == 1:
@@ -183,11 +215,11 @@ class PostgresGraphStore(SqlGraphStore):
         stored = {(row[0], row[1]): row for row in rows}
         return [self._as_stored(node, stored[node.id, node.scope.value]) for node in new]
 
-    def _rows_in_order(self, nodes: Sequence[GraphNode]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    def _rows_in_order(self, nodes: Sequence[GraphNode]) -> tuple[str, list[tuple[Any, ...]]]:
         rows = [self.row_of(node) for node in nodes]
         if len(rows) > 1:
             rows.sort(key=lambda row: row[:2])  # all callers lock in one order
-        return filled(STORED, rows)
+        return leave_out_nulls(INSERT, rows)
 
     def row_of(self, node: GraphNode) -> tuple[Any, ...]:
         """The values of a row, words included."""
@@ -203,7 +235,7 @@ class PostgresGraphStore(SqlGraphStore):
     def update_all(self, nodes: Sequence[GraphNode]) -> None:
         """Overwrite locked nodes, by one statement."""
         if nodes:
-            self.session.insert(OVERWRITE, [self.row_of(node) for node in nodes])
+            self.executor.insert(OVERWRITE, [self.row_of(node) for node in nodes])
 
     # --- edges --------------------------------------------------------------------------------
 
@@ -211,7 +243,7 @@ class PostgresGraphStore(SqlGraphStore):
         """Write edges whose ends exist."""
         if len(edges) < 2:
             return self._put_each(edges, now)
-        with self.session.atomic():
+        with self.executor.atomic():
             return self._put_each(edges, now)
 
     def _put_each(self, edges: Sequence[GraphEdge], now: datetime | None) -> list[GraphEdge]:
@@ -221,7 +253,7 @@ class PostgresGraphStore(SqlGraphStore):
              "revision": e.revision or 1}
             for e in edges
         ]  # fmt: skip
-        stored = self.session.rows(PUT_EDGES, (self.codec.json_in(rows), now)) if rows else []
+        stored = self.executor.rows(PUT_EDGES, (self.codec.json_in(rows), now)) if rows else []
         revisions = {EdgeKey(row[0], row[1], row[2], GraphScope(row[3])): row[4] for row in stored}
         return self.as_stored(edges, revisions, now)
 
@@ -233,28 +265,28 @@ class PostgresGraphStore(SqlGraphStore):
         sides = {Direction.OUT: [_OUT], Direction.IN: [_IN]}.get(walk.direction, [_OUT, _IN])
         statement = WALK % " UNION ALL ".join(side + kind for side in sides)
         steps = [walk.scope.value, *kinds] * len(sides)
-        rows = self.session.rows(statement, (list(walk.start), *steps, walk.depth, walk.limit, walk.limit + 1))
+        rows = self.executor.rows(statement, (list(walk.start), *steps, walk.depth, walk.limit, walk.limit + 1))
         return TraversalResult(dict(rows[: walk.limit]), truncated=len(rows) > walk.limit)
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
         """Nodes by their words, best first."""
         if not query.words:
             return []
-        conditions, params = given((
+        conditions, params = collect_given((
             ("n.scope = ?", query.scope and query.scope.value), ("n.type = ?", query.type),
             ("(n.expires_at IS NULL OR n.expires_at > ?)", query.now),
         ))  # fmt: skip
-        statement = f"{SEARCH}{all_of(['n.words @@ ?::tsquery', *conditions])} ORDER BY size, n.id, n.scope LIMIT ?"
-        rows = self.session.rows(statement, (" & ".join(map(_quoted, query.words)), *params, query.limit))
+        statement = fill_in(SEARCH, where=where_clause(["n.words @@ ?::tsquery", *conditions]))
+        rows = self.executor.rows(statement, (" & ".join(map(_quoted, query.words)), *params, query.limit))
         nodes = read_all([row[:-1] for row in rows], self._read_node, "node")
         return [SearchHit(node, rank(query.words, row[-1])) for node, row in zip(nodes, rows, strict=True)]
 
     def add_missing_words(self, limit: int) -> int:
         """Store the words of some nodes that have none; returns how many it found."""
-        rows = self.session.rows(WITHOUT_WORDS, (*self._without_words, limit))
+        rows = self.executor.rows(WITHOUT_WORDS, (*self._without_words, limit))
         if rows:
             words = [_lexemes(row[0], readable(row[2])) for row in rows]
-            self.session.run(ADD_WORDS, ([row[0] for row in rows], [row[1] for row in rows], words))
+            self.executor.run(ADD_WORDS, ([row[0] for row in rows], [row[1] for row in rows], words))
         self._without_words = (rows[-1][0], rows[-1][1]) if rows else ("", "")
         return len(rows)
 
@@ -298,8 +330,8 @@ def _as_new(write: NodeWrite) -> GraphNode:
 
 
 @cache
-def _upsert(columns: tuple[str, ...], mode: NodeWriteMode, given: frozenset[str], has_refs: bool) -> str:
-    """Writes rows of these columns that are alike, merging or replacing what is stored, and returns what is then.
+def _upsert(insert: str, mode: NodeWriteMode, given: frozenset[str], has_refs: bool) -> str:
+    """Write the rows of an INSERT, which are alike, merging or replacing what is stored, and returns what is then.
 
     Binds the time, after the rows.
     """
@@ -312,5 +344,7 @@ def _upsert(columns: tuple[str, ...], mode: NodeWriteMode, given: frozenset[str]
         changes += ["attributes = n.attributes || excluded.attributes", "words = n.words || excluded.words"]
         changes += [_MERGED_REFS] if has_refs else []
     fits = f" AND {_ADDS_WORDS}" if mode == "merge" else ""
-    into = insert_of("graph_nodes", columns, None).replace("{graph_nodes}", "{graph_nodes} AS n")
-    return f"{into} ON CONFLICT (id, scope) DO UPDATE SET {', '.join(changes)} WHERE {_LIVE}{fits} RETURNING {COLUMNS}"
+    changed, condition = ", ".join(changes), f"{_LIVE}{fits}"
+    return replace_conflict_clause(
+        insert, f"ON CONFLICT (id, scope) DO UPDATE SET {changed} WHERE {condition} RETURNING {{node_columns}}"
+    )

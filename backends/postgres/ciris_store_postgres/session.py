@@ -15,7 +15,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INER
 
 from ciris_store_core.errors import AlreadyExists, Corrupt, OutcomeUnknown, StoreError, TransactionError, Unavailable
 from ciris_store_core.sql import SqlSession
-from ciris_store_core.sql.statements import filled, insert_of
+from ciris_store_core.sql.statements import leave_out_nulls, replace_conflict_clause
 from ciris_store_postgres.audit import PostgresAuditStore
 from ciris_store_postgres.connection import NEVER, PooledConnection
 from ciris_store_postgres.coordination import PostgresCoordinationStore
@@ -179,14 +179,14 @@ class PostgresSession(SqlSession):
     def _with_unsent(self, text: str | bytes) -> str | bytes:
         return self._unsent + text if isinstance(text, str) else self._unsent.encode() + text
 
-    def insert_new(self, table: str, key: str, columns: tuple[str, ...], row: Sequence[Any]) -> bool:
-        """Whether a row was stored; False where its ``key`` exists."""
+    def insert_new(self, statement: str, row: Sequence[Any]) -> bool:
+        """Whether a row was stored; False where its key exists."""
         if self._in_transaction:
-            return super().insert_new(table, key, columns, row)
+            return super().insert_new(statement, row)
         # A statement of its own may fail without harm, and does without ON CONFLICT, which costs a tenth of the call.
-        columns, rows = filled(columns, (row,))
+        statement, rows = leave_out_nulls(replace_conflict_clause(statement, ""), (row,))
         try:
-            return self.run(insert_of(table, columns, None), rows[0]) == 1
+            return self.run(statement, rows[0]) == 1
         except AlreadyExists:
             return False
 

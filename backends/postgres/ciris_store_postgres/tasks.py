@@ -8,14 +8,15 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ciris_store_core.models.tasks import Task
+from ciris_store_core.sql.columns import TASK_COLUMNS
 from ciris_store_core.sql.rows import read_all
-from ciris_store_core.sql.tasks import COLUMNS, SqlTaskStore
+from ciris_store_core.sql.tasks import SqlTaskStore
 from ciris_store_postgres.bulk_copy import ROWS_TO_COPY, copy_new
 
 if TYPE_CHECKING:
     from ciris_store_postgres.session import PostgresSession
 
-COPY = f"COPY {{tasks}} ({COLUMNS}, correlation_id) FROM STDIN"
+COPY = f"COPY {{tasks}} ({TASK_COLUMNS}, correlation_id) FROM STDIN"
 
 _BY_ID = attrgetter("task_id")
 
@@ -32,14 +33,14 @@ WITH picked AS (
     LIMIT ? FOR UPDATE SKIP LOCKED
 ), moved AS (
     UPDATE {{thoughts}} SET agent_occurrence_id = ?, updated_at = ?
-    WHERE {{lock thoughts by thought_id}}source_task_id IN (SELECT picked_id FROM picked) AND agent_occurrence_id = ?
-        AND status IN ('pending', 'processing'){{end}}
+    WHERE {{lock_thoughts}} source_task_id IN (SELECT picked_id FROM picked) AND agent_occurrence_id = ?
+        AND status IN ('pending', 'processing') {{end_lock_thoughts}}
 )
 UPDATE {{tasks}}
 SET agent_occurrence_id = ?, status = 'active', claimed_by = ?, claimed_at = ?, claimed_from = ?, updated_at = ?,
     fence = fence + 1
 FROM picked WHERE task_id = picked_id
-RETURNING {COLUMNS}
+RETURNING {TASK_COLUMNS}
 """
 
 # A release grows `fence` in the statement that clears the claim: once it commits, a write with the old fencing token is
@@ -57,7 +58,7 @@ WITH picked AS (
     SET agent_occurrence_id = queue, status = 'pending', claimed_by = NULL, claimed_at = NULL, claimed_from = NULL,
         updated_at = ?, fence = fence + 1
     FROM picked WHERE task_id = picked_id
-    RETURNING {COLUMNS}, since
+    RETURNING {TASK_COLUMNS}, since
 ), locked_thoughts AS MATERIALIZED (
     SELECT thought_id AS locked_id, queue AS its_queue
     FROM picked JOIN {{thoughts}} h ON source_task_id = picked_id AND agent_occurrence_id = owner
@@ -67,7 +68,7 @@ WITH picked AS (
     UPDATE {{thoughts}} SET agent_occurrence_id = its_queue, status = 'pending', updated_at = ?
     FROM locked_thoughts WHERE thought_id = locked_id
 )
-SELECT {COLUMNS} FROM released ORDER BY since, task_id
+SELECT {TASK_COLUMNS} FROM released ORDER BY since, task_id
 """
 
 # An owner is dead if its occurrence expired by the server's time, or is unknown. A heartbeat that commits after this
@@ -85,7 +86,7 @@ WITH picked AS (
     SET agent_occurrence_id = queue, status = 'pending', claimed_by = NULL, claimed_at = NULL, claimed_from = NULL,
         updated_at = ?, fence = fence + 1
     FROM picked WHERE task_id = picked_id
-    RETURNING {COLUMNS}, since
+    RETURNING {TASK_COLUMNS}, since
 ), locked_thoughts AS MATERIALIZED (
     SELECT thought_id AS locked_id, queue AS its_queue
     FROM picked JOIN {{thoughts}} h ON source_task_id = picked_id AND agent_occurrence_id = owner
@@ -95,7 +96,7 @@ WITH picked AS (
     UPDATE {{thoughts}} SET agent_occurrence_id = its_queue, status = 'pending', updated_at = ?
     FROM locked_thoughts WHERE thought_id = locked_id
 )
-SELECT {COLUMNS} FROM released ORDER BY since, task_id
+SELECT {TASK_COLUMNS} FROM released ORDER BY since, task_id
 """
 
 # OFFSET 0 makes the planner look up the children of each task by tasks_by_parent; as a join, each level would read the
@@ -111,23 +112,23 @@ WITH RECURSIVE tree (task_id) AS (
     ) child
 ), deleted_thoughts AS (
     DELETE FROM {thoughts}
-    WHERE {lock thoughts by thought_id}source_task_id = ANY (ARRAY(SELECT task_id FROM tree)){end}
+    WHERE {lock_thoughts} source_task_id = ANY (ARRAY(SELECT task_id FROM tree)) {end_lock_thoughts}
 )
-DELETE FROM {tasks} WHERE {lock tasks by task_id}task_id = ANY (ARRAY(SELECT task_id FROM tree)){end}
+DELETE FROM {tasks} WHERE {lock_tasks} task_id = ANY (ARRAY(SELECT task_id FROM tree)) {end_lock_tasks}
 """
 
 
 class PostgresTaskStore(SqlTaskStore):
     """Task store that uses SKIP LOCKED, data-modifying CTEs and COPY."""
 
-    session: PostgresSession
+    executor: PostgresSession
 
     def add(self, tasks: Sequence[Task]) -> None:
         """Store new tasks."""
         if len(tasks) < ROWS_TO_COPY:
             super().add(tasks)
         else:
-            copy_new(self.session, COPY, map(self._values, sorted(tasks, key=_BY_ID)), "task")
+            copy_new(self.executor, COPY, map(self._values, sorted(tasks, key=_BY_ID)), "task")
 
     def add_or_get(self, task: Task) -> tuple[Task, bool]:
         """Store the task unless its id exists."""
@@ -139,20 +140,20 @@ class PostgresTaskStore(SqlTaskStore):
         """Claim pending tasks of a queue."""
         at = self.codec.time_in(now)
         params = (queue, limit, worker, at, queue, worker, worker, at, queue, at)
-        tasks = read_all(self.session.rows(CLAIM, params), self._read, "task")
+        tasks = read_all(self.executor.rows(CLAIM, params), self._read, "task")
         return sorted(tasks, key=_by_priority) if len(tasks) > 1 else tasks
 
     def release(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
         """Return claimed, unfinished tasks to their queues."""
         if owner is None:
-            rows = self.session.rows(RELEASE_OF_THE_DEAD, (now, limit, now, now))
+            rows = self.executor.rows(RELEASE_OF_THE_DEAD, (now, limit, now, now))
         else:
-            rows = self.session.rows(RELEASE, (owner, limit, now, now))
+            rows = self.executor.rows(RELEASE, (owner, limit, now, now))
         return read_all(rows, self._read, "task")
 
     def delete(self, task_ids: Sequence[str]) -> int:
         """Delete tasks, their descendants and the thoughts of all of them."""
-        return self.session.run(DELETE, (self.codec.texts_in(task_ids),))
+        return self.executor.run(DELETE, (self.codec.texts_in(task_ids),))
 
 
 def _by_priority(task: Task) -> tuple[int, datetime, str]:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ciris_store_core.models.graph import GraphNode, SearchHit, SearchQuery
-from ciris_store_core.sql.graph import COLUMNS, SqlGraphStore, readable
+from ciris_store_core.sql.graph import LIVE, SqlGraphStore, readable
 from ciris_store_core.sql.rows import read_all
-from ciris_store_core.sql.statements import given
+from ciris_store_core.sql.statements import collect_given, fill_in, where_clause
 from ciris_store_core.words import node_words, rank
 
 if TYPE_CHECKING:
-    from ciris_store_core.sql import SqlSession
+    from ciris_store_core.sql import SqlExecutor
 
 PUT_WORDS = """
 INSERT INTO graph_words (node_number, size, words)
@@ -38,8 +38,8 @@ TAKE_OVER = (
     "DELETE FROM graph_words_pending",
 )
 
-SEARCH = f"""
-SELECT {", ".join("n." + column for column in COLUMNS.split(", "))}, w.size
+SEARCH = """
+SELECT {node_columns}, w.size
 FROM (
     SELECT rowid AS node_number FROM graph_word_index
     WHERE graph_word_index MATCH ? AND rowid NOT IN (SELECT node_number FROM graph_words_pending)
@@ -48,7 +48,8 @@ FROM (
     WHERE NOT EXISTS (SELECT 1 FROM json_each(?) t WHERE instr(q.words, t.value) = 0)
 ) f
 CROSS JOIN graph_words w ON w.node_number = f.node_number
-CROSS JOIN {{graph_nodes}} n ON n.node_number = f.node_number
+CROSS JOIN {graph_nodes} n ON n.node_number = f.node_number
+{where} ORDER BY w.size, n.id, n.scope LIMIT ?
 """
 
 MOST_PENDING = 64
@@ -60,14 +61,14 @@ WRITES_BETWEEN_COUNTS = 16
 class SqliteGraphStore(SqlGraphStore):
     """Nodes and edges, with SQLite's full-text index."""
 
-    def __init__(self, session: SqlSession) -> None:
+    def __init__(self, executor: SqlExecutor) -> None:
         """Part of that session."""
-        super().__init__(session)
+        super().__init__(executor)
         self._uncounted = WRITES_BETWEEN_COUNTS  # others may have left many
 
     def put_words(self, nodes: Sequence[GraphNode]) -> None:
         """Store the nodes' words, and take over what waits for the index if it is much."""
-        self.session.insert(PUT_WORDS, [_row(node) for node in nodes])
+        self.executor.insert(PUT_WORDS, [_row(node) for node in nodes])
         self._count(len(nodes))
 
     def words_deleted(self, nodes: int) -> None:
@@ -78,18 +79,18 @@ class SqliteGraphStore(SqlGraphStore):
         self._uncounted += changed
         if self._uncounted >= WRITES_BETWEEN_COUNTS:
             self._uncounted = 0
-            if self.session.rows(PENDING)[0][0] >= MOST_PENDING:
+            if self.executor.rows(PENDING)[0][0] >= MOST_PENDING:
                 self._take_over()
 
     def _take_over(self) -> None:
         for statement in TAKE_OVER:
-            self.session.run(statement)
+            self.executor.run(statement)
 
     def add_missing_words(self, limit: int) -> int:
         """Store the words of some nodes that have none; returns how many it found."""
-        rows = self.session.rows(WITHOUT_WORDS, (limit,))
+        rows = self.executor.rows(WITHOUT_WORDS, (limit,))
         if rows:
-            self.session.run_many(ADD_WORDS, [(row[0], *_words(row[1], readable(row[2]))) for row in rows])
+            self.executor.run_many(ADD_WORDS, [(row[0], *_words(row[1], readable(row[2]))) for row in rows])
             self._take_over()
         return len(rows)
 
@@ -97,14 +98,13 @@ class SqliteGraphStore(SqlGraphStore):
         """Nodes by their words, best first."""
         if not query.words:
             return []
-        conditions, params = given((
+        conditions, params = collect_given((
             ("n.scope = ?", query.scope and query.scope.value), ("n.type = ?", query.type),
-            ("(n.expires_at IS NULL OR n.expires_at > ?)", self.codec.maybe_time_in(query.now)),
+            (LIVE, self.codec.maybe_time_in(query.now)),
         ))  # fmt: skip
-        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-        statement = f"{SEARCH}{where}ORDER BY w.size, n.id, n.scope LIMIT ?"
+        statement = fill_in(SEARCH, where=where_clause(conditions))
         words = (" ".join(map(_quoted, query.words)), self.codec.json_in([_part(word) for word in query.words]))
-        rows = self.session.rows(statement, (*words, *params, query.limit))
+        rows = self.executor.rows(statement, (*words, *params, query.limit))
         nodes = read_all([row[:-1] for row in rows], self._read_node, "node")
         return [SearchHit(node, rank(query.words, row[-1])) for node, row in zip(nodes, rows, strict=True)]
 

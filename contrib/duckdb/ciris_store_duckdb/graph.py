@@ -7,11 +7,11 @@ from datetime import datetime
 
 from ciris_store_core.errors import NotFound
 from ciris_store_core.models.graph import GraphEdge, NodeKey
-from ciris_store_core.sql.edges import COLUMNS
 from ciris_store_core.sql.graph import SqlGraphStore
 
-PUT = f"""
-INSERT INTO {{graph_edges}} ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+PUT = """
+INSERT INTO {graph_edges} (source, target, relationship, scope, weight, attributes, metadata, revision)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (scope, source, target, relationship) DO UPDATE
 SET weight = excluded.weight, attributes = excluded.attributes, metadata = excluded.metadata, revision = revision + 1
 """
@@ -24,9 +24,9 @@ class DuckGraphStore(SqlGraphStore):
         """Write edges whose ends exist."""
         if not edges:
             return []
-        with self.session.atomic():
+        with self.executor.atomic():
             self._check_ends({NodeKey(end, edge.scope) for edge in edges for end in (edge.source, edge.target)}, now)
-            self.session.insert(PUT, [self.edge_values(edge) for edge in edges])
+            self.executor.insert(PUT, [self.edge_values(edge) for edge in edges])
             stored = {edge.key: edge.revision for edge in self.get_edges([edge.key for edge in edges])}
             return self.as_stored(edges, stored, now)
 
