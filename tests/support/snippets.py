@@ -120,6 +120,8 @@ def broken_links(page: Path) -> list[str]:
 def _resolves(page: Path, link: str) -> bool:
     path, _, anchor = link.partition("#")
     target = page.parent / path if path else page
+    if line := re.fullmatch(r"L(\d+)", anchor):  # tests/test_line_links.py says which
+        return target.exists() and int(line[1]) <= len(target.read_text().splitlines())
     return target.exists() and (not anchor or anchor in _anchors(target))
 
 
