@@ -1,4 +1,4 @@
-"""How the suite gets an empty store of each kind at little cost."""
+"""Harnesses that provide an empty store of each backend at little cost."""
 
 from __future__ import annotations
 

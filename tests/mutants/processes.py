@@ -1,4 +1,4 @@
-"""Faults that only several processes, or the kill of one, reveal."""
+"""Faults that show only with several processes, or after the kill of one."""
 
 # A fault is a line of a table, however long.
 # ruff: noqa: E501

@@ -1,4 +1,4 @@
-"""Faults of transactions, savepoints and isolation, and faults that only a race reveals."""
+"""Faults of transactions, savepoints and isolation, and faults that show only in a race."""
 
 # A fault is a line of a table, however long.
 # ruff: noqa: E501
@@ -84,7 +84,7 @@ def rollback_leaves_the_lock(self: Any, sound: Any, *, write: bool, single: bool
 @contextmanager
 def rollbacks_leak_connections(self: Any, sound: Any, *, write: bool, single: bool = False) -> Iterator[Session]:
     if vars(self).setdefault("leaked", 0) >= 10:
-        raise PoolTimeout("10 connections were never given back")
+        raise PoolTimeout("10 connections were never released")
     try:
         with sound(write=write, single=single) as opened:
             yield opened
@@ -149,7 +149,7 @@ for _target, _clause in (("graph.put_nodes", "graph.put_nodes.conflict graph.put
 
 
 @plant("session.refused_call.goes_on", "tasks.add")
-def a_conflict_dooms_the_transaction(self: Any, sound: Any, tasks: Any) -> None:
+def a_conflict_aborts_the_transaction(self: Any, sound: Any, tasks: Any) -> None:
     try:
         sound(tasks)
     except Conflict:

@@ -1,4 +1,4 @@
-"""What the tests of this backend share."""
+"""Fixtures of this backend's tests."""
 
 from __future__ import annotations
 

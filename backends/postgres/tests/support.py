@@ -1,4 +1,4 @@
-"""What the tests of faults share: stores without retries, and writers that keep account of what they were told."""
+"""Helpers of the fault tests: stores without retries, and writers that record the outcome of each call."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ PLAIN = {"sslmode": "disable", "gssencmode": "disable"}
 
 
 def store_at(url: str, retry: RetryPolicy | None = ONCE, **options: Any) -> Store:
-    """An open store, by default one that runs nothing again by itself."""
+    """Return an open store, by default one without retries."""
     query = "&".join(f"{name}={value}" for name, value in options.items())
     return open_store(f"{url}?{query}", retry=retry)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait until something is so; fails if it is not in time."""
+    """Wait until a condition is true. Fail if it is not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.01)
 
 
 def task_ids(url: str) -> set[str]:
-    """All tasks that are stored, read past the store."""
+    """Return the ids of all stored tasks, read by SQL."""
     return {row[0] for row in execute(url, "SELECT task_id FROM tasks")}
 
 
 def add_surely(store: Store, name: str) -> None:
-    """Add a task, again where the answer was lost, in the way that is safe."""
+    """Add a task, and retry safely if the answer is lost."""
     for _ in range(20):
         try:
             store.run(lambda tx: tx.tasks.add(task(name), exist_ok=True))
@@ -61,14 +61,14 @@ class Load:
     """Threads that add tasks without a pause until they are stopped. Use it in a ``with`` statement.
 
     Args:
-        stores: Where to; each gets as many writers.
-        writers: How many for each store.
-        prefix: What the names of the tasks begin with.
+        stores: The stores to write to.
+        writers: Number of writers per store.
+        prefix: Prefix of the names of the tasks.
     """
 
     def __init__(self, stores: Sequence[Store], writers: int, prefix: str) -> None:
         self.acknowledged: list[tuple[float, str]] = []
-        """When a write returned, and the task's name."""
+        """The time at which each write returned, and the name of its task."""
         self.errors: list[StoreError] = []
         self.wrong: list[BaseException] = []
         """Errors that no store should raise."""
@@ -90,15 +90,15 @@ class Load:
         self._stop.set()
         for thread in self._threads:
             thread.join(60)
-        assert not any(thread.is_alive() for thread in self._threads), "a writer never came back"
+        assert not any(thread.is_alive() for thread in self._threads), "a writer is stuck"
 
     def _write(self, store: Store, prefix: str) -> None:
-        turn = 0
+        number = 0
         while not self._stop.is_set():
-            turn += 1
+            number += 1
             try:
-                store.tasks.add(task(f"{prefix}-{turn}"))
-                self.acknowledged.append((time.monotonic(), f"{prefix}-{turn}"))
+                store.tasks.add(task(f"{prefix}-{number}"))
+                self.acknowledged.append((time.monotonic(), f"{prefix}-{number}"))
             except StoreError as error:
                 self.errors.append(error)
             except BaseException as error:
@@ -106,13 +106,13 @@ class Load:
                 return
 
     def since(self, moment: float) -> list[float]:
-        """When writes were acknowledged after a moment, in seconds from it."""
+        """Return the times of the acknowledged writes after a moment, in seconds from it."""
         return [when - moment for when, _ in self.acknowledged if when > moment]
 
     def lost(self, stored: set[str]) -> list[str]:
-        """Acknowledged writes that are not among what is stored."""
+        """Return the acknowledged writes that are not stored."""
         return [name for _, name in self.acknowledged if name not in stored]
 
     def told(self) -> dict[str, int]:
-        """How often each error was raised."""
+        """Return the count of each error."""
         return dict(Counter(type(error).__name__ for error in self.errors))

@@ -1,4 +1,4 @@
-"""Of each write the caller knows whether it is stored, and is told so where the server alone cannot know."""
+"""Certainty: each write is known to be stored or not, and the caller is told if the outcome is unknown."""
 
 from __future__ import annotations
 

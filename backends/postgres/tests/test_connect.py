@@ -1,4 +1,4 @@
-"""From URLs to connections, and what is said when there is none."""
+"""Connections from URLs, and the errors if there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Server processes and whole servers are killed under load: nothing acknowledged is lost, and everybody finishes."""
+"""Kills of server processes and servers under load: no acknowledged write is lost, and every caller finishes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EVERY_SECOND = 1.0
 
 @dataclass
 class Crash:
-    """What a crash did."""
+    """Outcome of a crash."""
 
     acknowledged: int
     lost: int
@@ -86,13 +86,13 @@ def url(postgres_server: ExternalServer) -> Iterator[str]:
 
 @dataclass
 class Crowd:
-    """What many callers came to."""
+    """Outcome of many concurrent callers."""
 
     done: list[str]
     wrong: list[BaseException]
     killed: int
     in_use: int
-    """Connections that were never given back."""
+    """Connections that were never released."""
 
 
 def crowd(url: str, retry: RetryPolicy, seconds: float, pause: float) -> Crowd:

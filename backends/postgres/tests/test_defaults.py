@@ -1,4 +1,4 @@
-"""Defaults of a role or a database that other programs may want: the store promises the same, or refuses."""
+"""Defaults of a role or a database: the store keeps its promises under them, or refuses to open."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def opened(url: str) -> Store:
 
 
 def answers(store: Store) -> dict[str, Any]:
-    """What every method answers or raises, and what is stored in the end."""
+    """Return the result or error of every method, and the records at the end."""
     found: dict[str, Any] = {}
     for name in METHODS:
         try:
@@ -101,7 +101,7 @@ def expected() -> dict[str, Any]:
 
 
 def lost_or_refused(url: str) -> int:
-    """How many of the keys that many threads put into one node at once are not there."""
+    """Return the number of lost keys of many threads that write into one node at once."""
     with open_store(url, retry=RetryPolicy(attempts=1)) as store, ThreadPoolExecutor(THREADS) as threads:
         store.graph.put(node("shared"))
 

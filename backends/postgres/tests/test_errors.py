@@ -1,4 +1,4 @@
-"""What the driver raises on a real server, and what the store makes of it."""
+"""Translation of the driver's errors on a real server."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The primary is lost under load and its standby promoted: nothing acknowledged is lost, and writes go on.
+"""Failover under load: the standby is promoted, no acknowledged write is lost, and writes continue.
 
-Every second time the link to the standby breaks shortly before. What is then acknowledged by a primary that does not
-wait for its standby is lost, which shows that the test would notice.
+Every second time the link to the standby breaks shortly before. A primary that does not wait for its standby loses
+acknowledged writes then, which shows that the test can fail.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CUT_SECONDS = 0.3
 
 @dataclass
 class Loss:
-    """How the loss of one primary went."""
+    """Outcome of the loss of a primary."""
 
     acknowledged: int
     lost: int

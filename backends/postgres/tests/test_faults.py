@@ -106,7 +106,7 @@ def stored(url: str, name: str) -> int:
 
 
 def heals(backend: PostgresBackend) -> bool:
-    """Whether calls work again, at most after the broken connections were noticed."""
+    """Return True if calls succeed again once the broken connections were noticed."""
     for _ in range(3):
         with suppress(Unavailable):
             read_single(backend)

@@ -1,4 +1,4 @@
-"""Interrupts strike anywhere: afterwards no connection stays in use, and none is handed out within a transaction."""
+"""Interrupts at any point: no connection stays in use, and none is handed out within a transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lock order: concurrent writers of the same rows never wait for each other in a circle."""
+"""Lock order: concurrent writers of the same rows never deadlock."""
 
 from __future__ import annotations
 

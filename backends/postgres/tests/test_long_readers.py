@@ -1,4 +1,4 @@
-"""A migration behind a long transaction: it waits in short pieces, so that everybody else goes on."""
+"""Migration behind a long transaction: it waits in short intervals, so that other statements can run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer to a write is lost 200 times: the caller is told so, and doing it again is safe."""
+"""Lost answers to writes, 200 times: each raises OutcomeUnknown, and a retry is safe."""
 
 from __future__ import annotations
 

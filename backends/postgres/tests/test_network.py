@@ -88,7 +88,7 @@ FAULTS = [reset, refuse, slow, black_hole]
 
 @dataclass
 class Outcome:
-    """What came of one call."""
+    """Outcome of a call."""
 
     told: str
     """The error's class; ``done``; ``late`` if the call was still out when it should have been over."""
@@ -133,7 +133,7 @@ def attempt(call: Callable[[], object], deadline: float, free: Callable[[], None
 
 
 def heals(store: Store) -> bool:
-    """Whether every call works again once each connection of the pool may have been noticed as dead."""
+    """Return True if every call succeeds after as many calls as the pool has connections."""
     told = [attempt(lambda: store.tasks.get("t"), CONNECT_TIMEOUT + GRACE, lambda: None)[0] for _ in range(POOL + 3)]
     return told[POOL:] == ["done"] * 3 and store.stats()["in_use"] == 0
 

@@ -1,4 +1,4 @@
-"""Where a login may come from, and that its password is shown nowhere."""
+"""Sources of a login, and absence of its password from all output."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.postgres
 
 USER = "ann"
 MARK = "Hunter2"
-"""What is looked for: text that no quoting changes."""
+"""Text to search for; no quoting changes it."""
 PASSWORD = f"p@ss:w\\ord'%20[]é{MARK}"
 IN_FILE = PASSWORD.replace("\\", "\\\\").replace(":", "\\:")
-"""As .pgpass wants it."""
+"""Password in the format of .pgpass."""
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_keywords_take_effect(server: PostgresServer, keyword: str, value: str, 
 
 
 def errors_of(server: PostgresServer, database: str) -> list[StoreError]:
-    """What goes wrong between opening a store and closing it."""
+    """Return the errors between opening a store and closing it."""
     found: list[StoreError] = []
 
     def attempt(url: str, **options: object) -> None:

@@ -35,7 +35,7 @@ assert not report.problem, report.problem
 json.dump([(clause.id, clause.status, clause.why) for clause in report.clauses], sys.stdout)
 """
 
-# What PgBouncer itself keeps in step between a client and the connection that it lends to it.
+# PgBouncer itself synchronizes these settings between a client and its server connection.
 LEFT_BEHIND = """
 SELECT 'setting ' || name FROM pg_settings WHERE source = 'session' AND name NOT IN
     ('application_name', 'client_encoding', 'DateStyle', 'TimeZone', 'standard_conforming_strings')

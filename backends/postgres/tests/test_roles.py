@@ -33,7 +33,7 @@ def block_with(text: str) -> str:
     return found
 
 
-class Place:
+class Roles:
     """A database with the two roles."""
 
     def __init__(self, server: PostgresServer) -> None:
@@ -46,11 +46,11 @@ class Place:
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def roles() -> Iterator[Roles]:
     with PostgresServer(fast=True) as server:
-        place = Place(server)
-        store_at(place.owner, schema="agent").close()
-        yield place
+        roles = Roles(server)
+        store_at(roles.owner, schema="agent").close()
+        yield roles
 
 
 def use(store: Store) -> None:
@@ -72,15 +72,15 @@ def use(store: Store) -> None:
         session.coordination.list_occurrences(T0)
 
 
-def test_the_agents_role_does_all_that_an_agent_does(place: Place) -> None:
-    with store_at(place.agent, schema="agent", migrate="false") as store:
+def test_the_agents_role_does_all_that_an_agent_does(roles: Roles) -> None:
+    with store_at(roles.agent, schema="agent", migrate="false") as store:
         use(store)
-    assert execute(place.superuser, "SELECT count(*) FROM pg_tables WHERE tableowner = 'agent'") == [(0,)]
+    assert execute(roles.superuser, "SELECT count(*) FROM pg_tables WHERE tableowner = 'agent'") == [(0,)]
 
 
-def test_the_agents_role_has_these_rights_and_no_others(place: Place) -> None:
+def test_the_agents_role_has_these_rights_and_no_others(roles: Roles) -> None:
     rights: dict[str, set[str]] = {}
-    for table, right in execute(place.superuser, RIGHTS):
+    for table, right in execute(roles.superuser, RIGHTS):
         rights.setdefault(table, set()).add(right)
     assert len(rights) == 13
     assert all(each == EXPECTED for each in rights.values())
@@ -90,8 +90,8 @@ def test_the_agents_role_has_these_rights_and_no_others(place: Place) -> None:
     "statement",
     ["CREATE TABLE agent.t (a int)", "ALTER TABLE {tasks} ADD COLUMN a int", "DROP TABLE {tasks}", "TRUNCATE {tasks}"],
 )
-def test_the_agents_role_can_do_no_ddl(place: Place, statement: str) -> None:
-    with store_at(place.agent, schema="agent", migrate="false") as store:
+def test_the_agents_role_can_do_no_ddl(roles: Roles, statement: str) -> None:
+    with store_at(roles.agent, schema="agent", migrate="false") as store:
         with pytest.raises(AccessDenied), store._backend.session(write=True) as session:
             assert isinstance(session, SqlSession)
             session.run(statement)
@@ -99,35 +99,35 @@ def test_the_agents_role_can_do_no_ddl(place: Place, statement: str) -> None:
 
 
 @pytest.mark.parametrize("statement", ["CREATE SCHEMA mine", "CREATE TABLE public.t (a int)"])
-def test_nor_make_a_place_of_its_own(place: Place, statement: str) -> None:
-    with closing(psycopg2.connect(place.agent)) as connection, pytest.raises(driver_errors.InsufficientPrivilege):
+def test_nor_make_a_place_of_its_own(roles: Roles, statement: str) -> None:
+    with closing(psycopg2.connect(roles.agent)) as connection, pytest.raises(driver_errors.InsufficientPrivilege):
         connection.cursor().execute(statement)
     with pytest.raises(AccessDenied):
-        store_at(place.agent, schema="mine")
+        store_at(roles.agent, schema="mine")
 
 
-def test_a_migration_that_is_missing(place: Place) -> None:
-    execute(place.superuser, f"DELETE FROM agent.schema_migrations WHERE version = {NEWEST.version}")
+def test_a_migration_that_is_missing(roles: Roles) -> None:
+    execute(roles.superuser, f"DELETE FROM agent.schema_migrations WHERE version = {NEWEST.version}")
     with pytest.raises(MigrationRequired, match=NEWEST.name):
-        store_at(place.agent, schema="agent", migrate="false")
+        store_at(roles.agent, schema="agent", migrate="false")
     with pytest.raises(AccessDenied):
-        store_at(place.agent, schema="agent")
+        store_at(roles.agent, schema="agent")
 
 
-def test_tables_that_were_there_before(place: Place) -> None:
-    execute(place.superuser, "REVOKE ALL ON ALL TABLES IN SCHEMA agent FROM agent")
+def test_tables_that_were_there_before(roles: Roles) -> None:
+    execute(roles.superuser, "REVOKE ALL ON ALL TABLES IN SCHEMA agent FROM agent")
     with pytest.raises(AccessDenied):
-        store_at(place.agent, schema="agent", migrate="false")
-    execute(place.superuser, block_with("ON ALL TABLES"))
-    with store_at(place.agent, schema="agent", migrate="false") as store:
+        store_at(roles.agent, schema="agent", migrate="false")
+    execute(roles.superuser, block_with("ON ALL TABLES"))
+    with store_at(roles.agent, schema="agent", migrate="false") as store:
         use(store)
 
 
-def test_the_timeouts_of_the_role_are_in_force(place: Place) -> None:
-    assert execute(place.agent, "SHOW statement_timeout") == [("1min",)]
+def test_the_timeouts_of_the_role_are_in_force(roles: Roles) -> None:
+    assert execute(roles.agent, "SHOW statement_timeout") == [("1min",)]
 
 
-def test_the_setting_for_a_synchronous_standby(place: Place) -> None:
+def test_the_setting_for_a_synchronous_standby(roles: Roles) -> None:
     for statement in block_with("synchronous_standby_names").split(";")[:-1]:
-        execute(place.superuser, statement)
-    wait_for(lambda: execute(place.superuser, "SHOW synchronous_standby_names") == [("ANY 1 (*)",)])
+        execute(roles.superuser, statement)
+    wait_for(lambda: execute(roles.superuser, "SHOW synchronous_standby_names") == [("ANY 1 (*)",)])

@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 
 from backends.postgres.tests.support import store_at
-from backends.postgres.tests.test_roles import Place
+from backends.postgres.tests.test_roles import Roles
 from ciris_store_core import AccessDenied, GraphNode, GraphScope, SigningKey, Store, approved
 from tests.support.pgserver import PostgresServer, execute
 from tests.support.snippets import blocks_of
@@ -23,16 +23,16 @@ NODE = GraphNode(id="self", type="identity", scope="identity", attributes={"name
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
+def roles() -> Iterator[Roles]:
     with PostgresServer(fast=True) as server:
-        place = Place(server)
-        with store_at(place.owner, schema="agent") as store:
+        roles = Roles(server)
+        with store_at(roles.owner, schema="agent") as store:
             store.authorities.bootstrap(KEY.public_key, "Wanda", identity=[NODE])
-        execute(place.superuser, SQL)
-        place.owner = server.url(
-            user="steward", password="change me as well", dbname=place.superuser.rpartition("/")[2]
+        execute(roles.superuser, SQL)
+        roles.owner = server.url(
+            user="steward", password="change me as well", dbname=roles.superuser.rpartition("/")[2]
         )
-        yield place
+        yield roles
 
 
 def put_approved(store: Store, **attributes: str) -> GraphNode:
@@ -43,12 +43,12 @@ def put_approved(store: Store, **attributes: str) -> GraphNode:
         return store.graph.put(node)
 
 
-def test_the_agents_role_cannot_write_identity_by_sql_either(place: Place) -> None:
+def test_the_agents_role_cannot_write_identity_by_sql_either(roles: Roles) -> None:
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-        execute(place.agent, "INSERT INTO agent.graph_nodes SELECT * FROM agent.graph_nodes WHERE scope = 'identity'")
-    assert execute(place.agent, "UPDATE agent.graph_nodes SET version = 2 WHERE id = 'self' RETURNING id") == []
-    assert execute(place.agent, "DELETE FROM agent.graph_nodes RETURNING id") == []
-    with store_at(place.agent, schema="agent", migrate="false") as store:
+        execute(roles.agent, "INSERT INTO agent.graph_nodes SELECT * FROM agent.graph_nodes WHERE scope = 'identity'")
+    assert execute(roles.agent, "UPDATE agent.graph_nodes SET version = 2 WHERE id = 'self' RETURNING id") == []
+    assert execute(roles.agent, "DELETE FROM agent.graph_nodes RETURNING id") == []
+    with store_at(roles.agent, schema="agent", migrate="false") as store:
         with pytest.raises(AccessDenied, match="42501"):
             put_approved(store, name="Eve")
         stored = store.graph.get("self", "identity")
@@ -57,6 +57,6 @@ def test_the_agents_role_cannot_write_identity_by_sql_either(place: Place) -> No
         assert not store.audit.verify().problems
 
 
-def test_the_stewards_role_can(place: Place) -> None:
-    with store_at(place.owner, schema="agent", migrate="false") as store:
+def test_the_stewards_role_can(roles: Roles) -> None:
+    with store_at(roles.owner, schema="agent", migrate="false") as store:
         assert put_approved(store, name="Ada Lovelace").revision == 2

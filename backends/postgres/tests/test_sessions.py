@@ -210,7 +210,7 @@ def test_info_shows_no_password(url: str, make: Callable[..., PostgresBackend]) 
 
 
 def run_all(*works: Callable[[], Any]) -> list[Any]:
-    """What each piece of work returned or raised, run in threads of their own."""
+    """Run each piece of work in a thread of its own, and return the results and errors."""
     results: list[Any] = [None] * len(works)
 
     def run(index: int) -> None:

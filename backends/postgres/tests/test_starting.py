@@ -1,4 +1,4 @@
-"""The first start: of eight processes at the same moment, and of one that is killed at each step of a migration."""
+"""First start: of eight processes at the same moment, and of one that is killed at each step of a migration."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def starters(*arguments: str, program: str = STARTER, count: int = PROCESSES) ->
 
 
 def start_all(processes: list[subprocess.Popen[str]], url: str) -> list[str]:
-    """What each says after it opened the store."""
+    """Return the output of each process after it opened the store."""
     for process in processes:
         assert process.stdin is not None
         process.stdin.write(url + "\n")

@@ -1,4 +1,4 @@
-"""What no statement may contain, so that the store works behind poolers and on a distributed server."""
+"""Rules for all statements, so that the store works behind poolers and on a distributed server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WRITES = r"\b(INSERT\s+INTO|UPDATE\s+[\"{\w]|DELETE\s+FROM|ON\s+CONFLICT|DO\s+UP
 DDL_IN_IT = r"(?:\A|;)\s*(CREATE|ALTER|DROP|TRUNCATE)\b"
 SEVERAL = r";\s*\S"
 _NOISE = re.compile(r"--[^\n]*|/\*.*?\*/|\$\$.*?\$\$", re.S)
-#: They read what others wrote, and send nothing of their own.
+#: They parse SQL of other programs and send none of their own.
 NOT_SENT = ("translate", "tokens")
 
 
@@ -94,7 +94,7 @@ LITERALS = [
 
 
 def problems(statement: str) -> list[str]:
-    """What is wrong with a statement."""
+    """Return the rules that a statement breaks."""
     plain = _NOISE.sub(" ", statement)
     writes = re.search(WRITES, plain, re.I)
     rules = {
@@ -110,7 +110,7 @@ def problems(statement: str) -> list[str]:
 
 
 def rendered(statement: str) -> str:
-    """What the driver gets: with names of tables, and the fragments of PostgreSQL."""
+    """Return the text for the driver, with table names and PostgreSQL's fragments."""
     return PostgresDialect("agent").render(statement)
 
 

@@ -1,4 +1,4 @@
-"""Walks: their cost follows the edges of the graph, not the depth that was asked for."""
+"""Traversals: the cost depends on the edges of the graph, not on the requested depth."""
 
 from __future__ import annotations
 

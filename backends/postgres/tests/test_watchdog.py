@@ -1,4 +1,4 @@
-"""Operations that would hang for ever, ended by the watchdog."""
+"""Operations that would block forever, ended by the watchdog."""
 
 from __future__ import annotations
 

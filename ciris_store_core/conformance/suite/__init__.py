@@ -1,4 +1,4 @@
-"""The tests of the contract. A module of tests that imports everything from here runs them all."""
+"""Tests of the contract. A test module that imports everything from here runs them all."""
 
 import sys
 
@@ -10,7 +10,7 @@ _MODULES = (
     "operations", "processes", "crashes", "words", "updates",
 )  # fmt: skip
 
-# Before they are imported, so that a failing assertion shows its values; what is imported already stays as it is.
+# Registered before the import, so that failing assertions show values. Modules imported already cannot be rewritten.
 _NAMES = (*(f"{__name__}.{name}" for name in _MODULES), "ciris_store_core.conformance.support")
 pytest.register_assert_rewrite(*(name for name in _NAMES if name not in sys.modules))
 

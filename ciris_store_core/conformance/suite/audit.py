@@ -1,4 +1,4 @@
-"""The audit trail."""
+"""Audit trail."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class TestAudit:
 
     @clause("audit.prune")
     def test_cut(self, backend: Backend) -> None:
-        """Otherwise what remains after retention cannot be verified, or more goes than was agreed."""
+        """Otherwise the rest of a pruned chain cannot be verified, or too many entries are removed."""
         append(backend, *(entry(i) for i in range(1, 6)), entry(1, "other"))
         kept = anchor(3, signature="s", signing_key_id="k", metadata={"m": 1})
         with writing(backend) as session:

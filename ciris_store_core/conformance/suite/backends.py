@@ -1,4 +1,4 @@
-"""The open database itself: first start, capabilities, emptiness, closing."""
+"""The open store itself: first start, capabilities, emptiness, closing."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class TestBackend:
 
     @clause("backend.server_now.inside")
     def test_server_now_inside_sessions(self, backend: Backend) -> None:
-        """Otherwise transactions that hold all connections wait for one another, and nothing goes on."""
+        """Otherwise transactions that use all connections wait for one another forever."""
         crowd = threading.Barrier(CROWD)
 
         def ask(_: int) -> object:
@@ -105,14 +105,14 @@ class TestBackend:
 
     @clause("backend.info", Level.OPERABLE)
     def test_info_and_stats(self, backend: Backend) -> None:
-        """Otherwise nobody can tell from a report which database, and which schema, it was."""
+        """Otherwise a report does not identify the database and the schema."""
         assert backend.info()
         assert json.loads(json.dumps(dict(backend.info()), default=str))
         assert isinstance(json.dumps(dict(backend.stats()), default=str), str)
 
     @clause("backend.close")
     def test_close(self, backend: Backend) -> None:
-        """Otherwise a store that was closed goes on half alive."""
+        """Otherwise a closed store still accepts some calls."""
         backend.close()
         backend.close()
         for call in (lambda: writing(backend).__enter__(), lambda: reading(backend).__enter__(), backend.is_empty):

@@ -1,4 +1,4 @@
-"""Claiming, giving back and transferring tasks."""
+"""Claim, release and transfer of tasks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def claim(backend: Backend, worker: str = "w", queue: str = "default", limit: in
 
 
 def release(backend: Backend, owner: str | None = "w", limit: int = 10) -> list[Task]:
-    """Give work back at ``NOW``."""
+    """Release work at ``NOW``."""
     return transact(backend, lambda session: session.tasks.release(owner, NOW, limit))
 
 
@@ -68,7 +68,7 @@ class TestClaim:
 
     @clause("tasks.claim_next.fields")
     def test_what_changes(self, backend: Backend) -> None:
-        """Otherwise nobody knows who works on a task, or a zombie cannot be told from its successor."""
+        """Otherwise the owner of a task is unknown, or a zombie cannot be told from its successor."""
         before = task(fence=7, metadata={"m": 1}, priority=3, shared_type="S")
         add(backend, before, task("other", created_at=at(1)))
         [found] = claim(backend)
@@ -135,7 +135,7 @@ class TestRelease:
     @pytest.mark.parametrize("status", [ACTIVE, TaskStatus.PENDING])
     @clause("tasks.release.fields")
     def test_what_changes(self, backend: Backend, status: TaskStatus) -> None:
-        """Otherwise work that was given back is taken up by nobody, or its old owner can still write."""
+        """Otherwise released work is never claimed again, or its former owner can still write."""
         before = claimed(status=status, claimed_from="p", fence=7, metadata={"m": 1})
         add(backend, before)
         [found] = release(backend)
@@ -173,7 +173,7 @@ class TestRelease:
 
     @clause("tasks.release.thoughts")
     def test_unfinished_thoughts_come_along(self, backend: Backend) -> None:
-        """Otherwise whoever takes the work up again thinks it all through once more."""
+        """Otherwise the next owner repeats all thoughts of the work."""
         add(backend, claimed())
         own = {"agent_occurrence_id": "w"}
         thoughts = [thought(status.value, status=status, **own) for status in ThoughtStatus]
@@ -227,7 +227,7 @@ class TestTransfer:
 
     @clause("tasks.transfer.thoughts")
     def test_thoughts_stay(self, backend: Backend) -> None:
-        """Otherwise thoughts change hands that nobody transferred."""
+        """Otherwise thoughts change their owner without a transfer."""
         add(backend, task())
         add_thoughts(backend, thought())
         transfer(backend, "t")
@@ -243,7 +243,7 @@ class TestTransfer:
 
     @clause("tasks.transfer.readers", Level.CONCURRENT)
     def test_readers_see_exactly_one_owner(self, backend: Backend) -> None:
-        """Otherwise a task is nobody's, or two instances', for a moment."""
+        """Otherwise a task has no owner, or two, for a moment."""
         add(backend, task(agent_occurrence_id="a"))
 
         def work(number: int) -> set[int]:
@@ -260,7 +260,7 @@ class TestTransfer:
 
     @clause("tasks.lock_claim.fence")
     def test_hold_needs_the_fence(self, backend: Backend) -> None:
-        """Otherwise an instance that lost its work goes on writing."""
+        """Otherwise an instance that lost its claim can still write."""
         add(backend, task(fence=3))
         for id, fence in (("t", 2), ("t", 4), ("?", 0)):
             with pytest.raises(StaleFence), writing(backend) as session:
@@ -288,6 +288,6 @@ class TestTransfer:
             assert session.tasks.get(["t"], None)[0].fence == 1
             session.tasks.update("t", {"description": "done"}, None, 1)
         taker.result()
-        # A claim or return may pass over a task that somebody holds; a transfer waits for it.
+        # A claim or release may skip a locked task; a transfer waits for it.
         fences = (2,) if how == "transfer" else (1, 2)
         assert (get(backend).description, get(backend).fence in fences) == ("done", True)

@@ -19,7 +19,7 @@ def occurrences(backend: Backend, alive_at: float | None = None) -> list[Occurre
 
 
 def leases(backend: Backend, held_at: float | None = None) -> list[Lease]:
-    """All leases, or those held some seconds after ``T0``."""
+    """Return all leases, or those locked some seconds after ``T0``."""
     with reading(backend) as session:
         return session.coordination.list_leases(None if held_at is None else at(held_at))
 
@@ -55,7 +55,7 @@ class TestOccurrences:
 
     @clause("coordination.list_occurrences")
     def test_list(self, backend: Backend) -> None:
-        """Otherwise the dead are waited for, and the work of the living is taken away."""
+        """Otherwise dead instances are waited for, and live ones lose their work."""
         with writing(backend) as session:
             for id, expires in (("b", 10), ("a", 10.000001), ("C", 99)):
                 session.coordination.put_occurrence(occurrence(id, expires_at=at(expires)))
@@ -64,7 +64,7 @@ class TestOccurrences:
 
     @clause("coordination.remove_occurrence")
     def test_remove(self, backend: Backend) -> None:
-        """Otherwise an instance that left goes on being counted on."""
+        """Otherwise an instance that left still counts as alive."""
         with writing(backend) as session:
             session.coordination.put_occurrence(occurrence("a"))
             session.coordination.put_occurrence(occurrence("b"))
@@ -110,7 +110,7 @@ class TestLeases:
 
     @clause("coordination.acquire_lease.own_expired")
     def test_the_holder_comes_too_late(self, backend: Backend) -> None:
-        """Otherwise an instance that slept goes on as if nothing had happened meanwhile."""
+        """Otherwise an instance that was suspended continues although its lease expired."""
         first = acquire(backend, "a", 0, 10)
         second = acquire(backend, "a", 10, 30)
         assert first is not None and second is not None
@@ -118,7 +118,7 @@ class TestLeases:
 
     @clause("coordination.renew_lease")
     def test_renew(self, backend: Backend) -> None:
-        """Otherwise long work loses its lease, or one who lost it goes on."""
+        """Otherwise long work loses its lease, or an owner that lost it continues."""
         lease = acquire(backend, "a", 0, 10)
         assert lease is not None
         with writing(backend) as session:
@@ -148,7 +148,7 @@ class TestLeases:
 
     @clause("coordination.list_leases")
     def test_list(self, backend: Backend) -> None:
-        """Otherwise nobody can see who holds up the work."""
+        """Otherwise the owner that blocks the work cannot be found."""
         for name, until in (("b", 10), ("a", 10.000001), ("C", 99)):
             acquire(backend, "me", 0, until, name)
         assert [each.name for each in leases(backend)] == ["C", "a", "b"]

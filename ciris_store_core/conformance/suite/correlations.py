@@ -1,4 +1,4 @@
-"""Correlations: adding, changing, finding, deleting."""
+"""Correlations: add, update, find, delete."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DISTINCT: dict[str, dict[str, Any]] = {
     "resolutions": {"resolution": Resolution.DAILY},
     "retention_policies": {"retention_policy": RetentionPolicy.AGGREGATED},
 }
-"""What makes a correlation the only one that a filter matches."""
+"""Fields that make a correlation the only one that a filter matches."""
 FILTERS: dict[str, Any] = {
     "types": ("torque", "other"), "occurrence_id": "occurrence_1", "scope": GraphScope.COMMUNITY,
     "metric_names": ("x", "a.b"), "log_levels": ("ERROR", "CRITICAL"), "task_id": "t", "thought_id": "h",
@@ -198,7 +198,7 @@ class TestWriteCorrelations:
 
     @clause("correlations.update.expired")
     def test_update_of_what_expired(self, backend: Backend) -> None:
-        """Otherwise what is gone comes back to life, and its caller believes that it was never gone."""
+        """Otherwise an update revives an expired record, and the caller does not learn that it had expired."""
         add(backend, *(correlation(id, ttl_seconds=10) for id in "abc"))
         far = {"ttl_seconds": 10**6, "updated_at": at(10)}
         with writing(backend) as session:
@@ -279,7 +279,7 @@ class TestFindCorrelations:
 
     @clause("correlations.find.expired")
     def test_what_expired_is_absent(self, backend: Backend) -> None:
-        """Otherwise what was to be forgotten is told until somebody cleans up."""
+        """Otherwise expired records are returned until they are deleted."""
         add(backend, *(correlation(f"gone{i}", ttl_seconds=10, tags={"k": "v"}) for i in range(5)))
         add(backend, correlation("kept", ttl_seconds=10, timestamp=at(1e-6), tags={"k": "v"}), correlation("endless"))
         add(backend, correlation("far", ttl_seconds=2**40, timestamp=LAST))

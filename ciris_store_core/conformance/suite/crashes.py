@@ -1,7 +1,7 @@
-"""A process that is killed (kill -9) at some point, and what is there when the store is opened again.
+"""Kill of a process (kill -9) at several points, and the records after the store is opened again.
 
-The process that is killed is the only one that has the store open, so that this also holds for databases that let
-only one process in.
+The killed process is the only one that has the store open, so that the tests also apply to databases that allow only
+one process.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class TestCrashes:
 
     @clause("crashes.after_commit", DURABLE)
     def test_after_commit(self, harness: Harness, clock: ManualClock, new_peer: PeerMaker) -> None:
-        """Otherwise what a caller was told is stored is gone after a crash."""
+        """Otherwise acknowledged writes are lost in a crash."""
         prepared(harness, clock)
         peer = new_peer()
         peer.start("stop_after_commit")
@@ -109,7 +109,7 @@ class TestCrashes:
             peer.until("committed")
         peer.kill()
         last = max([acknowledged, *peer.said("committed")])
-        # The one transaction whose end nobody was told of may be there or not.
+        # The last transaction, whose commit was not reported, may be stored or not.
         assert reopened(harness, clock) in (list(range(last + 1)), list(range(last + 2)))
 
     @pytest.mark.parametrize("times", [1, 3])

@@ -1,4 +1,4 @@
-"""Writing, reading and listing edges."""
+"""Edges: write, read, list."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class TestEdges:
     @pytest.mark.parametrize("ends", ["xa", "ax", "xx"])
     @clause("graph.put_edges.expired_end")
     def test_an_end_that_expired(self, backend: Backend, ends: str) -> None:
-        """Otherwise somebody is told that an edge is stored which no reader ever finds."""
+        """Otherwise an edge is acknowledged that no reader ever finds."""
         store_nodes(backend, node("a"), node("b"), node("x", expires_at=at(10)))
         with pytest.raises(NotFound, match="'x'"), writing(backend) as session:
             session.graph.put_edges([edge(*ends)], at(10))
@@ -254,7 +254,7 @@ class TestNeighbours:
     )
     @clause("graph.neighbours.expired")
     def test_what_expired_is_nobodys_neighbour(self, backend: Backend, direction: Direction, found: set[str]) -> None:
-        """Otherwise what was to be forgotten is still somebody's neighbour."""
+        """Otherwise an expired node is still a neighbour."""
         expiring(backend)
         with reading(backend) as session:
             both: tuple[tuple[str, ...], ...] = ((), ("knows",))

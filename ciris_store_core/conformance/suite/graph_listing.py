@@ -1,4 +1,4 @@
-"""Listing and counting nodes."""
+"""Nodes: list, count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing, reading and deleting nodes."""
+"""Nodes: write, read, delete."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TestPutNodes:
 
     @clause("graph.put_nodes.returns_stored")
     def test_returns_the_stored_nodes_in_order(self, backend: Backend) -> None:
-        """Otherwise a caller goes on with the wrong node, or with an old revision."""
+        """Otherwise a caller continues with the wrong node, or with an old revision."""
         store_nodes(backend, node("b", attributes={"old": 1}))
         returned = write(backend, *(put(node(id, attributes={"new": id})) for id in "cab"))
         assert [found.id for found in returned] == ["c", "a", "b"]
@@ -167,7 +167,7 @@ class TestPutNodes:
     @pytest.mark.parametrize(("mode", "expected"), [("insert", None), ("merge", 0)])
     @clause("graph.put_nodes.expired.absent")
     def test_an_expired_node_is_no_obstacle(self, backend: Backend, mode: Any, expected: int | None) -> None:
-        """Otherwise an id that nobody can see any more cannot be used again."""
+        """Otherwise the id of an expired node cannot be reused."""
         store_nodes(backend, node(expires_at=NOW))
         assert write(backend, put(node(), mode, expected=expected))[0].revision == 2
 
@@ -224,7 +224,7 @@ class TestPutNodes:
 
     @clause("graph.put_nodes.expected_revision")
     def test_expected_revision(self, backend: Backend) -> None:
-        """Otherwise careful writers are turned away although nobody else wrote."""
+        """Otherwise a writer with an expected revision is refused without a concurrent write."""
         assert write(backend, put(node(), expected=0))[0].revision == 1
         assert write(backend, put(node(), expected=1))[0].revision == 2
 

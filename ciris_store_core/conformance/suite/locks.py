@@ -1,4 +1,4 @@
-"""Correlations that a transaction reads in order to change them."""
+"""Correlations that a transaction locks in order to update them."""
 
 from __future__ import annotations
 

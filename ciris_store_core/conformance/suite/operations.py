@@ -1,4 +1,4 @@
-"""What operators ask of a database: a view of one moment, what it lacks, how it is, a backup."""
+"""Operations: snapshot, pending migrations, diagnosis, backup."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class TestOperations:
 
     @clause("backend.backup", Level.OPERABLE)
     def test_backup(self, backend: Backend, tmp_path: Path) -> None:
-        """Otherwise a backup is missing, or can be read by everybody, on the day that it is needed."""
+        """Otherwise a backup is missing when it is needed, or readable by every user."""
         add_task(backend, "t")
         target = tmp_path / "backup"
         steps: list[tuple[int, int]] = []

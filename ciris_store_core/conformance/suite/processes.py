@@ -1,4 +1,4 @@
-"""Several processes on one store: races, a first start together, the work of one that was killed."""
+"""Several processes on one store: races, a simultaneous first start, the work of a killed process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def racers(new_peer: PeerMaker, count: int = RACERS) -> list[Peer]:
 
 
 class TestProcesses:
-    """What several processes do at the same time."""
+    """Several processes at the same time."""
 
     @clause("processes.visible", MULTI)
     def test_what_one_committed_all_see(self, backend: Backend, new_peer: PeerMaker) -> None:
@@ -109,7 +109,7 @@ class TestProcesses:
 
 
 class TestTakeOver:
-    """What becomes of the work of a process that was killed, or that slept too long."""
+    """Work of a process that was killed, or that slept too long."""
 
     @clause("processes.take_over.lease", MULTI)
     def test_lease_of_a_killed_process(self, backend: Backend, new_peer: PeerMaker) -> None:

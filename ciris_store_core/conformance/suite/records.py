@@ -1,4 +1,4 @@
-"""Every record comes back as it was written."""
+"""Records: each is read as it was written."""
 
 from __future__ import annotations
 

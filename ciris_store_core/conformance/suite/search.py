@@ -63,7 +63,7 @@ class TestSearch:
 
     @clause("graph.search.filters", needs=FULL_TEXT)
     def test_scope_type_and_expiry(self, backend: Backend) -> None:
-        """Otherwise a search reveals private or expired memories."""
+        """Otherwise a search returns private or expired memories."""
         text = {"t": "cat"}
         store_nodes(backend, node("a", attributes=text), node("b", attributes=text, type="user"))
         store_nodes(backend, node("c", attributes=text, scope=GraphScope.NETWORK))

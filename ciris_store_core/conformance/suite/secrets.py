@@ -1,4 +1,4 @@
-"""Encrypted secrets and the log of their use."""
+"""Encrypted secrets and the access log."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class TestAccessLog:
     @pytest.mark.parametrize("limit", [1, 2, 100])
     @clause("secrets.list_access.order")
     def test_order(self, backend: Backend, limit: int) -> None:
-        """Otherwise nobody can tell who saw a secret when."""
+        """Otherwise the access log does not tell who resolved a secret, and when."""
         with writing(backend) as session:
             session.secrets.log_access([])
             session.secrets.log_access([access("b"), access("late", at=at(1e-6)), access("B", "other")])

@@ -1,4 +1,4 @@
-"""Tasks: adding, changing, finding, deleting."""
+"""Tasks: add, update, find, delete."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DISTINCT: dict[str, dict[str, Any]] = {
     "shared_type": {"shared_type": "a_b"},
     "correlation_id": {"context": {"correlation_id": "c"}},
 }
-"""What makes a task the only one that a filter matches."""
+"""Fields that make a task the only one that a filter matches."""
 FILTERS: dict[str, Any] = {
     "occurrence_id": "occurrence_1", "statuses": (TaskStatus.DEFERRED, FAILED), "channel_id": "other",
     "parent_task_id": "plain", "shared_type": "a_b", "correlation_id": "c",
@@ -111,7 +111,7 @@ class TestAddTasks:
     @pytest.mark.parametrize("commits", [True, False])
     @clause("tasks.add_or_get.committed", Level.CONCURRENT)
     def test_losers_get_what_was_committed(self, backend: Backend, commits: bool) -> None:
-        """Otherwise one who lost goes by a task that never came to be."""
+        """Otherwise the loser of a race relies on a task that was never stored."""
 
         class Undone(Exception):
             pass

@@ -1,4 +1,4 @@
-"""Thoughts: adding, changing, finding, deleting, transferring."""
+"""Thoughts: add, update, find, delete, transfer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DISTINCT: dict[str, dict[str, Any]] = {
     "parent_thought_id": {"parent_thought_id": "plain"},
     "thought_types": {"thought_type": ThoughtType.PONDER},
 }
-"""What makes a thought the only one that a filter matches."""
+"""Fields that make a thought the only one that a filter matches."""
 FILTERS: dict[str, Any] = {
     "occurrence_id": "occurrence_1", "statuses": (ThoughtStatus.DEFERRED, FAILED), "source_task_id": "other",
     "parent_thought_id": "plain", "thought_types": (ThoughtType.PONDER, ThoughtType.URGENT),

@@ -70,7 +70,7 @@ def _grow_too_large(session: Session) -> object:
 
 
 def new_records(session: Session) -> list[object]:
-    """Whatever a refused call should not have written."""
+    """Return the records that a refused call must not have written."""
     return [
         *session.tasks.get(["new"], None),
         *session.thoughts.get(["new"], None),
@@ -84,7 +84,7 @@ def new_records(session: Session) -> list[object]:
 
 
 def add_the_first_of_each(session: Session) -> None:
-    """What the refused calls collide with."""
+    """Add the records that the refused calls conflict with."""
     session.tasks.add([task()])
     session.thoughts.add([thought()])
     session.correlations.add([correlation()])
@@ -99,7 +99,7 @@ class TestTransactions:
     @pytest.mark.parametrize("error", [Stop, StoreError, KeyboardInterrupt, SystemExit, GeneratorExit])
     @clause("session.rollback")
     def test_rollback(self, backend: Backend, error: type[BaseException]) -> None:
-        """Otherwise half of what belongs together is stored when something goes wrong."""
+        """Otherwise a failed transaction is stored in part."""
         raised = error("stop")
         with pytest.raises(error) as caught, writing(backend) as session:
             for kind in RECORD_KINDS:
@@ -265,7 +265,7 @@ class TestSavepoints:
         assert stored(backend) == []
 
     @clause("session.savepoint.aborted")
-    def test_declared_or_doomed(self, backend: Backend) -> None:
+    def test_declared_or_aborted(self, backend: Backend) -> None:
         """Otherwise a database without nested transactions stores what was to be undone."""
 
         def work() -> None:
@@ -288,7 +288,7 @@ class TestSavepoints:
 
 
 class TestIsolation:
-    """What transactions of several threads see of one another."""
+    """Visibility between transactions of several threads."""
 
     @clause("session.isolation.dirty_read", Level.CONCURRENT)
     def test_no_dirty_reads(self, backend: Backend) -> None:
@@ -330,7 +330,7 @@ class TestIsolation:
                 if number < 2:
                     transact(backend, partial(_add_both, f"{number}.{i}"))
                 with reading(backend) as session:
-                    # Read in the order opposite to the writes: whoever sees the thought must see the task.
+                    # Read in the opposite order of the writes: a reader that sees the thought must see the task.
                     thoughts = [each.thought_id for each in session.thoughts.find(ThoughtQuery()).items]
                     seen.append(len(session.tasks.get(thoughts, None)) == len(thoughts))
             return seen

@@ -1,4 +1,4 @@
-"""Walks through the graph: reach, shortest paths, degrees."""
+"""Traversal of the graph: reach, shortest paths, degrees."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class TestTraverse:
 
     @clause("graph.traverse.start")
     def test_start(self, backend: Backend) -> None:
-        """Otherwise a walk from several nodes, or from one that is gone, fails or counts wrong."""
+        """Otherwise a traversal from several nodes, or from a missing one, fails or counts wrong."""
         chain(backend, "abc", "xc")
         assert walk(backend, "x", "gone", "a", direction=OUT, depth=1).distances == {
             "a": 0, "gone": 0, "x": 0, "b": 1, "c": 1,
@@ -186,7 +186,7 @@ class TestDegrees:
 
     @clause("graph.degrees.direction")
     def test_direction(self, backend: Backend) -> None:
-        """Otherwise an agent takes the one who follows everybody for the one whom everybody follows."""
+        """Otherwise a node with many outgoing edges is taken for one with many incoming edges."""
         chain(backend, "ab", "ac", "ad", "bd")
         assert self.degrees(backend, OUT) == [Degree("a", 3), Degree("b", 1)]
         assert self.degrees(backend, Direction.IN) == [Degree("d", 2), Degree("b", 1), Degree("c", 1)]

@@ -1,4 +1,4 @@
-"""Nodes, edges, tasks and thoughts that a transaction reads in order to change them, and increments."""
+"""Nodes, edges, tasks and thoughts that a transaction locks in order to update them, and increments."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def add_all(backend: Backend) -> None:
 
 
 def counted(backend: Backend) -> set[int]:
-    """What was counted."""
+    """Return the numbers that were counted."""
     with reading(backend) as session:
         counts = [each.attributes["n"] for each in session.graph.get_nodes([N], None)]
         counts += [each.metadata["n"] for each in session.graph.get_edges([edge("n", "n").key])]

@@ -1,4 +1,4 @@
-"""The words of texts, in every script: the same on every backend that can search."""
+"""Words of texts in every script: equal on every backend with search."""
 
 # ruff: noqa: RUF001 - letters that look alike are what it is about
 
