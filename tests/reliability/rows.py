@@ -46,25 +46,27 @@ class Row:
 ROWS: dict[str, Row] = {
     "power-cut": Row(
         "power cut",
-        "the statements of every write of the store, replayed over a file system that forgets what was not synced, cut "
-        "at every one of its operations",
-        "no acknowledged transaction is lost, none is there by half, and the file is whole",
+        "every write of the store is replayed over a file system that loses unsynced data, cut at every one of "
+        "its operations",
+        "acknowledged transactions survive whole, others are absent or whole, and the file is intact",
         500, 50_000, "cuts",
         (f"{_HERE}/test_power_cut.py::test_a_power_cut_loses_nothing_that_was_acknowledged",),
         (f"{_HERE}/test_power_cut.py::test_the_control_a_log_that_is_not_synced",),
         minutes=6,
     ),
     "killed-writer": Row(
-        "`kill -9` of a writer", "a process that writes is killed at a random moment",
-        "no acknowledged transaction is lost, none is there by half",
+        "`kill -9` of a writer",
+        "a writing process is killed at a random moment",
+        "acknowledged transactions survive whole; no transaction is stored in part",
         40, 1_000, "writers",
         (f"{_HERE}/test_kills.py::test_a_killed_writer_loses_nothing",),
         (f"{_HERE}/test_kills.py::test_the_control_a_writer_that_acknowledges_too_early",),
         minutes=5,
     ),
     "killed-migration": Row(
-        "`kill -9` in a migration", "the process is killed before each statement of each migration",
-        "the old schema or the new one, and the next start finishes",
+        "`kill -9` in a migration",
+        "the process is killed before each statement of each migration",
+        "the schema is the old one or the new one, and the next start completes the migration",
         0, 0, "statements",
         (
             f"{_SQLITE}/test_processes.py::test_a_start_killed_at_any_statement_is_finished_by_the_next",
@@ -77,8 +79,9 @@ ROWS: dict[str, Row] = {
         minutes=2,
     ),
     "first-start": Row(
-        "8 processes start on an empty database", "all are let go at once",
-        "the schema is made once, and all come up",
+        "8 processes start on an empty database",
+        "all start at the same moment",
+        "the schema is created once, and all processes start",
         20, 200, "starts of 8",
         (
             f"{_SQLITE}/test_processes.py::test_eight_processes_start_at_once",
@@ -91,15 +94,17 @@ ROWS: dict[str, Row] = {
         minutes=3,
     ),
     "claim-race": Row(
-        "claim race", "16 processes claim the same shared tasks at once",
-        "each has one winner, and one row",
+        "claim race",
+        "16 processes claim the same shared tasks at once",
+        "each task has one winner and one row",
         200, 50_000, "tasks",
         (f"{_HERE}/test_claims.py::test_each_of_many_claims_has_one_winner",),
         (f"{_HERE}/test_claims.py::test_the_control_claims_that_look_before_they_write",),
         cores=2, minutes=10,
     ),
     "transfer": Row(
-        "transfers under readers", "threads pass tasks and thoughts on while others read them",
+        "transfers under readers",
+        "threads transfer tasks and thoughts while others read them",
         "every reader sees exactly one owner of each",
         5, 600, "seconds",
         (f"{_HERE}/test_transfers.py::test_every_reader_sees_one_owner",),
@@ -107,16 +112,18 @@ ROWS: dict[str, Row] = {
         cores=0.5, minutes=10,
     ),
     "lost-answer": Row(
-        "the answer to COMMIT is lost", "a TCP proxy lets the server commit and cuts before its answer",
-        "`OutcomeUnknown`, neither success nor failure, and calling again is safe",
+        "lost answer to COMMIT",
+        "a TCP proxy lets the server commit and cuts the connection before its answer",
+        "`OutcomeUnknown`, neither success nor failure, and a repeated call is safe",
         200, 5_000, "answers",
         (f"{_POSTGRES}/test_lost_answers.py::test_a_lost_answer_is_unknown_and_the_retry_is_safe",),
         (f"{_POSTGRES}/test_lost_answers.py::test_the_control_a_lost_connection_that_counts_as_nothing_done",),
         minutes=3,
     ),
     "network": Row(
-        "connections reset, refused, slow, swallowed", "a TCP proxy, in the middle of reads, writes and commits",
-        "a typed error within the deadline and a second, nothing wrong stored, and the pool heals",
+        "connections reset, refused, slow, dropped",
+        "a TCP proxy interferes with reads, writes and commits",
+        "a typed error within the deadline and a second, nothing wrong stored, and the pool recovers",
         20, 500, "of each",
         (
             f"{_POSTGRES}/test_network.py::test_typed_errors_in_time_and_a_pool_that_heals",
@@ -130,33 +137,37 @@ ROWS: dict[str, Row] = {
         cores=0.5, minutes=30,
     ),
     "killed-server": Row(
-        "`kill -9` of the server", "all its processes at once, under load, and a new start",
-        "nothing acknowledged is lost, and writes go on within 5 s",
+        "`kill -9` of the server",
+        "all its processes are killed at once under load, and the server is restarted",
+        "acknowledged writes survive, and writes continue within 5 s",
         5, 50, "crashes",
         (f"{_POSTGRES}/test_crashes.py::test_a_server_that_is_killed_loses_nothing",),
         (f"{_POSTGRES}/test_crashes.py::test_the_control_a_server_that_does_not_wait_for_its_disk",),
         minutes=2,
     ),
     "killed-connections": Row(
-        "server processes killed every second", "200 callers on a pool of 10, for so long",
-        "every call comes to its end, once, and no connection leaks",
+        "server processes killed every second",
+        "200 callers use a pool of 10 for the given time",
+        "every call ends exactly once, and no connection leaks",
         20, 600, "seconds",
         (f"{_POSTGRES}/test_crashes.py::test_200_callers_while_server_processes_are_killed_every_second",),
         (f"{_POSTGRES}/test_crashes.py::test_the_control_callers_without_retries",),
         cores=1, minutes=10,
     ),
     "lost-primary": Row(
-        "loss of the primary", "killed under load, every other time with the link to its synchronous standby cut; "
-        "the standby is promoted",
-        "nothing acknowledged is lost, and writes go on within 5 s of the promotion",
+        "loss of the primary",
+        "the primary is killed under load, every other time with the link to its synchronous standby cut; the "
+        "standby is promoted",
+        "acknowledged writes survive, and writes continue within 5 s of the promotion",
         3, 30, "primaries",
         (f"{_POSTGRES}/test_failover.py::test_loss_of_the_primary",),
         (f"{_POSTGRES}/test_failover.py::test_the_control_a_standby_that_nobody_waits_for",),
         minutes=4,
     ),
     "pgbouncer": Row(
-        "PgBouncer, transaction mode, two connections", "the real program between store and server",
-        "the whole conformance suite passes, and nothing is left behind in a connection",
+        "PgBouncer, transaction mode, two connections",
+        "PgBouncer runs between store and server",
+        "the whole conformance suite passes, and no state stays in a connection",
         0, 0, "suite",
         (
             f"{_POSTGRES}/test_pgbouncer.py::test_the_suite_passes_and_leaves_nothing_behind",
@@ -166,17 +177,20 @@ ROWS: dict[str, Row] = {
         minutes=2,
     ),
     "writers": Row(
-        "16 processes write to one SQLite file", "as fast as they can, for so long",
-        "no error, and the slowest does at least half of what the fastest does",
+        "16 processes write to one SQLite file",
+        "all write as fast as they can for the given time",
+        "no error, and the slowest process commits at least half as often as the fastest",
         4, 300, "seconds",
         (f"{_SQLITE}/test_processes.py::test_sixteen_writers_share_a_file",),
         (f"{_SQLITE}/test_processes.py::test_the_control_without_the_turn_sixteen_writers_starve_each_other",),
         cores=2, minutes=6,
     ),
     "disk-full": Row(
-        "disk full, I/O errors", "`PRAGMA max_page_count` and `RLIMIT_FSIZE` at a random size, below every write of "
-        "the store; on PostgreSQL a limit to the size of the server's files",
-        "a typed error, nothing of the write, all that was there, and writes once there is room",
+        "disk full, I/O errors",
+        "`PRAGMA max_page_count` and `RLIMIT_FSIZE` at a random size, below every write of the store; on "
+        "PostgreSQL a limit to the size of the server's files",
+        "a typed error, nothing of the write is stored, older data is intact, and writes succeed once there is "
+        "space",
         50, 1_000, "writes refused",
         (
             f"{_HERE}/test_disk_full.py::test_a_write_without_room_changes_nothing",
@@ -187,8 +201,9 @@ ROWS: dict[str, Row] = {
         minutes=3,
     ),
     "corruption": Row(
-        "corruption", "bytes of the database's files flipped at random",
-        "a typed error or the right data; never wrong data where the database said that something is wrong",
+        "corruption",
+        "random bytes of the database's files are flipped",
+        "a typed error or the right data; never wrong data if the database reported an error",
         60, 5_000, "damaged copies",
         (
             f"{_HERE}/test_corruption.py::test_a_damaged_file_is_noticed_or_read_right",
@@ -201,34 +216,38 @@ ROWS: dict[str, Row] = {
         minutes=15,
     ),
     "clocks": Row(
-        "hosts' clocks off by 1 h and by 3 days", "injected clocks, in 16 processes",
-        "no task is claimed twice, none is taken from the living",
+        "hosts' clocks off by 1 h and by 3 days",
+        "injected clocks in 16 processes",
+        "no task is claimed twice, and none is taken from a living worker",
         20, 200, "rounds",
         (f"{_HERE}/test_clocks.py::test_wrong_clocks_mislead_nobody",),
         (f"{_HERE}/test_clocks.py::test_the_control_hosts_that_trust_their_own_clocks",),
         cores=1.5, minutes=3,
     ),
     "dead-claimer": Row(
-        "a claimer dies or is paused", "SIGKILL; SIGSTOP, and SIGCONT after the rescue",
-        "its work is rescued once its lease is over, not before; the paused one is fenced off",
+        "a claimer dies or is paused",
+        "SIGKILL; SIGSTOP, and SIGCONT after the rescue",
+        "its work is rescued after its lease has expired, not before; writes of the paused claimer are rejected",
         50, 500, "claimers",
         (f"{_HERE}/test_claimers.py::test_the_work_of_the_dead_is_rescued_and_the_paused_are_fenced_off",),
         (f"{_HERE}/test_claimers.py::test_the_control_a_claimer_without_a_fence",),
         cores=1, minutes=4,
     ),
     "isolation": Row(
-        "isolation", "list-append transactions in 4 processes, whose histories are checked for lost and repeated "
-        "appends, aborted and intermediate reads, and cycles",
-        "no update is lost; READ COMMITTED or better",
+        "isolation",
+        "list-append transactions in 4 processes; their histories are checked for lost and repeated appends, "
+        "aborted and intermediate reads, and cycles",
+        "no update is lost; READ COMMITTED or stronger",
         4_000, 500_000, "transactions",
         (f"{_HERE}/test_isolation.py::test_no_append_is_lost",),
         (f"{_HERE}/test_isolation.py::test_the_control_appends_without_a_revision",),
         cores=2, minutes=14,
     ),
     "interrupts": Row(
-        "interrupts", "KeyboardInterrupt at random places of eight operations, of all at which CPython runs the "
-        "handlers of signals; every fourth by the signal of a timer",
-        "no acknowledged write is lost, no lock, transaction or connection stays in use, and nothing hangs",
+        "interrupts",
+        "KeyboardInterrupt at random points of eight operations, wherever CPython runs signal handlers; every "
+        "fourth is raised by a timer's signal",
+        "acknowledged writes survive, no lock, transaction or connection stays in use, and no call hangs",
         100, 2_000, "interrupts",
         (
             f"{_HERE}/test_interrupts.py::test_an_interrupt_anywhere_leaves_nothing_behind",
@@ -241,8 +260,9 @@ ROWS: dict[str, Row] = {
         minutes=4,
     ),
     "pool-of-one": Row(
-        "a pool of one connection", "every public method in a transaction that holds the only connection, after the "
-        "server's time that the store keeps has run out",
+        "a pool of one connection",
+        "every public method runs in a transaction that holds the only connection, after the cached server time "
+        "has expired",
         "no call waits for another connection",
         0, 0, "methods",
         (f"{_HERE}/test_pool_of_one.py::test_no_method_needs_another_connection",),
@@ -250,17 +270,18 @@ ROWS: dict[str, Row] = {
     ),
     "forged-rows": Row(
         "forged rows",
-        "rows of every table of an audit chain changed, renamed, removed and added by SQL, also a whole chain of "
-        "another store that is signed with the same key",
-        "with the key every forgery is found; without a key `verify` never says a bare ok",
+        "rows of every table of an audit chain are changed, renamed, removed and added by SQL, including a whole "
+        "chain of another store that is signed with the same key",
+        "with the key every forgery is detected; without a key `verify` never returns a plain ok",
         200, 2_000, "forgeries",
         (f"{_HERE}/test_forged_rows.py::test_every_forged_row_is_found",),
         (f"{_HERE}/test_forged_rows.py::test_the_control_a_verifier_that_trusts_the_table_of_chains",),
         minutes=4,
     ),
     "role-defaults": Row(
-        "defaults of the role", "the isolation levels, short timeouts, read-only transactions, output formats and "
-        "others, set for the database or the role; then every method, and threads that write to one node",
+        "defaults of the role",
+        "isolation levels, short timeouts, read-only transactions, output formats and others are set for the "
+        "database or the role; then every method runs, and threads write to one node",
         "the answers of the reference, or a typed refusal",
         0, 0, "settings",
         (
@@ -271,7 +292,8 @@ ROWS: dict[str, Row] = {
         minutes=2,
     ),
     "differential": Row(
-        "differential", "random scripts of calls, shrunk where they differ",
+        "differential",
+        "random scripts of calls, shrunk if they differ",
         "each backend answers as the reference does",
         300, 10_000, "scripts",
         (f"{_DIFFERENTIAL}::test_random_scripts",),
@@ -279,8 +301,8 @@ ROWS: dict[str, Row] = {
         cores=1, minutes=20,
     ),
     "corpus": Row(
-        "bad input", "every item of the corpus in every argument and field of every method; `make test` takes one case "
-        "in 32",
+        "bad input",
+        "every item of the corpus in every argument and field of every method; `make test` runs one case in 32",
         "the same on every backend: the identical value back, or the same typed error with nothing written",
         0, 0, "cases",
         (
