@@ -216,7 +216,7 @@ class AllowAll(ScopePolicy):
 @pytest.mark.parametrize("policy", [ScopePolicy(), AllowAll()], ids=["guarded", "watched"])
 @pytest.mark.parametrize("aggregate", ["graph", "correlations"])
 def test_a_method_that_the_guards_do_not_know_cannot_be_called(policy: ScopePolicy, aggregate: str) -> None:
-    with open_store("memory://", policy=policy) as store:
+    with open_store("memory://", access=AccessConfig(policy=policy)) as store:
 
         def call(session: Any) -> None:
             inner = getattr(guarded(session).inner, aggregate)
@@ -227,7 +227,7 @@ def test_a_method_that_the_guards_do_not_know_cannot_be_called(policy: ScopePoli
                 del type(inner).rename_all
 
         with pytest.raises(AttributeError, match="rename_all"):
-            store._x.write(call, single=False)
+            store._x.write("test", call, single=False)
 
 
 # --- maintenance --------------------------------------------------------------------------------
