@@ -123,7 +123,7 @@ def secret(id: str = "s", **fields: Any) -> SecretRecord:
         "description": "API key",
         "sensitivity": Sensitivity.HIGH,
         "key_id": "k1",
-        "ciphertext": b"sealed",
+        "ciphertext": b"encrypted",
         "created_at": T0,
     }
     return SecretRecord(secret_id=id, **{**given, **fields})

@@ -338,7 +338,7 @@ WRITES: tuple[Text, ...] = (
     session("coordination.renew_lease", LEASE, OWNER, FENCE, TIME, FUTURE),
     session("coordination.release_lease", LEASE, OWNER, FENCE, TIME),
     session("secrets.add", batch(record("secret", key_id=named("k1", "k2"), metadata=OBJECT), ID)),
-    session("secrets.reseal", ID, one_of("b'sealed'", "b'new'"), named("k1", "k2"), one_of("b'new'", "b'\\x00'")),
+    session("secrets.reencrypt", ID, one_of("b'encrypted'", "b'new'"), named("k1", "k2"), one_of("b'new'", "b'\\x00'")),
     session("secrets.delete", listed(ID, 2)),
     session("secrets.log_access", batch(record("access", ID, at=TIME, granted=one_of("False")), ID, 2)),
     session(

@@ -25,7 +25,7 @@ class SecretStore(ABC):
         """Secrets by secret_id, all or those under that key. Required. Sort key for ``after``: (secret_id,)."""
 
     @abstractmethod
-    def reseal(self, secret_id: str, old_ciphertext: bytes, key_id: str, ciphertext: bytes) -> bool:
+    def reencrypt(self, secret_id: str, old_ciphertext: bytes, key_id: str, ciphertext: bytes) -> bool:
         """Replace key and ciphertext if the stored ciphertext is the old one; else False. Required; one statement."""
 
     @abstractmethod

@@ -31,7 +31,7 @@ class MemorySecrets(SecretStore):
         found = (secret for secret in self._secrets.rows.values() if key_id in (None, secret.key_id))
         return page_of(found, page, lambda secret: (secret.secret_id,), (False,))
 
-    def reseal(self, secret_id: str, old_ciphertext: bytes, key_id: str, ciphertext: bytes) -> bool:
+    def reencrypt(self, secret_id: str, old_ciphertext: bytes, key_id: str, ciphertext: bytes) -> bool:
         """Replace key and ciphertext if the stored ciphertext is the old one."""
         stored = self._secrets.rows.get(secret_id)
         if stored is None or stored.ciphertext != old_ciphertext:

@@ -1,18 +1,16 @@
-"""Encryption of one secret: AES-256-GCM, with what the secret belongs to as associated data."""
+"""Encryption of one secret: AES-256-GCM, with the owner of the secret in the associated data."""
 
 from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ciris_store_core.errors import Corrupt, SecretKeyError
 from ciris_store_core.models.secrets import SecretRecord
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    from ciris_store_core.secrets.keys import KeyRing
 
 VERSION = 1
 ID_BYTES = 8
@@ -22,8 +20,19 @@ TAG_BYTES = 16
 _HEADER = 1 + ID_BYTES + NONCE_BYTES
 
 
+class Ciphers(Protocol):
+    """Ciphers by key id, as a key ring holds them."""
+
+    active: str
+    """Id of the key that new secrets are encrypted with."""
+
+    def cipher(self, key_id: str) -> AESGCM:
+        """Return the cipher of the key with that id; raise ``SecretKeyError`` if it is not in the ring."""
+        ...
+
+
 def aes_gcm(key: bytes) -> AESGCM:
-    """The cipher of a key of 32 bytes."""
+    """Return the cipher of a key of 32 bytes."""
     try:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ImportError:
@@ -33,8 +42,8 @@ def aes_gcm(key: bytes) -> AESGCM:
     return AESGCM(key)
 
 
-def encrypt(keys: KeyRing, secret: SecretRecord, plaintext: str) -> SecretRecord:
-    """The secret with its ciphertext, under the active key: version, key id, nonce, then ciphertext and tag.
+def encrypt(keys: Ciphers, secret: SecretRecord, plaintext: str) -> SecretRecord:
+    """Return the secret with its ciphertext under the active key: version, key id, nonce, then ciphertext and tag.
 
     Nonces are random, so a key is good for 2^32 secrets; rotate it long before.
     """
@@ -45,29 +54,32 @@ def encrypt(keys: KeyRing, secret: SecretRecord, plaintext: str) -> SecretRecord
     return bound.replaced(ciphertext=bytes([VERSION]) + bytes.fromhex(key_id) + nonce + body)
 
 
-def decrypt(keys: KeyRing, secret: SecretRecord) -> str:
-    """The plaintext.
+def decrypt(keys: Ciphers, secret: SecretRecord) -> str:
+    """Return the plaintext.
 
     Raises:
-        SecretKeyError: Its key is not in the ring.
-        Corrupt: The ciphertext is damaged, or is not this secret's, or was changed in what it is bound to.
+        SecretKeyError: The key of the secret is not in the ring.
+        Corrupt: The ciphertext is damaged or of another secret, or the associated data was changed.
     """
-    extracted = secret.ciphertext
-    if len(extracted) < _HEADER + TAG_BYTES or extracted[0] != VERSION:
+    ciphertext = secret.ciphertext
+    if len(ciphertext) < _HEADER + TAG_BYTES or ciphertext[0] != VERSION:
         raise _corrupt(secret)
-    if extracted[1 : 1 + ID_BYTES].hex() != secret.key_id:
+    if ciphertext[1 : 1 + ID_BYTES].hex() != secret.key_id:
         raise _corrupt(secret)
     from cryptography.exceptions import InvalidTag
 
     cipher = keys.cipher(secret.key_id)
     try:
-        return cipher.decrypt(extracted[1 + ID_BYTES : _HEADER], extracted[_HEADER:], _associated(secret)).decode()
+        return cipher.decrypt(ciphertext[1 + ID_BYTES : _HEADER], ciphertext[_HEADER:], _associated(secret)).decode()
     except (InvalidTag, UnicodeDecodeError):
         raise _corrupt(secret) from None
 
 
 def _associated(secret: SecretRecord) -> bytes:
-    """What the ciphertext is bound to, so that rows cannot be swapped, moved to another record or made less secret."""
+    """Return the associated data. It binds the ciphertext to its id, key, sensitivity and owner.
+
+    So a row cannot be swapped with another, moved to another record or given a lower sensitivity.
+    """
     facts: list[Any] = [
         "ciris-store secret", VERSION, secret.secret_id, secret.key_id, secret.sensitivity.value, secret.metadata,
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The crypto: seals secrets for the records that they are part of, and holds the keys for it."""
+"""Encryption of secrets for the records that they are part of, and the checks of the keys."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ciris_store_core.secrets.keys import KeyRing
 from ciris_store_core.secrets.patterns import SecretPattern
 from ciris_store_core.secrets.references import REFERENCE, replaced
 
-Owner = list[str]
-"""What a secret belongs to: the kind of record, then its key."""
+SecretOwner = list[str]
+"""Owner of a secret: the kind of record, then the key of the record."""
 
 CHECK_PREFIX = "key/"
-"""Before a key's id, the id of the record that shows whether one has the key. It sorts behind all others."""
+"""Prefix of the id of a key's check, a record that shows whether a program has the key. It sorts behind all others."""
 
 _CHECKS_AT_ONCE = 1000
 
 
 def is_check(secret: SecretRecord) -> bool:
-    """Whether it is no secret but the check of a key."""
+    """Return whether a record is no secret but the check of a key."""
     return secret.secret_id.startswith(CHECK_PREFIX)
 
 
@@ -36,12 +36,12 @@ class SecretCrypto:
     """Encrypts and decrypts secrets. Safe to use from many threads."""
 
     def __init__(self, keys: KeyRing | None) -> None:
-        """``keys``: None where there are none; then nothing can be sealed or read."""
+        """Encrypt and decrypt with ``keys``; None: there are no keys, and both raise ``SecretKeyError``."""
         self._keys = keys
 
     @property
     def has_keys(self) -> bool:
-        """Whether there is a key."""
+        """True if there is a key."""
         return self._keys is not None
 
     @property
@@ -51,8 +51,8 @@ class SecretCrypto:
             raise SecretKeyError(f"there is no key for the secrets of this store: {HOW_TO_GET_A_KEY}")
         return self._keys
 
-    def encrypt(self, owner: Owner, pattern: SecretPattern, value: Any, now: datetime) -> SecretRecord:
-        """A new secret of that record, encrypted under the active key. ``value``: text, or a number."""
+    def encrypt(self, owner: SecretOwner, pattern: SecretPattern, value: Any, now: datetime) -> SecretRecord:
+        """Return a new secret of that record, encrypted under the active key. ``value``: text, or a number."""
         metadata: dict[str, Any] = {"owner": owner} | ({} if isinstance(value, str) else {"json": True})
         secret = SecretRecord(
             secret_id=uuid7(),
@@ -67,17 +67,17 @@ class SecretCrypto:
         return encrypt(self.keys, secret, value if isinstance(value, str) else json.dumps(value))
 
     def decrypt(self, secret: SecretRecord) -> Any:
-        """The value as it was sealed.
+        """Return the value that was encrypted.
 
         Raises:
-            SecretKeyError: There is no key, or another than the secret's.
+            SecretKeyError: There is no key, or only others than the secret's.
             Corrupt: The row was damaged or tampered with.
         """
         text = decrypt(self.keys, secret)
         return json.loads(text) if secret.metadata.get("json") else text
 
     def check(self, now: datetime) -> SecretRecord:
-        """The record that shows whoever opens the store whether they have the active key."""
+        """Return the record by which a program that opens the store finds out if it has the active key."""
         return encrypt(self.keys, _check_of(self.keys.active, now), self.keys.active)
 
     def verify(self, session: Session) -> None:
@@ -85,7 +85,7 @@ class SecretCrypto:
 
         Raises:
             SecretKeyError: A key is missing.
-            Corrupt: A key is the right one, and yet its check cannot be decrypted.
+            Corrupt: The key is the right one, but its check cannot be decrypted.
         """
         for check in checks(session):
             key_id = check.secret_id.removeprefix(CHECK_PREFIX)
@@ -95,7 +95,7 @@ class SecretCrypto:
 
 
 def checks(session: Session) -> list[SecretRecord]:
-    """The checks of all keys that were ever used here; that of a retired key is encrypted under the newer one."""
+    """Return the checks of all keys ever used here. The check of a retired key is encrypted under the newer key."""
     return list(session.secrets.find(PageRequest(_CHECKS_AT_ONCE, (CHECK_PREFIX,)), None).items)
 
 
@@ -110,14 +110,14 @@ def _check_of(key_id: str, now: datetime) -> SecretRecord:
     )
 
 
-def keep(session: Session, extracted: Sequence[SecretRecord], owners: Iterable[Owner] | None = None) -> None:
-    """Store sealed secrets, in the transaction of the records that refer to them.
+def keep(session: Session, extracted: Sequence[SecretRecord], owners: Iterable[SecretOwner] | None = None) -> None:
+    """Store encrypted secrets, in the transaction of the records that refer to them.
 
-    ``owners``: only those of these records.
+    ``owners``: store only the secrets of these records.
 
     Raises:
         SecretKeyError: The key was retired by a rotation.
-        Unavailable: Another process began to use the key at the same moment.
+        Unavailable: Another process stored the check of the same key at the same moment.
     """
     wanted = extracted if owners is None else [s for s in extracted if is_check(s) or s.metadata["owner"] in owners]
     known = {s.secret_id: s for s in session.secrets.get([s.secret_id for s in wanted if is_check(s)])}
@@ -130,8 +130,8 @@ def keep(session: Session, extracted: Sequence[SecretRecord], owners: Iterable[O
         raise Unavailable("another process began to use the same key just now: run the transaction again") from None
 
 
-def revealed(crypto: SecretCrypto, value: Any, secrets: Iterable[SecretRecord]) -> Any:
-    """A copy of a record or a JSON value with these secrets in place of their references."""
+def resolve_references(crypto: SecretCrypto, value: Any, secrets: Iterable[SecretRecord]) -> Any:
+    """Return a copy of a record or JSON value with these secrets in place of their references."""
     values = {secret.secret_id: crypto.decrypt(secret) for secret in secrets}
 
     def text(text: str) -> Any:

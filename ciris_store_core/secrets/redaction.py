@@ -1,4 +1,4 @@
-"""Finding the secrets of a record before it is written, and putting references in their place."""
+"""Redaction: the secrets in a record are replaced by references before the record is written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ciris_store_core.models.graph import GraphEdge, GraphNode
 from ciris_store_core.models.secrets import SecretAccess, SecretRecord
 from ciris_store_core.models.tasks import Task
 from ciris_store_core.models.thoughts import Thought
-from ciris_store_core.secrets.crypto import Owner, SecretCrypto
+from ciris_store_core.secrets.crypto import SecretCrypto, SecretOwner
 from ciris_store_core.secrets.key_files import HOW_TO_GET_A_KEY
 from ciris_store_core.secrets.keys import DETECT_VARIABLE, SecretsConfig
 from ciris_store_core.secrets.patterns import CARD_NUMBER, PASSWORD, PIN, PRIVATE_KEY, SSN, SecretPattern
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class ExtractedSecrets(list[SecretRecord]):
-    """Secrets that were found in records on their way to the database: it goes to the write of these records."""
+    """Secrets that redaction took out of records. The write of these records stores them in the same transaction."""
 
 
-KINDS: dict[type[Record], tuple[str, tuple[str, ...]]] = {
+RECORD_KINDS: dict[type[Record], tuple[str, tuple[str, ...]]] = {
     GraphNode: ("node", ("scope", "id")),
     GraphEdge: ("edge", ("scope", "source", "target", "relationship")),
     Task: ("task", ("task_id",)),
@@ -39,22 +39,22 @@ KINDS: dict[type[Record], tuple[str, tuple[str, ...]]] = {
     Occurrence: ("occurrence", ("occurrence_id",)),
     SecretAccess: ("access", ("access_id",)),
 }
-"""Of each kind of records that hold texts, its name and the fields of its key."""
+"""By record type with texts: the name of the kind and the fields of its key, which bind the secret to its record."""
 
-# Their secrets may be numbers.
+# Kinds whose secrets may be numbers.
 _NUMERIC = (PASSWORD, PIN, SSN, CARD_NUMBER)
-# Within these, every text is a secret: {"credentials": {"user": ..., "code": ...}}.
+# Keys of objects in which every text is a secret: {"credentials": {"user": ..., "code": ...}}.
 _CONTAINERS = frozenset({"secrets", "credentials", "creds", "passwords", "api_keys", "apikeys"})
-# Within a secret, such as {"api_key": {"value": ...}}.
+# Keys of the value within the object of a secret: {"api_key": {"value": ...}}.
 _VALUES = frozenset({"value", "plaintext"})
 _NAMES = ("name", "key")
-# Within a secret, what describes it.
+# Keys within the object of a secret that describe it.
 _OF_NO_SECRET = frozenset({"type", "name", "id", "key_id", "format", "description", "url", "version", "algorithm"})
 _ENDS = "-----END "
 
 
-class Plan(Protocol):
-    """Which fields of a kind of records hold free text or JSON, and which hold records."""
+class FieldPlan(Protocol):
+    """Names of the fields of a record type that hold free text or JSON, and of those that hold records."""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -67,48 +67,48 @@ class Plan(Protocol):
         ...
 
 
-PlanOf = Callable[[type[Record]], Plan]
+FieldPlanOf = Callable[[type[Record]], FieldPlan]
 
 
-def owner_of(record: Record) -> Owner:
-    """What the secrets of a record are bound to: its kind and key."""
-    kind, fields = KINDS[type(record)]
+def owner_of(record: Record) -> SecretOwner:
+    """Return the owner that the secrets of a record are bound to: its kind and key."""
+    kind, fields = RECORD_KINDS[type(record)]
     return [kind, *(str(record.__dict__[field]) for field in fields)]
 
 
-def owner_by_key(model: type[Record], key: str) -> Owner:
-    """``owner_of`` the record with that id."""
-    return [KINDS[model][0], key]
+def owner_by_key(model: type[Record], key: str) -> SecretOwner:
+    """Return the owner for a record with that id, as ``owner_of`` does for the record."""
+    return [RECORD_KINDS[model][0], key]
 
 
 def redactor_for(config: SecretsConfig, crypto: SecretCrypto) -> SecretRedactor:
-    """What looks for secrets as configured."""
+    """Return the redactor for a configuration."""
     from ciris_store_core.secrets.detector import Detector  # Its expressions take a while to compile.
 
     return SecretRedactor(Detector(config.patterns, config.without), crypto)
 
 
 class SecretRedactor:
-    """Looks for secrets in what is to be written. Those that it finds are sealed, and references stand for them."""
+    """Scanner of records on their way to the database: it encrypts each secret and puts a reference in its place."""
 
     def __init__(self, detector: Detector, crypto: SecretCrypto) -> None:
-        """``crypto``: what seals them."""
+        """Scan with ``detector``, and encrypt with ``crypto``."""
         self.detector = detector
         self.crypto = crypto
 
-    def encrypt(
+    def redact(
         self,
         model: type[Record],
-        plan_of: PlanOf,
+        plan_of: FieldPlanOf,
         fields: dict[str, Any],
-        owner: Callable[[], Owner],
+        owner: Callable[[], SecretOwner],
         now: datetime,
         extracted: ExtractedSecrets,
     ) -> None:
-        """Replace the secrets in these fields, and in the records that they hold; appends them to ``extracted``.
+        """Replace the secrets in these fields, and in the records that they hold, and append them to ``extracted``.
 
         Raises:
-            SecretDetected: There is a secret, and no key. It names the place, but not the secret.
+            SecretDetected: There is a secret, and no key. The error names the field, but not the secret.
         """
         texts: list[str] = []
         keys: set[str] = set()
@@ -117,8 +117,8 @@ class SecretRedactor:
             return
         _Redaction(self.detector, self.crypto, owner(), now, extracted, model.__name__).fields(model, plan_of, fields)
 
-    def harmless(self, record: Record, plan_of: PlanOf, more: Sequence[Mapping[str, str]]) -> bool:
-        """Whether nothing in a record, or in further tags, looks like a secret."""
+    def harmless(self, record: Record, plan_of: FieldPlanOf, more: Sequence[Mapping[str, str]]) -> bool:
+        """Return whether nothing in a record, or in further tags, looks like a secret."""
         texts: list[str] = []
         keys: set[str] = set()
         _gather(type(record), plan_of, record.__dict__, None, texts, keys)
@@ -129,7 +129,7 @@ class SecretRedactor:
 
 def _gather(
     model: type[Record],
-    plan_of: PlanOf,
+    plan_of: FieldPlanOf,
     fields: dict[str, Any],
     extra: dict[str, Any] | None,
     texts: list[str],
@@ -163,13 +163,13 @@ def _collect(value: Any, texts: list[str], keys: set[str]) -> None:
 
 
 class _Redaction:
-    """The work on one record in which something looked like a secret."""
+    """Redaction of one record in which a text looked like a secret."""
 
     def __init__(
         self,
         detector: Detector,
         crypto: SecretCrypto,
-        owner: Owner,
+        owner: SecretOwner,
         now: datetime,
         extracted: ExtractedSecrets,
         root: str,
@@ -183,7 +183,7 @@ class _Redaction:
         self._known: dict[Any, str] = {}
         self._in_private_key = False
 
-    def fields(self, model: type[Record], plan_of: PlanOf, fields: dict[str, Any]) -> None:
+    def fields(self, model: type[Record], plan_of: FieldPlanOf, fields: dict[str, Any]) -> None:
         plan = plan_of(model)
         for name in plan.texts:
             if fields.get(name):
@@ -204,9 +204,9 @@ class _Redaction:
         return found
 
     def value(self, value: Any, named: SecretPattern | None, around: SecretPattern | None = None) -> Any:
-        """A JSON value without its secrets.
+        """Return a JSON value without its secrets.
 
-        ``named``: what its key says that it is; ``around``: what a key further out says.
+        ``named``: the kind of secret that its key names; ``around``: the kind that an outer key names.
         """
         if type(value) is str:
             return self._text(value, named or (around if may_be_nested(value) else None))
@@ -228,7 +228,7 @@ class _Redaction:
         return copy
 
     def _private_line(self, line: str) -> str:
-        """A line of a private key that began in an earlier one."""
+        """Redact a line of a private key that began in an earlier line."""
         written = self._replace(line, outside([Match(0, len(line), PRIVATE_KEY)], reference_spans(line), line))
         self._in_private_key = _ENDS not in line
         return written
@@ -256,7 +256,7 @@ class _Redaction:
         return self._replace(text, self._detector.find(text))
 
     def _replace(self, text: str, matches: list[Match]) -> str:
-        """The text with references in place of these matches."""
+        """Return the text with references in place of these matches."""
         pieces, at = [], 0
         for start, end, pattern in matches:
             pieces += [text[at:start], self._reference(text[start:end], pattern)]

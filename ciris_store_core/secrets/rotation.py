@@ -86,7 +86,7 @@ def _retire(session: Session, crypto: SecretCrypto, now: datetime) -> int:
     active, known = crypto.keys.active, checks(session)
     if known and CHECK_PREFIX + active not in {check.secret_id for check in known}:
         session.secrets.add([crypto.check(now)])
-    return sum(_reseal(session, crypto, check) for check in known if check.key_id != active)
+    return sum(_reencrypt(session, crypto, check) for check in known if check.key_id != active)
 
 
 def _pass(read: Run[list[SecretRecord]], write: Run[int], crypto: SecretCrypto, progress: Progress) -> int:
@@ -106,16 +106,16 @@ def _move(session: Session, crypto: SecretCrypto, batch: list[SecretRecord]) -> 
     count = 0
     for secret in batch:
         try:
-            count += _reseal(session, crypto, secret)
+            count += _reencrypt(session, crypto, secret)
         except Corrupt:
             continue  # It stays as it is, and the report names it.
     return count
 
 
-def _reseal(session: Session, crypto: SecretCrypto, secret: SecretRecord) -> bool:
+def _reencrypt(session: Session, crypto: SecretCrypto, secret: SecretRecord) -> bool:
     """Encrypt it anew, unless somebody else did meanwhile."""
     new = encrypt(crypto.keys, secret, decrypt(crypto.keys, secret))
-    return session.secrets.reseal(secret.secret_id, secret.ciphertext, new.key_id, new.ciphertext)
+    return session.secrets.reencrypt(secret.secret_id, secret.ciphertext, new.key_id, new.ciphertext)
 
 
 def _batches(read: Run[list[SecretRecord]], key_id: str | None) -> Iterator[list[SecretRecord]]:

@@ -8,7 +8,7 @@ from ciris_store_core.services.learning import Append, Count, MovingAverage, Ope
 from ciris_store_core.services.maintenance import DatabaseMaintenanceService, MaintenancePolicy, MaintenanceReport
 from ciris_store_core.services.memory import MemoryService
 from ciris_store_core.services.periodic import Background, Keep
-from ciris_store_core.services.retention import Reduced, RetentionReport, RetentionService, start_retention
+from ciris_store_core.services.retention import RetentionReport, RetentionService, RolledUp, start_retention
 from ciris_store_core.services.retention_plans import PRESETS, RetentionPlan, RetentionRule
 
 __all__ = [
@@ -29,12 +29,12 @@ __all__ = [
     "MovingAverage",
     "Operation",
     "Prefer",
-    "Reduced",
     "ReplaceTemplate",
     "RetentionPlan",
     "RetentionReport",
     "RetentionRule",
     "RetentionService",
+    "RolledUp",
     "examine",
     "read_archive",
     "start_retention",

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Reduced:
+class RolledUp:
     """What one step of a pass did, or, of a dry run, would have done."""
 
     rows: int = 0
@@ -52,7 +52,7 @@ class Reduced:
     nodes: int = 0
     """Graph nodes that ``memorize_metric`` had written beside the rows, and that went with them."""
 
-    def add(self, other: Reduced) -> None:
+    def add(self, other: RolledUp) -> None:
         """Count the other's as well."""
         self.rows += other.rows
         self.summaries += other.summaries
@@ -70,13 +70,13 @@ class RetentionReport:
     dry_run: bool = False
     skipped: bool = False
     """Another process was at it, and nothing was done."""
-    hourly: Reduced = field(default_factory=Reduced)
+    hourly: RolledUp = field(default_factory=RolledUp)
     """Measurements that became hourly."""
-    daily: Reduced = field(default_factory=Reduced)
+    daily: RolledUp = field(default_factory=RolledUp)
     """Measurements and hourly summaries that became daily. A dry run does not see those that the pass itself makes."""
-    logs: Reduced = field(default_factory=Reduced)
+    logs: RolledUp = field(default_factory=RolledUp)
     """Log entries that became hourly counts."""
-    deleted: Reduced = field(default_factory=Reduced)
+    deleted: RolledUp = field(default_factory=RolledUp)
     """Records past ``delete_after``."""
     expired: int = 0
     """Records whose ``ttl_seconds`` are over, which were deleted. A dry run counts them as the rules would have it."""
@@ -144,15 +144,15 @@ class RetentionService(Scheduled[RetentionReport]):
     def _pass(self, keep: Keep, dry_run: bool = False) -> RetentionReport:
         now = self._ctx.server_now()
         report = RetentionReport(now, now, dry_run=dry_run)
-        reducer = _Reducer(self._x, self._ctx, self.plan, keep, report)
+        work = _RetentionPass(self._x, self._ctx, self.plan, keep, report)
         if not dry_run:
-            reducer.expire()
-        reducer.metrics()
+            work.expire()
+        work.metrics()
         for rule in self.plan.rules:
             if rule.type == LOG:
-                reducer.logs(rule)
+                work.logs(rule)
             if rule.type != METRIC:
-                reducer.delete(rule)
+                work.delete(rule)
         report.finished_at = self._ctx.server_now()
         logger.info("retention: %s", report)
         return report
@@ -167,7 +167,7 @@ def start_retention(
     return service
 
 
-class _Reducer(Resource):
+class _RetentionPass(Resource):
     """One pass."""
 
     __slots__ = ("_keep", "_now", "_plan", "_report", "_seen")
@@ -240,7 +240,7 @@ class _Reducer(Resource):
     # --- batches --------------------------------------------------------------------------------------
 
     def _batches(
-        self, where: CorrelationFilter, total: Reduced, level: Level | None, rule: RetentionRule | None = None
+        self, where: CorrelationFilter, total: RolledUp, level: Level | None, rule: RetentionRule | None = None
     ) -> None:
         """Page by page, each in a transaction of its own: reduced to that level, or deleted.
 
@@ -253,7 +253,7 @@ class _Reducer(Resource):
             query = None if after is None else CorrelationQuery(limit=query.limit, where=where, after=after)
 
     def _settle(
-        self, query: CorrelationQuery, total: Reduced, level: Level | None, rule: RetentionRule | None
+        self, query: CorrelationQuery, total: RolledUp, level: Level | None, rule: RetentionRule | None
     ) -> SortKey | None:
         run = self._x.read if self._report.dry_run else self._x.write
         for attempt in range(1, ATTEMPTS + 1):
@@ -273,12 +273,12 @@ class _Reducer(Resource):
 
     def _batch(
         self, session: Session, query: CorrelationQuery, level: Level | None, rule: RetentionRule | None
-    ) -> tuple[Reduced, ResultPage[Correlation], int]:
+    ) -> tuple[RolledUp, ResultPage[Correlation], int]:
         find = session.correlations.find if self._report.dry_run else session.correlations.find_locked
         found = find(query)
         meant = [row for row in found.items if rule is None or self._plan.rule_for(rule.type, name_of(row)) is rule]
         rows = [row for row in meant if row.scope != GraphScope.IDENTITY and (level is None or may_be_rolled_up(row))]
-        done = Reduced(rows=len(rows))
+        done = RolledUp(rows=len(rows))
         summaries = [] if level is None or not rows else summaries_of(rows, level, self._now)
         if self._report.dry_run:
             self._foresee(session, summaries, done)
@@ -288,14 +288,14 @@ class _Reducer(Resource):
             self._write(session, summaries, done)
         return done, found, len(meant) - len(rows)
 
-    def _foresee(self, session: Session, summaries: list[Correlation], done: Reduced) -> None:
+    def _foresee(self, session: Session, summaries: list[Correlation], done: RolledUp) -> None:
         ids = [summary.correlation_id for summary in summaries]
         stored = {row.correlation_id for row in session.correlations.get(ids)} if ids else set()
         new = set(ids) - stored - self._seen
         self._seen |= set(ids)
         done.summaries, done.merged = len(new), len(stored)
 
-    def _write(self, session: Session, summaries: list[Correlation], done: Reduced) -> None:
+    def _write(self, session: Session, summaries: list[Correlation], done: RolledUp) -> None:
         """Add to the summaries that are there, which nobody else changes meanwhile, and write the others."""
         if not summaries:
             return

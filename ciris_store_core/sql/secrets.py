@@ -102,7 +102,7 @@ class SqlSecretStore(SecretStore):
         rows = self.executor.rows(statement, (*params, page.limit + 1))
         return read_page(rows, self._read, page.limit, lambda row: (row[0],))
 
-    def reseal(self, secret_id: str, old_ciphertext: bytes, key_id: str, ciphertext: bytes) -> bool:
+    def reencrypt(self, secret_id: str, old_ciphertext: bytes, key_id: str, ciphertext: bytes) -> bool:
         """Replace the ciphertext, if it is still the old one."""
         return self.executor.run(REPLACE_CIPHERTEXT, (key_id, ciphertext, secret_id, old_ciphertext)) > 0
 

@@ -11,7 +11,7 @@ from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import AlreadyExists, Corrupt, InvalidArgument, StoreError, Unavailable
 from ciris_store_core.models.base import NamedEnum, Record
 from ciris_store_core.models.paging import CorruptRow, Page, ResultPage, SortKey, decode_cursor, encode_cursor
-from ciris_store_core.secrets.crypto import keep, revealed
+from ciris_store_core.secrets.crypto import keep, resolve_references
 from ciris_store_core.secrets.redaction import ExtractedSecrets, owner_of
 from ciris_store_core.secrets.references import references_in
 from ciris_store_core.store.context import StoreContext
@@ -243,7 +243,9 @@ def stored_otherwise(
         return field
     # The same secret has another reference whenever it is sealed: what counts is its value.
     known = [secret for secret in session.secrets.get(list(ids)) if secret.metadata.get("owner") == owner_of(stored)]
-    return difference(given, revealed(ctx.crypto, wanted, extracted), revealed(ctx.crypto, stored, known))
+    return difference(
+        given, resolve_references(ctx.crypto, wanted, extracted), resolve_references(ctx.crypto, stored, known)
+    )
 
 
 def difference(given: Record, wanted: Record, stored: Record) -> str | None:

@@ -83,7 +83,7 @@ class Validator:
         except Refused as refused:
             raise refused.as_error(model.__name__) from None
         if self._redactor is not None and extracted is not None:
-            self._redactor.encrypt(model, self._plan, ready.__dict__, lambda: owner_of(ready), now, extracted)
+            self._redactor.redact(model, self._plan, ready.__dict__, lambda: owner_of(ready), now, extracted)
         return ready
 
     def changes(
@@ -114,7 +114,7 @@ class Validator:
         except Refused as refused:
             raise refused.as_error(model.__name__) from None
         if self._redactor is not None:
-            self._redactor.encrypt(model, self._plan, fields, lambda: owner_by_key(model, key), now, extracted)
+            self._redactor.redact(model, self._plan, fields, lambda: owner_by_key(model, key), now, extracted)
         return fields
 
     def harmless(self, record: Record, tags: Sequence[Mapping[str, str]]) -> bool:

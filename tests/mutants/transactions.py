@@ -355,7 +355,7 @@ RACES = """
     correlations.add.race correlations.update.race correlations.lock.keeps tasks.add_or_get.race
     tasks.add_or_get.committed tasks.update.race tasks.claim_next.race tasks.release.race tasks.transfer.race tasks.lock_claim.keeps thoughts.update.race
     thoughts.retry.race thoughts.escalate.race coordination.acquire_lease.race coordination.acquire_lease.fence.race
-    secrets.reseal.race audit.head.race audit.head.waits processes.add_or_get.race processes.claim_next.race
+    secrets.reencrypt.race audit.head.race audit.head.waits processes.add_or_get.race processes.claim_next.race
     processes.merge.race processes.audit.race processes.acquire_lease.race
 """
 add("rows_are_not_locked", RACES, ("backend.session", _unlocked(lambda *rows: None)))

@@ -200,7 +200,7 @@ def test_rows_that_were_tampered_with_fail_closed(url: str) -> None:
 
         def swap(session: Session) -> None:
             first, second = sorted(session.secrets.get(ids), key=lambda secret: ids.index(secret.secret_id))
-            session.secrets.reseal(ids[0], first.ciphertext, first.key_id, second.ciphertext)
+            session.secrets.reencrypt(ids[0], first.ciphertext, first.key_id, second.ciphertext)
 
         store._x.write("test", swap, single=False)
         with pytest.raises(Corrupt, match=ids[0]):

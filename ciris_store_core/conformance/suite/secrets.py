@@ -33,7 +33,7 @@ def log(backend: Backend, secret_id: str | None = None, limit: int = 100) -> lis
 
 
 class TestSecrets:
-    """``add``, ``get``, ``find``, ``reseal`` and ``delete``."""
+    """``add``, ``get``, ``find``, ``reencrypt`` and ``delete``."""
 
     @clause("secrets.add.conflict")
     def test_add_what_exists(self, backend: Backend) -> None:
@@ -43,7 +43,7 @@ class TestSecrets:
             add(backend, secret("a"), secret("b", ciphertext=b"other"), secret("c"))
         assert ids(backend) == ["b"]
         with reading(backend) as session:
-            assert session.secrets.get(["b"])[0].ciphertext == b"sealed"
+            assert session.secrets.get(["b"])[0].ciphertext == b"encrypted"
 
     @clause("secrets.get.existing")
     def test_get(self, backend: Backend) -> None:
@@ -71,24 +71,26 @@ class TestSecrets:
             assert session.secrets.find(PageRequest(2), None).next_after == ("b",)
             assert session.secrets.find(PageRequest(3), None).next_after is None
 
-    @clause("secrets.reseal")
-    def test_reseal(self, backend: Backend) -> None:
+    @clause("secrets.reencrypt")
+    def test_reencrypt(self, backend: Backend) -> None:
         """Otherwise a change of keys that is interrupted or done twice destroys secrets."""
         add(backend, secret("a"), secret("b"))
         with writing(backend) as session:
-            assert session.secrets.reseal("a", b"another", "k2", b"new") is False
-            assert session.secrets.reseal("?", b"sealed", "k2", b"new") is False
-            assert session.secrets.reseal("a", b"sealed", "k2", b"new\x00") is True
-            assert session.secrets.reseal("a", b"sealed", "k3", b"newer") is False
+            assert session.secrets.reencrypt("a", b"another", "k2", b"new") is False
+            assert session.secrets.reencrypt("?", b"encrypted", "k2", b"new") is False
+            assert session.secrets.reencrypt("a", b"encrypted", "k2", b"new\x00") is True
+            assert session.secrets.reencrypt("a", b"encrypted", "k3", b"newer") is False
         with reading(backend) as session:
             found = {each.secret_id: exact(each) for each in session.secrets.get(["a", "b"])}
         assert found == {"a": exact(secret("a", key_id="k2", ciphertext=b"new\x00")), "b": exact(secret("b"))}
 
-    @clause("secrets.reseal.race", Level.CONCURRENT)
-    def test_one_of_many_reseals(self, backend: Backend) -> None:
+    @clause("secrets.reencrypt.race", Level.CONCURRENT)
+    def test_one_of_many_reencrypts(self, backend: Backend) -> None:
         """Otherwise two changes of keys at once leave a secret that no key opens."""
         add(backend, secret())
-        won = race(8, lambda i: transact(backend, lambda s: s.secrets.reseal("s", b"sealed", f"k{i}", bytes([i]))))
+        won = race(
+            8, lambda i: transact(backend, lambda s: s.secrets.reencrypt("s", b"encrypted", f"k{i}", bytes([i])))
+        )
         assert sum(won) == 1
         with reading(backend) as session:
             [found] = session.secrets.get(["s"])

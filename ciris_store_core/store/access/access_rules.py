@@ -102,7 +102,7 @@ COORDINATION = _rules(
     "coordination", _no_scopes, "list_occurrences list_leases",
     "put_occurrence heartbeat remove_occurrence acquire_lease renew_lease release_lease add_leases",
 )  # fmt: skip
-SECRETS = _rules("secrets", _no_scopes, "get find list_access", "add reseal delete log_access")
+SECRETS = _rules("secrets", _no_scopes, "get find list_access", "add reencrypt delete log_access")
 AUDIT = _rules("audit", _all_scopes, "find chains unlisted anchor", "head append prune")
 
 

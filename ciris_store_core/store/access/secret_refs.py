@@ -11,7 +11,7 @@ from ciris_store_core.contract.merging import written
 from ciris_store_core.errors import Conflict, Unavailable
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.graph import KEPT_UNLESS_GIVEN, GraphNode, NodeWrite
-from ciris_store_core.secrets.crypto import Owner
+from ciris_store_core.secrets.crypto import SecretOwner
 from ciris_store_core.secrets.redaction import ExtractedSecrets, owner_of
 from ciris_store_core.secrets.references import references_in
 from ciris_store_core.store.execution import Executor, StoreExecutor
@@ -63,7 +63,7 @@ def put_extracted(session: Session, writes: Sequence[NodeWrite], now: datetime) 
     return nodes
 
 
-def drop(session: Session, refs: Iterable[tuple[Owner, Sequence[str]]]) -> None:
+def drop(session: Session, refs: Iterable[tuple[SecretOwner, Sequence[str]]]) -> None:
     """Delete the secrets that these records refer to, as far as they are their own."""
     owners = {ref: owner for owner, ids in refs for ref in ids}
     found = session.secrets.get([*owners]) if owners else []

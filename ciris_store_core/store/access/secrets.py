@@ -15,8 +15,8 @@ from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.models.graph import EdgeKey, GraphEdge, GraphNode, NodeKey
 from ciris_store_core.models.paging import Page, PageRequest
 from ciris_store_core.models.secrets import SecretAccess, SecretInfo, SecretRecord, Sensitivity
-from ciris_store_core.secrets.crypto import is_check, revealed
-from ciris_store_core.secrets.redaction import KINDS, ExtractedSecrets, owner_of
+from ciris_store_core.secrets.crypto import is_check, resolve_references
+from ciris_store_core.secrets.redaction import RECORD_KINDS, ExtractedSecrets, owner_of
 from ciris_store_core.secrets.references import references_in
 from ciris_store_core.secrets.rotation import Progress, SecretsReport, rotate, survey
 from ciris_store_core.store.execution import TransactionExecutor
@@ -74,7 +74,7 @@ class Secrets(Resource):
         allowed = ALLOWED.get(action)
         if allowed is None:
             raise InvalidArgument(f"action must be one of {', '.join(ALLOWED)}, not {ascii(action)[:40]}")
-        if type(record) not in KINDS:
+        if type(record) not in RECORD_KINDS:
             raise InvalidArgument(f"{type(record).__name__} is no record that is stored: reveal the records in it")
         self._refuse_in_transaction()
         who, ids = self._ctx.check.ident(accessor, "accessor"), _listed(record)
@@ -84,7 +84,9 @@ class Secrets(Resource):
         owner = owner_of(record)
         granted = [s for s in found.values() if s.metadata.get("owner") == owner and s.sensitivity in allowed]
         reasons = {id: _reason(found.get(id), owner, allowed) for id in ids}
-        made: R = self._logged(lambda: revealed(self._ctx.crypto, record, granted), reasons, found, who, action)
+        made: R = self._logged(
+            lambda: resolve_references(self._ctx.crypto, record, granted), reasons, found, who, action
+        )
         return made
 
     def disclose(self, secret_id: str, *, accessor: str, reason: str) -> Any:
