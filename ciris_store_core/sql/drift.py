@@ -1,4 +1,4 @@
-"""What a database should hold after its migrations, and what of it is not there."""
+"""Drift of a schema: parts that its migrations made and that are missing, and foreign triggers and views."""
 
 from __future__ import annotations
 
@@ -41,6 +41,21 @@ def missing(
             yield Finding(
                 f"missing_{kind}", severity, f"the {kind} {name} is missing", spelled(statement) + ";", {"name": name}
             )
+
+
+def foreign(migrations: Iterable[Migration], there: Iterable[tuple[str, str, str]]) -> Iterator[Finding]:
+    """Yield a finding for each trigger and view that no migration makes, and that touches the store's tables.
+
+    ``there``: kind (``trigger`` or ``view``), name and table of each that exists. A trigger that the store doesn't know
+    can change, copy or suppress writes, so it is a warning; a view only reads.
+    """
+    own = expected(migrations)
+    for kind, name, table in there:
+        if name not in own:
+            severity = Severity.WARNING if kind == "trigger" else Severity.INFO
+            summary = f"the {kind} {name!a} on {table!a} was made by no migration of this store"
+            fix = f"find out who made the {kind}, and drop it if it is not meant to be there"
+            yield Finding(f"foreign_{kind}", severity, summary, fix, {"name": name, "table": table})
 
 
 def _kind(statement: str) -> str:

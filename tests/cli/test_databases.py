@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -112,6 +113,41 @@ def test_doctor_fails_for_a_missing_table_or_index(command: Command, stores: Sto
         for code in ("missing_index", "missing_trigger"):
             connection.executescript(found[code]["fix"])
     assert command("doctor", url) == Exit.OK
+
+
+def foreign_parts(report: dict[str, Any]) -> dict[str, tuple[str, str, str]]:
+    found = [each for each in report["findings"] if each["code"].startswith("foreign_")]
+    return {each["code"]: (each["severity"], each["data"]["name"], each["data"]["table"]) for each in found}
+
+
+def test_doctor_reports_foreign_triggers_and_views_in_a_file(command: Command, stores: Stores) -> None:
+    url = f"sqlite:///{Path.cwd()}/x.db"
+    fill(stores.open(url))
+    assert foreign_parts(command.json("doctor", url)) == {}
+    with closing(sqlite3.connect("x.db")) as connection:
+        connection.execute("CREATE TRIGGER loses_tasks BEFORE INSERT ON tasks BEGIN SELECT RAISE(IGNORE); END")
+        connection.execute("CREATE VIEW all_tasks AS SELECT * FROM tasks")
+    assert foreign_parts(command.json("doctor", url)) == {
+        "foreign_trigger": ("warning", "loses_tasks", "tasks"),
+        "foreign_view": ("info", "all_tasks", "all_tasks"),
+    }
+
+
+def test_doctor_reports_foreign_triggers_and_views_of_postgres(command: Command, stores: Stores) -> None:
+    url = stores.url("postgres")
+    fill(stores.open(url))
+    assert foreign_parts(command.json("doctor", url)) == {}
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+        cursor.execute("CREATE TRIGGER loses_tasks BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION lose()")
+        cursor.execute("CREATE VIEW all_tasks AS SELECT * FROM tasks")
+        cursor.execute("CREATE TABLE of_others (id int)")
+        cursor.execute("CREATE TRIGGER of_others BEFORE INSERT ON of_others FOR EACH ROW EXECUTE FUNCTION lose()")
+    assert foreign_parts(command.json("doctor", url)) == {
+        "foreign_trigger": ("warning", "loses_tasks", "tasks"),
+        "foreign_view": ("info", "public.all_tasks", "tasks"),
+    }
 
 
 def test_doctor_finds_damage_in_a_file(command: Command, stores: Stores, tmp_path: Path) -> None:

@@ -9,13 +9,30 @@ from typing import Any
 from ciris_store_core.errors import AccessDenied, Corrupt, DatabaseError
 from ciris_store_core.models.operations import Diagnosis, Finding, Severity, TableSize
 from ciris_store_core.sql import load_migrations
-from ciris_store_core.sql.drift import missing
+from ciris_store_core.sql.drift import expected, foreign, missing
 from ciris_store_core.sql.migrate import APPLIED
 from ciris_store_postgres.session import PostgresSession
 
 OBJECTS = """
 SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = ? AND c.relkind IN ('r', 'p', 'i', 'I', 'v')
+"""
+
+TRIGGERS = """
+SELECT t.tgname, c.relname
+FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = ? AND NOT t.tgisinternal ORDER BY 1, 2
+"""
+
+# A view depends on the tables that its rewrite rule reads; it may stand in any schema.
+VIEWS = """
+SELECT DISTINCT vn.nspname || '.' || v.relname, c.relname
+FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
+JOIN pg_catalog.pg_class v ON v.oid = r.ev_class JOIN pg_catalog.pg_namespace vn ON vn.oid = v.relnamespace
+JOIN pg_catalog.pg_class c ON c.oid = d.refobjid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+    AND n.nspname = ? AND v.oid <> c.oid AND v.relkind IN ('v', 'm') ORDER BY 1, 2
 """
 
 SIZES = """
@@ -106,7 +123,13 @@ def diagnose(session: PostgresSession, schema: str, now: datetime, *, thorough: 
 def _drift(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
     applied = [row[0] for row in session.rows(APPLIED)]
     there = [row[0] for row in session.rows(OBJECTS, (schema,))]
-    yield from missing(load_migrations(__package__), applied, there, session.dialect.spelled)
+    migrations = load_migrations(__package__)
+    yield from missing(migrations, applied, there, session.dialect.spelled)
+    # The schema may hold tables of other programs, whose triggers and views are none of the store's business.
+    own = expected(migrations)
+    found = [("trigger", *row) for row in session.rows(TRIGGERS, (schema,)) if row[1] in own]
+    found += [("view", *row) for row in session.rows(VIEWS, (schema,)) if row[1] in own]
+    yield from foreign(migrations, found)
 
 
 def _invalid_indexes(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:

@@ -13,12 +13,14 @@ from pathlib import Path
 from ciris_store_core.errors import Corrupt, DatabaseError, StoreError, Unavailable
 from ciris_store_core.models.operations import Diagnosis, Finding, Severity, TableSize
 from ciris_store_core.sql import load_migrations
-from ciris_store_core.sql.drift import missing
+from ciris_store_core.sql.drift import foreign, missing
 from ciris_store_core.sql.migrate import APPLIED
 from ciris_store_sqlite.errors import translate
 from ciris_store_sqlite.session import SqliteSession
 
 OBJECTS = "SELECT name FROM sqlite_master WHERE type IN ('table', 'index', 'view', 'trigger')"
+
+TRIGGERS_AND_VIEWS = "SELECT type, name, tbl_name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY 1, 2"
 
 # What a page belongs to is a table, or an index of one.
 SIZES = """
@@ -56,7 +58,9 @@ def _damage(session: SqliteSession, thorough: bool) -> Iterator[Finding]:
 def _drift(session: SqliteSession) -> Iterator[Finding]:
     applied = [row[0] for row in session.rows(APPLIED)]
     there = [row[0] for row in session.rows(OBJECTS)]
-    return missing(load_migrations(__package__), applied, there, session.dialect.spelled)
+    migrations = load_migrations(__package__)
+    yield from missing(migrations, applied, there, session.dialect.spelled)
+    yield from foreign(migrations, [(row[0], row[1], row[2]) for row in session.rows(TRIGGERS_AND_VIEWS)])
 
 
 def _room(session: SqliteSession) -> Iterator[Finding]:
