@@ -647,7 +647,7 @@ class AsyncGraph:
             expected_revision: Write only if the stored edge has this revision; 0: only if there is none.
 
         Raises:
-            Conflict: The revision moved on. Nothing was written.
+            RevisionMismatch: The revision moved on. Nothing was written.
             NotFound: An end does not exist in the edge's scope, or expired. Nothing was written.
         """
     async def put_edge_many(self, edges: Iterable[GraphEdge]) -> builtins.list[GraphEdge]:
@@ -712,7 +712,9 @@ class AsyncGraph:
             insert: Write only if there is none.
 
         Raises:
-            Conflict: Another type is stored, the revision moved on, or ``insert`` met a stored node.
+            RevisionMismatch: The stored revision is not ``expected_revision``.
+            AlreadyExists: ``insert`` met a stored node.
+            Conflict: The stored node has another type.
             InvalidArgument: A field cannot be stored, or a configuration is in the wrong scope. Nothing was written.
         """
     async def put_many(
@@ -881,7 +883,7 @@ class AsyncCorrelations:
                 this makes it safe to call again after ``OutcomeUnknown``.
 
         Raises:
-            Conflict: The id exists, and ``exist_ok`` is False or the stored correlation differs.
+            AlreadyExists: The id exists, and ``exist_ok`` is False or the stored correlation differs.
             InvalidArgument: A field cannot be stored. Nothing was written.
         """
     async def add_many(
@@ -898,7 +900,7 @@ class AsyncCorrelations:
             common: What they have in common; see ``MetricCommon``.
 
         Raises:
-            Conflict: An id exists. Nothing was written.
+            AlreadyExists: An id exists. Nothing was written.
             InvalidArgument: Something cannot be stored. Nothing was written.
         """
     def buffered(
@@ -988,7 +990,7 @@ class AsyncTasks:
                 this makes it safe to call again after ``OutcomeUnknown``.
 
         Raises:
-            Conflict: The id exists, and ``exist_ok`` is False or the stored task differs.
+            AlreadyExists: The id exists, and ``exist_ok`` is False or the stored task differs.
             InvalidArgument: A field cannot be stored. Nothing was written.
         """
     async def add_many(self, tasks: Iterable[Task], *, exist_ok: bool = False) -> builtins.list[Task]:
@@ -1003,7 +1005,7 @@ class AsyncTasks:
 
         Raises:
             InvalidArgument: The task has no context, and so no correlation id.
-            Conflict: A task with that ``task_id`` but another correlation id exists.
+            AlreadyExists: A task with that ``task_id`` but another correlation id exists.
         """
     async def get(self, task_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Task | None:
         """The task with that id, or None if there is none of that owner.
@@ -1110,7 +1112,7 @@ class AsyncThoughts:
                 this makes it safe to call again after ``OutcomeUnknown``.
 
         Raises:
-            Conflict: The id exists, and ``exist_ok`` is False or the stored thought differs.
+            AlreadyExists: The id exists, and ``exist_ok`` is False or the stored thought differs.
             InvalidArgument: A field cannot be stored. Nothing was written.
         """
     async def add_many(self, thoughts: Iterable[Thought], *, exist_ok: bool = False) -> builtins.list[Thought]:
@@ -1224,7 +1226,7 @@ class AsyncLeases:
         """Hold the lease during a ``with`` block; renew it inside if the work may take longer than ``ttl_seconds``.
 
         Raises:
-            Conflict: Another owner holds it; the block does not run.
+            LeaseHeld: Another owner holds it; the block does not run.
             StaleFence: At the end of the block, where the lease had run out or changed hands during it.
         """
     async def find(self, *, held_only: bool = True) -> builtins.list[Lease]:
@@ -1438,7 +1440,7 @@ class AsyncAuthorities:
 
         Raises:
             AccessDenied: Without one; ``error.request`` is what to have approved.
-            Conflict: That key was registered before.
+            AlreadyExists: That key was registered before.
         """
     async def revoke(self, key_id: str) -> Authority:
         """Let an authority's approvals count no more, from now on and for good. Needs an approval.
@@ -1634,7 +1636,7 @@ class AsyncClaimedTask:
 
         Raises:
             InvalidArgument: It belongs to another task or owner.
-            Conflict: Its id exists.
+            AlreadyExists: Its id exists.
         """
     async def update_thought(self, thought_id: str, **changes: Any) -> bool:
         """Change fields of a thought of this task, and ``updated_at``; False if this task has no such thought."""

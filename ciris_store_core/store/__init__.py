@@ -6,12 +6,17 @@ from ciris_store_core.store.access.policy import Access, ScopePolicy
 from ciris_store_core.store.audit.events import AuditEvent
 from ciris_store_core.store.audit.verification import AuditProblem, AuditReport
 from ciris_store_core.store.context import ANY_OCCURRENCE
+from ciris_store_core.store.graph.edges import EdgeFilters
+from ciris_store_core.store.graph.graph import NodeFilters
 from ciris_store_core.store.graph.upcasters import Upcasters
 from ciris_store_core.store.retry import RetryPolicy
 from ciris_store_core.store.store import Store, Transaction
+from ciris_store_core.store.telemetry.correlation_filters import CorrelationFilters
 from ciris_store_core.store.telemetry.traces import TraceNode
 from ciris_store_core.store.work.claimed_task import ClaimedTask
 from ciris_store_core.store.work.occurrence_handle import OccurrenceHandle
+from ciris_store_core.store.work.tasks import TaskFilters
+from ciris_store_core.store.work.thoughts import ThoughtFilters
 
 __all__ = [
     "ANY_OCCURRENCE",
@@ -23,10 +28,15 @@ __all__ = [
     "AuditReport",
     "Authority",
     "ClaimedTask",
+    "CorrelationFilters",
+    "EdgeFilters",
+    "NodeFilters",
     "OccurrenceHandle",
     "RetryPolicy",
     "ScopePolicy",
     "Store",
+    "TaskFilters",
+    "ThoughtFilters",
     "TraceNode",
     "Transaction",
     "Upcasters",

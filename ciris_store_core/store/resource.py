@@ -96,6 +96,12 @@ def raise_corrupt(row: CorruptRow, advice: str = "repair it") -> NoReturn:
 # --- filters ----------------------------------------------------------------------------------
 
 
+def refuse_unknown(filters: Iterable[str], known: type) -> None:
+    """Raise ``InvalidArgument`` if there is any of these filters, which ``known``, a ``TypedDict``, does not name."""
+    for name in filters:
+        raise InvalidArgument(f"{name!a} is not a filter here. Use one of: {', '.join(known.__annotations__)}.")
+
+
 def several(kind: type[E], value: OneOrMore[Any], name: str) -> tuple[Any, ...]:
     """The members for None (no filter), one or several values of an enum."""
     if value is None:

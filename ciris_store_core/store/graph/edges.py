@@ -14,7 +14,15 @@ from ciris_store_core.models.paging import Page
 from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.store.access.secret_refs import delete_with_secrets
 from ciris_store_core.store.graph.traversal import Scope, Walks
-from ciris_store_core.store.resource import SCAN_SIZE, OnCorrupt, all_pages, page_of, position, refuse_repeats
+from ciris_store_core.store.resource import (
+    SCAN_SIZE,
+    OnCorrupt,
+    all_pages,
+    page_of,
+    position,
+    refuse_repeats,
+    refuse_unknown,
+)
 from ciris_store_core.validation.validator import limit_of, whole
 
 Edges = list[GraphEdge]
@@ -160,7 +168,9 @@ class GraphEdges(Walks):
         source: str | None = None,
         target: str | None = None,
         relationship: str | None = None,
+        **unknown: object,
     ) -> dict[str, Any]:
+        refuse_unknown(unknown, EdgeFilters)
         check = self._ctx.check
         return {
             "scope": None if scope is None else GraphScope.parse(scope),

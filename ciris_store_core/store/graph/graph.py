@@ -30,6 +30,7 @@ from ciris_store_core.store.resource import (
     page_of,
     position,
     refuse_repeats,
+    refuse_unknown,
 )
 from ciris_store_core.validation.validator import limit_of, moment, whole
 
@@ -280,7 +281,9 @@ class Graph(GraphEdges):
         updated_from: datetime | None = None,
         updated_to: datetime | None = None,
         include_expired: bool = False,
+        **unknown: object,
     ) -> dict[str, Any]:
+        refuse_unknown(unknown, NodeFilters)
         check = self._ctx.check
         if attributes is not None and not isinstance(attributes, Mapping):
             raise InvalidArgument("attributes: expected a dict, of keys and the values that they must have")

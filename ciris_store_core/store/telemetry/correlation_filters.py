@@ -10,7 +10,7 @@ from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.correlations import CorrelationFilter
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, GraphScope, Resolution, RetentionPolicy
 from ciris_store_core.store.context import ANY_OCCURRENCE, Owner, StoreContext
-from ciris_store_core.store.resource import OneOrMore, several, several_ids
+from ciris_store_core.store.resource import OneOrMore, refuse_unknown, several, several_ids
 from ciris_store_core.validation.validator import moment
 
 _ID_FILTERS = {
@@ -74,9 +74,7 @@ def where(
     """The filter that checked arguments make; see ``CorrelationFilters``."""
     if log_level is not None and min_log_level is not None:
         raise InvalidArgument("give either log_level or min_log_level")
-    unknown = set(ids) - _ID_FILTERS
-    if unknown:
-        raise TypeError(f"unknown filter: {', '.join(sorted(unknown))}")
+    refuse_unknown(sorted(set(ids) - _ID_FILTERS), CorrelationFilters)
     check = ctx.check
     return CorrelationFilter(
         types=tuple(map(str, several(CorrelationType, type, "type"))),

@@ -34,6 +34,7 @@ from ciris_store_core.store.resource import (
     position,
     prepare,
     prepare_many,
+    refuse_unknown,
     several,
 )
 from ciris_store_core.store.work.claimed_task import ClaimedTask
@@ -333,7 +334,9 @@ class Tasks(Resource):
         created_from: datetime | None = None,
         updated_to: datetime | None = None,
         needs_seed_thought: bool = False,
+        **unknown: object,
     ) -> dict[str, Any]:
+        refuse_unknown(unknown, TaskFilters)
         check = self._ctx.check
         return {
             "occurrence_id": self._ctx.owner(occurrence_id),

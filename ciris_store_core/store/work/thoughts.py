@@ -27,6 +27,7 @@ from ciris_store_core.store.resource import (
     position,
     prepare,
     prepare_many,
+    refuse_unknown,
     several,
 )
 from ciris_store_core.store.work.ownership import Transfer, record_transfer
@@ -283,7 +284,9 @@ class Thoughts(Resource):
         created_from: datetime | None = None,
         updated_to: datetime | None = None,
         of_active_tasks: bool = False,
+        **unknown: object,
     ) -> dict[str, Any]:
+        refuse_unknown(unknown, ThoughtFilters)
         check = self._ctx.check
         return {
             "occurrence_id": self._ctx.owner(occurrence_id),
