@@ -1,17 +1,14 @@
-"""The options after the ``?`` of a database URL, read with their types by a backend."""
+"""Options after the ``?`` of a database URL, as a backend reads them."""
 
 from __future__ import annotations
 
 import difflib
 import math
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from ciris_store_core.errors import InvalidURL
-
-if TYPE_CHECKING:
-    from ciris_store_core.url import StoreURL
 
 D = TypeVar("D")
 N = TypeVar("N", int, float)
@@ -26,29 +23,29 @@ _SHOWN_CHARACTERS = 40
 
 
 def is_secret_option(name: str, value: str) -> bool:
-    """Whether an option must not be shown: it is named like a secret, or its value holds such an option or a URL."""
+    """Return whether to hide an option: its name is a secret's, or its value holds such an option or a URL."""
     return bool(_SECRET_NAME.search(name) or _SECRET_INSIDE.search(value)) or "://" in value
 
 
 class OptionReader:
-    """Takes a URL's options one by one, each with its type, then refuses what is left over.
+    """Typed access to the options of a URL, which refuses unknown options.
 
-    Every method returns ``default`` where the URL does not give the option, and raises ``InvalidURL``,
-    saying what would be valid, where it cannot be read. Call ``finish()`` when all are taken.
+    Every method returns ``default`` if the URL does not give the option, and raises ``InvalidURL``, naming the valid
+    values, if the value is malformed. Call ``finish()`` after the last one.
     """
 
-    def __init__(self, url: StoreURL) -> None:
-        """Read the options of ``url``."""
-        self._options = url.options
+    def __init__(self, options: Mapping[str, str]) -> None:
+        """Read the ``options`` of a ``StoreURL``."""
+        self._options = options
         self._known: list[str] = []
 
     def text(self, name: str, default: D) -> str | D:
-        """Any text, also the empty one."""
+        """Return any text, also the empty one."""
         self._known.append(name)
         return self._options.get(name, default)
 
     def boolean(self, name: str, default: D) -> bool | D:
-        """One of true, yes, on, 1, false, no, off, 0, in upper or lower case."""
+        """Return a truth value: one of true, yes, on, 1, false, no, off, 0, in upper or lower case."""
         value = self.text(name, None)
         if value is None:
             return default
@@ -57,27 +54,27 @@ class OptionReader:
         return _WORDS[value.lower()]
 
     def integer(self, name: str, default: D, min: int | None = None, max: int | None = None) -> int | D:
-        """A whole number from ``min`` to ``max``, both included."""
+        """Return a whole number from ``min`` to ``max``, both included."""
         value = self.text(name, None)
         if value is None:
             return default
-        wanted = "a whole number" + _bounds(min, max)
+        wanted = "a whole number" + _describe_bounds(min, max)
         if not _INTEGER.fullmatch(value):
             raise self._invalid(name, value, wanted)
-        return self._within(name, int(value), min, max, wanted)
+        return self._check_range(name, int(value), min, max, wanted)
 
     def number(self, name: str, default: D, min: float | None = None, max: float | None = None) -> float | D:
-        """A finite number from ``min`` to ``max``, both included."""
+        """Return a finite number from ``min`` to ``max``, both included."""
         value = self.text(name, None)
         if value is None:
             return default
-        wanted = "a number" + _bounds(min, max)
+        wanted = "a number" + _describe_bounds(min, max)
         if not _NUMBER.fullmatch(value) or not math.isfinite(float(value)):
             raise self._invalid(name, value, wanted)
-        return self._within(name, float(value), min, max, wanted)
+        return self._check_range(name, float(value), min, max, wanted)
 
     def choice(self, name: str, default: D, choices: Iterable[str]) -> str | D:
-        """One of ``choices``, exactly as written there."""
+        """Return one of ``choices``, exactly as written there."""
         value = self.text(name, None)
         if value is None:
             return default
@@ -87,7 +84,7 @@ class OptionReader:
         return value
 
     def identifier(self, name: str, default: D) -> str | D:
-        """A name that is safe within SQL: ``[a-z_]`` then up to 62 of ``[a-z0-9_]``."""
+        """Return a name that is safe within SQL: ``[a-z_]`` then up to 62 of ``[a-z0-9_]``."""
         value = self.text(name, None)
         if value is None:
             return default
@@ -96,19 +93,19 @@ class OptionReader:
         return value
 
     def finish(self) -> None:
-        """Raise ``InvalidURL`` where the URL gives options that were not taken, naming them and the valid ones."""
+        """Raise ``InvalidURL``, naming the valid options, if the URL gives one that no method was called for."""
         unknown = [name for name in self._options if name not in self._known]
         if not unknown:
             return
-        hints = "".join(map(self._hint, unknown))
+        hints = "".join(map(self._suggest, unknown))
         valid = ", ".join(sorted(self._known)) or "none"
         raise InvalidURL(f"unknown URL option: {', '.join(unknown)}.{hints} Valid here: {valid}")
 
-    def _hint(self, unknown: str) -> str:
+    def _suggest(self, unknown: str) -> str:
         close = difflib.get_close_matches(unknown, self._known, 1)
         return f" Did you mean {close[0]!r} instead of {unknown!r}?" if close else ""
 
-    def _within(self, name: str, value: N, low: float | None, high: float | None, wanted: str) -> N:
+    def _check_range(self, name: str, value: N, low: float | None, high: float | None, wanted: str) -> N:
         if (low is not None and value < low) or (high is not None and value > high):
             raise self._invalid(name, str(value), wanted)
         return value
@@ -119,7 +116,7 @@ class OptionReader:
         return InvalidURL(f"the URL option {name!r} must be {wanted}, not {shown}")
 
 
-def _bounds(low: float | None, high: float | None) -> str:
+def _describe_bounds(low: float | None, high: float | None) -> str:
     if low is None and high is None:
         return ""
     if high is None:

@@ -41,15 +41,15 @@ ALLOWED: dict[str, frozenset[str]] = {
     "contract": BASE | {"models"},
     "contract.hookspecs": CONTRACT | {"url"},
     "contract.registry": CONTRACT | {"contract.hookspecs"},
-    "url": BASE | {"url_options"},  # url_options names url for its annotations only
-    "url_options": BASE | {"url"},
+    "url": BASE | {"url_options"},
+    "url_options": BASE,
     "inmemory": PLUGIN,
     "sql": CONTRACT,
     "secrets": CONTRACT,
     "signing": BASE,
     "validation": CONTRACT | {"secrets"},
     "store": API,
-    "transfer": STORE | {"opening"},
+    "transfer": STORE,
     "services": STORE | {"transfer"},
     "opening": STORE | {"services"},
     "persistence": STORE | {"services", "aio", "opening"},
@@ -83,32 +83,11 @@ EXCEPTIONS: frozenset[tuple[str, str]] = frozenset(
     {
         ("ciris_store_core.secrets.keys", "ciris_store_core.secrets.cipher"),
         *(
-            (f"ciris_store_core.sql.{module}", "ciris_store_core.sql.session")
-            for module in (
-                "audit",
-                "coordination",
-                "correlations",
-                "edges",
-                "graph",
-                "migrate",
-                "secrets",
-                "series",
-                "statements",
-                "tasks",
-                "thoughts",
-            )
-        ),
-        *(
             (f"ciris_store_postgres.{module}", "ciris_store_postgres.session")
             for module in ("bulk_copy", "correlations", "graph", "tasks", "thoughts")
         ),
         ("ciris_store_sqlite.forks", "ciris_store_sqlite.backend"),
         ("ciris_store_sqlite.use", "ciris_store_sqlite.backend"),
-        ("ciris_store_core.store.access.guarded_graph", "ciris_store_core.store.access.session_guard"),
-        ("ciris_store_core.store.graph.upcasters", "ciris_store_core.store.execution"),
-        ("ciris_store_core.store.graph.upcasters", "ciris_store_core.store.access.secret_refs"),
-        ("ciris_store_core.transfer.digest", "ciris_store_core.transfer.store_reader"),
-        ("ciris_store_core.url_options", "ciris_store_core.url"),
     }
 )
 BACKEND_MAY_IMPORT = PLUGIN | {"sql"}

@@ -15,7 +15,7 @@ __all__ = ["BACKEND", "MemoryBackend", "ciris_store_backend"]
 
 
 def _open(url: StoreURL, context: BackendContext) -> MemoryBackend:
-    OptionReader(url).finish()
+    OptionReader(url.options).finish()
     return MemoryBackend(context.clock, url.database, create=context.create)
 
 

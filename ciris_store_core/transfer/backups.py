@@ -14,11 +14,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ciris_store_core.clock import SystemClock
-from ciris_store_core.contract.backend import Backend
+from ciris_store_core.contract.backend import Backend, Session
 from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.contract.registry import Registry
 from ciris_store_core.errors import NotADatabase, NotSupported
-from ciris_store_core.opening import open_store
+from ciris_store_core.secrets.crypto import SecretCrypto
+from ciris_store_core.secrets.keys import SecretsConfig
 from ciris_store_core.store import Store
 from ciris_store_core.store.access.session_guard import guarded
 from ciris_store_core.transfer.atomic_files import new_file
@@ -127,10 +128,8 @@ def opened_backup(
     try:
         read_header(path)
     except NotADatabase:
-        with (
-            _opened_copy(Path(path), target_url) as source,
-            StoreReader.of(source, KindSelection(), identity=f"backup {os.fspath(path)}") as reader,
-        ):
+        with _opened_copy(Path(path), target_url) as session:
+            reader = StoreReader(session, f"backup {os.fspath(path)}", KindSelection())
             yield partial(_move, reader, on_step=on_step)
     else:
         yield partial(import_checked, checked(Path(path), on_step)[0], on_step=on_step)
@@ -141,13 +140,20 @@ def _move(reader: StoreReader, target: Store, *, verify: bool, on_step: OnStep) 
 
 
 @contextmanager
-def _opened_copy(path: Path, target_url: str | None) -> Iterator[Store]:
-    """Open a copy of a database file, since opening may migrate its schema and adds files beside it."""
+def _opened_copy(path: Path, target_url: str | None) -> Iterator[Session]:
+    """Open a snapshot of a copy of a database file, since opening may migrate its schema and adds files beside it."""
     with tempfile.TemporaryDirectory(prefix=".ciris-restore-", dir=path.parent) as folder:
         copy = Path(folder) / path.name
         shutil.copyfile(path, copy)
-        with open_store(f"{_scheme_of(path, target_url)}:///{quote(str(copy.absolute()))}", create=False) as store:
-            yield store
+        url = resolve_url(f"{_scheme_of(path, target_url)}:///{quote(str(copy.absolute()))}")
+        context = BackendContext(SystemClock(), migrate=True, create=False)
+        with closing(Registry().spec_for(url.scheme).factory(url, context)) as backend:
+            backend.prepare(migrate=True)
+            with backend.snapshot() as session:
+                crypto = SecretCrypto(SecretsConfig().key_ring(os.environ))
+                if crypto.has_keys:
+                    crypto.verify(session)  # A wrong key is told before anything is written.
+                yield session
 
 
 def _scheme_of(path: Path, target_url: str | None) -> str:

@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ciris_store_core.models.base import Record
-
-if TYPE_CHECKING:
-    from ciris_store_core.store import Store
 
 _MODULUS = 2**256
 
@@ -95,16 +92,3 @@ class Tally:
 
 Tallies = Mapping[str, Tally]
 """Tallies by the name of the kind."""
-
-
-def digest_store(store: Store, *, without: Iterable[str] = ()) -> dict[str, Tally]:
-    """Return the tally of each kind of records, as the store is at one moment. It reads the whole store.
-
-    Two stores with equal digests hold the same records. ``without`` names kinds or scopes to leave out, as for
-    ``copy_store``.
-    """
-    from ciris_store_core.transfer.record_kinds import KindSelection
-    from ciris_store_core.transfer.store_reader import StoreReader, tallied
-
-    with StoreReader.of(store, KindSelection.of(without)) as reader:
-        return tallied(reader)

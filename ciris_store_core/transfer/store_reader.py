@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -188,3 +188,13 @@ class StoreReader:
 
 END = "end"
 """The cursor of a stream that was read to its end."""
+
+
+def digest_store(store: Store, *, without: Iterable[str] = ()) -> dict[str, Tally]:
+    """Return the tally of each kind of records, as the store is at one moment. It reads the whole store.
+
+    Two stores with equal digests hold the same records. ``without`` names kinds or scopes to leave out, as for
+    ``copy_store``.
+    """
+    with StoreReader.of(store, KindSelection.of(without)) as reader:
+        return tallied(reader)

@@ -51,7 +51,7 @@ def acme(factory: type[MemoryBackend] = MemoryBackend) -> Registry:
     """A backend of a stranger's on a server, without SQL, that has one store."""
 
     def make(url: StoreURL, context: BackendContext) -> Backend:
-        OptionReader(url).finish()
+        OptionReader(url.options).finish()
         return factory(context.clock, f"acme {url.database}")
 
     registry = Registry()

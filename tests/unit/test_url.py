@@ -365,7 +365,7 @@ def test_the_reference_backend_has_a_name_and_no_host(text: str, name: str) -> N
 
 
 def _reader(query: str) -> OptionReader:
-    return OptionReader(resolve_url(f"sqlite:///x.db?{query}"))
+    return OptionReader(resolve_url(f"sqlite:///x.db?{query}").options)
 
 
 def test_options_are_read_with_their_types() -> None:

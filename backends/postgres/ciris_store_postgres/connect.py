@@ -92,7 +92,7 @@ class ConnectOptions:
     @classmethod
     def from_url(cls, url: StoreURL) -> ConnectOptions:
         """Return the options of ``url``. Raise ``InvalidURL`` for an option that is unknown or malformed."""
-        reader = OptionReader(url)
+        reader = OptionReader(url.options)
         options = cls.read(url, reader)
         reader.finish()
         return options

@@ -25,7 +25,7 @@ class SqliteForeign(ForeignDatabase):
 
     def __init__(self, url: StoreURL) -> None:
         """Open the file; ``InvalidURL`` if there is none."""
-        options = OptionReader(url)
+        options = OptionReader(url.options)
         timeout = options.number("busy_timeout", 30.0, 0.0, 3600.0)
         options.finish()
         self._path = url.database

@@ -30,7 +30,7 @@ class Settings:
     @classmethod
     def from_url(cls, url: StoreURL, context: BackendContext) -> Settings:
         """Read the URL; an unknown or malformed option is ``InvalidURL``."""
-        options = OptionReader(url)
+        options = OptionReader(url.options)
         settings = cls(
             path=url.database or ":memory:",
             name=options.text("name", ""),

@@ -21,7 +21,8 @@ from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.store.access.secret_refs import as_read, delete_with_secrets, put_extracted, refs_of
 from ciris_store_core.store.graph.edges import GraphEdges, tuples_of
 from ciris_store_core.store.graph.traversal import Scope
-from ciris_store_core.store.graph.upcasters import put_upcast, upcast_page
+from ciris_store_core.store.graph.upcast_writes import put_upcast
+from ciris_store_core.store.graph.upcasters import upcast_page
 from ciris_store_core.store.resource import (
     SCAN_SIZE,
     OnCorrupt,

@@ -68,7 +68,7 @@ class DuckBackend(Backend):
 
     def __init__(self, url: StoreURL, context: BackendContext) -> None:
         """Read the URL; the file is opened by ``prepare``."""
-        options = OptionReader(url)
+        options = OptionReader(url.options)
         self._busy_timeout = options.number("busy_timeout", 30.0, 0.0, 3600.0)
         self._create = options.boolean("create", context.create)
         self._migrate = options.boolean("migrate", context.migrate)
