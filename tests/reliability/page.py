@@ -28,7 +28,7 @@ def write(results: Mapping[str, Result], page: Path = PAGE) -> None:
 def table(results: Mapping[str, Result]) -> str:
     """One line for each promise."""
     lines = [
-        "| fault | how it is brought about | promise | quick / long | last long run | what its controls found |",
+        "| fault | injection | promise | quick / long | last long run | result of the controls |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in ROWS.items():
