@@ -1,4 +1,4 @@
-"""``python -m ciris_store_core.cli``: the same as the command ``ciris-store``."""
+"""The command ``ciris-store``, as ``python -m ciris_store_core.cli``."""
 
 from ciris_store_core.cli import main
 

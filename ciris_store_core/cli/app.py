@@ -1,6 +1,6 @@
-"""The commands, and what they have in common.
+"""The application of all commands, and its common options.
 
-What a command needs is imported when it runs, so that ``--help`` and completion answer at once.
+Each command imports its modules when it runs, so that ``--help`` and completion answer at once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ciris_store_core.cli.new_backend import new_backend
 
 app = typer.Typer(
     name="ciris-store",
-    help="Look after a store of CIRIS agents.",
+    help="Inspect, maintain and transfer the stores of CIRIS agents.",
     epilog="Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in MEANINGS.items()) + ".",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -49,11 +49,11 @@ def common(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Look after a store of CIRIS agents."""
+    """Inspect, maintain and transfer the stores of CIRIS agents."""
 
 
-LOOK, MOVE, INSIDE, BUILD = "Look after a database", "Move a store", "Look inside", "Try it, and write a backend"
-"""Headings of ``--help``."""
+LOOK, MOVE, INSIDE, BUILD = "Maintain a database", "Transfer a store", "Inspect records", "Demo and backend development"
+"""The headings of ``--help``."""
 
 app.command(rich_help_panel=LOOK)(databases.info)
 app.command(rich_help_panel=LOOK)(databases.doctor)

@@ -1,4 +1,4 @@
-"""``ciris-store audit``: looking at the audit trail, and proving it."""
+"""``ciris-store audit``: inspection and verification of the audit trail."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from ciris_store_core.store import AuditReport
 
 _LAST = '{"checkpoint": '
-"""How the last line of an export begins."""
+"""The beginning of the last line of an export."""
 
 _VERDICTS = {
-    "ok": "as it was written",
-    "hashes only": "hashes only: they fit, and no key proves that they were not made anew",
-    "changed": "NOT as it was written",
+    "ok": "unchanged",
+    "hashes only": "hashes only: they match, and no key proves that they were not rebuilt",
+    "changed": "CHANGED",
 }
 
-audit = typer.Typer(help="Look at the audit trail, and prove it.", no_args_is_help=True)
+audit = typer.Typer(help="Inspect and verify the audit trail.", no_args_is_help=True)
 
 Chain = Annotated[str | None, typer.Option(help="Only the chain of this occurrence.", show_default=False)]
 
@@ -55,9 +55,9 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Look for audit events that were changed, removed, moved or cut off. The exit code is 1 if there are any.
+    """Find audit events that were changed, removed, moved or cut off. If there are any, the exit code is 1.
 
-    It is 8 if the hashes fit, but no key proves them: give --public-key, or --unsigned to accept that.
+    It is 8 if the hashes match, but no key proves them: give --public-key, or --unsigned to accept that.
     """
     with open_existing(url) as store:
         report = store.audit.verify(
@@ -81,7 +81,7 @@ def tail(
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Show the newest audit events of a chain: by default that of occurrence ``default``."""
+    """Show the newest audit events of a chain, by default that of occurrence ``default``."""
     with open_existing(url) as store:
         entries = store.audit.tail(chain, lines)
     if as_json:
@@ -105,9 +105,9 @@ def export(
     chain: Chain = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this new file.")] = None,
 ) -> None:
-    """Write the trail as JSON Lines: of each chain its anchor and entries, and last a checkpoint of all chains.
+    """Write the trail as JSON Lines: anchor and entries of each chain, then a checkpoint of all chains.
 
-    Kept on another host, it is what ``audit verify --checkpoint`` needs.
+    Keep it on another host, for ``audit verify --checkpoint``.
     """
     with open_existing(url) as store, _new_file(output) if output else nullcontext(sys.stdout) as out:
         for record in store.audit.export(chain):
@@ -122,9 +122,9 @@ def prune(
     chain: Chain = None,
     as_json: Json = False,
 ) -> None:
-    """Remove a chain's audit events before some time, leaving an anchor so that the rest still verifies.
+    """Remove a chain's audit events before a time, and leave an anchor so that the rest still verifies.
 
-    Export first what is to be kept.
+    Export events that you want to keep first.
     """
     with open_existing(url) as store:
         found = {"removed": store.audit.prune(_time(before), chain=chain)}
@@ -151,7 +151,7 @@ def _time(text: str) -> datetime:
 
 
 def _checkpoint_of(path: Path) -> AuditCheckpoint:
-    """The checkpoint in a file: the whole of it, or what stands in its last line."""
+    """Return the checkpoint in a file: the whole file, or its last line."""
     from ciris_store_core.models import AuditCheckpoint
 
     try:

@@ -17,18 +17,16 @@ from ciris_store_core.signing import SigningKey
 if TYPE_CHECKING:
     from ciris_store_core.store import Authority, Store
 
-authority = typer.Typer(help="Wise Authorities, whose approval writes to identity need.", no_args_is_help=True)
+authority = typer.Typer(help="Manage Wise Authorities, who approve writes to identity.", no_args_is_help=True)
 
 PublicKey = Annotated[str, typer.Argument(help="64 hexadecimal digits, as 'authority new' prints them.")]
-Name = Annotated[str, typer.Option(help="Who it is.")]
+Name = Annotated[str, typer.Option(help="Name of the authority.")]
 Key = Annotated[Path, typer.Option("--key", help="Key file of the authority that approves.")]
 
 
 @authority.command()
-def new(
-    file: Annotated[Path, typer.Argument(help="Where the key is to be kept; must not exist.")], as_json: Json = False
-) -> None:
-    """Make a key, in a file that only its owner can read, and show its public half."""
+def new(file: Annotated[Path, typer.Argument(help="File for the key; must not exist.")], as_json: Json = False) -> None:
+    """Create a key in a file that only its owner can read, and show its public half."""
     key = SigningKey.generate()
     key.save(file)
     _say({"file": str(file), "key_id": key.key_id, "public_key": key.public_key}, as_json)
@@ -36,7 +34,7 @@ def new(
 
 @authority.command("list")
 def list_them(url: Url = None, as_json: Json = False) -> None:
-    """Show all authorities that a store knows, revoked ones too."""
+    """Show all authorities of a store, including revoked ones."""
     with open_existing(url) as store:
         found = store.authorities.find()
     if as_json:
@@ -53,7 +51,7 @@ def list_them(url: Url = None, as_json: Json = False) -> None:
 
 @authority.command()
 def bootstrap(public_key: PublicKey, name: Name, url: Url = None, as_json: Json = False) -> None:
-    """Register the first authority of a store; the one time that nobody has to approve."""
+    """Register the first authority of a store. Only this registration needs no approval."""
     with open_existing(url) as store:
         if not store.authorities.bootstrap(public_key, name):
             raise AccessDenied(
@@ -64,19 +62,19 @@ def bootstrap(public_key: PublicKey, name: Name, url: Url = None, as_json: Json 
 
 @authority.command()
 def register(public_key: PublicKey, name: Name, key: Key, url: Url = None, as_json: Json = False) -> None:
-    """Register another authority, approved with the key of one that the store knows."""
+    """Register another authority, approved with the key of a registered one."""
     with open_existing(url) as store:
         _show(_done(lambda: store.authorities.register(public_key, name), store, key), as_json)
 
 
 @authority.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(help="Whose approvals are to count no more: see 'authority list'.")],
+    key_id: Annotated[str, typer.Argument(help="Key id of the authority: see 'authority list'.")],
     key: Key,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Revoke an authority for good, approved with the key of one that the store knows."""
+    """Revoke an authority permanently, approved with the key of a registered one."""
     with open_existing(url) as store:
         _show(_done(lambda: store.authorities.revoke(key_id), store, key), as_json)
 
@@ -85,10 +83,10 @@ def revoke(
 def approve(
     request: Annotated[Path, typer.Argument(help="File with the request, as JSON; - for standard input.")],
     key: Key,
-    valid_seconds: Annotated[float, typer.Option(help="How long the approval can be used.")] = 3600,
+    valid_seconds: Annotated[float, typer.Option(help="Validity of the approval.")] = 3600,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Sign without asking.")] = False,
 ) -> None:
-    """Show what a program wants to write, sign it, and print the approval for it as JSON. Needs no store."""
+    """Show a requested write, sign it, and print its approval as JSON. No store is needed."""
     from ciris_store_core.store import ApprovalRequest
 
     wish = ApprovalRequest.from_json(sys.stdin.read() if str(request) == "-" else _read(request))
@@ -112,7 +110,7 @@ def _read(path: Path) -> str:
 
 
 def _done(write: Callable[[], Authority], store: Store, key: Path) -> Authority:
-    """Ask, sign, do."""
+    """Run a write; if it is refused, approve its request and run it again."""
     from ciris_store_core.store import approved
 
     signer = SigningKey.load(key)

@@ -37,7 +37,7 @@ class BackendName(StrEnum):
 
 
 class LevelName(StrEnum):
-    """A level, for ``--level``; the same as ``conformance.levels.Level``, which is imported when it is needed."""
+    """A level, for ``--level``: the names of ``conformance.levels.Level``, which is imported on demand."""
 
     CORE = "core"
     DURABLE = "durable"
@@ -47,7 +47,7 @@ class LevelName(StrEnum):
 
 
 class BackendsCommand(TyperCommand):
-    """Lets ``--database-backends`` take several names at once: ``--database-backends sqlite postgres``."""
+    """A command whose ``--database-backends`` takes several names: ``--database-backends sqlite postgres``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Repeat the option before each of its names."""
@@ -55,7 +55,7 @@ class BackendsCommand(TyperCommand):
 
 
 def spread(args: Sequence[str]) -> list[str]:
-    """The arguments, with ``--database-backends`` before each name that follows it."""
+    """Return the arguments with ``--database-backends`` before each name that follows it."""
     found: list[str] = []
     taking = False
     for arg in args:
@@ -100,13 +100,13 @@ def conformance(
     junit_file: Annotated[Path | None, typer.Option("--junit", help="Write the report as JUnit XML.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Write backends by clause as an HTML page.")] = None,
 ) -> None:
-    """Find out, clause by clause, whether an agent's memory is safe in a database.
+    """Check, clause by clause, that a database can safely hold an agent's memory.
 
     The store must be empty; tests write into it, or beside it, and remove what they wrote. The exit code is 1 if a
     test failed, or if nothing ran.
     """
     _require_suite()
-    module, url = _sorted_out(module, url)
+    module, url = _split_module_and_url(module, url)
     options = _options([*(modules or []), *([module] if module else [])], levels or [], quick, waive or [])
     reports = _run_all(backends or [], url, options, silent=json_file == Path("-"))
     _write(reports, json_file, junit_file, html_file)
@@ -117,7 +117,7 @@ def matrix(
     files: Annotated[list[Path], typer.Argument(help="Reports that `conformance --json` wrote.")],
     html_file: Annotated[Path, typer.Option("--html", help="Where to write the page.")] = Path("conformance.html"),
 ) -> None:
-    """Put several reports of the conformance suite side by side, backends by clause, on one HTML page."""
+    """Write several reports of the conformance suite side by side, backends by clause, to one HTML page."""
     from ciris_store_core.conformance.results import read_reports
 
     reports = read_reports(files)
@@ -133,8 +133,8 @@ def _require_suite() -> None:
         raise NotSupported("the conformance suite needs pytest: pip install 'ciris-store-core[conformance]'")
 
 
-def _sorted_out(module: str | None, url: str | None) -> tuple[str | None, str | None]:
-    """Module and URL, where one argument may be either."""
+def _split_module_and_url(module: str | None, url: str | None) -> tuple[str | None, str | None]:
+    """Return module and URL, where one argument may be either."""
     from ciris_store_core.conformance.catalogue import module_names
 
     if module is None or url is not None or module.replace("-", "_") in module_names():
@@ -169,7 +169,7 @@ def _run_all(names: list[BackendName], url: str | None, options: Options, *, sil
 
 @contextmanager
 def _target(name: BackendName | None, url: str | None) -> Iterator[str | None]:
-    """The URL to test; None stands for that of the environment."""
+    """Yield the URL to test, or None for that of the environment."""
     if name == BackendName.POSTGRES:
         yield _postgres_url()
     elif name == BackendName.MEMORY:

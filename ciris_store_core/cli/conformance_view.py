@@ -1,4 +1,4 @@
-"""How a run of the conformance suite looks in a terminal."""
+"""The display of a run of the conformance suite in a terminal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WIDTH_FOR_PROMISES = 130
 
 
 def run_visibly(url: str | None, options: Options, *, silent: bool) -> Report:
-    """Run the suite with a progress bar, and print what it found; nothing at all where ``silent``."""
+    """Run the suite with a progress bar and print its report, or print nothing if ``silent``."""
     if silent:
         return run(url, options)
     report = _run_with_bar(url, options)
@@ -41,7 +41,7 @@ def run_visibly(url: str | None, options: Options, *, silent: bool) -> Report:
 
 
 def _run_with_bar(url: str | None, options: Options) -> Report:
-    # The stream itself: pytest puts others in the place of the standard ones while it runs.
+    # The stream itself, because pytest replaces the standard streams while it runs.
     screen = Console(file=sys.stderr, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
@@ -130,7 +130,7 @@ def _failure(clause: ClauseResult) -> Text:
 
 
 def _not_run(report: Report) -> Iterable[Text]:
-    """What keeps levels from being reached that were begun, by reason."""
+    """Yield the reasons why levels are incomplete, with their clauses."""
     begun = {each.level for each in report.levels if each.verdict == Verdict.INCOMPLETE}
     missing = [each for each in _with(report, Status.NOT_RUN) if each.level in begun]
     for why, group in groupby(sorted(missing, key=lambda each: (each.why, each.id)), key=lambda each: each.why):

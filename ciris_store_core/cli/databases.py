@@ -1,4 +1,4 @@
-"""The commands about a database as a whole: backends, info, migrate, doctor."""
+"""The commands on a database as a whole: backends, info, migrate, doctor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def backends(as_json: Json = False) -> None:
-    """List the installed backends, by URL scheme. None of them is imported."""
+    """List the installed backends by URL scheme, without importing them."""
     from ciris_store_core.contract.registry import Registry
 
     plugins = Registry().installed()
@@ -31,7 +31,7 @@ def backends(as_json: Json = False) -> None:
 
 
 def info(url: Url = None, as_json: Json = False) -> None:
-    """Show a store's versions, settings and contents. It is neither created nor migrated."""
+    """Show a store's versions, settings and contents, without creating or migrating it."""
     with open_existing(url) as store:
         about = store.info()
         _show({"url": about["url"], **about, **_contents(store)}, as_json)
@@ -65,12 +65,12 @@ def _show(values: dict[str, Any], as_json: bool) -> None:
 
 def migrate(
     url: Url = None,
-    status: Annotated[bool, typer.Option("--status", help="Only say whether the schema is up to date.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Only report whether the schema is up to date.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only list the migrations that would be applied.")] = False,
     sql: Annotated[bool, typer.Option("--sql", help="Only print the statements that would be run.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Bring a store's schema up to date, making the store where there is none.
+    """Migrate a store's schema, and create the store if there is none.
 
     With --status, --plan or --sql nothing is changed. With --status and --plan the exit code is 4 if there is something
     to do.
@@ -116,7 +116,7 @@ def _plan(url: str | None, sql: bool, as_json: bool) -> None:
 
 
 def _backend(url: str | None) -> Backend:
-    """The backend of a URL, which has not touched the database yet."""
+    """Return the backend of a URL, which has not touched the database yet."""
     from ciris_store_core.clock import SystemClock
     from ciris_store_core.contract.hookspecs import BackendContext
     from ciris_store_core.contract.registry import Registry
@@ -133,15 +133,13 @@ def _backend(url: str | None) -> Backend:
 
 def doctor(
     url: Url = None,
-    thorough: Annotated[
-        bool, typer.Option("--thorough", help="Read everything: every row, index and audit chain. Takes its time.")
-    ] = False,
+    thorough: Annotated[bool, typer.Option("--thorough", help="Read every row, index and audit chain. Slow.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="The exit code is 1 for warnings too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Look a store over: damage, stuck work, missing indexes, sizes and growth, and what fixes each.
+    """Examine a store: damage, stuck work, missing indexes, sizes and growth, with a fix for each finding.
 
-    Nothing is changed. The exit code is 1 if something is wrong.
+    Nothing is changed. The exit code is 1 if there is an error.
     """
     from ciris_store_core.models.operations import Severity
     from ciris_store_core.services.doctor import examine

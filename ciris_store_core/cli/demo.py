@@ -25,29 +25,26 @@ FILE = "demo.db"
 
 
 class Silent:
-    """Tells nothing."""
+    """A watcher that prints nothing."""
 
-    def begun(self, plan: RunPlan, store: Store) -> None:
-        """Nothing."""
+    def begun(self, plan: RunPlan, store: Store) -> None: ...
 
-    def told(self, what: str) -> None:
-        """Nothing."""
+    def told(self, what: str) -> None: ...
 
-    def progress(self, done: int, total: int) -> None:
-        """Nothing."""
+    def progress(self, done: int, total: int) -> None: ...
 
 
 def demo(
     url: Annotated[
         str | None,
-        typer.Option(help="Empty database to use, and to leave as it is then; by default a temporary SQLite file."),
+        typer.Option(help="Empty database for the demo, which keeps its records; by default a temporary SQLite file."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=2, max=16, help="How many processes share the work.")] = 4,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary file, and say where it is.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Use the --url also if there are records in it.")] = False,
+    workers: Annotated[int, typer.Option(min=2, max=16, help="Number of processes that share the work.")] = 4,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary file, and print its path.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Use the --url even if it holds records.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the store at work on real input: several processes, one of which is killed.
+    """Demonstrate the store on real input: several processes, one of which is killed.
 
     They race for a start-up task, share out the inspection of every installed Python distribution, and finish what
     the killed one had begun. What the store remembers is shown at the end, with counts that prove that nothing was
@@ -75,7 +72,7 @@ def _run_silently(url: str, options: DemoOptions) -> Results:
 
 
 def _run_visibly(url: str, options: DemoOptions) -> Results:
-    # Imported here: with --json nothing is drawn.
+    # Imported here, because nothing is drawn with --json.
     from ciris_store_core.demo.report import ConsoleWatcher, draw
     from ciris_store_core.demo.run import run_demo
 
@@ -88,7 +85,7 @@ def _run_visibly(url: str, options: DemoOptions) -> Results:
 
 @contextmanager
 def _temporary_database(keep: bool) -> Iterator[str]:
-    """The URL of an SQLite file in a new folder, which is removed at the end unless it is to be kept."""
+    """Yield the URL of an SQLite file in a new folder, which is removed at the end unless ``keep``."""
     folder = Path(tempfile.mkdtemp(prefix="ciris-demo-"))
     url = f"sqlite:///{quote((folder / FILE).as_posix())}"
     try:

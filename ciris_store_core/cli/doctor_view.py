@@ -1,4 +1,4 @@
-"""What ``ciris-store doctor`` shows in a terminal."""
+"""The display of ``ciris-store doctor`` in a terminal."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ciris_store_core.models.operations import Finding, Severity
 from ciris_store_core.services.doctor import DoctorReport
 
 SHOWN = 10
-"""Tables, the largest."""
+"""The number of tables shown, the largest ones."""
 
 _MARKS = {Severity.ERROR: ("✖", "bold red"), Severity.WARNING: ("▲", "yellow"), Severity.INFO: ("•", "blue")}
 
 
 def draw(report: DoctorReport) -> RenderableType:
-    """The whole report."""
+    """Return the whole report."""
     names = ("url", "server_version", "schema_version", "contract_version")
     shown = {name: report.info[name] for name in names if report.info.get(name) is not None}
     return Group(facts({**shown, "checked_at": f"{report.checked_at:%Y-%m-%d %H:%M:%S} UTC"}), *_parts(report))

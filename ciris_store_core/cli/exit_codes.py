@@ -1,4 +1,4 @@
-"""Exit codes of every command."""
+"""Exit codes of all commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ciris_store_core.errors import (
 
 
 class Exit(IntEnum):
-    """Exit codes. ``MEANINGS`` says what each means; beside them 130 means that the command was interrupted."""
+    """The exit codes, explained by ``MEANINGS``. The exit code 130 means that the command was interrupted."""
 
     OK = 0
     FAILED = 1
@@ -43,13 +43,13 @@ MEANINGS = {
     Exit.UNAVAILABLE: "the database cannot be reached, is busy, or the connection was lost",
     Exit.MIGRATION_REQUIRED: "the schema does not fit this program",
     Exit.NO_BACKEND: "the backend is not installed or cannot be used",
-    Exit.REFUSED: "permissions, a read-only database or a full disk forbid it",
+    Exit.REFUSED: "permissions, a read-only database or a full disk prevent it",
     Exit.BAD_DATABASE: "the file is no database, or its data is damaged",
-    Exit.UNPROVEN: "the hashes of the audit trail fit, but no key proves them",
+    Exit.UNPROVEN: "the hashes of the audit trail match, but no key proves them",
     Exit.NOT_INSTALLED: "the extra `cli` of ciris-store-core is not installed",
 }
 
-# The first that fits counts: an unknown scheme is an invalid URL, too.
+# The first match counts: an unknown scheme is an invalid URL, too.
 _CODES: tuple[tuple[type[StoreError] | tuple[type[StoreError], ...], Exit], ...] = (
     ((UnknownScheme, PluginError), Exit.NO_BACKEND),
     ((InvalidArgument, NotSupported), Exit.USAGE),
@@ -61,5 +61,5 @@ _CODES: tuple[tuple[type[StoreError] | tuple[type[StoreError], ...], Exit], ...]
 
 
 def exit_code(error: StoreError) -> Exit:
-    """The exit code for an error of the store."""
+    """Return the exit code for an error of the store."""
     return next((code for kinds, code in _CODES if isinstance(error, kinds)), Exit.FAILED)

@@ -17,27 +17,27 @@ from ciris_store_core.printable import printable
 if TYPE_CHECKING:
     from ciris_store_core.models.graph import GraphEdge, GraphNode, Subgraph
 
-graph = typer.Typer(help="Look at the graph memory.", no_args_is_help=True)
+graph = typer.Typer(help="Inspect the graph memory.", no_args_is_help=True)
 
 _SHOWN_CHARACTERS = 60
 
 
 @graph.callback()
 def common() -> None:
-    """Look at the graph memory."""
+    """Inspect the graph memory."""
 
 
 @graph.command()
 def show(
-    node: Annotated[str, typer.Argument(help="Id of the node to begin with.", show_default=False)],
+    node: Annotated[str, typer.Argument(help="Id of the first node.", show_default=False)],
     url: Url = None,
     scope: Annotated[str, typer.Option(help="Scope of the node.")] = "local",
-    depth: Annotated[int, typer.Option(min=1, max=10, help="How many steps along edges, in any direction.")] = 2,
+    depth: Annotated[int, typer.Option(min=1, max=10, help="Number of steps along edges, in any direction.")] = 2,
     html: Html = None,
     png: Png = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a node and what is around it."""
+    """Draw a node and its surroundings."""
     with open_existing(url) as store:
         start = store.graph.get(node, scope)
         if start is None:
@@ -49,7 +49,7 @@ def show(
             )
         found = store.graph.subgraph(node, scope, depth=depth)
     if html or png:
-        from ciris_store_core.cli.picture_files import plot_graph  # needs a library that few programs have
+        from ciris_store_core.cli.picture_files import plot_graph  # imports matplotlib, an optional package
 
         plot_graph(node, found, html, png)
     if as_json:
@@ -60,7 +60,7 @@ def show(
 
 
 def tree_of(start: GraphNode, found: Subgraph, depth: int) -> Tree:
-    """The nodes as a tree from the first on; one that is reached twice is drawn once, and named again."""
+    """Return the nodes as a tree from the first on. A node that is reached twice is drawn once, and named again."""
     nodes = {node.id: node for node in found.nodes}
     around: dict[str, list[GraphEdge]] = {}
     for edge in sorted(found.edges, key=lambda edge: (-edge.weight, edge.relationship, edge.target)):
@@ -69,7 +69,7 @@ def tree_of(start: GraphNode, found: Subgraph, depth: int) -> Tree:
             around.setdefault(edge.target, []).append(edge)
     root = Tree(_node(start), guide_style="dim")
     branches, level, drawn = {start.id: root}, [start.id], set[tuple[str, str, str]]()
-    for _ in range(depth):  # by distance, so that every node hangs on one that is nearest
+    for _ in range(depth):  # level by level, so that every node hangs on its nearest neighbour
         reached: list[str] = []
         for each in level:
             for edge in around.get(each, ()):

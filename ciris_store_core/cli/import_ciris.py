@@ -40,7 +40,7 @@ def import_engine(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a store from a database of the original CIRIS engine.
+    """Create a store from a database of the original CIRIS engine.
 
     Run it again after an interruption, or when the engine has written more: what is stored already is compared and left
     as it is. The exit code is 1 if a row could not be taken.
@@ -51,9 +51,9 @@ def import_engine(
 
     source, target = resolve_url(old), resolve_url(new)
     if source == target:
-        raise InvalidArgument("OLD and NEW are the same database: name another one for the store")
+        raise InvalidArgument("OLD and NEW are the same database. Name another one for the store")
     done = ImportReport(str(source), str(target))
-    # Before it has an authority of its own, a store takes over the identity that the engine's agent had.
+    # Until it has its own authority, the store accepts the identity of the engine's agent.
     policy = ScopePolicy(approve=lambda request: None if request.store else "import-ciris")
     with (
         open_engine(old) as engine,
@@ -72,7 +72,7 @@ def import_engine(
 
 @contextmanager
 def _lines(path: Path | None) -> Iterator[Any]:
-    """What takes the lines of the report, if one is wanted."""
+    """Yield a function that writes lines of the report, or None without a report."""
     if path is None:
         yield None
         return
@@ -85,7 +85,7 @@ def _lines(path: Path | None) -> Iterator[Any]:
 
 @contextmanager
 def _bar() -> Iterator[OnProgress]:
-    """A progress bar for each table, gone when all is done; nothing where no terminal shows it."""
+    """Yield a function that draws a progress bar for each table on a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

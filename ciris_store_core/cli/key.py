@@ -1,4 +1,4 @@
-"""``ciris-store key``: the keys that secrets are encrypted with."""
+"""``ciris-store key``: the keys that encrypt secrets."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
     from ciris_store_core.secrets.rotation import SecretsReport
 
-app = typer.Typer(
-    name="key", help="Make, change and check the keys that secrets are encrypted with.", no_args_is_help=True
-)
+app = typer.Typer(name="key", help="Create, rotate and check the keys that encrypt secrets.", no_args_is_help=True)
 
 
 @app.command()
@@ -33,7 +31,7 @@ def new(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a key.
+    """Create a key.
 
     It is printed, to be kept in a safe place and given in CIRIS_SECRETS_KEY; or put into a file, which
     CIRIS_SECRETS_KEY_FILE names. In a file that has keys already it becomes the first, the one for new secrets, and
@@ -60,7 +58,7 @@ def new(
 
 @app.command()
 def rotate(url: Url = None, as_json: Json = False) -> None:
-    """Encrypt all secrets anew under the first of the keys given, and prove that none is left under another.
+    """Encrypt all secrets again under the first given key, and verify that none is left under another.
 
     The others decrypt: give them behind it. It may be interrupted and run again, while the store is in use. Give the
     new key to all running programs first; those that only have an older one can store no secrets from then on. Keep
@@ -74,7 +72,7 @@ def rotate(url: Url = None, as_json: Json = False) -> None:
 
 @app.command()
 def check(url: Url = None, as_json: Json = False) -> None:
-    """Decrypt every secret with the keys given, without showing any, and count them by key."""
+    """Decrypt every secret with the given keys, without showing any, and count the secrets by key."""
     with open_existing(url) as store:
         report = store.secrets.check()
     _say(report, as_json, {}, not report.corrupt)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from ciris_store_core.cli.options import Json, Tag, Url, open_existing, tags_of
+from ciris_store_core.cli.options import Json, Tag, Url, open_existing, parse_tags
 from ciris_store_core.cli.output import console
 from ciris_store_core.printable import printable, printable_json
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ciris_store_core.models.correlations import Correlation
     from ciris_store_core.store import Store
 
-log = typer.Typer(help="Look at log entries.", no_args_is_help=True)
+log = typer.Typer(help="Inspect log entries.", no_args_is_help=True)
 
 _STYLES = {
     "DEBUG": "dim",
@@ -33,20 +33,20 @@ _STYLES = {
 
 @log.callback()
 def common() -> None:
-    """Look at log entries."""
+    """Inspect log entries."""
 
 
 @log.command()
 def tail(
     url: Url = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=10_000, help="How many to begin with.")] = 20,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=10_000, help="Entries to show first.")] = 20,
     level: Annotated[str | None, typer.Option(help="Only entries at least as severe, as in WARNING.")] = None,
     tag: Tag = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new entries, until interrupted.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show new entries until interrupted.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show the newest log entries, oldest first. --json prints one object a line."""
-    filters: dict[str, Any] = {"type": "log_entry", "min_log_level": level, "tags": tags_of(tag)}
+    filters: dict[str, Any] = {"type": "log_entry", "min_log_level": level, "tags": parse_tags(tag)}
     with open_existing(url) as store:
         shown = store.correlations.recent(lines, **filters).items[::-1]
         _print(shown, as_json)

@@ -15,27 +15,27 @@ from ciris_store_core.cli.output import console, facts, say_json
 
 def maintain(
     url: Url = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what a run would do.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; report the changes of a run.")] = False,
     archive: Annotated[
-        Path, typer.Option(help="Folder for a file of what is removed; made where it is missing.")
+        Path, typer.Option(help="Folder for the archive of removed records; created if missing.")
     ] = Path("data/archive"),
-    no_archive: Annotated[bool, typer.Option("--no-archive", help="Keep nothing of what is removed.")] = False,
+    no_archive: Annotated[bool, typer.Option("--no-archive", help="Do not archive removed records.")] = False,
     completed_days: Annotated[
-        float, typer.Option(min=0, help="Remove completed tasks after so many days; 0 keeps them.")
+        float, typer.Option(min=0, help="Age in days at which completed tasks are removed; 0 keeps them.")
     ] = 30,
-    orphan_minutes: Annotated[float, typer.Option(min=0.01, help="Remove orphans after so many minutes.")] = 2,
+    orphan_minutes: Annotated[float, typer.Option(min=0.01, help="Age in minutes at which orphans are removed.")] = 2,
     shared_minutes: Annotated[
-        float, typer.Option(min=0.01, help="Remove shared tasks that nobody took after so many minutes.")
+        float, typer.Option(min=0.01, help="Age in minutes at which unclaimed shared tasks are removed.")
     ] = 5,
-    no_rescue: Annotated[bool, typer.Option("--no-rescue", help="Leave the work of the dead where it is.")] = False,
-    no_expire: Annotated[bool, typer.Option("--no-expire", help="Leave what has expired.")] = False,
+    no_rescue: Annotated[bool, typer.Option("--no-rescue", help="Do not release work of dead occurrences.")] = False,
+    no_expire: Annotated[bool, typer.Option("--no-expire", help="Keep expired records.")] = False,
     occurrence: Annotated[
-        str, typer.Option("--occurrence", help="Whose completed tasks may go although it is alive.")
+        str, typer.Option("--occurrence", help="Living occurrence whose completed tasks are removed too.")
     ] = "default",
     batch: Annotated[int, typer.Option("--batch", min=1, max=10_000, help="Rows that one transaction removes.")] = 100,
     as_json: Json = False,
 ) -> None:
-    """Tidy up once: what nobody needs any more goes, and work of the dead goes on. Live work is never touched.
+    """Remove old and orphaned records once, and release the work of dead occurrences. Live work is never touched.
 
     What is removed is archived first. Of all processes on one database, one at a time is at it.
     """
@@ -56,7 +56,7 @@ def maintain(
     if as_json:
         say_json(asdict(report))
     elif report.skipped:
-        typer.echo("another process is at it: nothing was done")
+        typer.echo("another process runs maintenance: nothing was done")
     else:
         shown = {name: value for name, value in asdict(report).items() if value or name == "removed"}
         console().print(facts({**shown, "removed": report.removed}))

@@ -11,7 +11,18 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from ciris_store_core.cli.options import Html, Json, Png, Since, Tag, Url, open_existing, span_of, tags_of, text_of
+from ciris_store_core.cli.options import (
+    Html,
+    Json,
+    Png,
+    Since,
+    Tag,
+    Url,
+    format_span,
+    open_existing,
+    parse_span,
+    parse_tags,
+)
 from ciris_store_core.cli.output import console, line, say_json
 from ciris_store_core.cli.terminal_charts import chart
 from ciris_store_core.errors import InvalidArgument
@@ -21,21 +32,21 @@ if TYPE_CHECKING:
     from ciris_store_core.models.correlations import AggregatePoint
     from ciris_store_core.store import Store
 
-metrics = typer.Typer(help="Look at metrics.", no_args_is_help=True)
+metrics = typer.Typer(help="Inspect metrics.", no_args_is_help=True)
 
 Function = Literal["avg", "sum", "min", "max", "count", "last"]
 _SHOWN: tuple[Function, ...] = ("count", "min", "avg", "max", "last")
 _EVER = timedelta(days=200_000)
 _COLUMNS = 160
 
-Name = Annotated[str, typer.Argument(help="Of the metric.", show_default=False)]
+Name = Annotated[str, typer.Argument(help="Name of the metric.", show_default=False)]
 By = Annotated[list[str] | None, typer.Option("--by", help="One line for each value of this tag; may be repeated.")]
 Bucket = Annotated[str | None, typer.Option(help="Length of the buckets, as in 30s, 5m, 1h or 7d; by default to fit.")]
 
 
 @metrics.command("list")
 def list_metrics(url: Url = None, as_json: Json = False) -> None:
-    """List all metrics: how many samples, since when, and the newest value."""
+    """List all metrics with number of samples, first time, and newest value."""
     with open_existing(url) as store:
         found = [_described(store, name) for name in store.correlations.metric_names()]
     if as_json:
@@ -63,7 +74,7 @@ def show(
     tag: Tag = None,
     as_json: Json = False,
 ) -> None:
-    """Show a metric as a table: count, least, average, greatest and newest value of each bucket of time."""
+    """Show a metric as a table: count, minimum, mean, maximum and newest value of each time bucket."""
     with open_existing(url) as store:
         span, start, end = _window(store, hours, bucket, 24)
         points = {function: _points(store, name, function, span, start, end, by, tag) for function in _SHOWN}
@@ -92,16 +103,16 @@ def plot(
     png: Png = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a metric over time, one line for each value of the tags that --by names."""
+    """Draw a metric over time, one line for each value of the tags in --by."""
     if function not in get_args(Function):
         raise InvalidArgument(f"--function is one of {', '.join(get_args(Function))}, not {function!r}")
     with open_existing(url) as store:
         span, start, end = _window(store, hours, bucket, _COLUMNS)
         points = _points(store, name, function, span, start, end, by, tag)
     lines = _lines(points, by or [], span)
-    title = f"{function} of {name}, each {text_of(span)}"
+    title = f"{function} of {name}, each {format_span(span)}"
     if html or png:
-        from ciris_store_core.cli.picture_files import plot_series  # needs a library that few programs have
+        from ciris_store_core.cli.picture_files import plot_series  # imports matplotlib, an optional package
 
         plot_series(title, lines, html, png)
     if as_json:
@@ -128,12 +139,12 @@ def _described(store: Store, name: str) -> dict[str, Any]:
 
 
 def _window(store: Store, hours: float, bucket: str | None, parts: int) -> tuple[timedelta, datetime, datetime]:
-    """The length of buckets, by default a round one that gives about so many, and the time looked at."""
+    """Return the bucket length (by default a round one for about ``columns`` buckets) and the time span."""
     end = store.server_now()
     span = timedelta(hours=hours)
     sizes = [timedelta(seconds=s) for s in (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10800, 21600, 86400, 604800)]
     fitting = next((size for size in sizes if span / size <= parts), sizes[-1])
-    return span_of(bucket) if bucket else fitting, end - span, end
+    return parse_span(bucket) if bucket else fitting, end - span, end
 
 
 def _points(
@@ -141,7 +152,7 @@ def _points(
     by: list[str] | None, tag: list[str] | None,
 ) -> list[AggregatePoint]:  # fmt: skip
     return store.correlations.aggregate(
-        function, span, group_by=by or [], metric_name=name, tags=tags_of(tag), time_from=start, time_to=end
+        function, span, group_by=by or [], metric_name=name, tags=parse_tags(tag), time_from=start, time_to=end
     )
 
 
@@ -156,7 +167,7 @@ def _row(points: Sequence[AggregatePoint], by: list[str]) -> dict[str, Any]:
 
 
 def _lines(points: Sequence[AggregatePoint], by: list[str], span: timedelta) -> dict[str, Line]:
-    """One line for each group, through the middles of its buckets."""
+    """Return one line for each group, through the middles of its buckets."""
     lines: dict[str, list[tuple[datetime, float]]] = {}
     for point in points:
         name = ", ".join(

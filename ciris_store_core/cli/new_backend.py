@@ -21,7 +21,7 @@ def new_backend(
         bool, typer.Option("--sql", help="On the SQL toolkit, working at once on SQLite as a stand-in.")
     ] = False,
 ) -> None:
-    """Begin a backend for another database: an installable plugin in ./ciris-store-NAME, ready for the suite."""
+    """Create an installable plugin for another database in ./ciris-store-NAME, ready for the conformance suite."""
     from ciris_store_core import __version__
     from ciris_store_core.contract.registry import Registry
     from ciris_store_core.scaffold import Names

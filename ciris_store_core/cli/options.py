@@ -1,4 +1,4 @@
-"""Arguments and options that several commands take."""
+"""Arguments and options of several commands."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ URL_HELP = (
 )
 Url = Annotated[str | None, typer.Argument(help=URL_HELP, show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many to show.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Number of records to show.")]
 Cursor = Annotated[
-    str | None, typer.Option("--cursor", help="Where to go on: as the page before says.", show_default=False)
+    str | None,
+    typer.Option("--cursor", help="Position printed by the page before.", show_default=False),
 ]
-Since = Annotated[float, typer.Option("--hours", min=0.01, help="How far to look back from now.")]
-Html = Annotated[Path | None, typer.Option("--html", help="Write a page with the picture there. Needs the extra plot.")]
-Png = Annotated[Path | None, typer.Option("--png", help="Write the picture there. Needs the extra plot.")]
+Since = Annotated[float, typer.Option("--hours", min=0.01, help="Hours to look back from now.")]
+Html = Annotated[Path | None, typer.Option("--html", help="Write the image to this HTML page. Needs the extra plot.")]
+Png = Annotated[Path | None, typer.Option("--png", help="Write the image to this file. Needs the extra plot.")]
 Tag = Annotated[
     list[str] | None,
-    typer.Option("--tag", help="Only what has this tag, as in host=a; may be repeated.", metavar="KEY=VALUE"),
+    typer.Option("--tag", help="Only records with this tag, as in host=a; repeatable.", metavar="KEY=VALUE"),
 ]
 
 
@@ -41,14 +42,14 @@ _UNITS = {
 
 
 def open_existing(url: str | None) -> Store:
-    """The store as it is: neither created nor migrated."""
+    """Open the store without creating or migrating it."""
     from ciris_store_core.opening import open_store
 
     return open_store(url, migrate=False, create=False)
 
 
-def tags_of(given: list[str] | None) -> dict[str, str]:
-    """The tags that were given as KEY=VALUE."""
+def parse_tags(given: list[str] | None) -> dict[str, str]:
+    """Return the tags that were given as KEY=VALUE."""
     pairs = [each.partition("=") for each in given or ()]
     wrong = [key for key, equals, _ in pairs if not equals]
     if wrong:
@@ -56,15 +57,15 @@ def tags_of(given: list[str] | None) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def span_of(text: str) -> timedelta:
-    """The span of 30s, 5m, 1h or 7d."""
+def parse_span(text: str) -> timedelta:
+    """Return the time span of a text such as 30s, 5m, 1h or 7d."""
     number, unit = text[:-1], _UNITS.get(text[-1:])
     if unit is None or not number.isdecimal() or not 0 < int(number) < 1_000_000:
         raise InvalidArgument(f"a span is a number with a unit, as in 30s, 5m, 1h or 7d, not {text!r}")
     return int(number) * unit
 
 
-def text_of(span: timedelta) -> str:
-    """A whole span as ``span_of`` takes it."""
+def format_span(span: timedelta) -> str:
+    """Return a whole time span as text for ``parse_span``."""
     name, unit = next((name, unit) for name, unit in reversed(_UNITS.items()) if not span % unit)
     return f"{span // unit}{name}"

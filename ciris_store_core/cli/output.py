@@ -1,4 +1,4 @@
-"""Where commands write: results to standard output, everything else to standard error."""
+"""Output of commands: results to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from ciris_store_core.printable import printable, printable_json, printable_line
 PADDING = 3
 """Characters between the columns of a table."""
 SMALLEST = 12
-"""Characters that a column keeps in a narrow terminal."""
+"""The minimum width of a column in a narrow terminal."""
 
 _ARGUMENT = re.compile(r"\b(into_existing|overwrite|skip_corrupt)=True\b")
-"""Arguments of functions that commands take as options: advice names the option."""
+"""Arguments of functions that are options of commands: advice names the option."""
 
 
 class _SafeConsole(Console):
-    """A terminal that no stored text can move, colour or turn round."""
+    """A terminal in which no stored text can move the cursor, change colours or reverse the direction."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Escape control characters; what the program draws holds none."""
+        """Escape control characters of stored text."""
         for segment in super().render(renderable, options):
             text, style, control = segment
             yield segment if control else Segment(printable_lines(text), style)
 
 
 def console() -> Console:
-    """For results."""
+    """Return the console for results."""
     return _SafeConsole(highlight=False)
 
 
 def errors() -> Console:
-    """For errors and progress."""
+    """Return the console for errors and progress."""
     return _SafeConsole(stderr=True, highlight=False)
 
 
 def line(text: str, style: str = "") -> Text:
-    """Return stored text as one line, which cannot look like several."""
+    """Return stored text as a single line."""
     return Text(printable(text), style)
 
 
@@ -58,7 +58,7 @@ def say_json(value: Any) -> None:
 
 
 def say_error(message: str) -> None:
-    """Print one line that says what is wrong."""
+    """Print an error as one line."""
     in_options = _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')}", message)
     said = printable(" ".join(in_options.split()))
     errors().print(Text.assemble(("error: ", "bold red"), (said, "red")), soft_wrap=True)
@@ -83,7 +83,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Seq
 
 
 def size(count: float) -> str:
-    """Bytes, for people."""
+    """Return a readable size in bytes."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024 or unit == "GiB":
             break
@@ -92,7 +92,7 @@ def size(count: float) -> str:
 
 
 def ago(moment: datetime, now: datetime) -> str:
-    """How long ago, or how long to go, for people."""
+    """Return a readable distance in time, past or future."""
     seconds = (now - moment).total_seconds()
     past, seconds = seconds >= 0, abs(seconds)
     units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
@@ -102,7 +102,7 @@ def ago(moment: datetime, now: datetime) -> str:
 
 
 def facts(values: Mapping[str, Any]) -> Table:
-    """Names and values, one pair a line."""
+    """Return a table of names and values, one pair a line."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")

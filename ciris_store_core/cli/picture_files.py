@@ -1,4 +1,4 @@
-"""Pictures of series and graphs, as PNG files and as pages: drawn by matplotlib, which the extra ``plot`` brings."""
+"""Images of series and graphs as PNG files and HTML pages, drawn by matplotlib (extra ``plot``)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PAGE = """<!doctype html>
 
 
 def plot_series(title: str, lines: Mapping[str, Line], html: Path | None, png: Path | None) -> None:
-    """Lines over time, in UTC."""
+    """Draw lines over time, in UTC."""
     figure = _figure(10, 4.5)
     from matplotlib import dates
 
@@ -41,7 +41,7 @@ def plot_series(title: str, lines: Mapping[str, Line], html: Path | None, png: P
 
 
 def plot_graph(start: str, found: Subgraph, html: Path | None, png: Path | None) -> None:
-    """Nodes in rings around the first, by distance, and the edges between them."""
+    """Draw nodes in rings around the first, by distance, and the edges between them."""
     places = _rings(start, found)
     size = 5 + 1.2 * math.sqrt(len(places))
     figure = _figure(size * 1.4, size)
@@ -74,7 +74,7 @@ def _draw_edge(axes: Any, source: tuple[float, float], target: tuple[float, floa
 
 
 def _rings(start: str, found: Subgraph) -> dict[str, tuple[float, float]]:
-    """Where each node is: the children of a node share its sector of the ring around it."""
+    """Return the position of each node: the children of a node share its sector of the ring around it."""
     around: dict[str, list[str]] = {node.id: [] for node in found.nodes}
     for edge in found.edges:
         around[edge.source].append(edge.target)

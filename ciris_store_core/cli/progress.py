@@ -1,4 +1,4 @@
-"""Progress bars, on standard error of a terminal."""
+"""Progress bars on standard error, if it is a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def showing(silent: bool) -> Iterator[OnStep]:
-    """Something to be told of each step; it draws a bar for each phase and kind, if somebody looks."""
+    """Yield a function that draws a progress bar for each phase and kind, or does nothing if there is no terminal."""
     screen = errors()
     if silent or not screen.is_terminal:
         yield lambda step: None

@@ -61,7 +61,7 @@ def list_tasks(
 
 @tasks.command("show")
 def show_task(task_id: Annotated[str, typer.Argument(help="Its id.")], url: Url = None, as_json: Json = False) -> None:
-    """Show a task, with its children and thoughts."""
+    """Show a task with its children and thoughts."""
     with open_existing(url) as store:
         task = store.tasks.get(task_id, occurrence_id=_owner(None))
         if task is None:
@@ -92,12 +92,12 @@ def rescue_tasks(url: Url = None, batch: Batch = 100, as_json: Json = False) -> 
 @tasks.command("transfer")
 def transfer_task(
     task_id: Annotated[str, typer.Argument(help="Its id.")],
-    from_owner: Annotated[str, typer.Option("--from", help="Who owns it now, such as an occurrence that died.")],
-    to_owner: Annotated[str, typer.Option("--to", help="Who is to own it: an occurrence, or a queue such as default.")],
+    from_owner: Annotated[str, typer.Option("--from", help="Current owner, such as a dead occurrence.")],
+    to_owner: Annotated[str, typer.Option("--to", help="New owner: an occurrence, or a queue such as default.")],
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Give a task and its thoughts to another owner. The old one can write no more."""
+    """Give a task and its thoughts to another owner. Writes of the old owner are rejected."""
     with open_existing(url) as store, store.transaction() as tx:
         if not tx.tasks.transfer(task_id, from_occurrence=from_owner, to_occurrence=to_owner):
             raise NotFound(
@@ -148,7 +148,7 @@ def show_thought(
 
 @thoughts.command("unstick")
 def unstick_thoughts(url: Url = None, as_json: Json = False) -> None:
-    """Give thoughts that were left in __shared__ to the owners of their tasks."""
+    """Give thoughts that remained in __shared__ to the owners of their tasks."""
     from ciris_store_core.services.doctor import unstick
 
     with open_existing(url) as store:
@@ -162,10 +162,10 @@ def unstick_thoughts(url: Url = None, as_json: Json = False) -> None:
 @occurrences.command("list")
 def list_occurrences(
     url: Url = None,
-    dead: Annotated[bool, typer.Option("--all", help="Those that are not alive too.")] = False,
+    dead: Annotated[bool, typer.Option("--all", help="Include dead occurrences.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the instances that are alive."""
+    """List the living occurrences."""
     with open_existing(url) as store:
         found = store.occurrences.find(alive_only=not dead)
         now = store.server_now()
@@ -187,10 +187,10 @@ def list_occurrences(
 @leases.command("list")
 def list_leases(
     url: Url = None,
-    ended: Annotated[bool, typer.Option("--all", help="Those that have ended too.")] = False,
+    ended: Annotated[bool, typer.Option("--all", help="Include expired leases.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the leases that are held."""
+    """List the active leases."""
     with open_existing(url) as store:
         found = store.leases.find(held_only=not ended)
         now = store.server_now()
@@ -205,7 +205,7 @@ def list_leases(
 def release_lease(
     name: Annotated[str, typer.Argument(help="Its name.")], url: Url = None, as_json: Json = False
 ) -> None:
-    """End a lease whose holder is gone, so that somebody else can take it."""
+    """End the lease of a dead owner, so that another one can acquire it."""
     with open_existing(url) as store:
         held = {lease.name: lease for lease in store.leases.find()}
         if name not in held:

@@ -1,4 +1,4 @@
-"""Lines drawn with braille dots, for terminals."""
+"""Line charts of braille dots, for terminals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Line = Sequence[tuple[datetime, float]]
 
 
 def chart(series: Mapping[str, Line], start: datetime, end: datetime, *, width: int, height: int) -> list[Text]:
-    """A chart of lines by time, with both axes and, where there are several, a legend."""
+    """Return a chart of lines by time, with both axes and, if there are several lines, a legend."""
     values = [value for line in series.values() for _, value in line]
     low, high = _bounds(values)
     columns, rows = max(width - _MARGIN - 3, 20), max(height, 4)
@@ -35,7 +35,7 @@ def _bounds(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     if low == high:
         return low - 1, high + 1
-    # From 0 where that costs little: then heights compare.
+    # An axis from 0 makes heights comparable, and is used if it costs little space.
     return (0.0, high) if 0 <= low < high / 2 else (low, high)
 
 
@@ -48,7 +48,7 @@ def _dot(
 
 
 def _joined(dots: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
-    """The dots, and those on the straight ways between them."""
+    """Return the dots, and those on the straight lines between them."""
     found = list(dots[:1])
     for (x0, y0), (x1, y1) in pairwise(dots):
         steps = max(abs(x1 - x0), abs(y1 - y0), 1)

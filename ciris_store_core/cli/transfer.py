@@ -1,4 +1,4 @@
-"""The commands that move whole stores: copy, export, import, backup, restore."""
+"""The commands that transfer whole stores: copy, export, import, backup, restore."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Without = Annotated[
     ),
 ]
 IntoExisting = Annotated[
-    bool, typer.Option("--into-existing", help="Add to what the target holds; what is there already is an error.")
+    bool, typer.Option("--into-existing", help="Add to the records of the target; an existing record is an error.")
 ]
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not read the target again to compare it.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file of that name.")]
@@ -45,12 +45,12 @@ def copy(
     without: Without = None,
     into_existing: IntoExisting = False,
     skip_corrupt: Annotated[
-        bool, typer.Option("--skip-corrupt", help="Leave out rows that cannot be read, and list them.")
+        bool, typer.Option("--skip-corrupt", help="Leave out corrupt rows, and list them.")
     ] = False,
     no_verify: NoVerify = False,
     as_json: Json = False,
 ) -> None:
-    """Copy a whole store to another one, of any backend, exactly as it is.
+    """Copy a whole store to another one, of any backend, unchanged.
 
     If it is stopped, the same command goes on where it was. At the end the target is read again, and the digests of
     each kind of records are compared.
@@ -74,7 +74,7 @@ def export(
     file: Annotated[Path, typer.Argument(help="File to write: JSON Lines, compressed where it ends with .gz.")],
     url: Url = None,
     secrets: Annotated[
-        bool, typer.Option("--secrets", help="Export encrypted secrets, and the log of their use, too.")
+        bool, typer.Option("--secrets", help="Export encrypted secrets and their access log, too.")
     ] = False,
     without: Without = None,
     overwrite: Overwrite = False,
@@ -102,7 +102,7 @@ def import_(
     from ciris_store_core.transfer.dump import checked, import_checked
 
     with showing(as_json) as on_step:
-        reader, _ = checked(file, on_step)  # before a store is made for it
+        reader, _ = checked(file, on_step)  # checked before a store is created for it
         with _new(url) as store:
             report = import_checked(reader, store, into_existing=into_existing, verify=not no_verify, on_step=on_step)
     _show(report, as_json)
@@ -117,7 +117,7 @@ def backup(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Back up a store, as it is at one moment, while others go on writing. What was written is checked.
+    """Back up a store, as it is at one moment, while other programs write to it. The backup is verified.
 
     Encrypted secrets are part of it; their key is not.
     """
@@ -143,7 +143,7 @@ def restore(
     no_verify: NoVerify = False,
     as_json: Json = False,
 ) -> None:
-    """Write a backup into an empty store, of any backend. If it is stopped, the same command goes on where it was."""
+    """Write a backup into an empty store, of any backend. If it is interrupted, run the same command again."""
     from ciris_store_core.transfer.backups import opened_backup
 
     with showing(as_json) as on_step, opened_backup(file, url, on_step=on_step) as restore_to, _new(url) as store:
@@ -172,4 +172,4 @@ def _show(report: TransferReport, as_json: bool) -> None:
         f"{report.records:,} records in {report.seconds:.1f} s ({speed})" + "".join(f", {each}" for each in state)
     )
     for row in report.corrupt:
-        screen.print(line(f"left out, as it cannot be read: {row}"))
+        screen.print(line(f"left out, because it is corrupt: {row}"))

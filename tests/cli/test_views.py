@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from ciris_store_core import Correlation, GraphEdge, GraphNode, Metric, Store, open_store
 from ciris_store_core.cli.app import app
-from ciris_store_core.cli.options import span_of, text_of
+from ciris_store_core.cli.options import format_span, parse_span
 from ciris_store_core.cli.terminal_charts import chart
 from ciris_store_core.errors import InvalidArgument, NotFound, StoreError
 
@@ -155,10 +155,10 @@ def test_mistakes(run: Run, arguments: tuple[str, ...], error: type[StoreError],
 
 def test_spans_are_read_and_written() -> None:
     for text in ("1s", "90s", "5m", "1h", "7d"):
-        assert text_of(span_of(text)) == text
+        assert format_span(parse_span(text)) == text
     for bad in ("", "1", "h", "-1h", "1.5h", "1w"):
         with pytest.raises(InvalidArgument):
-            span_of(bad)
+            parse_span(bad)
 
 
 def test_charts_of_flat_and_negative_lines() -> None:
