@@ -27,11 +27,14 @@ FILE = "demo.db"
 class Silent:
     """A watcher that prints nothing."""
 
-    def begun(self, plan: RunPlan, store: Store) -> None: ...
+    def begun(self, plan: RunPlan, store: Store) -> None:
+        """Print nothing."""
 
-    def told(self, what: str) -> None: ...
+    def told(self, what: str) -> None:
+        """Print nothing."""
 
-    def progress(self, done: int, total: int) -> None: ...
+    def progress(self, done: int, total: int) -> None:
+        """Print nothing."""
 
 
 def demo(

@@ -86,7 +86,7 @@ def test_reserved_ids_are_no_identity(stores: Stores, reserved: str) -> None:
         lambda: store.for_occurrence(reserved),
         lambda: store.leases.acquire("l", reserved),
         lambda: store.tasks.claim_next(reserved),
-        lambda: store.tasks.claim_next("w", pool=reserved),
+        lambda: store.tasks.claim_next("w", queue=reserved),
         lambda: store.shared_tasks.try_claim("t", "c", "d", occurrence_id=reserved),
         lambda: stores.open(stores.url("memory"), occurrence_id=reserved),
     ]
