@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from typing import Any
 
@@ -111,3 +113,23 @@ def test_harmless_texts_are_seen_to_be_so_at_first_sight() -> None:
     rate = Counter(map(suspicious, harmless))[True] / len(harmless)
     print(f"\n{rate:.1%} of the negative samples, which were made to look suspicious, need a second look")
     assert rate < 0.6
+
+
+COLD_START = """
+import sys
+from ciris_store_core import KeyRing, SecretsConfig, Task, open_store
+from ciris_store_core.secrets.keys import new_key
+
+def write(text):
+    store.tasks.add(Task(task_id=str(len(text)), channel_id="c", description=text))
+    print("ciris_store_core.secrets.searches" in sys.modules)
+
+with open_store("memory://", secrets=SecretsConfig(keys=KeyRing(new_key()))) as store:
+    write("greet the user")
+    write("the password is hunter2!")
+"""
+
+
+def test_expressions_are_compiled_at_the_first_suspicious_write() -> None:
+    done = subprocess.run([sys.executable, "-c", COLD_START], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
