@@ -1,1 +1,1 @@
-"""How fast the store is, beside the raw drivers and other libraries that do the same durable work."""
+"""Benchmarks of the store beside the raw drivers and other libraries that do the same durable work."""

@@ -1,4 +1,4 @@
-"""What every contender can do. A contender that cannot do something leaves the method out."""
+"""Operations of a contender. A contender that cannot do something leaves the method out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Contender:
         return self
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
 
     # --- workloads ------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class Contender:
 
 
 def can(contender: Contender, workload: str) -> bool:
-    """Whether the contender takes part in a workload."""
+    """Return True if the contender takes part in a workload."""
     if contender.only is not None:
         return workload in contender.only
     return getattr(type(contender), workload) is not getattr(Contender, workload)

@@ -1,4 +1,4 @@
-"""Where the databases are: SQLite files and a PostgreSQL server, on one file system."""
+"""Locations of the databases: SQLite files and a PostgreSQL server, on one file system."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import psutil
 
 from tests.support.pgserver import PostgresServer
 
-# What a production server would have; the rest of the settings are the defaults, so every commit is on disk.
+# Settings of a production server; the rest of the settings are the defaults, so every commit is on disk.
 SETTINGS = "shared_buffers = 256MB\nmax_wal_size = 4GB\ncheckpoint_timeout = 30min\n"
 
 

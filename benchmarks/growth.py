@@ -20,7 +20,7 @@ ROUNDS = 20
 
 @dataclass(frozen=True)
 class Size:
-    """How much a store holds."""
+    """Size of a store."""
 
     label: str
     rows: int

@@ -1,7 +1,7 @@
-"""Measures contenders in turns, so that whatever else the machine does meets all of them.
+"""Measurement of contenders in turns, so that other load of the machine affects all of them.
 
-A round is a turn of each contender. What a turn took is the median of its calls, and what a contender took the median
-of its turns, so that a disk that stalls now and then decides nothing.
+A round is a turn of each contender. The time of a turn is the median of its calls, and the time of a contender the
+median of its turns, so that a disk that stalls now and then decides nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST_CALLS = 200
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as long: the median over rounds, and the middle half of them."""
+    """Ratio of two times: the median over rounds, and the middle half of them."""
 
     value: float
     low: float
@@ -31,7 +31,7 @@ class Ratio:
 
     @property
     def noisy(self) -> bool:
-        """Whether the middle half spreads over more than a quarter of the median."""
+        """True if the middle half spreads over more than a quarter of the median."""
         return self.high - self.low > self.value / 4
 
 
@@ -76,7 +76,7 @@ def run(contenders: Sequence[Contender], workload: Workload, rounds: int) -> Ser
 
 
 def in_turns(turns: dict[str, Callable[[int], float]], rounds: int, calls: int) -> Series:
-    """What a turn says that one call took, round by round; who begins changes."""
+    """Return the time of one call in each turn, round by round; who begins changes."""
     seconds: dict[str, list[float]] = {name: [] for name in turns}
     names = list(turns)
     for place in range(rounds):

@@ -210,7 +210,7 @@ def connect(path: str) -> sqlite3.Connection:
 
 
 def micros(value: datetime) -> int:
-    """How the tables keep times."""
+    """Return a time in the form of the tables."""
     return (value - EPOCH) // MICROSECOND
 
 

@@ -20,7 +20,7 @@ WIDTH = 160
 
 @dataclass(frozen=True)
 class Result:
-    """What one workload took, and how that compares."""
+    """Times of one workload, and their ratios."""
 
     section: str
     """``single``, ``many`` (callers), ``start`` or ``growth``."""
@@ -37,7 +37,7 @@ class Result:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is met; None without one."""
+        """True if the goal is met; None without a goal."""
         return None if self.goal is None else self.ratios[self.judged].value <= self.goal
 
 
@@ -108,7 +108,7 @@ def _verdict(result: Result) -> str:
 
 
 def show_facts(console: Console, facts: dict[str, Any]) -> None:
-    """What the figures were taken on, and what is no ratio."""
+    """Return the lines about the machine and about figures that are no ratios."""
     for name, value in facts.items():
         console.print(f"{name}: {value}", highlight=False)
 

@@ -1,4 +1,4 @@
-"""What the raw contenders and the ORM write: the columns of the store's own tables, row by row."""
+"""Rows that the raw contenders and the ORM write: the columns of the store's own tables, row by row."""
 
 from __future__ import annotations
 

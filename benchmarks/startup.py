@@ -80,7 +80,7 @@ def _run(what: str, name: str, url: str, stdin: str = "") -> dict[str, Any]:
 
 
 def _ddl(database: str) -> str:
-    """The schema as one script, as somebody who writes their own SQL would keep it."""
+    """The schema as one script, as a programmer of plain SQL keeps it."""
     folder = resources.files(f"ciris_store_{database}") / "migrations"
     schema = "public." if database == "postgres" else ""
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)

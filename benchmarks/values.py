@@ -10,7 +10,7 @@ SERIES = 5
 STEP = timedelta(seconds=10)
 """Between two points, whatever their metric."""
 POINTS = 1000
-"""What a recall returns."""
+"""Number of nodes that a recall returns."""
 BULK = 10_000
 """Metrics in one batch."""
 OPERATIONS = 20
@@ -33,7 +33,7 @@ def chosen(number: int, size: int) -> int:
 
 
 def task_context(number: int) -> dict[str, Any]:
-    """Where a task came from."""
+    """Return the origin of a task."""
     return {
         "correlation_id": f"request-{number}",
         "channel_id": "channel-1",
@@ -45,22 +45,22 @@ def task_context(number: int) -> dict[str, Any]:
 
 
 def task_metadata(number: int) -> dict[str, Any]:
-    """What else is known of a task."""
+    """Return the metadata of a task."""
     return {"source": "discord", "attempt": number, "labels": ["urgent", "question"]}
 
 
 def description(number: int) -> str:
-    """What a task is about."""
+    """Return the description of a task."""
     return f"Answer the question that user 1 asked in channel 1, number {number}"
 
 
 def node_attributes(number: int) -> dict[str, Any]:
-    """What a new node says."""
+    """Return the attributes of a new node."""
     return {"name": f"concept {number}", "weight": 0.5, "seen": number, "words": ["alpha", "beta"], "active": True}
 
 
 def merged_attributes(number: int) -> dict[str, Any]:
-    """What is merged into a node: one of eight keys, so that nodes do not grow."""
+    """Return the attributes that are merged into a node: one of eight keys, so that nodes do not grow."""
     return {f"key_{number % 8}": number, "seen": number}
 
 
@@ -70,5 +70,5 @@ def metric_value(number: int) -> float:
 
 
 def metric_tags(number: int) -> dict[str, str]:
-    """Where it was measured."""
+    """Return the tags of a measurement."""
     return {"model": f"model-{number % 3}", "region": "eu"}

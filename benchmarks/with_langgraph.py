@@ -1,4 +1,4 @@
-"""LangGraph's store: items of JSON under a namespace and a key. What it cannot do is left out."""
+"""LangGraph's store: items of JSON under a namespace and a key. Operations that it lacks are left out."""
 # ruff: noqa: D102 - Contender says what each workload is
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is measured, and what it may cost (design section 4)."""
+"""Workloads, and their permitted cost (design section 4)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Workload:
     """Uses up a pending task at each call."""
 
     def goal(self, database: str) -> float | None:
-        """How often the raw driver's time it may take; None where the design names no goal."""
+        """Permitted multiple of the raw driver's time; None if the design names no goal."""
         return GOALS.get((database, self.kind or ""))
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks run, and what they compare does the same work. The figures are nobody's business here."""
+"""The benchmarks run, and what they compare does the same work. The figures do not matter here."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ def test_the_table_of_the_contract_is_right(kind: type) -> None:
 
 
 def _cost_and_meaning(method: object) -> tuple[str, str]:
-    """What a docstring of the contract says, its list of clauses aside."""
+    """Return the cost and the meaning in a docstring of the contract, without its clauses."""
     text = _plain((inspect.getdoc(method) or "").split("\n- ")[0])
     found = re.search(r"\s*\b(Required|Default)([;:] (?P<cost>[^.]*))?\.(?=\s|$)", text)
     if found is None:
@@ -260,7 +260,7 @@ def test_the_defaults_of_url_options_are_right(section: str) -> None:
 
 
 def made(url: str) -> object:
-    """What the backend reads from a URL."""
+    """Return the settings that the backend reads from a URL."""
     parsed = resolve_url(url)
     with closing(Registry().spec_for(parsed.scheme).factory(parsed, BackendContext(SystemClock()))) as backend:
         return getattr(backend, "settings", None) or getattr(backend, "options", None)
@@ -343,7 +343,7 @@ NOT_YET = ".x: pip install --upgrade"
 
 
 def messages() -> Iterator[tuple[str, str]]:
-    """Where an error about opening is made, and the longest constant piece of its message."""
+    """Yield the place of each error about opening, and the longest constant piece of its message."""
     for file in sorted(file for source in SOURCES for file in (ROOT / source).rglob("*.py")):
         if not PROGRAMS.isdisjoint(file.relative_to(ROOT).parts):
             continue

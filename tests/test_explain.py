@@ -263,7 +263,7 @@ THOUGHT_CALLS: dict[str, Call] = {
 
 
 def reducible(kind: CorrelationType, resolution: Resolution, *names: str) -> Call:
-    """What rollup asks."""
+    """Return the query of a rollup."""
     where = CorrelationFilter(
         types=(kind,), metric_names=names, time_to=LATE, time_to_exclusive=True, resolutions=(resolution,),
         retention_policies=(RetentionPolicy.DOWNSAMPLED,),
@@ -470,7 +470,7 @@ def test_a_sort_is_seen(sqlite: Backend, monkeypatch: pytest.MonkeyPatch) -> Non
         ("log entries to count", "correlations_reducible_logs"),
     ],
 )
-def test_consolidation_does_not_pass_over_what_stays_as_it_is(name: str, index: str, sqlite: Backend) -> None:
+def test_rollup_does_not_pass_over_what_stays_as_it_is(name: str, index: str, sqlite: Backend) -> None:
     """Most rows may not be reduced: an index that holds them, too, would be read whole in every pass."""
     with sqlite.session(write=True) as session:
         assert isinstance(session, SqlSession)

@@ -29,7 +29,7 @@ STORE = API | {"store"}
 #: Modules that are a layer of their own within their package.
 APART = frozenset({"contract.hookspecs", "contract.registry", "integrations.fastapi", "integrations.json_logging"})
 
-# What each part of the core may import of the others. A new part belongs in here, with a thought about its layer.
+# The parts that each part of the core may import. A new part belongs in here, with a thought about its layer.
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset({"printable"}),
     "printable": frozenset(),

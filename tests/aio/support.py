@@ -1,4 +1,4 @@
-"""What the tests of the async store have in common."""
+"""Helpers of the tests of the async store."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_calls_scans_and_errors_are_those_of_the_store(within: Callable[..., Any
     within(body)
 
 
-def test_handles_have_twins(within: Callable[..., Any]) -> None:
+def test_handles_have_async_counterparts(within: Callable[..., Any]) -> None:
     async def body(store: AsyncStore) -> None:
         await store.tasks.add(task())
         async with store.for_occurrence("w") as me:
@@ -73,7 +73,7 @@ def test_handles_have_twins(within: Callable[..., Any]) -> None:
     within(body)
 
 
-def test_services_have_twins(within: Callable[..., Any]) -> None:
+def test_services_have_async_counterparts(within: Callable[..., Any]) -> None:
     async def body(store: AsyncStore) -> None:
         assert (await aio.AsyncRetentionService(store, "lean").run(dry_run=True)).rows == 0
         async with aio.AsyncDatabaseMaintenanceService(store, archive_dir=None) as maintenance:
@@ -223,7 +223,7 @@ def test_what_type_checkers_see_is_current() -> None:
     assert STUB.read_text() == made(), "run: make stubs"
 
 
-def test_every_class_that_waits_has_a_twin_that_can_be_named() -> None:
+def test_every_class_that_waits_has_a_counterpart_that_can_be_named() -> None:
     tree = ast.parse(STUB.read_text())
     classes = {each.name for each in tree.body if isinstance(each, ast.ClassDef)}
     assert classes | {"open_store_async"} == set(aio.__all__)

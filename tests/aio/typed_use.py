@@ -1,4 +1,4 @@
-"""What a type checker makes of programs on the async store. Not run: ``test_aio.py`` has it checked."""
+"""Programs on the async store, for a type checker. Not run: ``test_aio.py`` has it checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of the command line share."""
+"""Fixtures of the tests of the command line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Command:
         return code if isinstance(code, int) else 0
 
     def json(self, *arguments: object, code: int = 0) -> Any:
-        """What it prints as JSON."""
+        """Return the JSON that it prints."""
         assert self(*arguments, "--json") == code, self.err
         return json.loads(self.out)
 

@@ -67,7 +67,7 @@ def check_counts(results: dict[str, Any], workers: int) -> None:
 
 
 def check_workers(results: dict[str, Any]) -> None:
-    """What the workers did adds up, and the killed one's work was finished by others."""
+    """The counts of the workers add up, and others finished the work of the killed one."""
     everyone = results["workers"]
     (killed,) = [worker for worker in everyone if worker["killed"]]
     assert sum(worker["won_startup"] for worker in everyone) == 1

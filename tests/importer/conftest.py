@@ -40,7 +40,7 @@ POSTGRES_TYPES = {"": "TEXT", "json": "JSONB", "time": "TIMESTAMP", "int": "INTE
 
 AT = "2025-10-01T12:00:00+00:00"
 
-#: What a row of each table has where a test does not say otherwise.
+#: Default values of a row of each table.
 ORDINARY: dict[str, dict[str, Any]] = {
     "graph_nodes": {"scope": "local", "node_type": "concept", "attributes_json": {}, "version": 1, "updated_at": AT,
                     "created_at": AT},

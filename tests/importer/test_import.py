@@ -53,7 +53,7 @@ def fill(engine: Engine, number: int = 3) -> None:
         engine.add("graph_edges", f"e{each}", source_node_id="n0", target_node_id=f"n{each}", weight=0.5)
 
 
-def test_everything_ordinary_is_taken_and_nothing_needs_mending(engine: Engine, store: Store) -> None:
+def test_everything_ordinary_is_taken_and_nothing_needs_fixing(engine: Engine, store: Store) -> None:
     fill(engine)
     report = run(engine, store)
     taken = (3, 3, 0, 0, 0)
@@ -229,7 +229,7 @@ def test_one_moment_is_read_whatever_the_engine_writes_meanwhile(
 def test_a_program_that_opens_the_file_meanwhile_is_noticed(
     sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody had it open, so no lock was taken."""
+    """No program had it open, so no lock was taken."""
     monkeypatch.setattr(engine_import, "BATCH", 1)
     fill(sqlite_engine)
 

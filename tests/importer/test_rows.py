@@ -1,4 +1,4 @@
-"""What is odd about a row is fixed, noted, and kept beside the record."""
+"""Odd values of a row are fixed, noted, and kept beside the record."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_context_without_a_correlation_id_gets_the_same_one_every_time() -> No
 
 
 @pytest.mark.parametrize("context", [None, "", "{}", "null"])
-def test_no_context_is_none_and_needs_no_mending(context: str | None) -> None:
+def test_no_context_is_none_and_needs_no_fixing(context: str | None) -> None:
     given = row("tasks", context_json=context)
     assert work_rows.task(given).context is None
     assert given.notes == []
@@ -159,7 +159,7 @@ def test_a_final_action_is_kept_whole() -> None:
 # --- texts and JSON -----------------------------------------------------------------------------
 
 
-def test_texts_and_values_that_no_store_holds_are_mended() -> None:
+def test_texts_and_values_that_no_store_holds_are_fixed() -> None:
     given = row(
         "graph_nodes",
         attributes_json='{"nan": NaN, "inf": [Infinity], "big": 123456789012345678901234, "nul": "a\\u0000b", "lone": "\\ud800"}',  # noqa: E501
@@ -175,7 +175,7 @@ def test_texts_and_values_that_no_store_holds_are_mended() -> None:
     assert len(given.notes) == 3
 
 
-def test_bytes_that_are_no_utf8_are_mended() -> None:
+def test_bytes_that_are_no_utf8_are_fixed() -> None:
     given = row("tasks", description=b"caf\xe9")
     assert work_rows.task(given).description == "caf\ufffd"
     assert given.notes == ["description: NUL or broken UTF-8 became U+FFFD"]

@@ -1,4 +1,4 @@
-"""What the store tells of its own operations."""
+"""Spans and metrics of the store's own operations."""
 
 from __future__ import annotations
 

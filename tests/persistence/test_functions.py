@@ -1,4 +1,4 @@
-"""What all functions have in common: which there are, whose store they use, their async counterparts."""
+"""Common properties of all functions: which there are, whose store they use, their async counterparts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def functions(module: ModuleType) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.removeprefix("ciris_store_core."))
-def test_every_function_has_a_twin_and_is_handed_on(module: ModuleType) -> None:
+def test_every_function_has_a_counterpart_and_is_handed_on(module: ModuleType) -> None:
     local = {"maintenance_service", "get_sqlite_db_full_path"}  # They ask no database.
     names = {name for name, value in functions(module).items() if not inspect.iscoroutinefunction(value)} - local
     assert names
@@ -185,7 +185,7 @@ print(p.count_tasks(db_path=path))
     assert (done.stdout, done.stderr) == ("2\n", "")
 
 
-def test_twins_run_on_a_bounded_number_of_threads(tmp_path: Path) -> None:
+def test_counterparts_run_on_a_bounded_number_of_threads(tmp_path: Path) -> None:
     async def many() -> int:
         calls = (persistence.async_task_exists(f"t{n}", f"{tmp_path}/agent.db") for n in range(200))
         return sum(await asyncio.gather(*calls))

@@ -355,11 +355,11 @@ WITHOUT_INPUT = (
     | {"secrets.rotate"}
     | {f"store.{part}" for part in PARTS}
 )
-"""What takes no value and stores none; rotation stores what it found, under another key."""
+"""Calls that take no value and store none; rotation stores the values that it found, under another key."""
 
 
 def part_of(home: Home, part: str) -> Any:
-    """What has the methods of that part."""
+    """Objects with the methods of that part."""
     if part == "store":
         return home
     if part == "handle":

@@ -23,7 +23,7 @@ from tests.reliability.items import ITEMS, Item
 Path = tuple[str, ...]
 
 MANY = {"text": "texts", "number": "numbers"}
-"""What several of a kind are called."""
+"""Plurals of the names of kinds."""
 NOT_DATA = {"on_corrupt"}
 """Arguments that are functions."""
 
@@ -41,11 +41,11 @@ class Case(NamedTuple):
 
     @property
     def writes(self) -> bool:
-        """Whether the method writes."""
+        """True if the method writes."""
         return METHODS[self.method].writes
 
     def __str__(self) -> str:
-        """How a report names it."""
+        """Name in a report."""
         return f"{self.method}({'.'.join(self.path)} = {self.item.name})"
 
 
@@ -103,7 +103,7 @@ def places(name: str, hint: Any, value: Any) -> Iterator[tuple[Path, str]]:
 
 
 def kinds_of(hint: Any) -> Iterator[str | type]:
-    """What values a type admits: names of kinds of items, and classes of records."""
+    """Return the values that a type admits: names of kinds of items, and classes of records."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         yield from kinds_of(arguments[0])
@@ -160,7 +160,7 @@ def _given(record: Record) -> dict[str, Any]:
 
 
 def value_at(record: Any, path: Path) -> Any:
-    """What a record holds at a place; None where it has no such place."""
+    """Return the value at a place of a record; None if it has no such place."""
     for name in path:
         record = getattr(record, name, None)
     return record

@@ -21,5 +21,5 @@ def url(request: pytest.FixtureRequest, kind: str) -> str:
 
 @pytest.fixture
 def subject(kind: str) -> str:
-    """What the records call it."""
+    """Name in the records."""
     return {"sqlite": "SQLite", "postgres": "PostgreSQL"}[kind]

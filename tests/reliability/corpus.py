@@ -43,20 +43,20 @@ class _Undo(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one case."""
+    """Outcome of one case."""
 
     answer: Any
     """In a form that can be compared; the class of the error, if it was refused."""
     refused: bool
     state: Any = None
-    """What is stored afterwards, within the transaction; None where that was not looked at."""
+    """Records stored afterwards, within the transaction; None if they were not read."""
     problem: str | None = None
-    """What is wrong with it whatever the other stores say."""
+    """Fault of the case by itself, without comparison of stores."""
 
 
 @dataclass
 class Findings:
-    """What was tried, and what was wrong with it."""
+    """Attempts, and the faults found in them."""
 
     cases: int = 0
     calls: int = 0
@@ -114,7 +114,7 @@ class Run:
     outcomes: list[tuple[Outcome, Any]]
     """Of each case: in a transaction, and what it said alone."""
     end: Any
-    """What is stored after all."""
+    """Records that are stored after all."""
 
 
 def run_all(cases: list[Case], subject: Subject, found: Findings) -> Run:
@@ -140,7 +140,7 @@ def run_all(cases: list[Case], subject: Subject, found: Findings) -> Run:
 
 
 def alone(store: Home, case: Case) -> Outcome:
-    """What the call says."""
+    """Outcome of the call."""
     try:
         return Outcome(plain(case.run(store)), False)
     except StoreError as error:
@@ -150,7 +150,7 @@ def alone(store: Home, case: Case) -> Outcome:
 
 
 def undone(store: Store, case: Case, before: list[str]) -> Outcome:
-    """What the call says in a transaction, and what it changed of what was there ``before``."""
+    """Outcome of the call in a transaction, and its changes of the records that existed ``before``."""
     part = case.method.partition(".")[0]
     outcome = Outcome(None, False)
     with suppress(_Undo), store.transaction() as tx:
@@ -218,7 +218,7 @@ _SET_BY_THE_STORE = {"revision", "secret_refs", "updated_at"}
 
 
 def _is_to_be_kept(case: Case) -> bool:
-    """Whether the item stands in a field of a record that is stored as it is."""
+    """Return True if the item stands in a field of a record that is stored as it is."""
     method = case.method.partition(".")[2]
     in_record = len(case.path) > 1 and method.startswith(("add", "put")) and method != "add_metrics"
     in_changes = method.startswith("update") and case.path[0] not in METHODS[case.method].arguments
@@ -231,7 +231,7 @@ def _holds(record: Record, case: Case) -> bool:
 
 
 def normal(given: Any, stored: Any) -> Any:
-    """How a value that is accepted is to be stored: times in UTC, -0.0 as 0.0, whole numbers as floats where one is."""
+    """Return the expected stored form of a value: times in UTC, -0.0 as 0.0, whole numbers as floats where one is."""
     if isinstance(stored, datetime) and isinstance(given, str):
         given = datetime.fromisoformat(given)
     if isinstance(given, datetime):

@@ -22,14 +22,14 @@ class Done:
 
     number: int
     reads: dict[Key, list[Element]] = field(default_factory=dict)
-    """What it saw of each list before it appended to it."""
+    """Content of each list before the transaction appended to it."""
     appends: dict[Key, list[Element]] = field(default_factory=dict)
     committed: bool = True
 
 
 @dataclass
 class Anomalies:
-    """How often each was found."""
+    """Count of each finding."""
 
     lost: int = 0
     """Elements of committed transactions that are in no list."""
@@ -48,7 +48,7 @@ class Anomalies:
     """1 if so by what they did not see, too (G2): READ COMMITTED allows it, serializability does not."""
 
     def wrong(self, *, serializable: bool) -> int:
-        """How many break the promise."""
+        """Number of histories that break the promise."""
         found = self.lost + self.repeated + self.aborted + self.intermediate + self.incompatible
         return found + self.lost_updates + self.cycles + (self.skews if serializable else 0)
 

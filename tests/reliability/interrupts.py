@@ -121,7 +121,7 @@ def _written(store: Store, key: str) -> int:
 
 
 def look(store: Store, key: str) -> int | str:
-    """How many records of an operation another program sees; an error if it cannot write in time."""
+    """Return the number of records of an operation that another program sees; an error if it cannot write in time."""
     began = time.monotonic()
     try:
         store.tasks.add(task(f"{key} seen"))
@@ -158,7 +158,7 @@ def another(url: str) -> Iterator[Callable[[str], int | str]]:
 
 
 def within(call: Callable[[], Any]) -> Any:
-    """What a call returns in another thread; a complaint if it does not come back in time or raises."""
+    """Return the result of a call in another thread; a complaint if it does not come back in time or raises."""
     answers: list[Any] = []
 
     def run() -> None:
@@ -220,7 +220,7 @@ class Tracer:
 
 @dataclass
 class Outcome:
-    """What one interrupted operation came to."""
+    """Outcome of one interrupted operation."""
 
     operation: str
     fired: str
@@ -248,11 +248,11 @@ class Attack:
 
     @property
     def done(self) -> int:
-        """How many interrupts there were."""
+        """Number of interrupts."""
         return sum(bool(each.fired) for each in self.outcomes)
 
     def places(self, name: str) -> int:
-        """How many places an operation has, once everything is warm."""
+        """Return the number of places of an operation, once everything is warm."""
         with self._opened() as (store, _):
             for _ in range(3):
                 tracer = Tracer()

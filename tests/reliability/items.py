@@ -1,4 +1,4 @@
-"""The corpus of bad input: what somebody may hand to any argument or field, by the kind of value that is expected."""
+"""The corpus of bad input: values for any argument or field, by the kind of value that is expected."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Statement(NamedTuple):
 
 
 def statements_of_all_writes(folder: Path) -> list[Statement]:
-    """What the store says to SQLite while it is made and filled, and while every method that writes is called."""
+    """Calls of the store to SQLite while it is made and filled, and while every method that writes is called."""
     noted: list[Statement] = []
     clock = ManualClock(T0)
     with (
@@ -125,7 +125,7 @@ class _NotingFile(apsw.VFSFile):
 
 @dataclass
 class Replay:
-    """What happened to the files, and what the database held after each commit."""
+    """Log of the writes to the files, and the content of the database after each commit."""
 
     operations: list[Operation] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
@@ -144,7 +144,7 @@ def replay(statements: Iterable[Statement], folder: Path, synchronous: str) -> R
         connection.execute("PRAGMA wal_autocheckpoint = 40")  # Sooner than usual, so that it happens in between.
         for setting in (f"synchronous = {synchronous}", "foreign_keys = ON", "trusted_schema = OFF"):
             connection.execute(f"PRAGMA {setting}")
-        # What is cut off before may be lost as a whole: the database is only being made.
+        # A transaction cut off before may be lost as a whole: the database is only being made.
         connection.execute(f"{WRITE_OUT}(TRUNCATE)")
         found.operations.extend([Operation("sync", f"{path.name}{end}") for end in ("", "-wal")])
         found.first = len(found.operations)
@@ -185,7 +185,7 @@ def digest(connection: sqlite3.Connection) -> str:
 
 
 class Disk:
-    """What is surely on the disk, and what was written since the last sync of each file."""
+    """Content that is surely on the disk, and the writes since the last sync of each file."""
 
     def __init__(self) -> None:
         self.synced: dict[str, bytearray] = {}
@@ -236,13 +236,13 @@ def _apply(content: bytearray, operation: Operation, size: int) -> None:
 
 @dataclass
 class Cuts:
-    """What was found after so many cuts."""
+    """Findings after a number of cuts."""
 
     cuts: int = 0
     lost: int = 0
     """Acknowledged transactions were missing."""
     torn: int = 0
-    """What was found is no state that there ever was."""
+    """The state that was found never existed."""
     corrupt: int = 0
     """The file is damaged."""
 
@@ -251,12 +251,12 @@ class Cuts:
         self.cuts += 1
         self.corrupt += state is None
         self.torn += state is not None and state not in states
-        # The transaction after the last acknowledged one may be there: nobody was told yet.
+        # The transaction after the last acknowledged one may be there: no caller was told yet.
         self.lost += state in states and state not in states[acknowledged : acknowledged + 2]
 
     @property
     def wrong(self) -> int:
-        """How many broke the promise."""
+        """Number of cuts that broke the promise."""
         return self.lost + self.torn + self.corrupt
 
 
@@ -283,7 +283,7 @@ class _Looker:
         self._seen: dict[bytes, str | None] = {}
 
     def look(self, files: dict[str, bytes]) -> str | None:
-        """What the database holds; None where it is damaged."""
+        """Return the content of the database; None if it is damaged."""
         key = sha256()
         for name, content in sorted(files.items()):
             key.update(f"{name} {len(content)} ".encode() + content)

@@ -30,7 +30,7 @@ ALL = {**ROWS, "rest": REST}
 
 @dataclass
 class Result:
-    """What came of one row."""
+    """Outcome of one row."""
 
     row: str
     passed: bool
@@ -46,7 +46,7 @@ class Result:
 
 
 def saved() -> dict[str, Result]:
-    """What earlier runs left."""
+    """Return the results of earlier runs."""
     files = [FOLDER / f"{row}.json" for row in ALL]
     return {file.stem: Result(**json.loads(file.read_text())) for file in files if file.exists()}
 
@@ -78,7 +78,7 @@ class Running:
     began: float = field(default_factory=time.monotonic)
 
     def result(self) -> Result:
-        """What came of it."""
+        """Return the outcome."""
         records = [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
         passed = self.process.returncode == 0
         output = "" if passed else self.output.read_text(errors="replace")[-20_000:]

@@ -22,7 +22,7 @@ PROMPT = 10.0
 
 @dataclass
 class Rescue:
-    """How it went."""
+    """Outcome of the run."""
 
     early: int = 0
     late: int = 0

@@ -15,7 +15,7 @@ RACERS = 16
 
 
 def race(url: str, tasks: int, how: Claim = claim) -> tuple[int, int]:
-    """How many of the tasks did not have exactly one winner, and how many rows there are."""
+    """Return the number of tasks without exactly one winner, and the number of rows."""
     barrier = processes.Barrier(RACERS)
     with Team(racer, [(url, f"o{number}", tasks, barrier, how) for number in range(RACERS)]) as team:
         answers = team.hear_all(3600)

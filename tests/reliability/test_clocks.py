@@ -1,4 +1,4 @@
-"""Hosts whose clocks are wrong by an hour and by three days: one wins each claim, nobody is taken for dead."""
+"""Hosts whose clocks are wrong by an hour and by three days: one wins each claim, no live one is taken for dead."""
 
 from __future__ import annotations
 

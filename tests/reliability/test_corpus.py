@@ -75,7 +75,7 @@ def test_all_backends_agree_on_bad_input(others: list[Subject], each: int) -> No
 def test_every_public_method_is_handed_the_corpus() -> None:
     """A new method needs a plain call in ``calls.METHODS``, or a reason in ``WITHOUT_INPUT``."""
     assert set(public_methods()) - WITHOUT_INPUT == set(METHODS)
-    # What is handed nothing takes nothing but switches.
+    # Methods that get no value take switches only.
     without = [method for method in METHODS if not list(cases(method))]
     assert set(without) == {
         "correlations.metric_names", "audit.checkpoint", "audit.chains", "authorities.find", "secrets.check",
@@ -90,7 +90,7 @@ CHANGES: dict[str, Any] = {
     "cuts": lambda text: text[:64],
     "loses what it does not know": lambda text: text.encode("ascii", "ignore").decode(),
 }
-"""What a backend may do to a text."""
+"""Changes that a backend may make to a text."""
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -1,8 +1,8 @@
 """Bytes of the database's files are flipped: a typed error or the right data.
 
 PostgreSQL has checksums. SQLite has none, so a flipped byte within a text or a number is another text or number, and
-a damaged index may leave a row out: wrong data may be read where reading notices nothing. What must not be is that the
-database said that something is wrong and the caller was not told.
+a damaged index may leave a row out: wrong data may be read where reading notices nothing. The database must never
+report damage that the caller is not told of.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def fill_more(store: Store) -> None:
 
 
 def read(url: str) -> dict[str, Any]:
-    """What each part holds, read through the store; or the name of the error."""
+    """Return the content of each part, read through the store; or the name of the error."""
     try:
         with opened(url) as store:
             return {part: _read_part(store, part) for part in PARTS}
@@ -83,14 +83,14 @@ def damage(file: Path, random: Random) -> None:
 
 @dataclass
 class Findings:
-    """What callers were told of damaged data."""
+    """Reports of damaged data to callers."""
 
     told: Counter[str] = field(default_factory=Counter)
     silent: int = 0
     """Wrong data though the database knew, and errors that are none of the store's."""
 
     def add(self, said: Any, right: Any, *, knew: bool) -> None:
-        """What one caller was told."""
+        """Reports to one caller."""
         if said == right:
             self.told["right data"] += 1
         elif isinstance(said, str):
@@ -114,7 +114,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def damage_copies(sound: Path, folder: Path, times: int) -> Findings:
-    """What became of so many damaged copies."""
+    """Outcomes of a number of damaged copies."""
     random, found, complaints = Random(times), Findings(), []
     copy = folder / "copy.db"
     url = f"sqlite:///{copy}?synchronous=normal"
@@ -142,7 +142,7 @@ def damage_copies(sound: Path, folder: Path, times: int) -> Findings:
 
 
 def finds_damage(path: Path) -> bool:
-    """Whether SQLite's own check does."""
+    """Return True if SQLite's own check finds the damage."""
     # Not even Python can read a message that quotes what is damaged.
     with suppress(sqlite3.DatabaseError, UnicodeDecodeError), closing(sqlite3.connect(path)) as connection:
         return connection.execute("PRAGMA integrity_check").fetchall() != [("ok",)]
@@ -163,7 +163,7 @@ def test_the_control_a_reader_that_makes_do(sound: Path, tmp_path: Path, monkeyp
     rows = SqlSession.rows
 
     def some_rows(self: Any, *arguments: Any) -> Any:
-        # What a backend does that takes a failing query for one without an answer.
+        # A backend that takes a failing query for one without an answer.
         with suppress(StoreError):
             return rows(self, *arguments)
         return []
@@ -183,7 +183,7 @@ WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i') AND pg_rel
 
 
 def damage_databases(server: PostgresServer, times: int) -> Findings:
-    """What became of the parts of copies of a database, a file of each of which was damaged before it was read."""
+    """Return the outcomes of the parts of copies of a database, each with a file that was damaged before it was read."""
     random, found = Random(times), Findings()
     template = server.create_database()
     with opened(template) as store:

@@ -1,4 +1,4 @@
-"""Forged rows: somebody with access to the database changes the tables of an audit chain by SQL."""
+"""Forged rows: an attacker with access to the database changes the tables of an audit chain by SQL."""
 
 from __future__ import annotations
 

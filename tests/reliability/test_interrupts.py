@@ -27,7 +27,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def new_url(kind: str, tmp_path: Path) -> Callable[[], str]:
-    """The URL of a new database each time, in which whoever waits gives up after 2 s."""
+    """The URL of a new database each time, in which a waiting caller gives up after 2 s."""
     names = numbers()
     if kind == "memory":
         return lambda: f"memory://{tmp_path.name}{next(names)}"
@@ -47,7 +47,7 @@ def test_an_interrupt_anywhere_leaves_nothing_behind(new_url: Callable[[], str],
 def test_the_control_a_lock_that_is_a_flag(
     new_url: Callable[[], str], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its tickets are kept, as a flag is that somebody has to take back."""
+    """Its tickets are kept, as a flag is that a caller must reset."""
     kept: deque[Any] = deque()
     acquire = FairLock.acquire
 

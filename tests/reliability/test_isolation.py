@@ -16,7 +16,7 @@ WORKERS = 4
 
 
 def run_and_check(url: str, transactions: int, *, careful: bool = True) -> tuple[Anomalies, int]:
-    """What is wrong with the history of so many transactions, and how many appends it holds."""
+    """Return the faults in the history of a number of transactions, and its number of appends."""
     each = transactions // WORKERS
     with Team(append_all, [(url, me, WORKERS, each, careful) for me in range(WORKERS)]) as team:
         history = [done for said in team.hear_all(3600) for done in said]

@@ -27,7 +27,7 @@ LONGEST = 0.02
 
 @dataclass
 class Kills:
-    """What they did."""
+    """Work of the processes."""
 
     acknowledged: int = 0
     lost: int = 0

@@ -23,7 +23,7 @@ REFUSED_INSIDE = {
     "secrets.disclose": "TransactionError",
     "secrets.resolve": "TransactionError",
 }
-"""What the plain calls that cannot succeed are told."""
+"""Errors of the plain calls that cannot succeed."""
 
 OF_THE_STORE = ("info", "is_empty", "server_now", "stats")
 """Methods of the store itself that a thread may call while it has a transaction open."""
@@ -43,7 +43,7 @@ def opened(url: str, kind: str) -> Store:
 
 
 def outcome(store: Store, name: str) -> str:
-    """What a call in a transaction came to; the transaction is rolled back."""
+    """Return the outcome of a call in a transaction; the transaction is rolled back."""
     part, _, method = name.partition(".")
     try:
         with store.transaction() as tx:

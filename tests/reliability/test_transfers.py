@@ -45,7 +45,7 @@ def delete_and_add(store: Store, id: str, source: str, target: str) -> bool:
 
 @dataclass
 class Seen:
-    """What the threads did and saw."""
+    """Actions and observations of the threads."""
 
     transfers: int = 0
     reads: int = 0

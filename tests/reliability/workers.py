@@ -1,4 +1,7 @@
-"""What runs in processes of its own. Not in the modules of the tests, which other processes cannot import by name."""
+"""Programs that run in processes of their own.
+
+They are not in the modules of the tests, which other processes cannot import by name.
+"""
 
 from __future__ import annotations
 
@@ -60,10 +63,10 @@ def claim(store: Store, kind: str, me: str) -> bool:
 
 
 def look_and_add(store: Store, kind: str, me: str) -> bool:
-    """As somebody would do it who does not think of others: look whether it is there, then add it."""
+    """A careless version without regard to other processes: look whether it is there, then add it."""
     if store.tasks.get(kind, occurrence_id=ANY_OCCURRENCE) is not None:
         return False
-    with suppress(StoreError):  # somebody else added it meanwhile, but this one believes that it won
+    with suppress(StoreError):  # another process added it meanwhile, but this one believes that it won
         store.tasks.add(Task(task_id=kind, channel_id="c", description=me), exist_ok=True)
     return True
 
@@ -109,8 +112,7 @@ LONGEST = 60
 def append_all(pipe: Connection, url: str, me: int, workers: int, transactions: int, careful: bool) -> None:
     """Run so many transactions that read some lists and append to some, and send what each saw and did.
 
-    ``careful``: what was read is written by its revision, as the store offers; otherwise as somebody would do it who
-    does not think of others.
+    ``careful``: each list is written by the revision that was read; otherwise without regard to other processes.
     """
     random, history = Random(me), []
     with open_store(url) as store:

@@ -1,4 +1,4 @@
-"""Many processes append audit events while retention cuts and verifies; then somebody tampers, and is found out."""
+"""Many processes append audit events while retention cuts and verifies; then an attacker tampers, and is detected."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.scenarios.processes import SECONDS, Team, arguments_of, database, pro
 from tests.support.tampering import delete, entries_of, past_the_store, tamper
 
 KEPT = timedelta(seconds=0.3)
-"""What is older is cut meanwhile."""
+"""Older entries are pruned meanwhile."""
 
 
 @dataclass(frozen=True)
 class Trail:
-    """How it went."""
+    """Outcome of the run."""
 
     appended: int
     cut: int
@@ -37,7 +37,7 @@ class Trail:
 
     @property
     def right(self) -> bool:
-        """Whether nothing was lost, and every chain verified every time."""
+        """True if nothing was lost, and every chain verified every time."""
         return not self.problems and self.cut > 0 and self.looks > 0 and self.lost == 0
 
     @property
@@ -49,7 +49,7 @@ class Trail:
 def write_and_cut(url: str, writers: int, events: int, *, spoil: bool = False) -> Trail:
     """Let so many processes append so many events together, two of them to each chain, while retention runs.
 
-    ``spoil``: somebody deletes an entry at the end, to see that it is noticed.
+    ``spoil``: an attacker deletes an entry at the end, to see that it is noticed.
     """
     chains = [f"occurrence_{number}" for number in range((writers + 1) // 2)]
     barrier, done = processes.Barrier(writers), processes.Event()
@@ -100,7 +100,7 @@ def _spoil(store: Store, chain: str) -> None:
 
 @dataclass(frozen=True)
 class Tampered:
-    """How many tamperings were found."""
+    """Return the number of tamperings that were found."""
 
     done: int
     missed: list[str]

@@ -18,7 +18,7 @@ LONG_AGO = timedelta(days=400)
 
 @dataclass(frozen=True)
 class Bystander:
-    """How it went."""
+    """Outcome of the run."""
 
     quiet: bool
     """A's rows, while it did nothing, were the same before and after."""
@@ -33,7 +33,7 @@ class Bystander:
 
     @property
     def right(self) -> bool:
-        """Whether nothing of A's was changed, and something of the dead was."""
+        """True if nothing of A's was changed, and something of the dead was."""
         return self.quiet and not self.lost and self.removed > 0 and self.writes > 0
 
 

@@ -13,7 +13,7 @@ from tests.scenarios.processes import SECONDS, Team, arguments_of, database, pro
 
 @dataclass(frozen=True)
 class Race:
-    """How it went."""
+    """Outcome of the run."""
 
     processes: int
     winners: list[int]
@@ -24,7 +24,7 @@ class Race:
 
     @property
     def fair(self) -> bool:
-        """Whether every round had one winner and left one row."""
+        """True if every round had one winner and left one row."""
         return self.winners == [1] * len(self.winners) and self.stored == len(self.winners)
 
     @property

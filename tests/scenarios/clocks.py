@@ -1,4 +1,4 @@
-"""Hosts whose clocks are wrong, and processes either side of midnight: one wins, and nobody is taken for dead."""
+"""Hosts whose clocks are wrong, and processes either side of midnight: one wins, and no live one is taken for dead."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _racer(pipe: Connection, url: str, number: int, rounds: int, barrier: Any, g
 
 @dataclass(frozen=True)
 class TakeOver:
-    """How it went."""
+    """Outcome of the run."""
 
     early: int
     """Tasks taken from the living: none."""
@@ -75,7 +75,7 @@ class TakeOver:
 
     @property
     def right(self) -> bool:
-        """Whether nobody was taken for dead too early, and all that stopped were, and were fenced off."""
+        """True if no live worker was taken for dead, and all that stopped were, and were fenced off."""
         on_time = all(TTL_SECONDS <= seconds < TTL_SECONDS + 10 for seconds in self.rescued_after)
         return self.early == 0 and on_time and self.refused == self.paused > 0
 
@@ -87,7 +87,7 @@ def take_over(url: str, turns: int) -> TakeOver:
         pause = turn % 2 == 0
         stores = [open_with_clock(url, off) for off in OFF]
         stores[0].tasks.add(Task(task_id=f"turn-{turn}", channel_id="c", description="d"))
-        # The worker's clock is wrong too, and so is that of whoever rescues its work.
+        # The worker's clock is wrong too, and so is that of the worker that rescues its work.
         with Team(_claimer, [(url, f"w{turn}", OFF[turn % len(OFF)])]) as team:
             team.hear(0)
             early += sum(len(store.for_occurrence("rescuer").rescue()) for store in stores)

@@ -23,7 +23,7 @@ DAYS = 5
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is stored at the end, beside what was written."""
+    """Points stored at the end, beside the points written."""
 
     written: dict[str, list[float]]
     """The values of each series."""
@@ -36,7 +36,7 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        """Whether every point is counted once, and all that is old was reduced."""
+        """True if every point is counted once, and all that is old was reduced."""
         return self.raw == self.nodes == 0 and all(
             totals["count"] == len(values)
             and totals["min"] == min(values)

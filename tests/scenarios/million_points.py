@@ -30,7 +30,7 @@ DAILY = RetentionPlan((RetentionRule(hourly_after=DAY, daily_after=DAY),))
 
 @dataclass
 class Answers:
-    """What the store answers at one moment, how long it takes, and how much room it needs."""
+    """Answers of the store at one moment, their times, and the size of the store."""
 
     rows: int
     size: int
@@ -41,7 +41,7 @@ class Answers:
 
 @dataclass
 class Result:
-    """How it went."""
+    """Outcome of the run."""
 
     points: int
     ingest_seconds: float
@@ -53,7 +53,7 @@ class Result:
 
     @property
     def same(self) -> bool:
-        """Whether count, min and max by host are equal, and sums within 1e-12."""
+        """True if count, min and max by host are equal, and sums within 1e-12."""
         return all(_same(self.before.totals, after.totals) for after in (self.hourly, self.daily))
 
 

@@ -59,7 +59,7 @@ class Journey:
 
     @property
     def right(self) -> bool:
-        """Whether nothing was lost on the way."""
+        """True if nothing was lost on the way."""
         return self.equal and self.copied_before > 0 and bool(self.resumed.report and self.resumed.report["resumed"])
 
 

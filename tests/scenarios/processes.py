@@ -1,4 +1,4 @@
-"""What the shows have in common: processes, databases, and clocks that are wrong."""
+"""Helpers of the scenarios: processes, databases, and clocks that are wrong."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Team:
             member.join()
 
     def hear(self, number: int, seconds: float = SECONDS) -> Any:
-        """What that process says next; raises where it is gone or silent."""
+        """Return the next line of that process; raise if it is gone or silent."""
         if not self.pipes[number].poll(seconds):
             raise TimeoutError(f"process {number} says nothing")
         try:
@@ -79,7 +79,7 @@ class Team:
             raise ChildProcessError(f"process {number} ended without a word") from None
 
     def hear_all(self, seconds: float = SECONDS) -> list[Any]:
-        """What each says next."""
+        """Return the next line of each."""
         return [self.hear(number, seconds) for number in range(len(self.members))]
 
     def signal(self, number: int, code: signal.Signals) -> None:

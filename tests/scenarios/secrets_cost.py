@@ -1,4 +1,4 @@
-"""What looking for secrets costs a write: ``python -m tests.scenarios.secrets_cost``.
+"""Cost of the search for secrets in a write: ``python -m tests.scenarios.secrets_cost``.
 
 The same nodes are written to two SQLite stores in turn, one with detection and one without; processor time is what
 counts, so that other programs matter little.

@@ -40,7 +40,7 @@ def test_several_winners_would_be_noticed(url: str) -> None:
 
 
 @slow
-def test_every_task_is_done_once_whoever_dies(url: str) -> None:
+def test_every_task_is_done_once_when_any_worker_dies(url: str) -> None:
     result = share(url, 300, 4, 2)
     assert result.right, result
 
@@ -80,7 +80,7 @@ def test_a_bystander_who_loses_something_would_be_noticed(url: str) -> None:
 
 
 @slow
-def test_two_that_consolidate_at_once_count_every_point_once(url: str) -> None:
+def test_two_concurrent_rollups_count_every_point_once(url: str) -> None:
     outcome = roll_up(url, 400, 2)
     assert outcome.right, outcome.totals
 
@@ -162,7 +162,7 @@ class TestSoak:
             assert watch(url, 500).right
 
     @pytest.mark.parametrize("together", [True, False])
-    def test_consolidation(self, kind: str, together: bool) -> None:
+    def test_rollup(self, kind: str, together: bool) -> None:
         with database(kind) as url:
             assert roll_up(url, 20_000, 10, together=together).right
 

@@ -34,7 +34,7 @@ UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE)
 
 @dataclass(frozen=True)
 class Sharing:
-    """How it went."""
+    """Outcome of the run."""
 
     tasks: int
     done: int
@@ -42,7 +42,7 @@ class Sharing:
     times: dict[int, int]
     """How many tasks were completed so many times."""
     by_others: int
-    """Tasks completed by somebody else than their owner."""
+    """Tasks completed by another occurrence than their owner."""
     killed: int
     rescued: int
     """Tasks that went back to the queue from those who were killed or paused."""
@@ -53,7 +53,7 @@ class Sharing:
 
     @property
     def right(self) -> bool:
-        """Whether every task was done exactly once, by its owner, and the paused process was fenced off."""
+        """True if every task was done exactly once, by its owner, and the paused process was fenced off."""
         once = self.times == {1: self.tasks} and self.done == self.tasks and self.by_others == 0
         return once and self.refused == self.held > 0 and self.rescued >= self.held
 

@@ -19,7 +19,7 @@ HEX = "0123456789abcdef"
 
 
 class Sample(NamedTuple):
-    """What is written, and the parts of it that must not be stored; none in a negative sample."""
+    """A text to write, and the parts of it that must not be stored; none in a negative sample."""
 
     value: Any
     secrets: tuple[str, ...] = ()
@@ -198,7 +198,7 @@ def _special(make: Maker) -> Iterator[Sample]:
     yield Sample({"password": "correct horse battery staple"}, ("correct horse battery staple",), "field")
     yield Sample("the password is swordfish", ("swordfish",), "told")  # A plain word: hard to tell.
     yield Sample("use swordfish to log in", ("swordfish",), "told")  # Nothing says that it is one.
-    yield Sample(f"here it is: {(secret := make.an(40))}", (secret,), "bare")  # A key of nobody knows whom.
+    yield Sample(f"here it is: {(secret := make.an(40))}", (secret,), "bare")  # A key of an unknown owner.
 
 
 PROSE = """

@@ -47,7 +47,7 @@ def vendors() -> list[Sample]:
 
 
 def lookalikes() -> list[Sample]:
-    """What holds no secret."""
+    """Texts without a secret."""
     return list(_samples("lookalikes", 14))
 
 

@@ -1,4 +1,4 @@
-"""How well secrets are found, and what it takes."""
+"""Recall, precision and cost of detection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PRECISION, RECALL = 0.99, 0.985
 
 
 def written(value: Any, store: Any) -> str:
-    """What is stored of it, as text."""
+    """Return the stored form, as text."""
     node = GraphNode(id="n", type="concept", scope="local", attributes={"value": value})
     return "\n".join(map(str, texts_of(store.graph.put(node, merge=False).attributes)))
 

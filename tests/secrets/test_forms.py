@@ -1,4 +1,4 @@
-"""How well secrets are found in contexts of all kinds, kind by kind."""
+"""Recall of detection in contexts of all kinds, kind by kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of keys: nothing is lost, whoever adds at the same time, and nobody else can read them."""
+"""Files of keys: nothing is lost when several add at the same time, and no other user can read them."""
 
 from __future__ import annotations
 

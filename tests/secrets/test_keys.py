@@ -124,7 +124,7 @@ def made(keys: KeyRing, plaintext: str, **fields: Any) -> SecretRecord:
 
 
 @pytest.mark.parametrize("plaintext", ["", "x", "é\u0000\U0001f511", "a" * 100_000])
-def test_what_is_sealed_comes_back(keys: KeyRing, plaintext: str) -> None:
+def test_encrypted_values_are_decrypted(keys: KeyRing, plaintext: str) -> None:
     secret = made(keys, plaintext)
     assert decrypt(keys, secret) == plaintext
     assert plaintext.encode() not in secret.ciphertext or not plaintext

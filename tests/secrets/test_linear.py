@@ -1,4 +1,4 @@
-"""Detection takes time that grows with the length of a text and no faster, whoever wrote the text."""
+"""Detection takes time that grows with the length of a text and no faster, for hostile texts too."""
 
 from __future__ import annotations
 

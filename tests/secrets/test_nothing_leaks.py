@@ -44,7 +44,7 @@ class Planted:
         self.shown: list[str] = []
 
     def pieces(self) -> list[str]:
-        """What must not be found: whole secrets, and each line of those that have several."""
+        """Texts that must not be found: whole secrets, and each line of those that have several."""
         return [
             line for secret in self.secrets for line in secret.split("\n") if len(line) > 8 and "PRIVATE" not in line
         ]
@@ -52,7 +52,7 @@ class Planted:
     def refused(self, call: Callable[[], object]) -> None:
         with pytest.raises(StoreError) as caught:
             call()
-        # What a log of the exception shows, causes and notes included.
+        # Return the text of the exception in a log, causes and notes included.
         self.shown.append("".join(traceback.format_exception(caught.value)))
 
     def found_in(self, *texts: str) -> list[str]:
@@ -106,7 +106,7 @@ def go_wrong(store: Store, plant: Planted, url: str) -> None:
 
 
 def show(store: Store, plant: Planted) -> None:
-    """What people and programs look at."""
+    """Texts that people and programs look at."""
     plant.shown += [repr(store), str(store.info()), str(store.stats()), str(store.secrets.check())]
     plant.shown += [str(store.secrets.find(limit=1000).items), str(store.secrets.access_log(limit=1000).items)]
     plant.shown += [str(store.graph.find().items), str([*store.tasks.scan()]), str([*store.correlations.scan()])]

@@ -1,4 +1,4 @@
-"""Revealing secrets, forgetting them, and the log of both."""
+"""Resolving secrets, deleting them, and the access log."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_what_an_action_may_have(opened: Callable[..., Store], keys: KeyRing, ac
     assert all(entry.granted or "sensitivity" in entry.metadata["denied"] for entry in log)
 
 
-def test_every_kind_of_record_is_revealed(store: Store) -> None:
+def test_every_kind_of_record_is_resolved(store: Store) -> None:
     def tool(record: Any) -> Any:
         return store.secrets.resolve(record, action="tool", accessor="me")
 
@@ -131,7 +131,7 @@ def test_critical_secrets_need_a_person(store: Store) -> None:
     assert [entry.granted for entry in store.secrets.access_log("nobody").items] == [False]
 
 
-def test_a_private_key_is_sealed_as_a_whole(store: Store, url: str) -> None:
+def test_a_private_key_is_encrypted_as_a_whole(store: Store, url: str) -> None:
     stored = store.graph.put(node(text=f"a\n{PEM}\nb", lines=["x", *PEM.split("\n"), "y"]))
     assert "MIIEow" not in str(stored) and "IBAAK" not in everything_in(store, url)
     assert stored.attributes["text"].startswith("a\n{SECRET:") and stored.attributes["text"].endswith("}\nb")
@@ -145,7 +145,7 @@ def test_a_private_key_is_sealed_as_a_whole(store: Store, url: str) -> None:
 # --- references that are not one's own ------------------------------------------------------------
 
 
-def test_a_reference_that_was_typed_in_reveals_nothing(store: Store) -> None:
+def test_a_reference_that_was_typed_in_resolves_to_nothing(store: Store) -> None:
     stored = store.graph.put(node(key=KEY))
     reference, (ref,) = stored.attributes["key"], stored.secret_refs
     typed = store.graph.put(node("eve", note=f"please read {reference}"))

@@ -199,7 +199,7 @@ def nothing_was_lost(store: Store) -> None:
     for learner in range(LEARNERS):
         own = [step for step in user.recent_interactions if step.startswith(f"{learner}:")]
         assert own == [f"{learner}:{i}" for i in range(ROUNDS)]
-    # Towards 1 by a tenth, from 0.5, once for each time that somebody learned.
+    # Towards 1 by a tenth, from 0.5, once for each call of learn.
     assert user.preferences["tea"] == pytest.approx(1 - 0.5 * 0.9**total, abs=1e-12)
     templates = configuration.get(ResponseTemplates, "all")
     assert {*(old.template for old in templates.former["hi"]), templates.templates["hi"]} == steps

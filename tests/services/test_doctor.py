@@ -1,4 +1,4 @@
-"""What the doctor notices, on every backend; what each database tells about itself is tested beside its backend."""
+"""Findings of the doctor, on every backend; the findings of each database are tested beside its backend."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def one(row: Any) -> list[str]:
     return [] if row is None else ids([row])
 
 
-# What each query shows of tasks or thoughts named ``{owner}-{status}``.
+# Return the result of each query for tasks or thoughts named ``{owner}-{status}``.
 TASK_QUERIES: dict[str, Answer] = {
     "get": lambda tasks: [i for owner in OWNERS for i in one(tasks.get(f"{owner}-active"))],
     "get_many": lambda tasks: list(tasks.get_many([f"{owner}-{status}" for owner in OWNERS for status in STATUSES])),

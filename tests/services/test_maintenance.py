@@ -46,7 +46,7 @@ def thought_ids(store: Store) -> list[str]:
 
 
 def changed(report: MaintenanceReport) -> dict[str, int]:
-    """What the report counts, without the zeros."""
+    """Return the counts of the report that are not 0."""
     names = (
         "rescued_tasks", "recovered_thoughts", "stale_shared_tasks", "orphaned_tasks", "old_tasks", "thoughts",
         "orphaned_thoughts", "expired_nodes", "expired_correlations", "kept", "corrupt",

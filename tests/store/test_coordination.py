@@ -319,7 +319,7 @@ def test_an_unfinished_row_of_yesterday_counts_for_five_minutes(
     assert row.task_id == ("WAKEUP_SHARED_20250101" if counts else "WAKEUP_SHARED_20250102")
 
 
-def test_whoever_looked_at_the_clock_before_midnight_yields_to_the_row_of_the_new_day(
+def test_a_caller_that_read_the_clock_before_midnight_yields_to_the_row_of_the_new_day(
     store: Store, clock: ManualClock
 ) -> None:
     clock.set(MIDNIGHT + timedelta(seconds=1))

@@ -1,4 +1,4 @@
-"""What expired is absent for everybody at once, cleaned up or not."""
+"""Expired records are absent for all callers at once, cleaned up or not."""
 
 from __future__ import annotations
 

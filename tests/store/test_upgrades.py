@@ -104,7 +104,7 @@ def test_revisions_and_types_are_checked_as_ever(store: Store, upcasters: Upcast
     assert store.graph.put(node(), expected_revision=1).attributes == NOW
 
 
-def test_an_upgrader_that_fails_loses_nothing(store: Store, upcasters: Upcasters) -> None:
+def test_an_upcaster_that_fails_loses_nothing(store: Store, upcasters: Upcasters) -> None:
     old(store, upcasters)
     old(store, upcasters, id="bad", attributes={"nom": "?"})
     reads: list[Callable[[], Any]] = [
@@ -172,7 +172,7 @@ def test_writers_that_meet_at_an_older_node_lose_nothing(store: Store, upcasters
         assert store.graph.count(attributes={"first": "Ada"}, prefix=f"n{round}") == 1
 
 
-def test_secrets_stay_sealed(opened: Callable[..., Store], upcasters: Upcasters) -> None:
+def test_secrets_stay_encrypted(opened: Callable[..., Store], upcasters: Upcasters) -> None:
     from ciris_store_core.secrets.keys import SecretsConfig, new_key
 
     store = opened(upcasters=upcasters, secrets=SecretsConfig(keys=[new_key()]))

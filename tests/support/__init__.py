@@ -1,1 +1,1 @@
-"""What the tests share: real servers and a network that misbehaves."""
+"""Helpers of the tests: real servers and a network that misbehaves."""

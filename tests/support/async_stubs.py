@@ -1,4 +1,4 @@
-"""What type checkers see of the async facade, made from the classes that it stands before.
+"""The type stub of the async API, generated from the synchronous classes.
 
 ``make stubs`` writes it anew.
 """
@@ -84,7 +84,7 @@ class Stub:
         self.queue: deque[type] = deque([Store])
         self.seen: set[type] = set()
         self.bound: dict[str, type] = {}
-        """What the type variables of the current class's bases stand for."""
+        """Return the values of the type variables of the current class's bases."""
 
     def text(self) -> str:
         opening = self._open_store()

@@ -1,4 +1,4 @@
-"""What a database intends to do for each statement of the toolkit: plans, and what is wrong with them."""
+"""The query plan of each statement of the toolkit: plans, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Statement:
 
 
 class Undone(Exception):
-    """Ends a transaction whose effects nobody wants."""
+    """Ends a transaction whose effects are not wanted."""
 
 
 class RecordingCursor:

@@ -46,7 +46,7 @@ def opened(url: str, **options: object) -> Callable[[], object]:
 
 
 def argument_mistakes(monkeypatch: pytest.MonkeyPatch) -> Mistakes:
-    """What goes wrong before any URL is read."""
+    """Mistakes before any URL is read."""
 
     def empty_variable() -> None:
         monkeypatch.setenv("CIRIS_DB_URL", "")
@@ -64,7 +64,7 @@ def argument_mistakes(monkeypatch: pytest.MonkeyPatch) -> Mistakes:
 
 # --- files ------------------------------------------------------------------------------------
 
-#: What stands in the table for the folder and the user of the test.
+#: Replacements for the folder and the user of the test.
 FILE_NAMES = {r"/\S*/srv\b": "/srv", "a{300}": "aaa", rf"\buser {re.escape(getpass.getuser())}\b": "user agent"}
 
 
@@ -174,12 +174,12 @@ def _make_newer(path: Path) -> None:
 
 
 def server_names(server: PostgresServer) -> Mapping[str, str]:
-    """What stands in the table for the port of the test's server."""
+    """Return the replacements for the port of the test's server."""
     return {rf"\b{server.port}\b": "5432"}
 
 
 def server_mistakes(server: PostgresServer) -> Mistakes:
-    """What a server refuses."""
+    """Connections that a server refuses."""
     server.create_role("agent", "correct")
     server.create_role("guest")
     server.execute("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0")

@@ -78,7 +78,7 @@ class PgBouncer:
         return urlunsplit(urlsplit(url)._replace(netloc=f"postgres@127.0.0.1:{self.port}"))
 
     def log(self) -> str:
-        """What it has said."""
+        """Return its log."""
         return (self._folder / "log").read_text(errors="replace")
 
     def _listens(self) -> bool:

@@ -116,7 +116,7 @@ def _is_root() -> bool:
 
 
 def as_owner(folder: Path) -> dict[str, Any]:
-    """How to start a program of PostgreSQL, which refuses to run as root."""
+    """Return the options that start a program of PostgreSQL, which refuses to run as root."""
     user = {"user": _UNPRIVILEGED, "extra_groups": []} if _is_root() else {}
     return {"cwd": folder, "env": {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}, **user}
 

@@ -118,7 +118,7 @@ class PostgresServer(ExternalServer):
 
     @property
     def running(self) -> bool:
-        """Whether the main process lives."""
+        """Return True if the main process lives."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -129,7 +129,7 @@ class PostgresServer(ExternalServer):
         return self._process.pid
 
     def log(self) -> str:
-        """What the server has logged."""
+        """Return the log of the server."""
         return (self.folder / "log").read_text(errors="replace")
 
     # --- life -----------------------------------------------------------------------------------

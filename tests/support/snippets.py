@@ -1,4 +1,4 @@
-"""What the pages of the documentation hold: blocks of code, tables and links.
+"""Contents of the pages of the documentation: blocks of code, tables and links.
 
 ``python -m tests.support.snippets PAGE`` runs the programs of a page.
 """

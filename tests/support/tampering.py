@@ -1,4 +1,4 @@
-"""What somebody with access to the database itself may do to an audit trail, past the store."""
+"""Changes of an audit trail by an attacker with access to the database, past the store."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def swap(session: Session, one: AuditEntry, other: AuditEntry) -> None:
 
 @dataclass(frozen=True)
 class Tampering:
-    """What was done, and which entries a report must name, one of them at least."""
+    """A change, and the entries of which a report must name at least one."""
 
     what: str
     entries: frozenset[int]

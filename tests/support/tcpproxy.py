@@ -93,7 +93,7 @@ class TcpProxy:
 
     @property
     def open_connections(self) -> int:
-        """How many connections it holds now."""
+        """Return the number of connections that it holds now."""
         return len(self._links)
 
     # --- faults ---------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def start(program: str, url: str) -> subprocess.Popen[str]:
 
 
 def ended(program: subprocess.Popen[str]) -> tuple[str, int]:
-    """What it printed, and its exit code."""
+    """Return its output and its exit code."""
     with program:
         return program.communicate(timeout=100)[0], program.returncode
 

@@ -100,7 +100,7 @@ def test_a_wrong_advice_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("part", ["graph", "correlations", "tasks", "thoughts"])
-def test_a_scan_that_advises_it_can_go_on_past_an_unreadable_row(part: str) -> None:
+def test_a_scan_that_advises_it_can_go_on_past_a_corrupt_row(part: str) -> None:
     with open_store("memory://") as store:
         assert accepts(getattr(store, part).scan, "on_corrupt")
 

@@ -1,4 +1,4 @@
-"""Whatever users hold that is data, records and errors alike, can be pickled and copied."""
+"""Data that users hold, records and errors alike, can be pickled and copied."""
 
 from __future__ import annotations
 

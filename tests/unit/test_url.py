@@ -296,7 +296,7 @@ _SLIP = st.sampled_from(
 @settings(max_examples=500)
 @given(url=st.sampled_from(_WITH_A_PASSWORD), slips=st.lists(st.tuples(st.integers(0, 60), _SLIP), max_size=3))
 def test_no_slip_beside_a_password_shows_it(url: str, slips: list[tuple[int, str]]) -> None:
-    # Whatever stands before the password's ':' or name stays: without them nobody knows that it is one.
+    # The text before the password's ':' or name stays: without them it cannot be recognised as one.
     kept = {place for sign in (":hunter2", "password=hunter2", "encryption_key=hunter2", "token=hunter2")
             if (begin := url.find(sign)) >= 0 for place in range(begin, begin + len(sign))}  # fmt: skip
     pieces = list(url)
