@@ -183,7 +183,7 @@ WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i') AND pg_rel
 
 
 def damage_databases(server: PostgresServer, times: int) -> Findings:
-    """Return the outcomes of the parts of copies of a database, each with a file that was damaged before it was read."""
+    """Return the outcomes of the parts of copies of a database, each with one file damaged before it was read."""
     random, found = Random(times), Findings()
     template = server.create_database()
     with opened(template) as store:

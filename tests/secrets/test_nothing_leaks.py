@@ -126,8 +126,8 @@ def run(url: str, plant: Planted, records: pytest.LogCaptureFixture, look: Calla
         assert not any(key in text for text in (*searched, *plant.shown, records.text))
         known = store.graph.get("n20", "local")
         assert known is not None
-        revealed = store.secrets.resolve(known, action="tool", accessor="me").attributes
-        assert plant.secrets[20] in str(revealed)
+        resolved = store.secrets.resolve(known, action="tool", accessor="me").attributes
+        assert plant.secrets[20] in str(resolved)
     assert plant.found_in(*look(), records.text) == []
     size, texts = sum(map(len, searched)), len(plant.shown)
     print(f"\n{url.partition(':')[0]}: 100 secrets looked for in {size:,} bytes and {texts} texts: none found")

@@ -62,19 +62,19 @@ def by_level(store: Callable[..., Store], keys: KeyRing) -> Store:
 
 
 @pytest.mark.parametrize(
-    ("action", "revealed"), [("speak", "LOW MEDIUM"), ("tool", "LOW MEDIUM HIGH"), ("memorize", "LOW")]
+    ("action", "resolved"), [("speak", "LOW MEDIUM"), ("tool", "LOW MEDIUM HIGH"), ("memorize", "LOW")]
 )
-def test_what_an_action_may_have(opened: Callable[..., Store], keys: KeyRing, action: Any, revealed: str) -> None:
+def test_what_an_action_may_have(opened: Callable[..., Store], keys: KeyRing, action: Any, resolved: str) -> None:
     store = by_level(opened, keys)
     texts = {level.name: f"it is {level.name}-123456." for level in Sensitivity}
     stored = store.graph.put(node(deep=[{"er": texts}]))
     assert "123456" not in str(stored)
     seen = store.secrets.resolve(stored, action=action, accessor="ada").attributes["deep"][0]["er"]
-    assert {name for name, text in seen.items() if text == texts[name]} == set(revealed.split())
+    assert {name for name, text in seen.items() if text == texts[name]} == set(resolved.split())
     assert all(text == texts[name] or text.startswith("it is {SECRET:") for name, text in seen.items())
     log = store.secrets.access_log().items
     assert len(log) == 4 and {entry.action for entry in log} == {action}
-    assert sum(entry.granted for entry in log) == len(revealed.split())
+    assert sum(entry.granted for entry in log) == len(resolved.split())
     assert all(entry.granted or "sensitivity" in entry.metadata["denied"] for entry in log)
 
 
