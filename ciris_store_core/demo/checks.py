@@ -1,4 +1,4 @@
-"""The checks of a run: each compares what the store holds with what must be there."""
+"""The checks of a run: each compares a count of the store with the expected count."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from datetime import datetime
 from ciris_store_core import GraphNode, Task, TaskStatus, Thought, ThoughtStatus, ThoughtType
 from ciris_store_core.demo.distributions import Dependency, Installed, dependencies
 
-#: A node is written by the survey, and once by its inspection.
+#: The survey writes each node once, and its inspection writes it once.
 _WRITES_OF_A_NODE = 2
 
 
 @dataclass(frozen=True, slots=True)
 class KilledWorker:
-    """The worker that was killed, and the inspections that it had claimed and not finished."""
+    """The worker that was killed, with its claimed and unfinished inspections."""
 
     occurrence: str
     pid: int
@@ -25,7 +25,7 @@ class KilledWorker:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The records of a run, as the store holds them at its end."""
+    """The records of a run at its end."""
 
     startup: list[Task]
     inspections: list[Task]
@@ -33,7 +33,7 @@ class Evidence:
     nodes: dict[str, GraphNode]
     edges: set[Dependency]
     races: dict[str, float]
-    """Who asked for the start-up task, and how often each won it."""
+    """The number of times that each worker asked for the start-up task and won it."""
     claims: dict[str, float]
     durations: int
     tool_preferences: dict[str, int]
@@ -41,12 +41,12 @@ class Evidence:
 
     @property
     def completed(self) -> list[Task]:
-        """The inspections that are completed."""
+        """Return the completed inspections."""
         return [task for task in self.inspections if task.status == TaskStatus.COMPLETED]
 
     @property
     def reports(self) -> Counter[str]:
-        """How many times each inspection was reported as done, by task."""
+        """Return the number of reports for each inspection, by task."""
         return Counter(
             thought.source_task_id
             for thought in self.thoughts
@@ -56,23 +56,23 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A number that the store gave, and the one that it must be."""
+    """A number from the store, and its expected value."""
 
     key: str
     what: str
     expected: int
     found: int
     at_least: bool = False
-    """More than expected is right too."""
+    """True if larger numbers are right too."""
 
     @property
     def ok(self) -> bool:
-        """Whether it holds."""
+        """Return whether the check holds."""
         return self.found >= self.expected if self.at_least else self.found == self.expected
 
 
 def prove(evidence: Evidence, packages: dict[str, Installed], workers: int, killed: KilledWorker) -> list[Proof]:
-    """Check a run against what this process itself found installed."""
+    """Check a run against the distributions that this process found itself."""
     return [*_start_up(evidence, workers), *_work(evidence, len(packages), killed), *_memory(evidence, packages)]
 
 

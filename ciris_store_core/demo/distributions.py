@@ -1,4 +1,4 @@
-"""The machine's installed Python distributions and what each depends on."""
+"""The machine's installed Python distributions and their dependencies."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _BASE_SCHEMES = ("posix_prefix", "nt", "deb_system", "posix_local")
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What one distribution consists of."""
+    """The content of one distribution."""
 
     name: str
     version: str
     files: int
     size: int
-    """Bytes of the files that are there."""
+    """The size of all existing files in bytes."""
     compiled: int
-    """How many of the files are compiled code."""
+    """The number of compiled files."""
     builder: str
-    """The tool that built it, or ``unknown``."""
+    """The build tool, or ``unknown``."""
 
 
 class Dependency(NamedTuple):
-    """That one distribution names another in its requirements."""
+    """The requirement of one distribution for another."""
 
     source: str
     target: str
@@ -48,15 +48,15 @@ class Installed:
     """An installed distribution."""
 
     def __init__(self, name: str, distribution: Any) -> None:
-        """A distribution of ``importlib_metadata``, whose types vary by version, under its normalized name."""
+        """Wrap a distribution of ``importlib_metadata``, whose types vary by version, under its normalized name."""
         self.name = name
         self._distribution = distribution
 
     @cached_property
     def requirements(self) -> dict[str, str]:
-        """The requirement, as written, of each other distribution that it names, by normalized name.
+        """Return the requirements on other distributions as written, by normalized name.
 
-        Of several with one name the shortest stands, which is the least conditional one.
+        Of several requirements on one distribution the shortest is returned, which is the least conditional one.
         """
         found: dict[str, str] = {}
         for text in sorted(self._distribution.requires or [], key=len):
@@ -66,7 +66,7 @@ class Installed:
         return found
 
     def inspect(self) -> Inspected:
-        """Look at every file of it. Files that are listed but gone count, with no size."""
+        """Read all files of the distribution. Listed files that are missing count with size 0."""
         paths = [Path(str(file.locate())) for file in self._files]
         return Inspected(
             name=self.name,
@@ -79,22 +79,22 @@ class Installed:
 
     @property
     def compiled(self) -> int:
-        """How many of its files are compiled code."""
+        """Return the number of compiled files."""
         return sum(file.name.endswith(_COMPILED) for file in self._files)
 
     @cached_property
     def _files(self) -> list[Any]:
-        # Read once: the library parses the list anew each time.
+        # Read once: the library parses the list again at each access.
         return list(self._distribution.files or [])
 
     def _builder(self) -> str:
         match = _GENERATOR.search(self._distribution.read_text("WHEEL") or "")
-        # What setuptools builds with used to be a project of its own.
+        # The build backend of setuptools used to be a separate project.
         return "unknown" if match is None else match[1].lower().replace("bdist_wheel", "setuptools")
 
 
 def places() -> tuple[str, ...]:
-    """Where to look: the interpreter's own path, then the packages of the one that its environment is based on."""
+    """Return the folders to search: the interpreter's own path, then the packages of its base interpreter."""
     base = {"base": sys.base_prefix, "platbase": sys.base_prefix}
     schemes = [scheme for scheme in _BASE_SCHEMES if scheme in sysconfig.get_scheme_names()]
     folders = [*sys.path, *(sysconfig.get_path("purelib", scheme, base) for scheme in schemes)]
@@ -103,7 +103,7 @@ def places() -> tuple[str, ...]:
 
 
 def installed(folders: Iterable[str]) -> dict[str, Installed]:
-    """The distributions in these folders by normalized name, in order; of several versions the first one found."""
+    """Return the distributions in these folders, sorted by normalized name; the first version found counts."""
     found: dict[str, Installed] = {}
     for folder in folders:
         for distribution in distributions(path=[folder]):
@@ -114,7 +114,7 @@ def installed(folders: Iterable[str]) -> dict[str, Installed]:
 
 
 def taken_from(folders: Iterable[str]) -> dict[str, int]:
-    """How many of the ``installed`` distributions each folder contributes; folders without any are left out."""
+    """Return the number of the ``installed`` distributions in each folder; folders without any are left out."""
     seen: set[str] = set()
     counts: dict[str, int] = {}
     for folder in folders:
@@ -126,7 +126,7 @@ def taken_from(folders: Iterable[str]) -> dict[str, int]:
 
 
 def dependencies(found: Mapping[str, Installed]) -> set[Dependency]:
-    """Every requirement of which both ends are installed."""
+    """Return every requirement between two installed distributions."""
     return {
         Dependency(name, other, relationship_of(requirement))
         for name, one in found.items()
@@ -136,12 +136,12 @@ def dependencies(found: Mapping[str, Installed]) -> set[Dependency]:
 
 
 def relationship_of(requirement: str) -> str:
-    """What the requirement, as written, makes of the two: what follows a ``;`` is its condition."""
+    """Return the relationship of a requirement: the text after ``;`` makes it conditional."""
     return MAY_DEPEND_ON if ";" in requirement else DEPENDS_ON
 
 
 def normal(name: str) -> str:
-    """The name as package indexes compare it."""
+    """Return the name as package indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -149,7 +149,7 @@ def _name(distribution: Any) -> str:
     try:
         return normal(distribution.metadata["Name"] or "")
     except Exception:
-        return ""  # What is left of a half-removed distribution raises anything, by the library's version.
+        return ""  # A half-removed distribution raises various errors, depending on the library's version.
 
 
 def _size(path: Path) -> int:

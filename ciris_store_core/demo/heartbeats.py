@@ -15,13 +15,13 @@ SAMPLES_PER_BEAT = 4
 
 
 class Heartbeats:
-    """Samples and heartbeats as long as its ``with`` block runs.
+    """Heartbeats and samples for the duration of a ``with`` block.
 
-    An error of the store ends the thread; the block's end raises it.
+    An error of the store ends the thread; leaving the block raises it.
     """
 
     def __init__(self, store: Store, plan: RunPlan, me: OccurrenceHandle) -> None:
-        """Of an occurrence that is registered."""
+        """Prepare the thread for a registered occurrence."""
         self._store = store
         self._plan = plan
         self._me = me
@@ -32,13 +32,13 @@ class Heartbeats:
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
     def __enter__(self) -> None:
-        """Start."""
+        """Start the thread."""
         self._thread.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Store the last samples and stop."""
+        """Store the last samples and stop the thread."""
         self._over.set()
         self._thread.join()
         if self._error is not None and error is None:

@@ -1,4 +1,4 @@
-"""The host's own metrics, by whatever means the platform has."""
+"""The host's own metrics, as far as the platform provides them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ UNITS = {
     "process.cpu": "% of one core",
     "process.memory": "MiB",
 }
-"""The metrics and their units. One that the platform does not tell is left out of samples."""
+"""The metrics and their units. Samples leave out metrics that the platform does not provide."""
 
 _MIB = 2**20
 
 
 class HostSampler:
-    """Measures the host and this process. Shares of time are of the time since the sample before."""
+    """A sampler of the host and this process. Shares of time refer to the time since the previous sample."""
 
     def __init__(self) -> None:
         """Begin the first interval."""
@@ -28,7 +28,7 @@ class HostSampler:
         self._process = (time.monotonic(), time.process_time())
 
     def sample(self) -> dict[str, float]:
-        """The values now, by name."""
+        """Return the current values by name."""
         values = {
             "host.cpu": self._host_cpu(),
             "host.load": _load(),
@@ -52,7 +52,7 @@ class HostSampler:
 
 
 def _jiffies() -> tuple[int, int] | None:
-    """All and idle time of all processors since the start of the host; only Linux tells."""
+    """Return total and idle time of all processors since the start of the host; only Linux provides them."""
     try:
         numbers = [int(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     except (OSError, ValueError):
@@ -101,6 +101,6 @@ def _process_memory_peak() -> float | None:
         import resource
     except ImportError:
         return None
-    # In bytes on macOS, in kilobytes elsewhere.
+    # in bytes on macOS, in kilobytes elsewhere
     unit = 1 if os.uname().sysname == "Darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _MIB

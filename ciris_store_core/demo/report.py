@@ -1,4 +1,4 @@
-"""A run's results, drawn for people."""
+"""The results of a run, drawn for a terminal."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MIB = 2**20
 
 
 class ConsoleWatcher:
-    """Tells what happens while the demo runs: lines on the console, and a progress bar where it is a terminal."""
+    """A watcher that prints the events of the demo and draws a progress bar if the console is a terminal."""
 
     def __init__(self, console: Console) -> None:
-        """On that console."""
+        """Prepare the output on a console."""
         self._console = console
         self._bar = Progress(
             TextColumn("  inspections"),
@@ -45,14 +45,14 @@ class ConsoleWatcher:
         self._bar.stop()
 
     def begun(self, plan: RunPlan, store: Store) -> None:
-        """Say what runs where."""
+        """Print the store and the number of processes."""
         info = store.info()
         self._console.print(Text.assemble(("CIRIS Store demo", "bold"), f"  run {plan.run}"))
         self._console.print(Text(f"  on {info.get('server_version', info['backend'])}"))
         self._console.print(Text(f"  {info['url']}", style="cyan", overflow="fold"))
 
     def told(self, what: str) -> None:
-        """One line."""
+        """Print one event."""
         self._console.print(Text.assemble(("  • ", "dim"), what))
 
     def progress(self, done: int, total: int) -> None:
@@ -61,7 +61,7 @@ class ConsoleWatcher:
 
 
 def draw(results: Results) -> Group:
-    """Everything, for a terminal of 80 columns or more."""
+    """Return all results, for a terminal of 80 columns or more."""
     return Group(*_sections(results))
 
 

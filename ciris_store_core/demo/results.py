@@ -1,4 +1,4 @@
-"""What the store remembers of a run, read back from it, and the checks of it."""
+"""The results of a run, read from the store, and their checks."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SHORTEST_BUCKET = timedelta(milliseconds=100)
 
 @dataclass(frozen=True, slots=True)
 class WorkerResult:
-    """What one worker did."""
+    """The results of one worker."""
 
     occurrence: str
     pid: int
     claimed: int
     finished: int
     rescued: int
-    """How many of the finished ones another worker had claimed before."""
+    """The number of finished inspections that another worker had claimed before."""
     won_startup: bool
     killed: bool
 
@@ -41,7 +41,7 @@ class Needed:
     name: str
     needed_by: int
     maybe_needed_by: int
-    """In some environments, or with some extra."""
+    """The number of conditional dependents (of some environments, or some extra)."""
     version: str
     files: int
     size: int
@@ -49,7 +49,7 @@ class Needed:
 
 @dataclass(frozen=True, slots=True)
 class ChartSeries:
-    """A metric over the run: its value in each bucket of time; None where nothing was measured."""
+    """A metric over the run: its value in each time bucket, None without a measurement."""
 
     name: str
     unit: str
@@ -58,20 +58,20 @@ class ChartSeries:
 
 @dataclass(frozen=True, slots=True)
 class RunTimeline:
-    """Series on one axis of time."""
+    """Series on one time axis."""
 
     start: datetime
     bucket_seconds: float
     host: ChartSeries
     inspections: dict[str, ChartSeries]
-    """How many inspections each worker finished per bucket."""
+    """The number of finished inspections of each worker in each bucket."""
     killed_at: float
     """Seconds after ``start``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Everything that a run leaves to be shown."""
+    """All results of a run."""
 
     run: str
     store: dict[str, Any]
@@ -86,11 +86,11 @@ class Results:
 
     @property
     def ok(self) -> bool:
-        """Whether every check holds."""
+        """Return whether every check holds."""
         return all(proof.ok for proof in self.proofs)
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain data, fit for JSON."""
+        """Return the results as plain data, fit for JSON."""
         proofs = [{**asdict(proof), "ok": proof.ok} for proof in self.proofs]
         plain = {**asdict(self), "proofs": proofs, "ok": self.ok}
         plain["timeline"]["start"] = self.timeline.start.isoformat()
@@ -105,7 +105,7 @@ def gather(
     killed: KilledWorker,
     seconds: float,
 ) -> Results:
-    """Read the store. ``packages`` is what this process itself found installed."""
+    """Read the results from the store. ``packages`` are the distributions that this process found itself."""
     evidence = read_evidence(store, plan)
     return Results(
         run=plan.run,
@@ -122,7 +122,7 @@ def gather(
 
 
 def read_evidence(store: Store, plan: RunPlan) -> Evidence:
-    """All records of the run that the checks look at."""
+    """Read all records of the run that the checks use."""
     tasks = list(store.tasks.scan(channel_id=plan.run, occurrence_id=ANY_OCCURRENCE))
     ours = {task.task_id for task in tasks}
     return Evidence(
@@ -155,7 +155,7 @@ def _all_edges(store: Store) -> Iterator[GraphEdge]:
 
 
 def _per_worker(store: Store, plan: RunPlan, name: str) -> dict[str, float]:
-    """The sum of a metric by occurrence, whatever the time."""
+    """Return the sum of a metric by occurrence, over all times."""
     sums: defaultdict[str, float] = defaultdict(float)
     for point in store.correlations.aggregate(
         "sum", timedelta(days=1), group_by=["occurrence"], metric_name=name, tags=plan.tags
@@ -187,7 +187,7 @@ def _worker(evidence: Evidence, member: WorkerProcess, killed: KilledWorker) -> 
 
 
 def was_rescued(task: Task) -> bool:
-    """Whether it was claimed, given back and claimed again: each of the three moves the fence."""
+    """Return whether the task was claimed, released and claimed again: each of these increases the fence."""
     return task.fence >= 3
 
 
@@ -205,7 +205,7 @@ def _needed(name: str, by: int, maybe_by: int, attributes: Mapping[str, Any]) ->
 
 
 def _degrees(store: Store, plan: RunPlan, relationship: str) -> dict[str, int]:
-    """How many of the run's nodes point at each, most first."""
+    """Return the number of incoming edges of each of the run's nodes, largest first."""
     ranked = store.graph.degrees(SCOPE, "in", relationship, limit=10_000)
     return {degree.id: degree.count for degree in ranked if degree.id.startswith(plan.id_of(""))}
 
@@ -225,23 +225,23 @@ def _timeline(store: Store, plan: RunPlan, members: Sequence[WorkerProcess], kil
 
 
 class Axis:
-    """The buckets of time from the first to the last point."""
+    """The time buckets from the first to the last point."""
 
     def __init__(self, start: datetime, end: datetime, bucket: timedelta) -> None:
-        """Aligned as the store's buckets are: to the epoch."""
+        """Align the buckets like those of the store: to the epoch."""
         epoch = datetime.fromtimestamp(0, start.tzinfo)
         self.bucket = bucket
         self.start = epoch + (start - epoch) // bucket * bucket
         self.length = (end - self.start) // bucket + 1
 
     def values(self, points: Sequence[tuple[datetime, float]], missing: float | None) -> list[float | None]:
-        """The points' values in order of time, one for each bucket."""
+        """Return the points' values in order of time, one for each bucket."""
         known = {(start - self.start) // self.bucket: round(value, 3) for start, value in points}
         return [known.get(column, missing) for column in range(self.length)]
 
 
 def _host(store: Store, plan: RunPlan, axis: Axis) -> ChartSeries:
-    """The first of the host's metrics that this platform tells."""
+    """Return the first of the host's metrics that this platform provides."""
     for name, unit in UNITS.items():
         points = store.correlations.aggregate("avg", axis.bucket, metric_name=name, tags=plan.tags)
         if points:

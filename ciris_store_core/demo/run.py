@@ -1,4 +1,4 @@
-"""The demo from start to end, as the process sees it that starts the workers and kills one."""
+"""The whole demo, in the process that starts the workers and kills one."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ POLL_SECONDS = 0.05
 
 
 class Watcher(Protocol):
-    """Is told what happens."""
+    """A receiver of the demo's events."""
 
     def begun(self, plan: RunPlan, store: Store) -> None:
-        """The store is open and the processes are being started."""
+        """Receive the start: the store is open, and the processes are being started."""
 
     def told(self, what: str) -> None:
-        """Something happened."""
+        """Receive one event."""
 
     def progress(self, done: int, total: int) -> None:
-        """So many inspections are done."""
+        """Receive the number of finished inspections."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What the caller chooses."""
+    """The options of the caller."""
 
     workers: int = 4
     force: bool = False
-    """Run in a store that has records in it."""
+    """True to run in a store that holds records."""
     ttl_seconds: float = TTL_SECONDS
 
 
 def run_demo(url: str, options: DemoOptions, watcher: Watcher) -> Results:
-    """Run the demo on the store of ``url`` and return what the store remembers of it.
+    """Run the demo on the store of ``url`` and return its results as the store remembers them.
 
     Raises:
         NotSupported: The store cannot be opened by several processes.
@@ -75,10 +75,10 @@ def run_demo(url: str, options: DemoOptions, watcher: Watcher) -> Results:
 
 def _check(store: Store, force: bool) -> None:
     if Capability.MULTI_PROCESS not in store.capabilities:
-        raise NotSupported("no other process can open this store, and the demo runs several: name a file or a server")
+        raise NotSupported("no other process can open this store, and the demo runs several. Name a file or a server")
     if not force and not store.is_empty():
         raise InvalidArgument(
-            "there are records in this store: the demo wants one of its own. Name an empty database, or add --force to "
+            "the store holds records, and the demo needs an empty one. Name an empty database, or add --force to "
             "run beside them (the demo's records stay, under names that begin with 'demo-')"
         )
 
@@ -95,7 +95,7 @@ def _packages(plan: RunPlan) -> dict[str, Installed]:
 
 
 def _direct(team: WorkerProcesses, store: Store, plan: RunPlan, watcher: Watcher) -> KilledWorker:
-    """Start all at once, and kill one that holds unfinished work."""
+    """Start all processes at once, and kill one that has claimed unfinished work."""
     team.rendezvous()
     watcher.told(f"{plan.workers} processes have the store open; all start at once")
     team.go_on()

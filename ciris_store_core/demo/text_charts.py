@@ -1,4 +1,7 @@
-"""Series drawn with characters. Every function returns lines of equal axes: ``MARGIN`` columns, then the buckets."""
+"""Charts drawn with characters.
+
+Every function returns lines with equal axes: ``MARGIN`` columns, then the buckets.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ Values = Sequence[float | None]
 
 
 def bars(values: Values, top: float) -> Iterator[str]:
-    """A chart of ``HEIGHT`` lines from 0 to ``top``, labelled at both ends; nothing is drawn where nothing is known."""
+    """Return a chart of ``HEIGHT`` lines from 0 to ``top``, labelled at both ends; unknown values stay blank."""
     eighths = [round((value or 0) / top * HEIGHT * 8) if top else 0 for value in values]
     for line in range(HEIGHT, 0, -1):
         label = f"{top:,.0f}" if line == HEIGHT else ""
@@ -25,12 +28,12 @@ def bars(values: Values, top: float) -> Iterator[str]:
 
 
 def spark(label: str, values: Values, top: float) -> str:
-    """One line, each bucket's height relative to ``top``; whatever is more than 0 can be seen."""
+    """Return one line with each bucket's height relative to ``top``; every value above 0 is visible."""
     return _labelled(label, "".join(_cell(math.ceil((value or 0) / top * 8) if top else 0) for value in values))
 
 
 def time_axis(label: str, length: int, bucket_seconds: float) -> str:
-    """The line below a chart, with ticks, and in a second line their seconds."""
+    """Return the line below a chart with its ticks, and a second line with their seconds."""
     step = _step(bucket_seconds * _TICK_COLUMNS)
     ticks = {round(number * step / bucket_seconds): number * step for number in range(length)}
     line = "".join("┬" if column in ticks else "─" for column in range(length))
@@ -43,13 +46,13 @@ def time_axis(label: str, length: int, bucket_seconds: float) -> str:
 
 
 def ceiling(values: Values) -> float:
-    """A round number that no value exceeds."""
+    """Return a round number that no value exceeds."""
     highest = max((value for value in values if value is not None), default=0.0)
     return _step(highest) if highest > 0 else 1.0
 
 
 def _step(least: float) -> float:
-    """The smallest of 1, 2, 5, 10, 20 and so on, and of their tenths, that is not less."""
+    """Return the smallest of 1, 2, 5, 10, 20 and so on, and of their tenths, that is not less."""
     unit = 10.0 ** math.floor(math.log10(least))
     return next(unit * factor for factor in _ROUND if unit * factor >= least)
 

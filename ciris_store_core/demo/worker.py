@@ -1,7 +1,7 @@
 """One worker process of the demo: an occurrence of the agent.
 
-It is started with a plan on its standard input, and speaks with the process that started it in lines of JSON: it says
-where it is and waits for a line before it goes on, at the start and once in the middle of its first batch of work.
+It reads a plan from its standard input, and exchanges lines of JSON with its parent: it reports its state and waits for
+a line before it continues, at the start and once in the middle of its first batch of work.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE, TaskStatus.DEFERRED)
 
 
 class ParentPipe:
-    """The line to the process that started this one."""
+    """The pipes to the parent process."""
 
     def __init__(self, lines: IO[str], answers: IO[str]) -> None:
-        """Read from ``lines``, say on ``answers``."""
+        """Read from ``lines``, write to ``answers``."""
         self._lines = lines
         self._answers = answers
 
-    def hear(self) -> str:
-        """The next line; ends this process when the other one is gone."""
+    def read(self) -> str:
+        """Return the next line; end this process if the parent has ended."""
         line = self._lines.readline()
         if not line:
-            raise SystemExit("the process that started this worker is gone")
+            raise SystemExit("the process that started this worker has ended")
         return line
 
     def pause(self, **facts: Any) -> None:
-        """Say something, and wait until told to go on."""
+        """Report facts, and wait for the parent's line."""
         self._answers.write(json.dumps(facts) + "\n")
         self._answers.flush()
-        self.hear()
+        self.read()
 
 
 class DemoWorker:
-    """Races for the start-up task, then shares out the inspections with the others."""
+    """A worker that races for the start-up task, then shares the inspections with the others."""
 
     def __init__(self, store: Store, plan: RunPlan, number: int, link: ParentPipe) -> None:
-        """The worker of that number, on an open store."""
+        """Prepare the worker of that number, on an open store."""
         self._store = store
         self._plan = plan
         self._link = link
@@ -77,7 +77,7 @@ class DemoWorker:
             time.sleep(POLL_SECONDS)
 
     def _first_batch(self) -> None:
-        """Do half of it, and say how much is left: now this process may be killed."""
+        """Finish half of the batch and report the rest: at this point the process may be killed."""
         batch = self._claim()
         done = len(batch) // 2
         self._inspect(batch[:done])
@@ -87,7 +87,7 @@ class DemoWorker:
     def _next_batch(self) -> None:
         batch = self._claim()
         self._inspect(batch)
-        # Nothing to claim, and not all is done: others are at it, or were.
+        # Nothing to claim, and work is unfinished: other workers have it, or died with it.
         if not batch and not self._me.rescue():
             time.sleep(POLL_SECONDS)
 
@@ -112,9 +112,9 @@ class DemoWorker:
 
 
 def main() -> None:
-    """Be the worker that the first lines of standard input describe: its number, then the plan."""
+    """Run the worker that the first lines of standard input describe: its number, then the plan."""
     link = ParentPipe(sys.stdin, sys.stdout)
-    number, plan = int(link.hear()), RunPlan.from_json(link.hear())
+    number, plan = int(link.read()), RunPlan.from_json(link.read())
     try:
         with open_store(plan.url) as store:
             DemoWorker(store, plan, number, link).run()

@@ -1,4 +1,4 @@
-"""The worker processes, as the process that starts them sees them."""
+"""The worker processes, from the view of their parent."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import IO, Any, Self
 
 from ciris_store_core.demo.run_plan import RunPlan
 
-#: The same modules as in this process, wherever it found them; nothing is looked up in the working directory.
+#: The modules of this process, wherever it found them; the working directory is not searched.
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from ciris_store_core.demo.worker import main; main()"
 
 
 class WorkerFailed(RuntimeError):
-    """A worker ended before its time. The message is its own."""
+    """Raised when a worker ended early, with the worker's own message."""
 
 
 class WorkerProcess:
     """One worker process."""
 
     def __init__(self, plan: RunPlan, number: int) -> None:
-        """Start it. The plan goes through a pipe, as arguments and variables can be seen by others."""
+        """Start the process. The plan goes through a pipe, because other users can see arguments and variables."""
         self.occurrence = plan.occurrence(number)
         self._process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, *sys.path],
@@ -34,43 +34,43 @@ class WorkerProcess:
             errors="replace",
         )
         self.pid = self._process.pid
-        self.say(f"{number}\n{plan.to_json()}")
+        self.send(f"{number}\n{plan.to_json()}")
 
-    def say(self, line: str) -> None:
-        """Send a line; one that is gone does not hear it."""
+    def send(self, line: str) -> None:
+        """Send a line; a process that has ended misses it."""
         try:
             _open(self._process.stdin).write(line + "\n")
             _open(self._process.stdin).flush()
         except BrokenPipeError:
             pass
 
-    def hear(self) -> dict[str, Any]:
-        """What it says next; raises ``WorkerFailed`` if it ended instead."""
+    def read(self) -> dict[str, Any]:
+        """Return the next answer; raise ``WorkerFailed`` if the process ended instead."""
         line = _open(self._process.stdout).readline()
         if not line:
-            raise WorkerFailed(self._last_words())
+            raise WorkerFailed(self._read_last_output())
         answer: dict[str, Any] = json.loads(line)
         return answer
 
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Return whether the process is running."""
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """End it at once, without warning it."""
+        """Kill the process without a warning."""
         self._process.kill()
 
     def check(self) -> None:
-        """Raise ``WorkerFailed`` unless it ended well."""
+        """Raise ``WorkerFailed`` unless the process ended successfully."""
         if self._process.wait() != 0:
-            raise WorkerFailed(self._last_words())
+            raise WorkerFailed(self._read_last_output())
 
     def close(self) -> None:
-        """End it, if it has not, and the pipes to it."""
+        """End the process, if it is running, and close its pipes."""
         self.kill()
         self._process.communicate()
 
-    def _last_words(self) -> str:
+    def _read_last_output(self) -> str:
         self._process.wait()
         words = _open(self._process.stderr).read().strip() or "without a word"
         return f"process {self.pid} ({self.occurrence}) ended with code {self._process.returncode}: {words}"
@@ -80,32 +80,32 @@ class WorkerProcesses:
     """All worker processes of a run. Leaving the ``with`` block ends those that still run."""
 
     def __init__(self, plan: RunPlan, seconds: float) -> None:
-        """Start them all. Those still running after ``seconds`` are killed, which ``hear`` and ``check`` report."""
+        """Start all. Processes that run for longer than ``seconds`` are killed, which ``read`` and ``check`` report."""
         self.members = [WorkerProcess(plan, number) for number in range(1, plan.workers + 1)]
         self._limit = threading.Timer(seconds, self._kill_all)
         self._limit.daemon = True
 
     def __enter__(self) -> Self:
-        """The team, and its time begins."""
+        """Start the time limit."""
         self._limit.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End what still runs."""
+        """End the running processes."""
         self._limit.cancel()
         for member in self.members:
             member.close()
 
     def rendezvous(self) -> list[dict[str, Any]]:
-        """What each says next, once all have said something."""
-        return [member.hear() for member in self.members]
+        """Return the next answer of each process, once all have answered."""
+        return [member.read() for member in self.members]
 
     def go_on(self) -> None:
-        """Let all go on that wait."""
+        """Let all waiting processes continue."""
         for member in self.members:
-            member.say("go on")
+            member.send("go on")
 
     def _kill_all(self) -> None:
         for member in self.members:

@@ -1,4 +1,4 @@
-"""What a worker writes: each function is one transaction, or part of one."""
+"""The writes of a worker: each function is one transaction, or part of one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MIB = 2**20
 
 
 def take_startup_task(tx: Transaction, plan: RunPlan, me: str) -> tuple[Task, bool]:
-    """Claim the shared task; whoever creates it takes it over, with its thought. Returns it, and whether it is ours."""
+    """Claim the shared task, and take ownership of it if this call created it; return the task, and whether it did."""
     description = "survey the installed distributions"
     task, won = tx.shared_tasks.try_claim(plan.task_type, plan.run, description, 10, occurrence_id=me)
     if won:
@@ -59,7 +59,7 @@ def _question(task: Task) -> Thought:
 
 
 def complete_startup_task(tx: Transaction, plan: RunPlan, me: str, task: Task, names: Iterable[str]) -> None:
-    """Write a bare node and an inspection task for every distribution, and complete the task: all or nothing."""
+    """Write a bare node and an inspection task for every distribution, and complete the task, in one transaction."""
     listed = list(names)
     tx.graph.put_many([_bare_node(plan, name) for name in listed])
     tx.graph.put_many([_preferences(plan, {}), _filters(plan, {})])
@@ -89,7 +89,7 @@ def _inspection(plan: RunPlan, survey: Task, name: str) -> Task:
 
 
 def inspect(store: Store, plan: RunPlan, work: ClaimedTask, package: Installed, known: Iterable[str]) -> bool:
-    """Look at a distribution and store what was seen; False if the work has another owner by now."""
+    """Inspect a distribution and store the result; return False if another worker owns the task now."""
     started = time.perf_counter()
     seen = package.inspect()
     milliseconds = (time.perf_counter() - started) * 1000
@@ -101,7 +101,7 @@ def inspect(store: Store, plan: RunPlan, work: ClaimedTask, package: Installed, 
         except StaleFence:
             return False
         except Conflict:
-            # Another worker learned something in between: count on from what it stored.
+            # Another worker updated the counter in between: count on from its value.
             continue
 
 
@@ -153,8 +153,8 @@ def _edges(plan: RunPlan, package: Installed, known: set[str]) -> list[GraphEdge
 def _learn(tx: Transaction, plan: RunPlan, seen: Inspected) -> None:
     """Count the build tool, and remember compiled code.
 
-    A counter that all workers share is written only if nobody wrote in between, else ``Conflict``. A key of one's own
-    needs no such care: merges lose no key.
+    The counter is shared by all workers, so it is written only at the expected revision, else ``Conflict``. A key that
+    only one worker writes needs no such check: merges lose no key.
     """
     stored = tx.graph.get(plan.preferences, GraphScope.LOCAL)
     if stored is None:
@@ -182,9 +182,9 @@ def _configuration(node_id: str, kind: ConfigNodeType, values: dict[str, int]) -
 
 
 def metric(plan: RunPlan, me: str, name: str, value: float, unit: str) -> Correlation:
-    """A measured value of a worker, taken now."""
+    """Return a measurement of a worker, taken now."""
     return Correlation(
-        # Given, because what is stored later in a batch would get the time of storing.
+        # Set here, because records stored later in a batch would get the time of storing.
         timestamp=datetime.now(UTC),
         correlation_type=CorrelationType.METRIC_DATAPOINT,
         service_type="demo",

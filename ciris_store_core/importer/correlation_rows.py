@@ -1,4 +1,4 @@
-"""Rows of correlations and of feedback into correlations."""
+"""Conversion of correlation and feedback rows to correlations."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LINKS = ("thought_id", "task_id", "channel_id")
 
 
 def correlation(row: EngineRow) -> Correlation:
-    """A correlation with whatever it measured, logged or traced."""
+    """Return a correlation with its metric, log or trace data."""
     names = {name: row.required(name, "unknown") for name in ("service_type", "handler_name", "action_type")}
     times = row.times("created_at", "updated_at")
     status = row.choice("status", CorrelationStatus, CorrelationStatus.PENDING, _STATUSES)
@@ -57,7 +57,7 @@ def correlation(row: EngineRow) -> Correlation:
 
 
 def feedback(row: EngineRow) -> Correlation:
-    """A feedback mapping: a correlation of type ``feedback_mapping`` about the thought that the feedback is on."""
+    """Return a feedback mapping: a correlation of type ``feedback_mapping`` about the thought that it rates."""
     created = row.times("created_at")["created_at"]
     facts = {name: row.text(name) for name in ("source_message_id", "feedback_type")}
     request = ServiceRequest(
@@ -138,7 +138,7 @@ def _metric(row: EngineRow) -> MetricData | None:
 
 
 def _log(row: EngineRow, kind: str, tags: dict[str, str]) -> LogData | None:
-    # The engine has no column for the message: it is among the tags.
+    # The engine has no column for the message, but keeps it among the tags.
     level = row.text("log_level")
     if not level and kind != CorrelationType.LOG_ENTRY:
         return None

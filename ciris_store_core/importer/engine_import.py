@@ -1,4 +1,4 @@
-"""The import: every row of the old database, in batches, into a store."""
+"""The import of every row of the engine's database, in batches, into a store."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ BATCH = 500
 """Rows of one transaction."""
 
 MARK = "service_correlations"
-"""The table by which a database of the engine is known."""
+"""The table that identifies a database of the engine."""
 
 _OF_ONE_ROW = (AccessDenied, Conflict, InvalidArgument, NotFound)
-"""Errors that say something about a row. Others end the import: running it again goes on where it was."""
+"""Errors of single rows. Other errors end the import, and a repeated import continues it."""
 
 _OTHER = frozenset({"schema_migrations"})
-"""Tables that say nothing about the agent."""
+"""Tables without data of the agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class EngineTable:
     name: str
     key: tuple[str, ...]
     columns: tuple[str, ...]
-    """Beside the key."""
+    """Columns beside the key."""
     model: type[Record]
     convert: Callable[[EngineRow], Record]
     becomes: str
@@ -119,10 +119,10 @@ TABLES = (
         "correlations (feedback)",
     ),
 )
-"""What is imported, in this order: an edge needs its nodes."""
+"""The imported tables in order: an edge needs its nodes."""
 
 OnProgress = Callable[[str, int, int], object]
-"""Gets a table's name, how many of its rows are done, and how many it has."""
+"""Called with a table's name, the number of its finished rows, and the number of all its rows."""
 
 
 def open_engine(url: str | os.PathLike[str], *, registry: Registry | None = None) -> ForeignDatabase:
@@ -135,7 +135,7 @@ def open_engine(url: str | os.PathLike[str], *, registry: Registry | None = None
     try:
         target = resolve_url(url)
     finally:
-        del url  # It may hold a password, which a traceback with local variables would show.
+        del url  # The URL may hold a password, which a traceback with local variables would show.
     spec = (registry or Registry()).spec_for(target.scheme)
     if spec.open_foreign is None:
         raise NotSupported(f"{target.scheme}:// cannot be read from: OLD is an SQLite file or a postgresql:// URL")
@@ -150,21 +150,21 @@ def import_ciris(
     say: Say | None = None,
     progress: OnProgress | None = None,
 ) -> ImportReport:
-    """Write what the engine stored into a store.
+    """Write the engine's rows into a store.
 
-    Memory does not grow with the database. What is stored already is compared and left as it is, so that the import
-    can be run again after it was interrupted, or when the engine has written more.
+    Memory does not grow with the database. Rows that are stored already are compared and left unchanged, so the import
+    can be repeated after an interruption, or when the engine has written more.
 
     Args:
         old: The engine's database, open for reading.
-        store: Where to write.
-        report: Is filled in, and returned.
-        say: Gets one JSON object for each row that was fixed or refused.
-        progress: Is told how far it is.
+        store: The target.
+        report: The report to fill in and return.
+        say: Called with one JSON object for each row that was fixed or refused.
+        progress: Called with the progress.
 
     Raises:
-        InvalidArgument: It is no database of the engine.
-        StoreError: A database failed. What was written stays.
+        InvalidArgument: ``old`` is not a database of the engine.
+        StoreError: A database failed. Rows that were written stay.
     """
     there = old.tables()
     if MARK not in there:
@@ -198,7 +198,7 @@ def _import(
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A record, and where it came from."""
+    """A record and its origin."""
 
     record: Any
     key: tuple[Any, ...]
@@ -220,7 +220,7 @@ def _store(target: Target, counter: RowCounter, batch: list[_Ready]) -> None:
     try:
         known = target.known([target.key(ready.record) for ready in batch])
     except InvalidArgument:
-        _one_by_one(target, counter, batch)  # One of the keys cannot even be asked for.
+        _one_by_one(target, counter, batch)  # The store cannot even look up one of the keys.
         return
     for ready in batch:
         key = target.key(ready.record)
@@ -237,7 +237,7 @@ def _store(target: Target, counter: RowCounter, batch: list[_Ready]) -> None:
 def _compare(target: Target, counter: RowCounter, ready: _Ready, stored: Record) -> None:
     try:
         field = target.difference(ready.record, stored)
-    except InvalidArgument as error:  # It holds a secret, and the store has no key to compare it with.
+    except InvalidArgument as error:  # The record holds a secret, and the store has no key to compare it.
         counter.refused(ready.key, ready.notes, _said(error))
         return
     if field is None:

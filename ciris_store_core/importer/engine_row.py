@@ -1,4 +1,4 @@
-"""One row of the old database, on its way to becoming a record: what is odd about it is fixed and noted."""
+"""One row of the old database, converted value by value: invalid values are fixed and noted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ciris_store_core.models.base import NamedEnum
 E = TypeVar("E", bound=NamedEnum)
 
 KEPT_UNDER = "ciris_engine"
-"""The key in a record's ``metadata`` that holds what the record has no field for."""
+"""The key in a record's ``metadata`` for values without a field."""
 
 INT64 = range(-(2**63), 2**63)
 _LONGEST_KEPT = 10_000
@@ -25,33 +25,33 @@ _BEFORE_A_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9_]+")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _MILLISECONDS_FROM = 1e11
-"""A number of seconds this large would be past the year 5000: it is milliseconds."""
+"""Larger numbers of seconds would be past the year 5000, so they are milliseconds."""
 
 
 class EngineRow:
-    """Values of a row by column. A column that an older database lacks counts as empty."""
+    """The values of a row by column. A column that an older database lacks counts as empty."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        """``values``: as the old database holds them."""
+        """Wrap the values as the old database holds them."""
         self._values = values
         self.notes: list[str] = []
-        """What was fixed, for the report."""
+        """The fixed values, for the report."""
         self._kept: dict[str, Any] = {}
 
     # --- notes ----------------------------------------------------------------------------------
 
     def fixed(self, column: str, why: str, original: Any = None) -> None:
-        """Note what was fixed, and keep the original value with the record."""
+        """Note a fixed value, and keep its original with the record."""
         self.notes.append(f"{column}: {why}")
         if original is not None:
             self.keep(column, original)
 
     def keep(self, name: str, value: Any) -> None:
-        """Keep in the record's metadata what it has no field for."""
+        """Keep a value without a field in the record's metadata."""
         self._kept[name] = value
 
     def metadata(self) -> dict[str, Any]:
-        """What was kept, as a record's ``metadata``."""
+        """Return the kept values as a record's ``metadata``."""
         if not self._kept:
             return {}
         kept = {name: _short(value) for name, value in self._kept.items()}
@@ -60,17 +60,17 @@ class EngineRow:
     # --- values ---------------------------------------------------------------------------------
 
     def get(self, column: str) -> Any:
-        """The value as it is stored; None where there is none."""
+        """Return the stored value, or None."""
         value = self._values.get(column)
         return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
     def text(self, column: str) -> str | None:
-        """A text, without NUL and lone surrogates; None where there is none."""
+        """Return a text without NUL and lone surrogates, or None."""
         value = self.get(column)
         return None if value is None else self.clean(column, value if isinstance(value, str) else str(value))
 
     def required(self, column: str, default: str | None = None) -> str:
-        """A text that must be there; else the default, which is noted, or ``InvalidArgument``."""
+        """Return a required text; if it is empty, note and return the default, or raise ``InvalidArgument``."""
         found = self.text(column)
         if found:
             return found
@@ -80,7 +80,7 @@ class EngineRow:
         return default
 
     def whole(self, column: str, default: int, low: int, high: int | None = None) -> int:
-        """A whole number within bounds; NULL is the default."""
+        """Return a whole number within bounds; NULL becomes the default."""
         value = self.get(column)
         if value is None:
             return default
@@ -95,7 +95,7 @@ class EngineRow:
         return bounded
 
     def number(self, column: str) -> float | None:
-        """A finite number; None where there is none."""
+        """Return a finite number, or None."""
         value = self.get(column)
         try:
             number = None if value is None else float(value)
@@ -107,7 +107,7 @@ class EngineRow:
         return None
 
     def choice(self, column: str, kind: type[E], default: E, aliases: Mapping[str, E] | None = None) -> E:
-        """A member of an enum; an unknown one becomes the default, and NULL does without a note."""
+        """Return a member of an enum. An unknown value becomes the default, with a note; NULL without one."""
         value = self.get(column)
         if value is None:
             return default
@@ -121,7 +121,7 @@ class EngineRow:
     # --- times ----------------------------------------------------------------------------------
 
     def time(self, column: str) -> datetime | None:
-        """A time in UTC, in whatever format; None where there is none or it cannot be read, which is noted."""
+        """Return a time in UTC from any known format, or None; an unreadable time is noted."""
         value = self.get(column)
         if value is None or value == "":
             return None
@@ -131,9 +131,9 @@ class EngineRow:
         return found
 
     def times(self, *columns: str) -> dict[str, datetime]:
-        """Times that must be there; the first that is fills in for the others, which is noted.
+        """Return required times; the first existing one replaces the others, with a note.
 
-        ``InvalidArgument`` if there is none at all.
+        Raises ``InvalidArgument`` if no time exists.
         """
         found = {column: self.time(column) for column in columns}
         best = next((value for value in found.values() if value is not None), None)
@@ -146,7 +146,7 @@ class EngineRow:
     # --- JSON -----------------------------------------------------------------------------------
 
     def json(self, column: str) -> Any:
-        """A JSON value as the store can hold it; None where there is none. What cannot be read is kept as text."""
+        """Return a JSON value that the store can hold, or None. Malformed JSON is kept as text."""
         value = self.get(column)
         if not isinstance(value, str):
             return self.clean(column, value)
@@ -159,7 +159,7 @@ class EngineRow:
             return None
 
     def json_object(self, column: str) -> dict[str, Any] | None:
-        """A JSON object; None where there is none. Another JSON value is kept apart, which is noted."""
+        """Return a JSON object, or None. Another JSON value is kept apart, with a note."""
         value = self.json(column)
         if value is None or isinstance(value, dict):
             return value
@@ -167,7 +167,7 @@ class EngineRow:
         return None
 
     def clean(self, column: str, value: Any) -> Any:
-        """The value without what no store can hold: NUL, lone surrogates, NaN, integers beyond 64 bits."""
+        """Return the value without NUL, lone surrogates, NaN and integers beyond 64 bits, which no store can hold."""
         if isinstance(value, str):
             return self._clean_text(column, value)
         if isinstance(value, dict):
@@ -194,7 +194,7 @@ class EngineRow:
 
 
 def open_name(row: EngineRow, column: str, default: str) -> str:
-    """A well-formed name of a type from any text: ``ConversationSummary`` becomes ``conversation_summary``."""
+    """Return a valid name of a type for any text: ``ConversationSummary`` becomes ``conversation_summary``."""
     given = row.text(column) or default
     words = given if given.isupper() else _BEFORE_A_CAPITAL.sub("_", given)
     name = _NOT_IN_A_NAME.sub("_", words.lower()).strip("_")[:60]
@@ -205,9 +205,9 @@ def open_name(row: EngineRow, column: str, default: str) -> str:
 
 
 def parse_time(value: Any) -> datetime | None:
-    """A time in UTC from what the engine, its databases and their operators write; None for anything else.
+    """Return a time in UTC from the formats of the engine, its databases and their operators; None for any other.
 
-    Times without a zone are UTC: so the engine and ``CURRENT_TIMESTAMP`` write them. Numbers count from 1970.
+    Times without a zone are UTC, as the engine and ``CURRENT_TIMESTAMP`` write them. Numbers count from 1970.
     """
     try:
         found = value if isinstance(value, datetime) else _from_number(value) or _from_text(str(value).strip())

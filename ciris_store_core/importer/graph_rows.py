@@ -1,4 +1,4 @@
-"""Rows of the graph into records."""
+"""Conversion of graph rows to nodes and edges."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ciris_store_core.models.graph import EdgeAttributes, GraphEdge, GraphNode
 
 
 def node(row: EngineRow) -> GraphNode:
-    """A node. The engine counts writes in ``version``, which here is the schema version: that starts at 1."""
+    """Return a node. The engine counts writes in ``version``, which here is the schema version and starts at 1."""
     if row.get("version") not in (None, 1, "1"):
         row.keep("version", row.get("version"))
     times = row.times("created_at", "updated_at")
@@ -28,7 +28,7 @@ def node(row: EngineRow) -> GraphNode:
 
 
 def edge(row: EngineRow) -> GraphEdge:
-    """An edge. Both its ends have to be there when it is stored."""
+    """Return an edge. Both its ends must exist when it is stored."""
     attributes = row.json_object("attributes_json") or {}
     created = parse_time(attributes.pop("created_at", None)) or row.times("created_at")["created_at"]
     context = attributes.pop("context", None)
@@ -50,7 +50,7 @@ def edge(row: EngineRow) -> GraphEdge:
 
 
 def _scope(row: EngineRow) -> GraphScope:
-    # Not fixed: what was protected must not become readable by anyone, nor the other way round.
+    # An unknown scope is refused: protected records must not become public, nor the other way round.
     try:
         return GraphScope.parse(row.required("scope").lower())
     except InvalidArgument as error:

@@ -1,4 +1,4 @@
-"""What an import did, table by table."""
+"""The report of an import, table by table."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 Say = Callable[[dict[str, Any]], object]
-"""Gets one JSON object for each row that was fixed or refused."""
+"""Called with one JSON object for each row that was fixed or refused."""
 
 
 @dataclass(slots=True)
 class TableReport:
-    """Counts of one table. Every row that was read is written, present or refused."""
+    """The counts of one table. Every row is written, present or refused."""
 
     table: str
     becomes: str
-    """What its rows are in the store."""
+    """The kind of record that its rows become."""
     read: int = 0
     written: int = 0
     present: int = 0
-    """Stored already, and the same: by an earlier import, most likely."""
+    """Identical records that were stored before, usually by an earlier import."""
     refused: int = 0
-    """Could not be taken."""
+    """Rows that could not be imported."""
     fixed: int = 0
-    """Of those written or present: something in them was fixed."""
+    """Written or present rows with a fixed value."""
     reasons: dict[str, int] = field(default_factory=dict)
-    """How often what was fixed, or refused."""
+    """The number of rows for each kind of fix or refusal."""
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """What an import did."""
+    """The report of an import."""
 
     source: str
     target: str
     """Both URLs, without passwords."""
     tables: list[TableReport] = field(default_factory=list)
     left_behind: dict[str, int] = field(default_factory=dict)
-    """Further tables of the old database that hold rows, and how many: the store has no place for them."""
+    """The other tables of the old database with rows, and their number: the store has no records for them."""
 
     @property
     def refused(self) -> int:
-        """How many rows could not be taken, in all."""
+        """Return the number of refused rows."""
         return sum(table.refused for table in self.tables)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """Return the report as a dict that can be written as JSON."""
         return asdict(self)
 
 
@@ -55,15 +55,15 @@ _OF_ONE_ROW = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9]{2,}| \(.*")
 
 
 class RowCounter:
-    """Counts rows of one table, and says which were fixed or refused."""
+    """A counter of the rows of one table that reports fixed and refused ones."""
 
     def __init__(self, report: TableReport, say: Say | None) -> None:
-        """``say`` gets a line for each."""
+        """Count into ``report``; ``say`` is called for each fixed or refused row."""
         self.report = report
         self._say = say
 
     def taken(self, key: Sequence[Any], notes: list[str], *, written: bool) -> None:
-        """A row is in the store, just written or from before."""
+        """Count a row that is in the store, written now or before."""
         if written:
             self.report.written += 1
         else:
@@ -73,12 +73,12 @@ class RowCounter:
             self._tell("fixed", key, notes, notes)
 
     def refused(self, key: Sequence[Any], notes: list[str], reason: str) -> None:
-        """A row could not be taken."""
+        """Count a row that could not be imported."""
         self.report.refused += 1
         self._tell("refused", key, [*notes, reason], [reason])
 
     def _tell(self, outcome: str, key: Sequence[Any], notes: list[str], counted: list[str]) -> None:
-        # Without what is of one row alone, so that there are few of them.
+        # Reasons without the details of single rows, so that there are few of them.
         for note in counted:
             kind = _OF_ONE_ROW.sub("…", f"{outcome}: {note}")[:120]
             self.report.reasons[kind] = self.report.reasons.get(kind, 0) + 1

@@ -1,4 +1,4 @@
-"""Where records go: how those of each kind are looked up, compared and stored."""
+"""The lookup, comparison and storage of each kind of record."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Target:
     model: type[Record]
     key: Callable[[Any], Any]
     known: Callable[[list[Any]], dict[Any, Any]]
-    """The stored records of these keys."""
+    """Returns the stored records of these keys."""
     add: Callable[[Records], object]
     """Stores new records, all or none."""
 
     def difference(self, record: Record, stored: Record) -> str | None:
-        """The first field in which the stored record differs; None if it is the same."""
+        """Return the first field in which the stored record differs, or None."""
         ctx, extracted = self.store._ctx, ExtractedSecrets()
         wanted = ctx.check.record(record, self.model, ctx.clock.now(), extracted)
         return self.store._x.read(
@@ -40,7 +40,7 @@ class Target:
 
 
 def targets(store: Store) -> dict[type[Record], Target]:
-    """The kinds of records that an import writes."""
+    """Return the kinds of records that an import writes."""
     tasks, thoughts, correlations, graph = store.tasks, store.thoughts, store.correlations, store.graph
     made = [
         Target(

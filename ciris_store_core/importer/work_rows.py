@@ -1,4 +1,4 @@
-"""Rows of tasks and thoughts into records."""
+"""Conversion of task and thought rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OUTCOME_LISTS = ("actions_taken", "memories_created", "errors")
 
 
 def task(row: EngineRow) -> Task:
-    """A task. A shared one gets its permanent mark, so that it is found although it was transferred."""
+    """Return a task. A shared task gets its permanent marker, so that it is found after a transfer."""
     key = row.required("task_id")
     shared = _SHARED.fullmatch(key)
     if row.get("retry_count"):
@@ -64,7 +64,7 @@ def _outcome(row: EngineRow) -> TaskOutcome | None:
 
 
 def thought(row: EngineRow) -> Thought:
-    """A thought; its task need not be there."""
+    """Return a thought; its task need not exist."""
     fields: dict[str, Any] = {
         "thought_id": row.required("thought_id"),
         "source_task_id": row.required("source_task_id", "unknown"),
