@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ciris_store_core.contract.audit import AuditStore
+from ciris_store_core.contract.filters import audit_entry_matches
 from ciris_store_core.inmemory.tables import Tables, copied, page
 from ciris_store_core.models.audit import AuditAnchor, AuditEntry, AuditQuery
 from ciris_store_core.models.paging import ResultPage
@@ -33,7 +34,7 @@ class MemoryAudit(AuditStore):
 
     def find(self, query: AuditQuery) -> ResultPage[AuditEntry]:
         """Entries by (chain, sequence)."""
-        found = (entry for entry in self._entries.rows.values() if query.chain in (None, entry.chain))
+        found = (entry for entry in self._entries.rows.values() if audit_entry_matches(entry, query))
         return page(found, query, lambda entry: (entry.chain, entry.sequence), (False, False))
 
     def chains(self) -> list[str]:

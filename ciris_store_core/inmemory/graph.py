@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
+from ciris_store_core.contract.filters import (
+    edge_matches,
+    edge_sort_key,
+    has_expired,
+    node_matches,
+    node_sort_key,
+)
 from ciris_store_core.contract.graph import GraphStore
 from ciris_store_core.contract.merging import written
 from ciris_store_core.errors import InvalidArgument, NotFound
-from ciris_store_core.inmemory.tables import Tables, copied, ordered, page, within
+from ciris_store_core.inmemory.tables import Tables, copied, ordered, page
 from ciris_store_core.models.enums import Direction, GraphScope
 from ciris_store_core.models.graph import (
     EdgeKey,
@@ -23,7 +29,7 @@ from ciris_store_core.models.graph import (
     SearchHit,
     SearchQuery,
 )
-from ciris_store_core.models.paging import ResultPage, SortKey
+from ciris_store_core.models.paging import ResultPage
 from ciris_store_core.words import matches, node_words, rank
 
 MAX_ATTRIBUTE_BYTES = 16 * 1024 * 1024
@@ -42,14 +48,14 @@ class MemoryGraph(GraphStore):
         for node in results:
             _check_size(node)
         stored = (self._nodes.rows.get(node.key) for node in results)
-        self._delete_edges_of({node.key for node in stored if node is not None and _expired(node, now)})
+        self._delete_edges_of({node.key for node in stored if node is not None and has_expired(node, now)})
         for node in results:
             self._nodes.put(node.key, node)
         return self._nodes.pick(node.key for node in results)
 
     def get_nodes(self, keys: Sequence[NodeKey], now: datetime | None) -> list[GraphNode]:
         """The nodes of these keys that exist and have not expired by ``now``."""
-        return [node for node in self._nodes.pick(keys) if not _expired(node, now)]
+        return [node for node in self._nodes.pick(keys) if not has_expired(node, now)]
 
     def lock_nodes(self, keys: Sequence[NodeKey]) -> list[GraphNode]:
         """The nodes of these keys: only this transaction writes."""
@@ -58,7 +64,7 @@ class MemoryGraph(GraphStore):
 
     def list_nodes(self, query: NodeQuery) -> ResultPage[GraphNode]:
         """Nodes by filter, newest first."""
-        return page(self._matching(query), query, _node_order, (True, False, False))
+        return page(self._matching(query), query, node_sort_key, (True, False, False))
 
     def count_nodes(self, query: NodeQuery) -> int:
         """How many nodes the filter matches."""
@@ -67,7 +73,7 @@ class MemoryGraph(GraphStore):
     def delete_nodes(self, keys: Sequence[NodeKey], now: datetime | None = None) -> int:
         """Delete nodes and every edge that touches them."""
         gone = set(keys)
-        expired = sum(_expired(node, now) for node in self._nodes.pick(gone))
+        expired = sum(has_expired(node, now) for node in self._nodes.pick(gone))
         self._delete_edges_of(gone)
         return self._nodes.delete(gone) - expired
 
@@ -77,7 +83,7 @@ class MemoryGraph(GraphStore):
 
     def delete_expired_nodes(self, now: datetime, limit: int) -> int:
         """Delete up to ``limit`` expired nodes, with their edges; the longest expired first."""
-        expired = [node for node in self._nodes.rows.values() if _expired(node, now)]
+        expired = [node for node in self._nodes.rows.values() if has_expired(node, now)]
         oldest_first = ordered(expired, lambda node: (node.expires_at, *node.key), (False, False, False))
         return self.delete_nodes([node.key for node in oldest_first[:limit]])
 
@@ -85,7 +91,7 @@ class MemoryGraph(GraphStore):
         """Write edges, all or none."""
         for edge in edges:
             for end in _ends(edge.key):
-                if end not in self._nodes.rows or _expired(self._nodes.rows[end], now):
+                if end not in self._nodes.rows or has_expired(self._nodes.rows[end], now):
                     raise NotFound(
                         f"an edge needs both of its nodes; there is no {end.id!r} in scope {end.scope}",
                         kind="node",
@@ -102,7 +108,7 @@ class MemoryGraph(GraphStore):
         return [edge for edge in self._edges.pick(keys) if self._lives(edge, now)]
 
     def _lives(self, edge: GraphEdge, now: datetime | None) -> bool:
-        return now is None or not any(_expired(self._nodes.rows[end], now) for end in _ends(edge.key))
+        return now is None or not any(has_expired(self._nodes.rows[end], now) for end in _ends(edge.key))
 
     def lock_edges(self, keys: Sequence[EdgeKey]) -> list[GraphEdge]:
         """The edges of these keys: only this transaction writes."""
@@ -116,8 +122,8 @@ class MemoryGraph(GraphStore):
     def list_edges(self, query: EdgeQuery) -> ResultPage[GraphEdge]:
         """Edges by filter, ascending by key."""
         edges = self._edges.rows.values()
-        found = (edge for edge in edges if _edge_matches(edge, query) and self._lives(edge, query.now))
-        return page(found, query, _edge_order, (False, False, False, False))
+        found = (edge for edge in edges if edge_matches(edge, query) and self._lives(edge, query.now))
+        return page(found, query, edge_sort_key, (False, False, False, False))
 
     def neighbours(
         self,
@@ -152,7 +158,7 @@ class MemoryGraph(GraphStore):
         return [SearchHit(copied(node), rank(query.words, size)) for size, node in best[: query.limit]]
 
     def _matching(self, query: NodeQuery) -> Iterator[GraphNode]:
-        return (node for node in self._nodes.rows.values() if _node_matches(node, query))
+        return (node for node in self._nodes.rows.values() if node_matches(node, query))
 
 
 def _check_size(node: GraphNode) -> None:
@@ -162,50 +168,6 @@ def _check_size(node: GraphNode) -> None:
             f"the attributes of node {node.id!r} would grow to {size} bytes of JSON, and {MAX_ATTRIBUTE_BYTES} is the "
             "most: remove some, or spread them over several nodes"
         )
-
-
-# --- filters and orders -----------------------------------------------------------------------
-
-
-def _expired(node: GraphNode, now: datetime | None) -> bool:
-    return now is not None and node.expires_at is not None and node.expires_at <= now
-
-
-def _changed_at(node: GraphNode) -> datetime:
-    return node.updated_at or node.created_at
-
-
-def _node_order(node: GraphNode) -> SortKey:
-    return (_changed_at(node), node.id, str(node.scope))
-
-
-def _edge_order(edge: GraphEdge) -> SortKey:
-    return (str(edge.scope), edge.source, edge.target, edge.relationship)
-
-
-def _node_matches(node: GraphNode, query: NodeQuery) -> bool:
-    return (
-        query.scope in (None, node.scope)
-        and query.type in (None, node.type)
-        and node.id.startswith(query.id_prefix or "")
-        and within(_changed_at(node), query.updated_from, query.updated_to)
-        and not _expired(node, query.now)
-        and all(name in node.attributes and _equal(node.attributes[name], value) for name, value in query.attributes)
-    )
-
-
-def _equal(stored: Any, wanted: Any) -> bool:
-    """Equality of JSON scalars: 1 equals 1.0, True does not equal 1."""
-    return isinstance(stored, bool) == isinstance(wanted, bool) and bool(stored == wanted)
-
-
-def _edge_matches(edge: GraphEdge, query: EdgeQuery) -> bool:
-    return (
-        query.scope in (None, edge.scope)
-        and query.source in (None, edge.source)
-        and query.target in (None, edge.target)
-        and query.relationship in (None, edge.relationship)
-    )
 
 
 def _ends(key: EdgeKey) -> tuple[NodeKey, NodeKey]:

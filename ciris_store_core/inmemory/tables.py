@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from ciris_store_core.errors import AlreadyExists, TransactionError
@@ -205,8 +204,3 @@ def _beyond(key: SortKey, after: SortKey, descending: tuple[bool, ...]) -> bool:
         if mine != theirs:
             return bool((mine < theirs) == down)
     return False
-
-
-def within(moment: datetime, low: datetime | None, high: datetime | None) -> bool:
-    """Whether the moment is not outside the bounds, both inclusive; None is no bound."""
-    return (low is None or low <= moment) and (high is None or moment <= high)

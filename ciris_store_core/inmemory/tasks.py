@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from ciris_store_core.contract.filters import TASK_ORDERS, claim_sort_key, task_matches
 from ciris_store_core.contract.tasks import TaskStore
 from ciris_store_core.errors import StaleFence
 from ciris_store_core.inmemory.coordination import alive_owners
-from ciris_store_core.inmemory.tables import Tables, ordered, page, within
+from ciris_store_core.inmemory.tables import Tables, ordered, page
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
-from ciris_store_core.models.paging import ResultPage, SortKey
-from ciris_store_core.models.tasks import Task, TaskChanges, TaskOrder, TaskQuery
+from ciris_store_core.models.paging import ResultPage
+from ciris_store_core.models.tasks import Task, TaskChanges, TaskQuery
 from ciris_store_core.models.thoughts import Thought
-
-_ORDERS: dict[TaskOrder, tuple[Callable[[Task], SortKey], tuple[bool, ...]]] = {
-    "created": (lambda task: (task.created_at, task.task_id), (False, False)),
-    "priority": (lambda task: (task.priority, task.created_at, task.task_id), (True, False, False)),
-    "updated_desc": (lambda task: (task.updated_at, task.task_id), (True, False)),
-}
 
 
 class MemoryTasks(TaskStore):
@@ -67,7 +62,7 @@ class MemoryTasks(TaskStore):
 
     def find(self, query: TaskQuery) -> ResultPage[Task]:
         """Tasks by filter, in the order of the query."""
-        return page(self._matching(query), query, *_ORDERS[query.order])
+        return page(self._matching(query), query, *TASK_ORDERS[query.order])
 
     def count(self, query: TaskQuery) -> int:
         """How many tasks the filter matches."""
@@ -86,7 +81,7 @@ class MemoryTasks(TaskStore):
     def claim_next(self, worker: str, queue: str, limit: int, now: datetime) -> list[Task]:
         """Make the worker the owner of up to ``limit`` pending tasks of the queue, and them active."""
         waiting = self._matching(TaskQuery(occurrence_id=queue, statuses=(TaskStatus.PENDING,)))
-        chosen = ordered(waiting, *_ORDERS["priority"])[:limit]
+        chosen = ordered(waiting, *TASK_ORDERS["priority"])[:limit]
         for task in chosen:
             self._give(
                 task, worker, now, status=TaskStatus.ACTIVE, claimed_by=worker, claimed_at=now, claimed_from=queue
@@ -101,7 +96,7 @@ class MemoryTasks(TaskStore):
         dead_at = now if owner is None else None
         found = self._matching(TaskQuery(occurrence_id=owner, owner_dead_at=dead_at, statuses=unfinished))
         claimed = [task for task in found if task.claimed_from is not None]
-        chosen = ordered(claimed, _claim_order, (False, False))[:limit]
+        chosen = ordered(claimed, claim_sort_key, (False, False))[:limit]
         for task in chosen:
             self._return(task, now)
         return self._tasks.pick(task.task_id for task in chosen)
@@ -122,7 +117,7 @@ class MemoryTasks(TaskStore):
         _check_fence(task_id, self._tasks.rows.get(task_id), fence)
 
     def _matching(self, query: TaskQuery) -> list[Task]:
-        found = [task for task in self._tasks.rows.values() if _matches(task, query)]
+        found = [task for task in self._tasks.rows.values() if task_matches(task, query)]
         if query.orphaned:
             found = [task for task in found if self._is_orphan(task)]
         if query.owner_dead_at is not None:
@@ -179,23 +174,3 @@ def _check_fence(task_id: str, task: Task | None, fence: int) -> None:
             key=task_id,
             hint="Stop working on it.",
         )
-
-
-def _claim_order(task: Task) -> SortKey:
-    # A task whose claim has no time is as old as the task.
-    return (task.claimed_at or task.created_at, task.task_id)
-
-
-def _matches(task: Task, query: TaskQuery) -> bool:
-    """Whether the task's own fields fit; what depends on other records is not looked at."""
-    return (
-        query.occurrence_id in (None, task.agent_occurrence_id)
-        and (not query.statuses or task.status in query.statuses)
-        and query.channel_id in (None, task.channel_id)
-        and query.parent_task_id in (None, task.parent_task_id)
-        and query.shared_type in (None, task.shared_type)
-        and (not query.only_shared or task.shared_type is not None)
-        and query.correlation_id in (None, task.context and task.context.correlation_id)
-        and within(task.created_at, query.created_from, None)
-        and within(task.updated_at, None, query.updated_to)
-    )

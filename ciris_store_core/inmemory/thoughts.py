@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from ciris_store_core.contract.filters import THOUGHT_ORDERS, thought_matches
 from ciris_store_core.contract.thoughts import ThoughtSelector, ThoughtStore
 from ciris_store_core.inmemory.coordination import alive_owners
-from ciris_store_core.inmemory.tables import Tables, page, within
+from ciris_store_core.inmemory.tables import Tables, page
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
-from ciris_store_core.models.paging import ResultPage, SortKey
-from ciris_store_core.models.thoughts import Thought, ThoughtChanges, ThoughtOrder, ThoughtQuery
-
-_ORDERS: dict[ThoughtOrder, tuple[Callable[[Thought], SortKey], tuple[bool, ...]]] = {
-    "created": (lambda thought: (thought.created_at, thought.thought_id), (False, False)),
-    "updated_desc": (lambda thought: (thought.updated_at, thought.thought_id), (True, False)),
-}
+from ciris_store_core.models.paging import ResultPage
+from ciris_store_core.models.thoughts import Thought, ThoughtChanges, ThoughtQuery
 
 
 class MemoryThoughts(ThoughtStore):
@@ -66,7 +62,7 @@ class MemoryThoughts(ThoughtStore):
 
     def find(self, query: ThoughtQuery) -> ResultPage[Thought]:
         """Thoughts by filter, in the order of the query."""
-        return page(self._matching(query), query, *_ORDERS[query.order])
+        return page(self._matching(query), query, *THOUGHT_ORDERS[query.order])
 
     def count(self, query: ThoughtQuery) -> int:
         """How many thoughts the filter matches."""
@@ -96,7 +92,7 @@ class MemoryThoughts(ThoughtStore):
         return stored if stored is not None and occurrence_id in (None, stored.agent_occurrence_id) else None
 
     def _matching(self, query: ThoughtQuery) -> list[Thought]:
-        found = [thought for thought in self._thoughts.rows.values() if _matches(thought, query)]
+        found = [thought for thought in self._thoughts.rows.values() if thought_matches(thought, query)]
         if query.of_active_tasks:
             found = [thought for thought in found if self._task_is_active(thought)]
         if query.orphaned:
@@ -119,16 +115,3 @@ def _selects(selector: ThoughtSelector, thought: Thought) -> bool:
     if selector.task_id is not None:
         return thought.source_task_id == selector.task_id
     return thought.thought_id in selector.thought_ids
-
-
-def _matches(thought: Thought, query: ThoughtQuery) -> bool:
-    """Whether the thought's own fields fit; what depends on other records is not looked at."""
-    return (
-        query.occurrence_id in (None, thought.agent_occurrence_id)
-        and (not query.statuses or thought.status in query.statuses)
-        and query.source_task_id in (None, thought.source_task_id)
-        and query.parent_thought_id in (None, thought.parent_thought_id)
-        and (not query.thought_types or thought.thought_type in query.thought_types)
-        and within(thought.created_at, query.created_from, None)
-        and within(thought.updated_at, None, query.updated_to)
-    )

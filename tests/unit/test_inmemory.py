@@ -225,7 +225,12 @@ def test_nothing_given_or_returned_is_aliased(backend: MemoryBackend) -> None:
 def test_further_attributes_of_edges_are_kept(backend: MemoryBackend) -> None:
     further: dict[str, Any] = {"why": [1]}
     edge = GraphEdge(
-        source="a", target="b", relationship="r", scope=LOCAL, attributes=EdgeAttributes(created_at=NOW, **further)
+        source="a",
+        target="b",
+        relationship="r",
+        scope=LOCAL,
+        attributes=EdgeAttributes(created_at=NOW, **further),
+        revision=1,
     )
     put(backend, node("a"), node("b"))
     with backend.session(write=True) as session:
