@@ -82,10 +82,6 @@ ALLOWED: dict[str, frozenset[str]] = {
 EXCEPTIONS: frozenset[tuple[str, str]] = frozenset(
     {
         ("ciris_store_core.secrets.keys", "ciris_store_core.secrets.cipher"),
-        *(
-            (f"ciris_store_postgres.{module}", "ciris_store_postgres.session")
-            for module in ("bulk_copy", "correlations", "graph", "tasks", "thoughts")
-        ),
         ("ciris_store_sqlite.forks", "ciris_store_sqlite.backend"),
         ("ciris_store_sqlite.use", "ciris_store_sqlite.backend"),
     }

@@ -1,4 +1,4 @@
-"""The audit trail, where PostgreSQL can do with fewer messages than the portable statements."""
+"""The SQL of the audit trail on PostgreSQL: one message to lock a chain and read its head."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from ciris_store_core.errors import AlreadyExists
 from ciris_store_core.models.audit import AuditEntry
 from ciris_store_core.sql.audit import APPEND, LOCK_CHAIN, MAKE_CHAIN, SqlAuditStore
 
-# One message, but each statement sees what was committed before it began: the last one, all that was appended before
-# the lock was got.
+# One message of three statements. Under READ COMMITTED each has its own snapshot, taken when it begins. So the SELECT,
+# which begins after the chain's row is locked, sees every entry that earlier holders of the lock have committed.
 HEAD = f"""
 {MAKE_CHAIN};
 {LOCK_CHAIN};
 SELECT sequence, entry_hash FROM (
-    (SELECT 1 AS place, sequence, entry_hash FROM {{audit_entries}} WHERE chain = ? ORDER BY sequence DESC LIMIT 1)
+    (SELECT 1 AS rank, sequence, entry_hash FROM {{audit_entries}} WHERE chain = ? ORDER BY sequence DESC LIMIT 1)
     UNION ALL
     SELECT 2, sequence, entry_hash FROM {{audit_anchors}} WHERE chain = ?
-) ends ORDER BY place LIMIT 1
+) ends ORDER BY rank LIMIT 1
 """
 
 MAKE_CHAINS = "INSERT INTO {audit_chains} (chain) SELECT unnest(?::text[]) ON CONFLICT (chain) DO NOTHING"
 
 
 class PostgresAuditStore(SqlAuditStore):
-    """Gets the head of a chain in one message."""
+    """Audit store that locks a chain and reads its head in one message."""
 
     def head(self, chain: str) -> tuple[int, str] | None:
-        """Lock the chain, and tell where it ends."""
+        """Lock the chain, and return the sequence number and hash of its end."""
         row = self.executor.row(HEAD, (chain,) * 4)
         return None if row is None else (row[0], row[1])
 

@@ -22,9 +22,10 @@ from ciris_store_postgres.connect import ConnectOptions, Connector
 from ciris_store_postgres.connection import PooledConnection
 from ciris_store_postgres.diagnosis import diagnose
 from ciris_store_postgres.dialect import PostgresDialect
+from ciris_store_postgres.executor import BEGIN, SNAPSHOT
 from ciris_store_postgres.migrate import PostgresMigrator
 from ciris_store_postgres.pool import ConnectionPool
-from ciris_store_postgres.session import BEGIN, SNAPSHOT, PostgresSession
+from ciris_store_postgres.session import PostgresSession
 from ciris_store_postgres.timeline import Timeline
 from ciris_store_postgres.watchdog import Watchdog
 

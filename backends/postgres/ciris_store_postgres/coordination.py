@@ -1,4 +1,4 @@
-"""Occurrences and leases, where PostgreSQL can do better than the portable statements."""
+"""The SQL of leases on PostgreSQL: one statement to acquire a lease."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from ciris_store_core.models.coordination import Lease
 from ciris_store_core.sql.coordination import SqlCoordinationStore
 from ciris_store_core.sql.rows import read_all
 
-# A free lease is taken under the next fence, the holder's own is extended under the same; one that another holds is
-# left alone, and nothing is returned.
+# If the lease is free or expired, it gets a new owner and the next fencing token. If the caller owns it, it is extended
+# under the same token. If another owner holds it, WHERE leaves the row unchanged and nothing is returned. ON CONFLICT
+# locks the row and evaluates WHERE on its newest version, so of two callers one acquires the lease.
 ACQUIRE = """
 INSERT INTO {leases} AS l (name, owner, fence, acquired_at, expires_at) VALUES (?, ?, 1, ?, ?)
 ON CONFLICT (name) DO UPDATE
@@ -24,9 +25,9 @@ RETURNING name, owner, fence, acquired_at, expires_at, metadata
 
 
 class PostgresCoordinationStore(SqlCoordinationStore):
-    """Takes leases in one statement."""
+    """Coordination store that acquires a lease in one statement."""
 
     def acquire_lease(self, name: str, owner: str, now: datetime, expires_at: datetime) -> Lease | None:
-        """Take a lease that is free, expired or one's own."""
+        """Acquire a lease that is free, expired or the caller's own."""
         rows = self.executor.rows(ACQUIRE, (name, owner, now, expires_at))
         return read_all(rows, self._lease, "lease")[0] if rows else None

@@ -1,4 +1,4 @@
-"""Correlations, where PostgreSQL can do better than the portable statements: COPY for many, one statement to update."""
+"""The SQL of correlations on PostgreSQL: COPY to add many, one statement to update, percentiles in the database."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from ciris_store_core.models.correlations import (
     Correlation,
@@ -20,9 +20,7 @@ from ciris_store_core.sql.percentiles import ordered
 from ciris_store_core.sql.series import HUGE
 from ciris_store_core.sql.statements import insert_columns
 from ciris_store_postgres.bulk_copy import ROWS_TO_COPY, copy_new
-
-if TYPE_CHECKING:
-    from ciris_store_postgres.session import PostgresSession
+from ciris_store_postgres.executor import PostgresExecutor
 
 _COLUMNS = insert_columns(INSERT)
 
@@ -32,7 +30,7 @@ _BY_ID, _ID = attrgetter("correlation_id"), itemgetter(0)
 
 COPY_METRICS = f"COPY {{correlations}} ({', '.join(insert_columns(INSERT_METRIC))}) FROM STDIN"
 
-# Where the parts of a record are kept, other than in one column of their own name.
+# Columns of the fields that are not stored in one column of their own name.
 _PARTS: Mapping[str, tuple[str, ...]] = {
     "request_data": ("request_data", "task_id", "thought_id", "channel_id"),
     "metric_data": tuple(_COLUMNS[_COLUMNS.index("metric_name") : _COLUMNS.index("log_level")]),
@@ -49,16 +47,16 @@ _BLANK = Correlation(
 )  # fmt: skip
 
 
-# As decimals, floats add up exactly, at half a microsecond each.
+# Decimals add up floats exactly, at half a microsecond each.
 _SUM = "sum(coalesce(sample_sum, metric_value)::text::numeric)"
-# From here on, the greatest float is rounded to infinity, for which the server has an error.
+# From this value on, a sum rounds to infinity, and the server's cast to float raises an error instead.
 _TOO_LARGE = "179769313486231580793e288"
 
 
 class PostgresCorrelationStore(SqlCorrelationStore):
-    """Adds many by COPY, updates by one statement, and has a function for percentiles."""
+    """Correlation store that uses COPY, updates in one statement and computes percentiles in the database."""
 
-    executor: PostgresSession
+    executor: PostgresExecutor
     exact_aggregates: ClassVar = {
         "sum": f"CASE WHEN {_SUM} >= {_TOO_LARGE} THEN 'Infinity' WHEN {_SUM} <= -{_TOO_LARGE} THEN '-Infinity' "
         f"ELSE {_SUM}::double precision END",
@@ -86,7 +84,7 @@ class PostgresCorrelationStore(SqlCorrelationStore):
     def update(self, correlation_id: str, changes: CorrelationChanges, now: datetime | None = None) -> bool:
         """Change some fields."""
         if ("timestamp" in changes) != ("ttl_seconds" in changes):
-            # One of the two that the time of expiry is made of: the other must be read.
+            # The time of expiry is the sum of both fields, so the other one must be read.
             return super().update(correlation_id, changes, now)
         columns = dict.fromkeys(column for field in changes for column in _PARTS.get(field, (field,)))
         values = dict(zip(_COLUMNS, self.values(_BLANK.replaced(**changes)), strict=True))
@@ -97,7 +95,7 @@ class PostgresCorrelationStore(SqlCorrelationStore):
         return self.executor.run(statement, params) > 0
 
     def percentiles(self, query: PercentileQuery) -> list[PercentilePoint]:
-        """Percentiles per bucket and group."""
+        """Return percentiles per bucket and group."""
         self._refuse_rolled_up(query.where)
         source, groups, params = self._samples(query, "metric_value")
         keys = ", ".join(["b", *groups])
@@ -105,5 +103,5 @@ class PostgresCorrelationStore(SqlCorrelationStore):
         statement = f"SELECT {keys}, {chosen}, count(*) FROM ({source}) s GROUP BY {keys} ORDER BY {ordered(groups)}"
         rows = self.executor.rows(statement, (list(query.fractions), *params))
         if not all(isfinite(value) for *_, found, _ in rows for value in found):
-            return super().percentiles(query)  # the server's way to interpolate overflows between great values
+            return super().percentiles(query)  # the server's interpolation overflows between large values
         return [PercentilePoint(start, tuple(group), tuple(found), n) for start, *group, found, n in rows]

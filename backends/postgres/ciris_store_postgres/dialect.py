@@ -1,4 +1,4 @@
-"""PostgreSQL's spelling of the toolkit's fragments."""
+"""PostgreSQL dialect: its spelling of the toolkit's fragments, and its conversion of values."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _FRAGMENTS = {
     "timestamptz '0001-01-01 00:00:00+00')",
     "tag": '(c.tags ->> ?::text) COLLATE "C"',
     "has_tag": "c.tags ->> ?::text = ?",
-    # Compares types too: a list that holds the value is not the value, and 1 is not true. Numbers are decimals, so
-    # that 1 is 1.0.
+    # Containment compares types: a list that contains the value is not equal to it, and 1 is not true. Numbers are
+    # decimals, so 1 equals 1.0.
     "has_attribute": "n.attributes @> ?::jsonb",
 }
 
@@ -29,9 +29,10 @@ def _as_it_is(moment: datetime) -> datetime:
 
 
 class _TimeText:
-    """The text of a time. Several columns of a row often hold the same moment, whose text is made once.
+    """Conversion of a time to text, with the last result cached.
 
-    Of all that the driver writes into a statement, times cost it the most by far.
+    Several columns of a row often hold the same time object. The driver's own conversion of times costs more than that
+    of all other values of a row.
     """
 
     def __init__(self) -> None:
@@ -50,10 +51,10 @@ def _codec() -> Codec:
 
 
 class PostgresDialect(Dialect):
-    """PostgreSQL 14 and newer, with every table in one schema."""
+    """Dialect of PostgreSQL 14 and newer, with all tables in one schema."""
 
     def __init__(self, schema: str) -> None:
-        """One for each open store; ``schema`` is a safe identifier."""
+        """Make the dialect of one open store. ``schema`` must be a safe identifier."""
         names = {name: f'"{schema}".{name}' for name in ("graph_words", "separated_words")}
         super().__init__(
             name="postgres",
@@ -74,9 +75,9 @@ class PostgresDialect(Dialect):
         return f"{key} = ANY (ARRAY(SELECT {key} FROM {{{table}}} WHERE", f"ORDER BY {key} FOR UPDATE))"
 
     def attribute_params(self, key: str, value: object) -> tuple[object, ...]:
-        """The JSON object that must be contained in the attributes."""
+        """Return the JSON object that the attributes must contain."""
         return (self.codec.json_in({key: value}),)
 
     def bucket_params(self, width: timedelta) -> tuple[object, ...]:
-        """The width, as an interval."""
+        """Return the width, which the driver sends as an interval."""
         return (width,)

@@ -1,11 +1,11 @@
-"""The graph memory, where PostgreSQL can do better than the portable statements."""
+"""The SQL of the graph on PostgreSQL: merges, traversals and searches within the database."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ciris_store_core.contract.merging import written
 from ciris_store_core.models.enums import Direction, GraphScope
@@ -33,25 +33,24 @@ from ciris_store_core.sql.statements import (
 )
 from ciris_store_core.words import SEARCHED_WHOLE, node_words, rank
 from ciris_store_postgres.bulk_copy import copy_new
-
-if TYPE_CHECKING:
-    from ciris_store_postgres.session import PostgresSession
+from ciris_store_postgres.executor import PostgresExecutor
 
 _LIVE = "n.type = excluded.type AND (n.expires_at IS NULL OR n.expires_at > ?)"
 
-# The database can add words but cannot find out which ones go: a merge that replaces texts is done the other way. So is
-# one of large attributes, whose words may be too many, see ``node_words``.
+# The upsert can add words, but cannot tell which words a replaced text removes. So a merge that replaces texts matches
+# no row here, and is done by reading the node first. The same holds for large attributes, whose words may be too many;
+# see ``node_words``.
 _ADDS_WORDS = f"""octet_length(n.attributes::text) + octet_length(excluded.attributes::text) <= {SEARCHED_WHOLE}
 AND NOT EXISTS (
     SELECT 1 FROM jsonb_each(n.attributes) o
     WHERE jsonb_typeof(o.value) IN ('string', 'object', 'array') AND excluded.attributes -> o.key <> o.value)"""
 
-# Only where a write has some: planning it takes longer than all the rest.
+# Added only if a write has secret references: planning this subquery takes longer than the rest of the statement.
 _MERGED_REFS = """secret_refs = (
-    SELECT jsonb_agg(ref ORDER BY place) FROM (
-        SELECT ref, min(place) AS place
+    SELECT jsonb_agg(ref ORDER BY position) FROM (
+        SELECT ref, min(position) AS position
         FROM jsonb_array_elements(coalesce(n.secret_refs, '[]') || coalesce(excluded.secret_refs, '[]'))
-            WITH ORDINALITY AS r (ref, place)
+            WITH ORDINALITY AS r (ref, position)
         GROUP BY ref) refs)"""
 
 # The words stand beside the node's own columns.
@@ -67,7 +66,7 @@ COPY {graph_nodes} (id, scope, type, attributes, version, revision, created_at, 
     expires_at, secret_refs, metadata, words) FROM STDIN
 """
 
-# For rows that the transaction has locked.
+# Only for rows that the transaction has locked, so no other writer can be overwritten.
 OVERWRITE = """
 INSERT INTO {graph_nodes} (id, scope, type, attributes, version, revision, created_at, updated_by, updated_at,
     consent_stream, expires_at, secret_refs, metadata, words)
@@ -89,7 +88,9 @@ DELETE FROM {graph_edges} WHERE {lock_graph_edges} (scope, source, target, relat
 ) {end_lock_graph_edges}
 """
 
-# The ends are locked first, in key order, as deletes lock nodes. FOR KEY SHARE waits for deletes only.
+# The ends are locked first and in key order, as by deletions of nodes, so that the two cannot deadlock. FOR KEY SHARE
+# conflicts with deletions only: an edge and an update of its node do not wait for each other. The edges are sorted by
+# their key, since an INSERT waits for an uncommitted row of the same key.
 PUT_EDGES = """
 WITH edges AS MATERIALIZED (
     SELECT source, target, relationship, scope, weight, attributes, metadata, revision
@@ -117,14 +118,15 @@ _OUT = "SELECT e.target FROM {graph_edges} e WHERE e.scope = ? AND e.source = AN
 
 _IN = "SELECT e.source FROM {graph_edges} e WHERE e.scope = ? AND e.target = ANY (w.frontier)"
 
-# One row a level: its new nodes, and all that were seen so far. So no node is visited twice, and the walk ends at a
-# level that brings nothing new. OFFSET 0 has each level computed once instead of once for each mention of its ids.
+# One row per level: its new nodes, and all nodes seen so far. So no node is visited twice, and the traversal ends at a
+# level without new nodes. OFFSET 0 keeps the planner from inlining the subquery, which would compute a level once for
+# each use of its ids.
 WALK = """
 WITH RECURSIVE walk (distance, frontier, seen) AS (
     SELECT 0, s.ids, s.ids FROM (SELECT ARRAY(SELECT DISTINCT unnest(?::text[]) COLLATE "C") AS ids) s
     UNION ALL
     SELECT w.distance + 1, n.ids, w.seen || n.ids
-    FROM walk w CROSS JOIN LATERAL (SELECT ARRAY((%s) EXCEPT SELECT unnest(w.seen)) AS ids OFFSET 0) n
+    FROM walk w CROSS JOIN LATERAL (SELECT ARRAY(({neighbours}) EXCEPT SELECT unnest(w.seen)) AS ids OFFSET 0) n
     WHERE w.distance < ? AND cardinality(w.seen) <= ? AND cardinality(n.ids) > 0
 )
 SELECT f.id, w.distance FROM walk w CROSS JOIN LATERAL unnest(w.frontier) AS f (id)
@@ -148,23 +150,23 @@ WHERE n.id = v.id AND n.scope = v.scope
 
 
 class _Contradicted(Exception):
-    """Some of the nodes are not what a plain write expects."""
+    """Raised if a stored node does not meet the conditions of the single statement."""
 
 
 class PostgresGraphStore(SqlGraphStore):
-    """Merges nodes, walks and searches within the database."""
+    """Graph store that merges, traverses and searches in one statement each."""
 
-    executor: PostgresSession
+    executor: PostgresExecutor
     insert_statement = INSERT
     delete_edges_of_statement = DELETE_EDGES_OF
 
     _without_words = ("", "")
-    """Up to which key ``add_missing_words`` has looked."""
+    """The last key that ``add_missing_words`` has read."""
 
     # --- nodes --------------------------------------------------------------------------------
 
     def put_nodes(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
-        """Write nodes: in one statement where they are alike and nothing contradicts them."""
+        """Write nodes, in one statement if the writes are alike and the stored nodes meet its conditions."""
         if not writes:
             return []
         mode = writes[0].mode
@@ -180,7 +182,7 @@ class PostgresGraphStore(SqlGraphStore):
             with self.executor.atomic():
                 return self._put_alike(writes, now)
         except _Contradicted:
-            # That wrote nothing. Looking closely tells what is wrong, if it still is.
+            # Nothing was written. The portable way locks and reads the nodes, and raises the error if it still applies.
             return super().put_nodes(writes, now)
 
     def _insert(self, writes: Sequence[NodeWrite]) -> list[GraphNode]:
@@ -205,7 +207,7 @@ class PostgresGraphStore(SqlGraphStore):
         insert, values = self._rows_in_order(new)
         first, has_refs = writes[0], "secret_refs" in insert_columns(insert)
         if first.remove and first.mode == "merge":
-            raise _Contradicted  # their words go, too
+            raise _Contradicted  # the words of removed keys must be removed, too
         statement = _upsert(insert, first.mode, first.given, has_refs)
         rows = self.executor.insert_returning(statement, values, (self.codec.time_in(now),))
         if len(rows) != len(writes):
@@ -218,11 +220,11 @@ class PostgresGraphStore(SqlGraphStore):
     def _rows_in_order(self, nodes: Sequence[GraphNode]) -> tuple[str, list[tuple[Any, ...]]]:
         rows = [self.row_of(node) for node in nodes]
         if len(rows) > 1:
-            rows.sort(key=lambda row: row[:2])  # all callers lock in one order
+            rows.sort(key=lambda row: row[:2])  # all writers lock rows in key order, so that they cannot deadlock
         return leave_out_nulls(INSERT, rows)
 
     def row_of(self, node: GraphNode) -> tuple[Any, ...]:
-        """The values of a row, words included."""
+        """Return the values of a row, including its words."""
         return (*self.node_values(node), _lexemes(node.id, node.attributes))
 
     def _as_stored(self, node: GraphNode, row: Row) -> GraphNode:
@@ -233,14 +235,14 @@ class PostgresGraphStore(SqlGraphStore):
         return nodes[0]
 
     def update_all(self, nodes: Sequence[GraphNode]) -> None:
-        """Overwrite locked nodes, by one statement."""
+        """Overwrite locked nodes in one statement."""
         if nodes:
             self.executor.insert(OVERWRITE, [self.row_of(node) for node in nodes])
 
     # --- edges --------------------------------------------------------------------------------
 
     def put_edges(self, edges: Sequence[GraphEdge], now: datetime | None = None) -> list[GraphEdge]:
-        """Write edges whose ends exist."""
+        """Write edges between existing nodes."""
         if len(edges) < 2:
             return self._put_each(edges, now)
         with self.executor.atomic():
@@ -257,19 +259,19 @@ class PostgresGraphStore(SqlGraphStore):
         revisions = {EdgeKey(row[0], row[1], row[2], GraphScope(row[3])): row[4] for row in stored}
         return self.as_stored(edges, revisions, now)
 
-    # --- walks and words ----------------------------------------------------------------------
+    # --- traversal and search -----------------------------------------------------------------
 
     def traverse(self, walk: Traversal) -> TraversalResult:
-        """The nodes that a walk reaches, by one statement."""
+        """Return the nodes that a traversal reaches, in one statement."""
         kind, kinds = self._of_kind(walk.relationships, walk.now)
         sides = {Direction.OUT: [_OUT], Direction.IN: [_IN]}.get(walk.direction, [_OUT, _IN])
-        statement = WALK % " UNION ALL ".join(side + kind for side in sides)
+        statement = fill_in(WALK, neighbours=" UNION ALL ".join(side + kind for side in sides))
         steps = [walk.scope.value, *kinds] * len(sides)
         rows = self.executor.rows(statement, (list(walk.start), *steps, walk.depth, walk.limit, walk.limit + 1))
         return TraversalResult(dict(rows[: walk.limit]), truncated=len(rows) > walk.limit)
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
-        """Nodes by their words, best first."""
+        """Return nodes by their words, best first."""
         if not query.words:
             return []
         conditions, params = collect_given((
@@ -282,7 +284,7 @@ class PostgresGraphStore(SqlGraphStore):
         return [SearchHit(node, rank(query.words, row[-1])) for node, row in zip(nodes, rows, strict=True)]
 
     def add_missing_words(self, limit: int) -> int:
-        """Store the words of some nodes that have none; returns how many it found."""
+        """Store the words of some nodes without any. Return the number of nodes found."""
         rows = self.executor.rows(WITHOUT_WORDS, (*self._without_words, limit))
         if rows:
             words = [_lexemes(row[0], readable(row[2])) for row in rows]
@@ -291,7 +293,7 @@ class PostgresGraphStore(SqlGraphStore):
         return len(rows)
 
 
-# Quoted, nothing in a word is read as anything else; words hold neither quotes nor backslashes.
+# Quotes make the server take a word literally. Words contain neither quotes nor backslashes.
 
 
 def _lexemes(node_id: str, attributes: dict[str, Any]) -> str:
@@ -303,7 +305,7 @@ def _quoted(term: str) -> str:
 
 
 def _alike(writes: Sequence[NodeWrite]) -> bool:
-    """Whether one statement can do all of them."""
+    """Return True if one statement can execute all writes."""
     first = writes[0]
     return first.expected_revision is None and (
         len(writes) == 1
@@ -331,9 +333,9 @@ def _as_new(write: NodeWrite) -> GraphNode:
 
 @cache
 def _upsert(insert: str, mode: NodeWriteMode, given: frozenset[str], has_refs: bool) -> str:
-    """Write the rows of an INSERT, which are alike, merging or replacing what is stored, and returns what is then.
+    """Return the statement that merges or replaces nodes by the rows of an INSERT, and returns the stored nodes.
 
-    Binds the time, after the rows.
+    It binds the time after the rows.
     """
     changes = ["updated_at = excluded.updated_at", "revision = n.revision + 1"]
     changes += [f"{field} = excluded.{field}" for field in KEPT_UNLESS_GIVEN if field in given]

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
 from ciris_store_core.models.tasks import Task
 from ciris_store_core.sql.columns import TASK_COLUMNS
 from ciris_store_core.sql.rows import read_all
 from ciris_store_core.sql.tasks import SqlTaskStore
 from ciris_store_postgres.bulk_copy import ROWS_TO_COPY, copy_new
-
-if TYPE_CHECKING:
-    from ciris_store_postgres.session import PostgresSession
+from ciris_store_postgres.executor import PostgresExecutor
 
 COPY = f"COPY {{tasks}} ({TASK_COLUMNS}, correlation_id) FROM STDIN"
 
@@ -121,7 +118,7 @@ DELETE FROM {tasks} WHERE {lock_tasks} task_id = ANY (ARRAY(SELECT task_id FROM 
 class PostgresTaskStore(SqlTaskStore):
     """Task store that uses SKIP LOCKED, data-modifying CTEs and COPY."""
 
-    executor: PostgresSession
+    executor: PostgresExecutor
 
     def add(self, tasks: Sequence[Task]) -> None:
         """Store new tasks."""

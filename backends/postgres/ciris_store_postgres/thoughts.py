@@ -1,18 +1,15 @@
-"""Thoughts, where PostgreSQL can do better than the portable statements: COPY for many."""
+"""The SQL of thoughts on PostgreSQL: COPY to add many."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
 from ciris_store_core.models.thoughts import Thought
 from ciris_store_core.sql.columns import THOUGHT_COLUMNS
 from ciris_store_core.sql.thoughts import SqlThoughtStore
 from ciris_store_postgres.bulk_copy import ROWS_TO_COPY, copy_new
-
-if TYPE_CHECKING:
-    from ciris_store_postgres.session import PostgresSession
+from ciris_store_postgres.executor import PostgresExecutor
 
 COPY = f"COPY {{thoughts}} ({THOUGHT_COLUMNS}) FROM STDIN"
 
@@ -20,9 +17,9 @@ _BY_ID = attrgetter("thought_id")
 
 
 class PostgresThoughtStore(SqlThoughtStore):
-    """Adds many by COPY."""
+    """Thought store that adds many by COPY."""
 
-    executor: PostgresSession
+    executor: PostgresExecutor
 
     def add(self, thoughts: Sequence[Thought]) -> None:
         """Store new thoughts."""

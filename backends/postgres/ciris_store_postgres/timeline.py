@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
 
 from ciris_store_core.errors import AccessDenied, DatabaseError, NotSupported, Unavailable
-
-if TYPE_CHECKING:
-    from ciris_store_postgres.session import PostgresSession
+from ciris_store_postgres.executor import PostgresExecutor
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +29,7 @@ class Timeline:
         self._system: int | None = None
         self.timeline = 0
 
-    def check(self, session: PostgresSession) -> None:
+    def check(self, session: PostgresExecutor) -> None:
         """Compare the timeline of a new connection's server. A server that does not tell its timeline is accepted.
 
         Raises:
