@@ -174,7 +174,7 @@ def _long_transactions(session: PostgresSession, schema: str, now: datetime) -> 
 
 def _server(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
     for name, _ in session.rows(SETTINGS):
-        fix = f"ALTER SYSTEM SET {name} = on; SELECT pg_reload_conf();"
+        fix = f"run ALTER SYSTEM SET {name} = on, then reload the configuration"
         yield Finding(
             "unsafe_setting",
             Severity.WARNING,

@@ -62,7 +62,7 @@ _MEANINGS = {
     "22": _Meaning(InvalidArgument, "the database cannot store a value of the call; fix the value"),
     "23001": _Meaning(Conflict, "other records still refer to this one"),
     "23502": _Meaning(InvalidArgument, "a required value is missing"),
-    "23503": _Meaning(NotFound, "a record that the call refers to does not exist; create it first"),
+    "23503": _Meaning(NotFound, "a record that the call refers to does not exist: create it first"),
     "23505": _EXISTS,
     "23514": _Meaning(InvalidArgument, "a value is outside the range that the schema allows"),
     "23P01": _CONFLICT,
@@ -72,7 +72,7 @@ _MEANINGS = {
     "25P04": _SLOW,
     "28": _Meaning(AccessDenied, "the server refused the login; check user name, password and pg_hba.conf"),
     "3B": _TRANSACTION,
-    "3D": _Meaning(InvalidURL, "the database of the URL does not exist; create it, for instance with createdb"),
+    "3D": _Meaning(InvalidURL, "the database of the URL does not exist: create it, for instance with createdb"),
     "3F": _MIGRATE,
     "40": _Meaning(
         Unavailable, "the transaction conflicts with another one; run the whole transaction again", quote=True
