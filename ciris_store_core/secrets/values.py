@@ -97,7 +97,7 @@ _ODD = re.compile(r"\w[^\w\s.,:;/'-]\w")
 
 def is_mixed(value: str) -> bool:
     """Whether it is no word of a language: letters with digits, or with marks that no word has inside."""
-    if _METHOD.fullmatch(value):
+    if value.isalpha() or _METHOD.fullmatch(value):  # Most values are words, and no expression has to look at those.
         return False
     return (any(map(str.isdigit, value)) and any(map(str.isalpha, value))) or _ODD.search(value) is not None
 
