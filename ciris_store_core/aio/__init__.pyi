@@ -152,56 +152,56 @@ class AsyncStore:
         """Service interactions, metrics, logs, spans and audit events."""
     @property
     def tasks(self) -> AsyncTasks:
-        """Units of work."""
+        """The tasks: units of work."""
     @property
     def thoughts(self) -> AsyncThoughts:
-        """Steps of reasoning about tasks."""
+        """The thoughts: steps of reasoning about tasks."""
     @property
     def occurrences(self) -> AsyncOccurrences:
-        """Who is running."""
+        """The running occurrences."""
     @property
     def leases(self) -> AsyncLeases:
-        """Named locks with owner and expiry."""
+        """The leases: named locks with owner and expiry."""
     @property
     def secrets(self) -> AsyncSecrets:
-        """What was found in records and encrypted."""
+        """The secrets that were extracted from records and encrypted."""
     @property
     def shared_tasks(self) -> AsyncSharedTasks:
-        """What exactly one occurrence does on a day."""
+        """The shared tasks, which exactly one occurrence does each day."""
     @property
     def audit(self) -> AsyncAuditTrail:
-        """What happened, in chains that show every later change."""
+        """The audit trail: hash chains of events, which expose every later change."""
     @property
     def authorities(self) -> AsyncAuthorities:
-        """Whose approval writes to protected scopes need."""
+        """The Wise Authorities, whose approval writes to protected scopes need."""
     def for_occurrence(self, occurrence_id: str, ttl_seconds: float = 60) -> AsyncOccurrenceHandle:
-        """Tasks and thoughts of one occurrence, which cannot be forgotten; ``__shared__`` is refused.
+        """Return a handle that is bound to one occurrence; ``__shared__`` is refused.
 
-        ``ttl_seconds``: how long it stays alive without a heartbeat, once registered.
+        ``ttl_seconds``: the time that the occurrence stays alive without a heartbeat, once registered.
         """
     @property
     def clock(self) -> Clock:
-        """Gives records their time."""
+        """The clock that sets the times of records."""
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What the backend can do beyond the contract."""
+        """The optional abilities that the backend declares."""
     async def server_now(self) -> datetime:
-        """The time that several hosts agree on: the database server's where there is one, asked now; in UTC.
+        """Return the time that several hosts agree on: the database server's if there is one, asked now; in UTC.
 
-        It decides ages, expiry and the dates of shared tasks.
+        Ages, expiry and the dates of shared tasks are judged by it.
         """
     async def info(self) -> Mapping[str, Any]:
-        """Facts for reports: URL without password, backend, capabilities, versions and settings."""
+        """Return facts for reports: URL without password, backend, capabilities, versions and settings."""
     async def is_empty(self) -> bool:
-        """Whether no record at all is stored; at a cost that does not grow with the store."""
+        """Return True if no record at all is stored; the cost does not grow with the store."""
     async def stats(self) -> Mapping[str, Any]:
-        """Counters of this open store, such as connections in use."""
+        """Return counters of this open store, such as connections in use."""
     def transaction(self) -> AbstractAsyncContextManager[AsyncTransaction, None]:
-        """One transaction over all calls on the handle that the ``with`` statement gives.
+        """Open one transaction over all calls on the handle that the ``with`` statement gives.
 
-        Leaving the block commits; leaving it by any exception rolls everything back, and the exception goes on. The
-        store's own methods are refused in this thread meanwhile (``TransactionError``). Nothing is run again here:
-        for that, give the whole to ``run``.
+        The end of the block commits; an exception rolls everything back and propagates. Inside the block, the store's
+        own methods raise ``TransactionError`` in this thread. The block is not retried: for that, pass a function to
+        ``run``.
         """
     @overload
     async def run(
@@ -219,9 +219,9 @@ class AsyncStore:
     @overload
     async def run(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T: ...
     async def close(self) -> None:
-        """Let go of the database; calling it again does nothing. Later calls raise ``StoreClosed``.
+        """Close the store. Idempotent. Later calls raise ``StoreClosed``.
 
-        Background work of this store ends first, after the batch that it is at.
+        Background work of this store stops first, after its current batch.
         """
     async def start_background(self, work: Background) -> None:
         """Start work that runs until the store is closed. Called by ``open_store``."""
@@ -568,16 +568,17 @@ class AsyncMemoryService:
         """
 
 class AsyncGraph:
-    """What the agent remembers: nodes by (id, scope), and the weighted edges between them.
+    """Graph memory of an agent: nodes by (id, scope), and the weighted edges between them.
 
-    Scopes are accepted as members or text. Expired nodes count as absent, cleaned up or not, and so do their edges.
+    Scopes are members or text. An expired node counts as absent, deleted already or not, and so do its edges.
     """
     async def neighbours(
         self, id: str, scope: Scope, direction: Way = ..., relationships: Relationships = None
     ) -> list[GraphEdge]:
-        """All edges that begin (out) or end (in) at the node, or both, ordered by source, target and relationship.
+        """Return all edges that begin (out) or end (in) at the node, or both.
 
-        Here and below, an expired node counts as absent, and so do its edges.
+        They are ordered by source, target and relationship. Here and below, an expired node counts as absent, and so
+        do its edges.
         """
     async def traverse(
         self,
@@ -589,10 +590,10 @@ class AsyncGraph:
         depth: int = 1,
         limit: int = 10000,
     ) -> TraversalResult:
-        """The ids that a walk of up to ``depth`` steps (1 to 100) reaches, with distances, nearest first, then by id.
+        """Return the ids within ``depth`` steps (1 to 100) with their distances, nearest first, then by id.
 
-        The start is at distance 0, existing or not; no node is visited twice. More than ``limit`` nodes: the nearest
-        are kept and ``truncated`` is set.
+        The start is at distance 0, existing or not; no node is visited twice. If more than ``limit`` nodes are in
+        reach, the nearest are kept and ``truncated`` is set.
         """
     async def shortest_path(
         self,
@@ -604,9 +605,9 @@ class AsyncGraph:
         *,
         max_depth: int = 10,
     ) -> list[str] | None:
-        """The ids from ``start`` to ``target`` along the fewest edges, both included; None if out of reach.
+        """Return the ids of a shortest path from ``start`` to ``target``, both included; None if out of reach.
 
-        Among equally short paths it is the one whose ids are smallest, compared from the start.
+        Of equally short paths it is the one with the smallest ids, compared from the start.
         """
     async def subgraph(
         self,
@@ -618,29 +619,29 @@ class AsyncGraph:
         depth: int = 1,
         limit: int = 1000,
     ) -> Subgraph:
-        """The nodes that a walk reaches, nearest first, then by id, and the edges among them, ordered by key.
+        """Return the nodes within ``depth`` steps, nearest first, then by id, and the edges among them, by key.
 
-        At most ``limit`` nodes, the nearest; ``truncated`` says whether there were more.
+        If more than ``limit`` nodes are in reach, the nearest are kept and ``truncated`` is set.
         """
     async def degrees(
         self, scope: Scope, direction: Way = ..., relationships: Relationships = None, *, limit: int = 10
     ) -> list[Degree]:
-        """The nodes of a scope with the most edges, most first, ties by id."""
+        """Return the nodes of a scope with the most edges, most first, ties by id."""
     async def search(
         self, text: str, *, scope: Scope | None = None, type: NodeType | str | None = None, limit: int = 20
     ) -> list[SearchHit]:
-        """Nodes whose id and attributes hold all the words of ``text``, best first, ties by id and scope.
+        """Return the nodes whose id and attributes hold all words of ``text``, best first, ties by id and scope.
 
-        Case, accents and punctuation do not count, ``pre*`` finds all words that begin with ``pre``, and texts in
-        scripts written without spaces are found by any part of them; the module ``words`` has the rules. Of two nodes
-        the one with fewer other words is the better match. A text without words finds nothing.
+        Case, accents and punctuation are ignored. ``pre*`` matches all words that begin with ``pre``. Any part of a
+        text in a script without spaces matches; the module ``words`` has the rules. Of two nodes the one with fewer
+        other words is the better match. A text without words matches nothing.
 
         Raises:
             InvalidArgument: ``text`` has more than 128 distinct words or 20,000 characters.
             NotSupported: The backend does not declare the capability ``full_text``.
         """
     async def put_edge(self, edge: GraphEdge, *, expected_revision: int | None = None) -> GraphEdge:
-        """Write an edge and return it as stored; an existing one gets the weight, attributes and metadata given.
+        """Write an edge and return it as stored. An existing one takes the given weight, attributes and metadata.
 
         Args:
             edge: What to write. It is not changed.
@@ -658,16 +659,16 @@ class AsyncGraph:
     async def get_edge(
         self, source: str, target: str, relationship: str, scope: Scope, *, for_update: bool = False
     ) -> GraphEdge | None:
-        """The edge with that key, or None. ``for_update`` locks it, as ``get`` does."""
+        """Return the edge with that key, or None. ``for_update`` locks it, as in ``get``."""
     async def get_edge_many(self, keys: Iterable[AnyEdgeKey], *, for_update: bool = False) -> dict[EdgeKey, GraphEdge]:
-        """The edges of these (source, target, relationship, scope) that exist, by key; one round trip.
+        """Return the existing edges among these (source, target, relationship, scope), by key; one round trip.
 
-        ``for_update`` locks them, as ``get`` does.
+        ``for_update`` locks them, as in ``get``.
         """
     async def delete_edge(self, source: str, target: str, relationship: str, scope: Scope) -> int:
-        """Delete an edge; returns how many went (0 or 1)."""
+        """Delete an edge; return the number of deleted ones (0 or 1)."""
     async def delete_edge_many(self, keys: Iterable[AnyEdgeKey]) -> int:
-        """Delete the edges of these (source, target, relationship, scope); returns how many were deleted.
+        """Delete the edges of these (source, target, relationship, scope); return the number of deleted ones.
 
         Many are deleted in batches, as ``delete_many`` does.
         """
@@ -699,15 +700,15 @@ class AsyncGraph:
     ) -> GraphNode:
         """Write a node and return it as stored.
 
-        A new node is stored as given. Of an existing one, upcast first if an upcaster of its version is known, the
-        attributes are merged: given keys win, others stay; ``version``, ``updated_by``, ``consent_stream``,
-        ``expires_at`` and ``metadata`` change if you gave them; ``created_at`` stays, ``updated_at`` moves and
-        ``revision`` grows by 1 (and by another 1 for the upgrade). The merge is atomic.
+        A new node is stored as given. The attributes of an existing one are merged, atomically: given keys win,
+        others stay. ``version``, ``updated_by``, ``consent_stream``, ``expires_at`` and ``metadata`` change if they
+        were given; ``created_at`` stays, ``updated_at`` changes and ``revision`` grows by 1. If an upcaster of its
+        version is known, the stored node is upcast first, for which ``revision`` grows by another 1.
 
         Args:
             node: What to write. It is not changed.
             merge: False replaces all attributes by the given ones.
-            remove: Attribute keys to take away, after the merge.
+            remove: Attribute keys to delete after the merge.
             expected_revision: Write only if the stored node has this revision; 0: only if there is none.
             insert: Write only if there is none.
 
@@ -720,30 +721,33 @@ class AsyncGraph:
     async def put_many(
         self, nodes: Iterable[GraphNode], *, merge: bool = True, insert: bool = False
     ) -> builtins.list[GraphNode]:
-        """Write many nodes, all or none, in a constant number of round trips; returns them as stored. See ``put``.
+        """Write many nodes, all or none, in a constant number of round trips; return them as stored. See ``put``.
 
         A batch that names a node twice is refused.
         """
     async def get(
         self, id: str, scope: Scope, *, include_expired: bool = False, for_update: bool = False
     ) -> GraphNode | None:
-        """The node with that key, or None if there is none, or it expired and ``include_expired`` is False.
+        """Return the node with that key, or None if there is none, or it expired and ``include_expired`` is False.
 
-        ``for_update``, in a transaction only: no other transaction changes or deletes the node until this one ends, so
-        that what you write next cannot overwrite another's change.
+        ``for_update``, in a transaction only, locks the node: no other transaction changes or deletes it until this
+        one ends, so a write that depends on what was read overwrites no concurrent change.
         """
     async def get_many(
         self, keys: Iterable[AnyNodeKey], *, include_expired: bool = False, for_update: bool = False
     ) -> dict[NodeKey, GraphNode]:
-        """The nodes of these (id, scope) that exist, by key, in the order asked for; one round trip. See ``get``."""
+        """Return the existing nodes among these (id, scope), by key, in the order given. See ``get``.
+
+        One round trip.
+        """
     async def increment(self, id: str, scope: Scope, key: str | Sequence[str], by: int | float = 1) -> int | float:
         """Add to a number among a node's attributes and return the sum; no concurrent increment is lost.
 
         Args:
-            id: The node's.
-            scope: The node's.
-            key: The attribute, or a path of keys through objects. What is missing of it is made, from 0.
-            by: What to add; below 0 subtracts.
+            id: The id of the node.
+            scope: The scope of the node.
+            key: The attribute, or a path of keys through objects. Missing parts are created, starting at 0.
+            by: The number to add; a negative one subtracts.
 
         Raises:
             NotFound: There is no such node, or it expired.
@@ -752,28 +756,28 @@ class AsyncGraph:
     async def find(
         self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[NodeFilters]
     ) -> Page[GraphNode]:
-        """One page of nodes, newest ``updated_at`` first, ties by id, then scope.
+        """Return one page of nodes, newest ``updated_at`` first, ties by id, then scope.
 
         Args:
-            limit: At most so many, 1 to 10,000.
+            limit: The longest page, 1 to 10,000 nodes.
             cursor: The ``next_cursor`` of the page before, of the same filters.
             filters: See ``NodeFilters``.
         """
     def scan(self, *, on_corrupt: OnCorrupt | None = None, **filters: Unpack[NodeFilters]) -> AsyncIterator[GraphNode]:
-        """All nodes that the filters match, read page by page; see ``list``.
+        """Yield every node that matches the filters, read page by page. See ``find``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
+        A corrupt row raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
     async def count(self, **filters: Unpack[NodeFilters]) -> int:
-        """How many nodes the filters match; loads none of them."""
+        """Return the number of nodes that match the filters, without loading them."""
     async def delete(self, id: str, scope: Scope) -> int:
-        """Delete a node and every edge that touches it, in one transaction; returns how many nodes went (0 or 1)."""
+        """Delete a node and all its edges, in one transaction; return the number of deleted nodes (0 or 1)."""
     async def delete_many(self, keys: Iterable[AnyNodeKey]) -> int:
-        """Delete the nodes of these (id, scope) with their edges; returns how many nodes were deleted.
+        """Delete the nodes of these (id, scope) with their edges; return the number of deleted nodes.
 
         Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
-        need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
-        Nodes of protected scopes are approved of, and deleted, together.
+        need not wait for all of them; after an error, some batches may be deleted. In a transaction it is all or none.
+        Nodes of protected scopes are approved, and deleted, together.
         """
 
 class AsyncCorrelations:
@@ -996,29 +1000,29 @@ class AsyncTasks:
     async def add_many(self, tasks: Iterable[Task], *, exist_ok: bool = False) -> builtins.list[Task]:
         """Store many tasks, all or none, and return them as stored, in the order given. See ``add``."""
     async def add_unique(self, task: Task) -> tuple[Task, bool]:
-        """Store a new task unless one has its context's correlation id, of whatever owner and status.
+        """Store a new task unless one with its context's correlation id exists, of any owner and status.
 
         Of any number of callers with one correlation id, in any number of threads, processes and hosts, one stores
-        its task; the others get the stored one. What ``add`` stored counts too, but ``add`` itself does not look.
+        its task; the others get the stored one. Tasks stored by ``add`` count too, but ``add`` itself does not check.
 
-        Returns the stored task, the oldest where there are several, and whether this call stored it.
+        Return the stored task, the oldest if there are several, and True if this call stored it.
 
         Raises:
             InvalidArgument: The task has no context, and so no correlation id.
             AlreadyExists: A task with that ``task_id`` but another correlation id exists.
         """
     async def get(self, task_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Task | None:
-        """The task with that id, or None if there is none of that owner.
+        """Return the task with that id, or None if that owner has none.
 
-        ``for_update``, in a transaction only: no other transaction changes or deletes it until this one ends, so that
-        what you write next cannot overwrite another's change.
+        ``for_update``, in a transaction only, locks the task: no other transaction changes or deletes it until this
+        one ends, so a write that depends on what was read overwrites no concurrent change.
         """
     async def get_many(
         self, task_ids: Iterable[str], *, occurrence_id: Owner = None, for_update: bool = False
     ) -> dict[str, Task]:
-        """The tasks of these ids that exist, by id, in the order asked for; one round trip. See ``get``."""
+        """Return the existing tasks among these ids, by id, in the order of the ids; one round trip. See ``get``."""
     async def update(self, task_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
-        """Change the given fields and ``updated_at``; False if there is no such task of that owner.
+        """Change the given fields and ``updated_at``; return False if that owner has no such task.
 
         The owner changes by ``transfer`` and ``claim_next`` alone. No concurrent update of other fields is lost.
 
@@ -1033,26 +1037,26 @@ class AsyncTasks:
         cursor: str | None = None,
         **filters: Unpack[TaskFilters],
     ) -> Page[Task]:
-        """One page of tasks.
+        """Return one page of tasks.
 
         Args:
             order: ``created``: oldest first; ``priority``: highest first, then oldest; ``updated_desc``: updated last
                 first. Ties go by id.
-            limit: At most so many, 1 to 10,000.
+            limit: The longest page, 1 to 10,000 tasks.
             cursor: The ``next_cursor`` of the page before, of the same order and filters.
             filters: See ``TaskFilters``; statuses are accepted as members or text, one or several.
         """
     def scan(
         self, *, order: TaskOrder = "created", on_corrupt: OnCorrupt | None = None, **filters: Unpack[TaskFilters]
     ) -> AsyncIterator[Task]:
-        """All tasks that the filters match, read page by page; see ``list``.
+        """Yield every task that matches the filters, read page by page. See ``find``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
+        A corrupt row raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
     async def count(self, **filters: Unpack[TaskFilters]) -> int:
-        """How many tasks the filters match; loads none of them."""
+        """Return the number of tasks that match the filters, without loading them."""
     async def count_by_status(self, *, occurrence_id: Owner = None) -> dict[TaskStatus, int]:
-        """How many tasks have each status, 0 included; one round trip."""
+        """Return the number of tasks of each status, 0 included; one round trip."""
     async def delete(self, task_id: str) -> int:
         """Delete a task with its descendants and the thoughts of all of them, of any owner.
 
@@ -1068,32 +1072,36 @@ class AsyncTasks:
         its own, so that other writers need not wait for all of them; after an error some batches may be deleted.
         """
     async def pending_for_activation(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
-        """Pending tasks, highest priority first, then oldest."""
+        """Return pending tasks, highest priority first, then oldest."""
     async def top(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
-        """Pending and active tasks, highest priority first, then oldest."""
+        """Return pending and active tasks, highest priority first, then oldest."""
     async def recent_completed(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
-        """Completed tasks, updated last first."""
+        """Return completed tasks, last updated first."""
     async def needing_seed_thought(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
-        """Active tasks that no thought belongs to yet, oldest first."""
+        """Return active tasks that have no thought yet, oldest first."""
     async def transfer(self, task_id: str, *, from_occurrence: str, to_occurrence: str) -> bool:
-        """Give a task to another owner; False if ``from_occurrence`` does not own it (any more).
+        """Transfer a task to another owner; return False if ``from_occurrence`` does not own it, or no longer.
 
-        Owner, ``updated_at`` and ``fence`` change, and nothing else; its thoughts stay where they are. A reader at
-        any moment sees exactly one owner. In the same transaction an audit event ``task_ownership_transfer`` is
+        Only owner, ``updated_at`` and ``fence`` change; its thoughts keep their owner. At every moment a reader sees
+        exactly one owner. In the same transaction an audit event ``task_ownership_transfer`` is
         stored, as a correlation of type ``audit_event``.
         """
     async def claim_next(self, worker: str, limit: int = 1, *, queue: str = ...) -> builtins.list[AsyncClaimedTask]:
         """Make the worker the owner of up to ``limit`` pending tasks of the queue, and them active.
 
-        Highest priority first, then oldest; no two workers get the same one. Unfinished thoughts of the queue come
-        along. Register the worker first and send heartbeats: work of an occurrence that is not alive is given back
-        to its queue by ``rescue``, and then every write through the returned handles raises ``StaleFence``.
+        Tasks of the highest priority come first, then the oldest; no two workers get the same task. Unfinished
+        thoughts of the queue move along. Register the worker first and send heartbeats: ``rescue`` releases the tasks
+        of an occurrence that is not alive to their queue, and then every write through the returned handles raises
+        ``StaleFence``.
 
         Raises:
             InvalidArgument: The worker is ``__shared__`` or the queue itself, or the queue is ``__shared__``.
         """
     def claimed(self, task: Task) -> AsyncClaimedTask:
-        """A handle for a task that was claimed before, as it was read then: writes are refused once its fence moved."""
+        """Return a handle to a task that was claimed before, as read then.
+
+        Once its fencing token has grown, writes are rejected.
+        """
 
 class AsyncThoughts:
     """Steps of reasoning about tasks. Every thought has one owner, its ``agent_occurrence_id``.
@@ -1118,17 +1126,17 @@ class AsyncThoughts:
     async def add_many(self, thoughts: Iterable[Thought], *, exist_ok: bool = False) -> builtins.list[Thought]:
         """Store many thoughts, all or none, and return them as stored, in the order given. See ``add``."""
     async def get(self, thought_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Thought | None:
-        """The thought with that id, or None if there is none of that owner.
+        """Return the thought with that id, or None if that owner has none.
 
-        ``for_update``, in a transaction only: no other transaction changes or deletes it until this one ends, so that
-        what you write next cannot overwrite another's change.
+        ``for_update``, in a transaction only, locks the thought: no other transaction changes or deletes it until this
+        one ends, so a write that depends on what was read overwrites no concurrent change.
         """
     async def get_many(
         self, thought_ids: Iterable[str], *, occurrence_id: Owner = None, for_update: bool = False
     ) -> dict[str, Thought]:
-        """The thoughts of these ids that exist, by id, in the order asked for; one round trip. See ``get``."""
+        """Return the existing thoughts among these ids, by id, in the order of the ids; one round trip. See ``get``."""
     async def update(self, thought_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
-        """Change the given fields and ``updated_at``; False if there is no such thought of that owner.
+        """Change the given fields and ``updated_at``; return False if that owner has no such thought.
 
         Raises:
             InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
@@ -1141,25 +1149,25 @@ class AsyncThoughts:
         cursor: str | None = None,
         **filters: Unpack[ThoughtFilters],
     ) -> Page[Thought]:
-        """One page of thoughts.
+        """Return one page of thoughts.
 
         Args:
             order: ``created``: oldest first; ``updated_desc``: updated last first. Ties go by id.
-            limit: At most so many, 1 to 10,000.
+            limit: The longest page, 1 to 10,000 thoughts.
             cursor: The ``next_cursor`` of the page before, of the same order and filters.
             filters: See ``ThoughtFilters``; statuses and types are accepted as members or text, one or several.
         """
     def scan(
         self, *, order: ThoughtOrder = "created", on_corrupt: OnCorrupt | None = None, **filters: Unpack[ThoughtFilters]
     ) -> AsyncIterator[Thought]:
-        """All thoughts that the filters match, read page by page; see ``list``.
+        """Yield every thought that matches the filters, read page by page. See ``find``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
+        A corrupt row raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
     async def count(self, **filters: Unpack[ThoughtFilters]) -> int:
-        """How many thoughts the filters match; loads none of them."""
+        """Return the number of thoughts that match the filters, without loading them."""
     async def count_by_status(self, *, occurrence_id: Owner = None) -> dict[ThoughtStatus, int]:
-        """How many thoughts have each status, 0 included; one round trip."""
+        """Return the number of thoughts of each status, 0 included; one round trip."""
     async def delete(self, thought_id: str) -> int:
         """Delete a thought of any owner; return 1, or 0 if there is no such thought.
 
@@ -1171,66 +1179,72 @@ class AsyncThoughts:
         Ids that do not exist are passed over.
 
         Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
-        need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
+        need not wait for all of them; after an error, some batches may be deleted. In a transaction it is all or none.
         """
     async def pending_of_active_tasks(self, limit: int = 100, *, occurrence_id: Owner = None) -> Page[Thought]:
-        """Pending thoughts whose task is active and has the same owner, oldest first; one query."""
+        """Return pending thoughts whose task is active and has the same owner, oldest first; one query."""
     async def retry(self, thought_id: str, max_retries: int = 3, *, occurrence_id: Owner = None) -> bool:
-        """Move a failed thought back to pending and add 1 to ``retry_count``.
+        """Move a failed thought to pending and add 1 to ``retry_count``.
 
-        False, and nothing changes, if it is not failed, has been retried ``max_retries`` times, or is not there.
+        Return False, and change nothing, if it is not failed, was retried ``max_retries`` times, or does not exist.
         """
     async def escalate(self, thought_id: str, *, occurrence_id: Owner = None) -> bool:
-        """Add 1 to ``escalation_level``; False if there is no such thought of that owner."""
+        """Add 1 to ``escalation_level``; return False if that owner has no such thought."""
     async def transfer(
         self, *, thought_id: str | None = None, task_id: str | None = None, from_occurrence: str, to_occurrence: str
     ) -> bool | int:
-        """Give thoughts to another owner; only owner and ``updated_at`` change.
+        """Transfer thoughts to another owner; only owner and ``updated_at`` change.
 
-        Give exactly one of ``thought_id``, which returns whether ``from_occurrence`` owned it (and so it moved), and
-        ``task_id`` for all thoughts of that task, which returns how many moved. Where any moved, an audit event
+        Give exactly one of ``thought_id``, which returns True if ``from_occurrence`` owned the thought and it moved,
+        and ``task_id`` for all thoughts of that task, which returns the number moved. If any moved, an audit event
         ``thought_ownership_transfer`` is stored in the same transaction, as a correlation of type ``audit_event``.
         """
 
 class AsyncOccurrences:
-    """Who is running. An occurrence is alive until its last heartbeat's time to live is over."""
+    """The running occurrences. An occurrence is alive until the time to live of its last heartbeat is over."""
     async def register(
         self, occurrence_id: str, ttl_seconds: float = 60, *, metadata: Mapping[str, Any] | None = None
     ) -> Occurrence:
-        """Say that an occurrence starts now, replacing what is stored of that id; ``__…__`` is refused.
+        """Register an occurrence as started now, replacing an earlier registration of that id.
 
-        Unfinished tasks that an earlier run of that id claimed go back to the pools that they came from, in the same
-        transaction. Their fences move: should the earlier run still go on, its handles raise ``StaleFence``. So
-        register once, before claiming, and then send heartbeats.
+        An id of the form ``__…__`` is refused. Unfinished tasks that an earlier run of that id claimed return to the
+        queues that they came from, in the same transaction. Their fencing tokens grow: if the earlier run is still
+        working, its handles raise ``StaleFence``. So register once, before claiming, and then send heartbeats.
         """
     async def heartbeat(self, occurrence_id: str, ttl_seconds: float = 60) -> bool:
-        """Stay alive for ``ttl_seconds`` from now; False if it is not registered (any more)."""
+        """Extend the life of an occurrence to ``ttl_seconds`` from now; return False if it is not registered now."""
     async def find(self, *, alive_only: bool = True) -> builtins.list[Occurrence]:
-        """The occurrences that are alive, or all that are registered, by id."""
+        """Return the live occurrences, or all registered ones, ordered by id."""
     async def remove(self, occurrence_id: str) -> bool:
-        """Forget an occurrence; False if it was not registered. Its work stays: give it back first."""
+        """Remove the registration of an occurrence; return False if there is none.
+
+        Its tasks stay: release them first.
+        """
 
 class AsyncLeases:
     """Named locks with an owner and an expiry, for work that one process at a time may do."""
     async def acquire(self, name: str, owner: str, ttl_seconds: float = 60) -> Lease | None:
-        """Take the lease for ``ttl_seconds``; None if another owner holds it.
+        """Acquire the lease for ``ttl_seconds``; return None if another owner holds it.
 
-        An owner that holds it already gets it again, extended. ``fence`` grows with every change of owner: store it
-        with what the lease protects, and refuse what comes with an older one.
+        An owner that holds it already gets it again, extended. The fencing token ``fence`` grows with every change of
+        owner: store it with the data that the lease protects, and reject writes that present an older one.
         """
     async def renew(self, lease: Lease, ttl_seconds: float = 60) -> Lease | None:
-        """The lease, extended to ``ttl_seconds`` from now; None if it ran out or changed hands: stop the work."""
+        """Extend the lease to ``ttl_seconds`` from now and return it.
+
+        Return None if it expired or another owner acquired it: then stop the work.
+        """
     async def release(self, lease: Lease) -> bool:
-        """End the lease; False if it had run out or changed hands."""
+        """End the lease; return False if it had expired or another owner had acquired it."""
     def lock(self, name: str, owner: str, ttl_seconds: float = 60) -> AbstractAsyncContextManager[Lease, None]:
         """Hold the lease during a ``with`` block; renew it inside if the work may take longer than ``ttl_seconds``.
 
         Raises:
             LeaseHeld: Another owner holds it; the block does not run.
-            StaleFence: At the end of the block, where the lease had run out or changed hands during it.
+            StaleFence: At the end of the block, if the lease expired during it or another owner acquired it.
         """
     async def find(self, *, held_only: bool = True) -> builtins.list[Lease]:
-        """The leases that are held now, or all that ever were, by name."""
+        """Return the leases that are held now, or all that ever were, ordered by name."""
 
 class AsyncSecrets:
     """What was found in records and encrypted: references stand for it in their texts.
@@ -1308,38 +1322,38 @@ class AsyncSecrets:
         """
 
 class AsyncSharedTasks:
-    """Tasks that belong to all occurrences until one of them takes each. Dates and ages are by ``server_now()``."""
+    """Tasks that belong to all occurrences until one takes them over. Dates and ages are judged by server time."""
     async def try_claim(
         self, task_type: str, channel_id: str, description: str, priority: int = 0, *, occurrence_id: str | None = None
     ) -> tuple[Task, bool]:
-        """Claim today's task of that type; returns the stored task, and whether this call created it.
+        """Claim today's task of that type; return the stored task, and True if this call created it.
 
-        Exactly one of all racers, in any number of threads, processes and hosts, gets True. The others get the stored
-        task, finished or not. An unfinished task of the day before that is younger than five minutes counts as
-        today's. The task is owned by ``__shared__``; ``claim_and_transfer`` claims it and takes it over at once.
+        Of all concurrent callers, in any number of threads, processes and hosts, exactly one gets True. The others get
+        the stored task, finished or not. An unfinished task of the day before that is younger than five minutes counts
+        as today's. The task is owned by ``__shared__``; ``claim_and_transfer`` claims it and takes it over at once.
 
         Args:
             task_type: Upper-cased; with the UTC date it makes the id, such as ``WAKEUP_SHARED_20251028``.
-            channel_id: Where it happens.
-            description: What is to be done.
+            channel_id: The channel of the task.
+            description: The work to do.
             priority: 0 to 10.
-            occurrence_id: Who claims it, recorded in ``created_by``; by default the store's own occurrence.
+            occurrence_id: The claimant, recorded in ``created_by``; by default the store's own occurrence.
         """
     async def claim_and_transfer(
         self, task_type: str, channel_id: str, description: str, priority: int = 0, *, occurrence_id: str | None = None
     ) -> tuple[Task, bool]:
-        """``try_claim``, and give a task that it created to the occurrence, with its thoughts, in one transaction.
+        """Claim today's task as ``try_claim`` does; if this call creates it, transfer it to the occurrence.
 
-        Returns the task as it is now, and whether this call created it. What changes hands is recorded in that
-        transaction as audit events ``task_ownership_transfer`` and ``thought_ownership_transfer``, which are stored
-        as correlations of type ``audit_event``.
+        Return the task as it is now, and True if this call created it. Its thoughts move along, all in one
+        transaction. The transfers are recorded in that transaction as audit events ``task_ownership_transfer`` and
+        ``thought_ownership_transfer``, which are stored as correlations of type ``audit_event``.
         """
     async def latest(self, task_type: str, within_hours: float = 24) -> Task | None:
-        """The newest shared task of exactly that type created within so many hours, whoever owns it now, or None."""
+        """Return the newest shared task of exactly that type created within ``within_hours``, of any owner, or None."""
     async def status(self, task_type: str, within_hours: float = 24) -> TaskStatus | None:
-        """The status of the ``latest`` one, or None if there is none."""
+        """Return the status of the ``latest`` task, or None if there is none."""
     async def is_completed(self, task_type: str, within_hours: float = 24) -> bool:
-        """Whether the ``latest`` one is completed; False if there is none."""
+        """Return True if the ``latest`` task is completed; False if there is none."""
 
 class AsyncAuditTrail:
     """What happened, in chains of entries that show every later change; one chain per occurrence.
@@ -1452,7 +1466,7 @@ class AsyncAuthorities:
         """
 
 class AsyncOccurrenceHandle:
-    """Tasks and thoughts of one occurrence, and what it does to stay alive and get work.
+    """Tasks, thoughts, heartbeats and claims of one occurrence.
 
     ``tasks`` and ``thoughts`` look up and write records of this occurrence only, without ``occurrence_id``; naming
     another one raises ``InvalidArgument``. As a context manager it registers on entry and shuts down on exit::
@@ -1475,57 +1489,59 @@ class AsyncOccurrenceHandle:
     async def register(
         self, ttl_seconds: float | None = None, *, metadata: Mapping[str, Any] | None = None
     ) -> Occurrence:
-        """Say that this occurrence starts now and is alive for so many seconds; the handle's own number by default.
+        """Register this occurrence as started now, alive for ``ttl_seconds``, by default those of the handle.
 
-        What an earlier run of it claimed goes back to its queues; see ``Occurrences.register``.
+        Tasks that an earlier run of it claimed return to their queues; see ``Occurrences.register``.
         """
     async def heartbeat(self, ttl_seconds: float | None = None) -> bool:
-        """Stay alive for so many seconds from now; False if it is not registered (any more): register again."""
+        """Extend the life of this occurrence to ``ttl_seconds`` from now.
+
+        Return False if it is not registered, or no longer: then register again.
+        """
     async def claim_next(self, limit: int = 1, *, queue: str = ...) -> list[AsyncClaimedTask]:
-        """Take up to ``limit`` pending tasks of the queue. See ``Tasks.claim_next``."""
+        """Claim up to ``limit`` pending tasks of the queue. See ``Tasks.claim_next``."""
     async def try_claim_shared(
         self, task_type: str, channel_id: str, description: str, priority: int = 0
     ) -> tuple[Task, bool]:
         """Claim today's shared task of that type and take it over. See ``SharedTasks.claim_and_transfer``."""
     async def release_work(self) -> int:
-        """Return all claimed, unfinished tasks to the queues that they came from; returns how many.
+        """Return all claimed, unfinished tasks to their queues, and their number to the caller.
 
         They become pending again, and handles to them raise ``StaleFence``.
         """
     async def rescue(self, limit: int = 100) -> list[Task]:
-        """Return up to ``limit`` tasks that dead occurrences claimed to their queues; returns them as they are now.
+        """Release up to ``limit`` tasks of dead occurrences to their queues; return them as they are now.
 
-        Dead is whose heartbeat ran out, and who never registered.
+        An occurrence is dead if its last heartbeat expired, or if it never registered.
         """
     async def take_over(self, occurrence_id: str, limit: int = 100) -> list[AsyncClaimedTask]:
-        """Make up to ``limit`` unfinished tasks of an occurrence that died this one's own, with their thoughts.
+        """Transfer up to ``limit`` unfinished tasks of a dead occurrence to this one, with their thoughts.
 
-        With its own id: what an earlier run of this occurrence left. For that ``register`` first, then take over, then
-        begin to work, in the one process that runs it.
+        Oldest first. Use it for tasks that were never in a queue, such as shared tasks; ``rescue`` returns the others
+        to their queues. Thoughts in processing become pending. The fencing tokens grow, so handles of the dead
+        occurrence raise ``StaleFence`` if it resumes. An audit event is stored for each transfer.
 
-        For work that belonged to it without having come from a queue, such as a shared task; ``rescue`` returns the
-        other to its queue. Oldest first. Thoughts that it left in processing become pending. The fences move, so that
-        handles of the dead occurrence raise ``StaleFence`` should it wake up. Audit events are stored as by a
-        transfer.
+        Pass this occurrence's own id to continue the tasks of an earlier run: register first, take over, then begin to
+        work, in the one process that runs it.
 
         Raises:
             Conflict: That occurrence is alive.
-            NotFound: It never registered, so nobody can tell: ``tasks.transfer`` moves what you know to be left.
+            NotFound: It never registered, so its death cannot be determined. ``tasks.transfer`` moves abandoned tasks.
             InvalidArgument: It is ``__shared__``.
         """
     async def recover_thoughts(self) -> int:
-        """Move thoughts that an earlier run of this occurrence left in processing back to pending; returns how many.
+        """Move thoughts that an earlier run of this occurrence left in processing to pending; return their number.
 
-        Call it before this occurrence begins to work, in the one process that runs it: nobody can tell a thought
-        that was left from one that is being worked on under the same id.
+        Call it before this occurrence begins to work, in the one process that runs it: an abandoned thought cannot be
+        told from one that is being processed under the same id.
         """
     async def shutdown(self) -> None:
-        """Give the work back, then say that this occurrence is gone."""
+        """Release the claimed tasks, then remove the registration of this occurrence."""
 
 class AsyncTransaction:
     """One open transaction. It belongs to the thread that began it, and ends with its ``with`` block.
 
-    Reads see its own writes, and otherwise only what was committed.
+    Reads see its own writes, and otherwise committed data only.
     """
     @property
     def graph(self) -> AsyncGraph:
@@ -1535,37 +1551,37 @@ class AsyncTransaction:
         """Service interactions, metrics, logs, spans and audit events."""
     @property
     def tasks(self) -> AsyncTasks:
-        """Units of work."""
+        """The tasks: units of work."""
     @property
     def thoughts(self) -> AsyncThoughts:
-        """Steps of reasoning about tasks."""
+        """The thoughts: steps of reasoning about tasks."""
     @property
     def occurrences(self) -> AsyncOccurrences:
-        """Who is running."""
+        """The running occurrences."""
     @property
     def leases(self) -> AsyncLeases:
-        """Named locks with owner and expiry."""
+        """The leases: named locks with owner and expiry."""
     @property
     def secrets(self) -> AsyncSecrets:
-        """What was found in records and encrypted."""
+        """The secrets that were extracted from records and encrypted."""
     @property
     def shared_tasks(self) -> AsyncSharedTasks:
-        """What exactly one occurrence does on a day."""
+        """The shared tasks, which exactly one occurrence does each day."""
     @property
     def audit(self) -> AsyncAuditTrail:
-        """What happened, in chains that show every later change."""
+        """The audit trail: hash chains of events, which expose every later change."""
     @property
     def authorities(self) -> AsyncAuthorities:
-        """Whose approval writes to protected scopes need."""
+        """The Wise Authorities, whose approval writes to protected scopes need."""
     def for_occurrence(self, occurrence_id: str, ttl_seconds: float = 60) -> AsyncOccurrenceHandle:
-        """Tasks and thoughts of one occurrence, which cannot be forgotten; ``__shared__`` is refused.
+        """Return a handle that is bound to one occurrence; ``__shared__`` is refused.
 
-        ``ttl_seconds``: how long it stays alive without a heartbeat, once registered.
+        ``ttl_seconds``: the time that the occurrence stays alive without a heartbeat, once registered.
         """
     def savepoint(self) -> AbstractAsyncContextManager[None, None]:
-        """A part of the transaction that is undone alone when its block raises; nests [cap: savepoints].
+        """Run a block that is rolled back alone if it raises; nests [cap: savepoints].
 
-        On a backend without the capability, raising inside it aborts the whole transaction: all later calls and the
+        On a backend without the capability, an error in the block aborts the whole transaction: all later calls and the
         commit raise ``TransactionError``.
         """
 
@@ -1615,11 +1631,10 @@ class AsyncBufferedWriter:
         """Store what is left and end; raises as ``flush`` does, and is not closed where something is not stored yet."""
 
 class AsyncClaimedTask:
-    """A task that this worker claimed, with the fence of that claim.
+    """Claimed task with the fencing token of its claim.
 
-    Every write raises ``StaleFence``, and writes nothing, once the task was taken over, given back or deleted. A
-    handle that came from a transaction lives as long as the transaction; ``store.tasks.claimed(handle.task)`` makes
-    one that lasts.
+    Once the task was taken over, released or deleted, every write raises ``StaleFence`` and writes nothing. A handle
+    from a transaction ends with it; ``store.tasks.claimed(handle.task)`` makes one that outlives the transaction.
     """
     @property
     def task(self) -> Task: ...
@@ -1632,7 +1647,7 @@ class AsyncClaimedTask:
     async def fail(self, outcome: TaskOutcome | None = None) -> None:
         """Set the status to failed, with the outcome if one is given."""
     async def add_thought(self, thought: Thought) -> Thought:
-        """Store a new thought of this task, owned by the task's owner; returns it as stored.
+        """Store a new thought of this task, owned by the task's owner, and return it as stored.
 
         Raises:
             InvalidArgument: It belongs to another task or owner.

@@ -1,4 +1,4 @@
-"""What users hold: the store, written once over the contract for backends."""
+"""The store and its resources, written once over the contract for backends."""
 
 from ciris_store_core.store.access.approvals import Approval, ApprovalRequest, approved
 from ciris_store_core.store.access.known_authorities import Authority

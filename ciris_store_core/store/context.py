@@ -1,4 +1,4 @@
-"""What every part of the API shares: clocks, checks, and the occurrence that it speaks for."""
+"""Context that all resources of a store share: clocks, validation, and the occurrence in whose name it acts."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ SYNC_SECONDS = 10.0
 
 
 class AnyOccurrence(Enum):
-    """The type of ``ANY``."""
+    """Type of ``ANY_OCCURRENCE``."""
 
     ANY_OCCURRENCE = "any"
 
     def __repr__(self) -> str:
-        """Its public name."""
+        """Return the public name."""
         return "ANY_OCCURRENCE"
 
 
 ANY_OCCURRENCE: Final = AnyOccurrence.ANY_OCCURRENCE
-"""As ``occurrence_id``: records of all owners."""
+"""As ``occurrence_id``, selects the records of all owners."""
 
 Owner = str | Literal[AnyOccurrence.ANY_OCCURRENCE] | None
-"""An occurrence's id, ``ANY``, or None: the store's own occurrence, ``"default"`` unless it was opened otherwise."""
+"""An occurrence's id, ``ANY_OCCURRENCE``, or None: the store's own occurrence, by default ``"default"``."""
 
 
 def is_reserved(identifier: str) -> bool:
@@ -45,23 +45,23 @@ def is_reserved(identifier: str) -> bool:
 
 
 class ServerTime:
-    """The database server's time, without asking the server for every call.
+    """Cached time of the database server.
 
-    The server is asked once in ten seconds; in between, its time goes on by the host's monotonic clock, which is as
-    exact as an answer that travelled. A clock that was injected is asked every time, so that tests can move it.
+    The server is asked once in ten seconds; in between, the host's monotonic clock carries its time on, which is as
+    exact as an answer over the network. An injected clock is asked every time, so that tests can move it.
     """
 
     def __init__(
         self, ask: Callable[[], datetime], clock: Clock, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """``ask`` gives the server's time; ``clock`` is the store's."""
+        """Take ``ask``, which returns the server's time, and the store's ``clock``."""
         self._ask = ask
         self._monotonic = monotonic
         self._cached = type(clock) is SystemClock
         self._synced: tuple[float, datetime] | None = None
 
     def now(self) -> datetime:
-        """The server's time, aware, in UTC."""
+        """Return the server's time, aware, in UTC."""
         synced = self._synced
         if not self._cached or synced is None:
             return self.ask()
@@ -69,16 +69,16 @@ class ServerTime:
         return synced[1] + timedelta(seconds=elapsed) if elapsed < SYNC_SECONDS else self.ask()
 
     def ask(self) -> datetime:
-        """The server's time, asked now."""
+        """Ask the server for its time now."""
         answer = self._ask()
-        # Counted from when the answer came, so that the time lags a little: no lease ever looks expired too soon.
+        # Counted from the arrival of the answer, so the time lags slightly and no lease looks expired too soon.
         self._synced = (self._monotonic(), answer)
         return answer
 
 
 @dataclass(frozen=True, slots=True)
 class StoreContext:
-    """Shared by all aggregates of one handle."""
+    """Context shared by all resources of one handle."""
 
     clock: Clock
     server_now: Callable[[], datetime]
@@ -86,24 +86,24 @@ class StoreContext:
     crypto: SecretCrypto
     capabilities: frozenset[Capability]
     occurrence_id: str
-    """Owner of what is written and looked up where the caller names none."""
+    """Owner of records in calls that name none."""
     bound: bool = False
-    """Another owner than ``occurrence_id`` is refused."""
+    """Refuse any other owner than ``occurrence_id``."""
     signer: SigningKey | None = None
-    """Signs audit entries and anchors."""
+    """Key that signs audit entries and anchors."""
     upcasters: Upcasters = field(default_factory=Upcasters)
-    """Bring the attributes of older nodes up to date."""
+    """Functions that bring the attributes of older nodes up to date."""
 
     def changed_at(self) -> datetime:
-        """The time of a change, whose age others judge by the server's time: never before it, if the host is late."""
+        """Return the time of a change. It is never before the server's, by which other hosts judge its age."""
         return max(self.clock.now(), self.server_now())
 
     def bind(self, occurrence_id: str) -> StoreContext:
-        """The same, for one occurrence and no other."""
+        """Return a copy that is bound to one occurrence."""
         return replace(self, occurrence_id=self.identity(occurrence_id, "occurrence_id"), bound=True)
 
     def owner(self, occurrence_id: Owner) -> str | None:
-        """The owner to look up; None for all."""
+        """Return the owner to look up; None for all."""
         if occurrence_id is None:
             return self.occurrence_id
         if occurrence_id is not ANY_OCCURRENCE:
@@ -113,20 +113,20 @@ class StoreContext:
         return None
 
     def one_owner(self, occurrence_id: str, name: str) -> str:
-        """An owner that this handle may speak for."""
+        """Return the owner; raise ``InvalidArgument`` if this handle is bound to another."""
         owner = self.check.ident(occurrence_id, name)
         if self.bound and owner != self.occurrence_id:
             raise self.other_owner(owner)
         return owner
 
     def other_owner(self, occurrence_id: Any) -> InvalidArgument:
-        """The error for an owner that this handle may not speak for."""
+        """Return the error for another owner than that of this handle."""
         return InvalidArgument(
             f"this handle is bound to occurrence {self.occurrence_id!r}, not {occurrence_id!r}: use the store itself"
         )
 
     def identity(self, occurrence_id: str, name: str) -> str:
-        """The id of an occurrence that runs, which neither ``__shared__`` nor any other ``__…__`` can be."""
+        """Return the id of a running occurrence; refuse ``__shared__`` and every other ``__…__``."""
         owner = self.check.ident(occurrence_id, name)
         if owner == SHARED_OCCURRENCE:
             raise InvalidArgument(
@@ -138,15 +138,15 @@ class StoreContext:
         return owner
 
     def span(self, seconds: float, name: str = "ttl_seconds") -> timedelta:
-        """A positive span of at most ten years."""
+        """Return a positive span of at most ten years, given in seconds."""
         return _span(seconds, name, "seconds", 315_576_000)
 
     def hours(self, hours: float, name: str) -> timedelta:
-        """A positive span of at most ten years, given in hours."""
+        """Return a positive span of at most ten years, given in hours."""
         return _span(hours, name, "hours", 87_660)
 
     def days(self, days: float, name: str) -> timedelta:
-        """A positive span of at most ten years, given in days."""
+        """Return a positive span of at most ten years, given in days."""
         return _span(days, name, "days", 3_652.5)
 
 

@@ -1,4 +1,4 @@
-"""How a call of the API reaches the backend: in a transaction of its own, or in the one that is open."""
+"""Execution of store calls on the backend: each in a transaction of its own, or in the open one."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 
 
 Observe = Callable[[str, bool], AbstractContextManager[object]]
-"""Called with the name of what is run, and whether it writes; runs around it."""
+"""Called with the name of an operation, and True if it writes; returns a context manager around it."""
 
 
 class Blocking:
-    """Whose methods wait for the database. The async facade has a counterpart of every such class."""
+    """Base of classes whose methods wait for the database; each has an async counterpart."""
 
     __slots__ = ()
 
@@ -47,9 +47,9 @@ class Executor(Protocol):
         single: bool = True,
         extracted: Sequence[SecretRecord] = (),
     ) -> T:
-        """Run a function that writes; all of it is kept, or nothing.
+        """Run a function that writes, atomically.
 
-        ``extracted``: secrets of what it writes, to be kept with it, unless it returns False for having found no row.
+        ``extracted``: secrets to store in the same transaction, unless the function returns False: it found no row.
         """
         ...
 
@@ -58,7 +58,7 @@ class Executor(Protocol):
         ...
 
 
-def _keeping(extracted: Sequence[SecretRecord], fn: Callable[[Session], T]) -> Callable[[Session], T]:
+def _keep_secrets(extracted: Sequence[SecretRecord], fn: Callable[[Session], T]) -> Callable[[Session], T]:
     def both(session: Session) -> T:
         result = fn(session)
         if result is not False:
@@ -112,21 +112,21 @@ class ServerTimeQuery:
 
 
 class StoreExecutor:
-    """Every call is a transaction of its own, run again as a whole after a retryable error."""
+    """Executor that runs every call as a transaction of its own, again as a whole after a retryable error."""
 
     def __init__(
         self, backend: Backend, retry: RetryPolicy, guard: SessionGuard, transactions: OpenTransactions
     ) -> None:
-        """Over an open backend, whose writers get the sessions that the guard makes."""
+        """Take an open backend; writers get the sessions that the guard wraps."""
         self.backend = backend
         self.retry = retry
         self.guard = guard
         self.observe: Observe | None = None
-        """Told of every transaction, where somebody asked for it."""
+        """Observer of every transaction; None if there is none."""
         self._inside = transactions
 
     def read(self, operation: str, fn: Callable[[Session], T], *, single: bool = True) -> T:
-        """Run it in a reading transaction."""
+        """Run the function in a reading transaction."""
         return self._run(operation, fn, False, single)
 
     def write(
@@ -137,9 +137,9 @@ class StoreExecutor:
         single: bool = True,
         extracted: Sequence[SecretRecord] = (),
     ) -> T:
-        """Run it in a writing transaction."""
+        """Run the function in a writing transaction."""
         if extracted:
-            return self._run(operation, _keeping(extracted, fn), True, False)
+            return self._run(operation, _keep_secrets(extracted, fn), True, False)
         return self._run(operation, fn, True, single)
 
     def _run(self, operation: str, fn: Callable[[Session], T], write: bool, single: bool, observed: bool = False) -> T:
@@ -176,7 +176,7 @@ class StoreExecutor:
         )
 
     def refuse_inside(self) -> None:
-        """Raise ``TransactionError`` in a thread that has a transaction open: it would wait for itself."""
+        """Raise ``TransactionError`` if this thread has an open transaction: it would wait for itself."""
         if self._inside.include_this_thread():
             raise TransactionError(
                 "this thread has a transaction open on this store: use the transaction's handle, "
@@ -205,28 +205,28 @@ class StoreExecutor:
                 self._record_denials()
 
     def _record_denials(self) -> None:
-        """Store what was refused to this thread, in a transaction of its own: the caller's may have been undone."""
+        """Store the denials of this thread in a transaction of their own: the caller's may have been rolled back."""
         events = self.guard.denied.pop(get_ident(), [])
         try:
             if events:
                 self._run("storeexecutor._record_denials", lambda session: guarded(session).record(events), True, False)
         except StoreError:
-            # The refusal itself, or whatever else the caller is about to hear, matters more.
+            # The error that the caller is about to get, such as the denial itself, takes precedence.
             logger.exception("refused, and could not be recorded: %s", events)
 
 
 class TransactionExecutor:
-    """Calls run in the open transaction, in the thread that opened it."""
+    """Executor that runs calls in the open transaction, in the thread that opened it."""
 
     __slots__ = ("_session", "_thread")
 
     def __init__(self, session: Session) -> None:
-        """Belongs to the calling thread."""
+        """Bind the executor to the calling thread."""
         self._session = session
         self._thread: int | None = get_ident()
 
     def session(self) -> Session:
-        """The session; ``TransactionError`` from another thread, or once the transaction is over."""
+        """Return the session; raise ``TransactionError`` in another thread, or after the transaction."""
         if self._thread == get_ident():
             return self._session
         if self._thread is None:
@@ -234,15 +234,15 @@ class TransactionExecutor:
         raise TransactionError("a transaction belongs to the thread that began it: begin one of your own here")
 
     def end(self) -> None:
-        """Refuse all later calls."""
+        """Reject all later calls."""
         self._thread = None
 
     def read(self, operation: str, fn: Callable[[Session], T], *, single: bool = True) -> T:
-        """Run it in the transaction."""
+        """Run the function in the transaction."""
         return fn(self.session())
 
     def lock(self, fn: Callable[[Session], T]) -> T:
-        """Run it in the transaction, which keeps the locks."""
+        """Run the function in the transaction, which keeps its locks."""
         return fn(self.session())
 
     def write(
@@ -253,13 +253,13 @@ class TransactionExecutor:
         single: bool = True,
         extracted: Sequence[SecretRecord] = (),
     ) -> T:
-        """Run it in the transaction; what takes several calls is undone as a whole when it fails.
+        """Run the function in the transaction. If it makes several calls and fails, a savepoint undoes all of them.
 
-        A backend without savepoints aborts the transaction instead, so that no half of it can be committed.
+        A backend without savepoints aborts the transaction instead, so that no part of it can be committed.
         """
         session = self.session()
         if extracted:
-            fn, single = _keeping(extracted, fn), False
+            fn, single = _keep_secrets(extracted, fn), False
         if single:
             return fn(session)
         with session.savepoint():

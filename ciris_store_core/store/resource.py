@@ -1,4 +1,4 @@
-"""What the parts of the API have in common: pages, cursors, and adding records."""
+"""Base of the resources of a store: pages, cursors, filters, and idempotent inserts."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ OnCorrupt = Callable[[CorruptRow], object]
 
 
 class Resource(Blocking):
-    """One aggregate of a store or a transaction."""
+    """One aggregate of a store or a transaction, such as its tasks."""
 
     __slots__ = ("_ctx", "_x")
 
     def __init__(self, executor: Executor, ctx: StoreContext) -> None:
-        """Made by the store."""
+        """Called by the store."""
         self._x = executor
         self._ctx = ctx
 
@@ -43,12 +43,12 @@ class Resource(Blocking):
 
 
 def page_of(found: ResultPage[T], listing: str) -> Page[T]:
-    """The page that a slice makes."""
+    """Return the page of a found slice, with its cursor."""
     return Page(found.items, encode_cursor(listing, found.next_after), found.corrupt)
 
 
 def position(ctx: StoreContext, listing: str, shape: Sequence[type], cursor: str | None) -> SortKey | None:
-    """The sort key of a cursor, checked, as anybody can make one up."""
+    """Return the sort key of a cursor. It is validated: cursors come from outside and can be forged."""
     after = decode_cursor(listing, cursor)
     if after is None:
         return None
@@ -58,7 +58,7 @@ def position(ctx: StoreContext, listing: str, shape: Sequence[type], cursor: str
 
 
 def end_after(error: BaseException | None, end: Callable[[], object], name: str) -> None:
-    """End what a block held. The block's own error is kept: one of ``end`` becomes a note on it, and raises alone."""
+    """Call ``end`` after a block. If the block failed, an error of ``end`` becomes a note on the block's error."""
     try:
         end()
     except StoreError as problem:
@@ -74,7 +74,7 @@ def _checked(ctx: StoreContext, value: Any) -> Any:
 
 
 def all_pages(next_page: Callable[[str | None], Page[T]], on_corrupt: OnCorrupt | None) -> Iterator[T]:
-    """The items of all pages, each read when it is needed."""
+    """Yield the items of all pages, each read when it is needed."""
     cursor: str | None = None
     while True:
         page = next_page(cursor)
@@ -89,7 +89,7 @@ def all_pages(next_page: Callable[[str | None], Page[T]], on_corrupt: OnCorrupt 
 
 
 def raise_corrupt(row: CorruptRow, advice: str = "repair it") -> NoReturn:
-    """Raise ``Corrupt``, for a row that its listing could not read."""
+    """Raise ``Corrupt`` for a row that its listing could not decode."""
     raise Corrupt(f"the stored row {row.key!r} cannot be read ({row.error}): {advice}")
 
 
@@ -103,7 +103,7 @@ def refuse_unknown(filters: Iterable[str], known: type) -> None:
 
 
 def several(kind: type[E], value: OneOrMore[Any], name: str) -> tuple[Any, ...]:
-    """The members for None (no filter), one or several values of an enum."""
+    """Return the members of an enum for None (no filter), one value or several."""
     if value is None:
         return ()
     if isinstance(value, str):
@@ -115,7 +115,7 @@ def several(kind: type[E], value: OneOrMore[Any], name: str) -> tuple[Any, ...]:
 
 
 def several_ids(ctx: StoreContext, value: OneOrMore[str], name: str) -> tuple[str, ...]:
-    """The names for None (no filter), one or several."""
+    """Return the names for None (no filter), one name or several."""
     if value is None:
         return ()
     names = tuple(ctx.check.idents([value] if isinstance(value, str) else value, name))
@@ -124,19 +124,19 @@ def several_ids(ctx: StoreContext, value: OneOrMore[str], name: str) -> tuple[st
     return names
 
 
-class Mortal(Protocol):
-    """A record that may expire."""
+class Expiring(Protocol):
+    """Record that may expire."""
 
     @property
     def expires_at(self) -> datetime | None:
-        """When it does."""
+        """The time at which it expires; None for never."""
 
 
-M = TypeVar("M", bound=Mortal)
+M = TypeVar("M", bound=Expiring)
 
 
 def living(records: list[M], server_now: Callable[[], datetime]) -> list[M]:
-    """Those that have not expired. Most records never do: only for one that may is the server's time needed."""
+    """Return the records that have not expired. The server's time is asked for only if one of them may expire."""
     if all(record.expires_at is None for record in records):
         return records
     now = server_now()
@@ -144,7 +144,7 @@ def living(records: list[M], server_now: Callable[[], datetime]) -> list[M]:
 
 
 def by_id(records: Iterable[R], field: str, ids: Iterable[str]) -> dict[str, R]:
-    """Records by id, in the order in which the ids were asked for."""
+    """Return records by id, in the order of the ids."""
     found = {getattr(record, field): record for record in records}
     return {key: found[key] for key in ids if key in found}
 
@@ -153,7 +153,7 @@ def by_id(records: Iterable[R], field: str, ids: Iterable[str]) -> dict[str, R]:
 
 
 def prepare(ctx: StoreContext, record: R, model: type[R], now: datetime, extracted: ExtractedSecrets | None) -> R:
-    """The record as it is to be stored: checked, with its owner; of ``extracted`` see ``Validator.record``."""
+    """Return the record as it is to be stored: validated, with its owner. See ``Validator.record``."""
     ready = ctx.check.record(record, model, now, extracted)
     if "agent_occurrence_id" not in record.__pydantic_fields_set__:
         ready.__dict__["agent_occurrence_id"] = ctx.occurrence_id
@@ -165,7 +165,7 @@ def prepare(ctx: StoreContext, record: R, model: type[R], now: datetime, extract
 def prepare_many(
     ctx: StoreContext, records: Iterable[R], model: type[R], key: str, extracted: ExtractedSecrets
 ) -> tuple[list[R], list[R]]:
-    """The records as given and as they are to be stored; an id that occurs twice is refused."""
+    """Return the records as given and as they are to be stored; refuse an id that occurs twice."""
     given = list(records)
     now = ctx.clock.now()
     ready = [prepare(ctx, record, model, now, extracted) for record in given]
@@ -174,7 +174,7 @@ def prepare_many(
 
 
 def refuse_repeats(keys: Sequence[Any], name: str) -> None:
-    """``InvalidArgument`` where a batch names one key twice."""
+    """Raise ``InvalidArgument`` if a batch names one key twice."""
     if len(set(keys)) != len(keys):
         twice = Counter(keys).most_common(1)[0][0]
         raise InvalidArgument(f"{name} {ascii(twice)[:80]} occurs twice in this batch: keep one of them")
@@ -216,12 +216,12 @@ def add_or_same(
         try:
             return executor.write("add_or_same", fn, single=False)
         except _Raced:
-            continue  # Another caller stored one of them between the look and the write; now it can be compared.
+            continue  # Another caller inserted one of them between the read and the write; now it can be compared.
     raise Unavailable(f"other callers added and deleted the same records {_TRIES} times meanwhile: call again")
 
 
 class _Raced(Exception):
-    """A record that was not there a moment ago is stored by now."""
+    """Another caller inserted a record between the read and the write."""
 
 
 def _refuse_difference(
@@ -229,7 +229,7 @@ def _refuse_difference(
 ) -> None:
     field = stored_otherwise(session, ctx, given, wanted, stored, extracted)
     if ctx.bound and stored.__dict__["agent_occurrence_id"] != wanted.__dict__["agent_occurrence_id"]:
-        field = "agent_occurrence_id"  # Not given, but a bound handle stands for it.
+        field = "agent_occurrence_id"  # Not given by the caller, but implied by a bound handle.
     if field is not None:
         kind = type(wanted).__name__.lower()
         raise AlreadyExists(
@@ -243,11 +243,11 @@ def _refuse_difference(
 def stored_otherwise(
     session: Session, ctx: StoreContext, given: Record, wanted: Record, stored: Record, extracted: ExtractedSecrets
 ) -> str | None:
-    """The first field that the caller gave and that is stored otherwise; ``extracted``: the secrets of ``wanted``."""
+    """Return the first given field that is stored with another value; ``extracted``: the secrets of ``wanted``."""
     field = difference(given, wanted, stored)
     if field is None or not ctx.crypto.has_keys or not (ids := references_in(stored)):
         return field
-    # The same secret has another reference whenever it is sealed: what counts is its value.
+    # Every encryption gives a secret a new reference, so the decrypted values are compared.
     known = [secret for secret in session.secrets.get(list(ids)) if secret.metadata.get("owner") == owner_of(stored)]
     return difference(
         given, resolve_references(ctx.crypto, wanted, extracted), resolve_references(ctx.crypto, stored, known)
@@ -255,7 +255,7 @@ def stored_otherwise(
 
 
 def difference(given: Record, wanted: Record, stored: Record) -> str | None:
-    """The first field that the caller gave and that is stored otherwise."""
+    """Return the first given field that is stored with another value."""
     for name in sorted(given.__pydantic_fields_set__):
         ours, theirs = wanted.__dict__[name], stored.__dict__[name]
         if isinstance(ours, Record) and isinstance(theirs, Record):
@@ -268,7 +268,7 @@ def difference(given: Record, wanted: Record, stored: Record) -> str | None:
 
 
 def identical(a: Any, b: Any) -> bool:
-    """Equality that keeps 1, 1.0 and True apart, as JSON does."""
+    """Return True if both are equal as JSON, which distinguishes 1, 1.0 and True."""
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(identical(value, b[key]) for key, value in a.items())
     if isinstance(a, list) and isinstance(b, list):

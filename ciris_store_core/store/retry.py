@@ -1,4 +1,4 @@
-"""Running a whole transaction again after an error that says it may be."""
+"""Retries of whole transactions after retryable errors."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often to run a transaction again, and how long to wait in between.
+    """Number of runs of a transaction and delays between them.
 
-    Only errors marked ``retryable`` are met with another attempt: nothing of that transaction was kept.
+    Only an error marked ``retryable`` leads to another run: its transaction was rolled back.
     """
 
     attempts: int = 5
-    """Runs in all; 1 switches retries off."""
+    """Runs in total; 1 disables retries."""
     first_delay: float = 0.02
-    """Seconds before the second run; doubled each time. Every wait is shortened at random by up to half."""
+    """Seconds before the second run; doubled each time. Jitter shortens every delay by up to half."""
     longest_delay: float = 1.0
-    """Seconds that no single wait exceeds."""
+    """Upper bound of a single delay, in seconds."""
     budget: float = 10.0
-    """Seconds after the first failure past which no further run is started."""
+    """Seconds after the first failure within which a further run may start."""
     sleep: Callable[[float], object] = time.sleep
-    """Waits for so many seconds."""
+    """Sleeps for the given number of seconds."""
     monotonic: Callable[[], float] = time.monotonic
-    """Measures the budget."""
+    """Clock of the budget."""
 
     def __post_init__(self) -> None:
-        """Refuse what would never run or never end."""
+        """Refuse a policy that would never run, or never wait."""
         if self.attempts < 1 or self.first_delay < 0 or self.longest_delay < 0 or self.budget < 0:
             raise InvalidArgument("a RetryPolicy needs at least 1 attempt, and no delay below 0")
 
     def delay(self, failures: int) -> float:
-        """Seconds to wait after so many failures, jitter included."""
+        """Return the seconds to wait after that many failures, jitter included."""
         full = min(self.longest_delay, self.first_delay * 2.0 ** (failures - 1))
         return full * random.uniform(0.5, 1.0)
 
     def again(self, call: Callable[[], T], error: StoreError) -> T:
-        """Go on after the first run failed with ``error``: run ``call`` until it succeeds, or raise its last error."""
+        """Run ``call`` until it succeeds, after a first run that failed with ``error``, or raise its last error."""
         started = self.monotonic()
         for failures in range(1, self.attempts):
             self.sleep(self.pause(error, failures, started))

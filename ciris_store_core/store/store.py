@@ -1,4 +1,4 @@
-"""The store: what users hold, written once over the contract."""
+"""Store and transaction, written once over the contract."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ P = ParamSpec("P")
 
 
 class Background(Protocol):
-    """Work in threads of its own."""
+    """Background work in threads of its own."""
 
     def start(self) -> None:
-        """Begin."""
+        """Start the threads."""
         ...
 
     def stop(self) -> None:
-        """End after the current batch."""
+        """Stop after the current batch."""
         ...
 
 
 class _Aggregates(Blocking):
-    """What a store and a transaction have in common."""
+    """Resources of a store or a transaction."""
 
     def __init__(self, executor: Executor, ctx: StoreContext) -> None:
         self._x = executor
@@ -62,48 +62,48 @@ class _Aggregates(Blocking):
 
     @cached_property
     def tasks(self) -> Tasks:
-        """Units of work."""
+        """The tasks: units of work."""
         return Tasks(self._x, self._ctx)
 
     @cached_property
     def thoughts(self) -> Thoughts:
-        """Steps of reasoning about tasks."""
+        """The thoughts: steps of reasoning about tasks."""
         return Thoughts(self._x, self._ctx)
 
     @cached_property
     def occurrences(self) -> Occurrences:
-        """Who is running."""
+        """The running occurrences."""
         return Occurrences(self._x, self._ctx)
 
     @cached_property
     def leases(self) -> Leases:
-        """Named locks with owner and expiry."""
+        """The leases: named locks with owner and expiry."""
         return Leases(self._x, self._ctx)
 
     @cached_property
     def secrets(self) -> Secrets:
-        """What was found in records and encrypted."""
+        """The secrets that were extracted from records and encrypted."""
         return Secrets(self._x, self._ctx)
 
     @cached_property
     def shared_tasks(self) -> SharedTasks:
-        """What exactly one occurrence does on a day."""
+        """The shared tasks, which exactly one occurrence does each day."""
         return SharedTasks(self._x, self._ctx)
 
     @cached_property
     def audit(self) -> AuditTrail:
-        """What happened, in chains that show every later change."""
+        """The audit trail: hash chains of events, which expose every later change."""
         return AuditTrail(self._x, self._ctx)
 
     @cached_property
     def authorities(self) -> Authorities:
-        """Whose approval writes to protected scopes need."""
+        """The Wise Authorities, whose approval writes to protected scopes need."""
         return Authorities(self._x, self._ctx)
 
     def for_occurrence(self, occurrence_id: str, ttl_seconds: float = 60) -> OccurrenceHandle:
-        """Tasks and thoughts of one occurrence, which cannot be forgotten; ``__shared__`` is refused.
+        """Return a handle that is bound to one occurrence; ``__shared__`` is refused.
 
-        ``ttl_seconds``: how long it stays alive without a heartbeat, once registered.
+        ``ttl_seconds``: the time that the occurrence stays alive without a heartbeat, once registered.
         """
         return OccurrenceHandle(self._x, self._ctx, occurrence_id, ttl_seconds)
 
@@ -111,19 +111,19 @@ class _Aggregates(Blocking):
 class Transaction(_Aggregates):
     """One open transaction. It belongs to the thread that began it, and ends with its ``with`` block.
 
-    Reads see its own writes, and otherwise only what was committed.
+    Reads see its own writes, and otherwise committed data only.
     """
 
     def __init__(self, executor: TransactionExecutor, ctx: StoreContext) -> None:
-        """Made by ``Store.transaction``."""
+        """Called by ``Store.transaction``."""
         super().__init__(executor, ctx)
         self._executor = executor
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """A part of the transaction that is undone alone when its block raises; nests [cap: savepoints].
+        """Run a block that is rolled back alone if it raises; nests [cap: savepoints].
 
-        On a backend without the capability, raising inside it aborts the whole transaction: all later calls and the
+        On a backend without the capability, an error in the block aborts the whole transaction: all later calls and the
         commit raise ``TransactionError``.
         """
         with self._executor.session().savepoint():
@@ -131,10 +131,10 @@ class Transaction(_Aggregates):
 
 
 class Store(_Aggregates):
-    """An open store. Safe to use from many threads; close it, or use it as a context manager.
+    """Open store. It is thread-safe; close it, or use it as a context manager.
 
-    Every call is a transaction of its own, and is run again as a whole where the database was busy or not reachable,
-    as the ``RetryPolicy`` says. ``transaction()`` makes one transaction of many calls::
+    Every call is a transaction of its own. If the database was busy or unreachable, it is run again as a whole, within
+    the bounds of the ``RetryPolicy``. ``transaction()`` makes one transaction of many calls::
 
         with open_store("sqlite:///agent.db") as store:
             store.tasks.add(Task(task_id="t1", channel_id="c1", description="greet"))
@@ -146,7 +146,7 @@ class Store(_Aggregates):
     def __init__(
         self, backend: Backend, ctx: StoreContext, executor: StoreExecutor, server: ServerTime, url: str
     ) -> None:
-        """Made by ``open_store``. ``url`` is fit to be shown."""
+        """Called by ``open_store``. ``url`` holds no password."""
         super().__init__(executor, ctx)
         self._executor = executor
         self._backend = backend
@@ -155,28 +155,28 @@ class Store(_Aggregates):
         self._background: Background | None = None
 
     def __repr__(self) -> str:
-        """The URL, without its password."""
+        """Return the class name and the URL without its password."""
         return f"Store({self._url!r})"
 
     @property
     def clock(self) -> Clock:
-        """Gives records their time."""
+        """The clock that sets the times of records."""
         return self._ctx.clock
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What the backend can do beyond the contract."""
+        """The optional abilities that the backend declares."""
         return self._ctx.capabilities
 
     def server_now(self) -> datetime:
-        """The time that several hosts agree on: the database server's where there is one, asked now; in UTC.
+        """Return the time that several hosts agree on: the database server's if there is one, asked now; in UTC.
 
-        It decides ages, expiry and the dates of shared tasks.
+        Ages, expiry and the dates of shared tasks are judged by it.
         """
         return self._server.ask()
 
     def info(self) -> Mapping[str, Any]:
-        """Facts for reports: URL without password, backend, capabilities, versions and settings."""
+        """Return facts for reports: URL without password, backend, capabilities, versions and settings."""
         own = {
             "url": self._url,
             "backend": self._backend.name,
@@ -186,20 +186,20 @@ class Store(_Aggregates):
         return {**self._backend.info(), **own}
 
     def is_empty(self) -> bool:
-        """Whether no record at all is stored; at a cost that does not grow with the store."""
+        """Return True if no record at all is stored; the cost does not grow with the store."""
         return self._backend.is_empty()
 
     def stats(self) -> Mapping[str, Any]:
-        """Counters of this open store, such as connections in use."""
+        """Return counters of this open store, such as connections in use."""
         return self._backend.stats()
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """One transaction over all calls on the handle that the ``with`` statement gives.
+        """Open one transaction over all calls on the handle that the ``with`` statement gives.
 
-        Leaving the block commits; leaving it by any exception rolls everything back, and the exception goes on. The
-        store's own methods are refused in this thread meanwhile (``TransactionError``). Nothing is run again here:
-        for that, give the whole to ``run``.
+        The end of the block commits; an exception rolls everything back and propagates. Inside the block, the store's
+        own methods raise ``TransactionError`` in this thread. The block is not retried: for that, pass a function to
+        ``run``.
         """
         with self._executor.transaction() as executor:
             yield Transaction(executor, self._ctx)
@@ -207,8 +207,8 @@ class Store(_Aggregates):
     def run(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``fn(tx, *args, **kwargs)`` as one transaction, again as a whole after a retryable error.
 
-        ``fn`` may run several times: it should do nothing outside the transaction. Returns what it returned in the
-        run that was committed.
+        ``fn`` may run several times: it should have no effect outside the transaction. Return its result of the
+        committed run.
         """
 
         def once() -> T:
@@ -223,9 +223,9 @@ class Store(_Aggregates):
             return self._executor.retry.again(once, error)
 
     def close(self) -> None:
-        """Let go of the database; calling it again does nothing. Later calls raise ``StoreClosed``.
+        """Close the store. Idempotent. Later calls raise ``StoreClosed``.
 
-        Background work of this store ends first, after the batch that it is at.
+        Background work of this store stops first, after its current batch.
         """
         if self._background is not None:
             self._background.stop()
@@ -237,11 +237,11 @@ class Store(_Aggregates):
         work.start()
 
     def __enter__(self) -> Self:
-        """The store."""
+        """Return the store."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Close the store."""
         self.close()

@@ -455,7 +455,7 @@ def test_approval_by_a_callback(opened: Callable[..., Store]) -> None:
     store.graph.put_many([node(), node("values")])
     store.graph.put_edge(edge())
     refused(lambda: store.graph.put(node("evil")))
-    assert [request.operation for request in asked] == ["put_nodes", "put_edge_many", "put_nodes"]
+    assert [request.operation for request in asked] == ["put_nodes", "put_edges", "put_nodes"]
     assert [event["approved_by"] for event in events(store, "write_approved")] == ["Wanda", "Wanda"]
     assert store.graph.get("evil", "identity") is None
 

@@ -1,4 +1,4 @@
-"""Edges of the graph memory, as users hold them."""
+"""Edges of the graph memory (contract section 3)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class GraphEdges(Walks):
     __slots__ = ()
 
     def put_edge(self, edge: GraphEdge, *, expected_revision: int | None = None) -> GraphEdge:
-        """Write an edge and return it as stored; an existing one gets the weight, attributes and metadata given.
+        """Write an edge and return it as stored. An existing one takes the given weight, attributes and metadata.
 
         Args:
             edge: What to write. It is not changed.
@@ -97,14 +97,14 @@ class GraphEdges(Walks):
     def get_edge(
         self, source: str, target: str, relationship: str, scope: Scope, *, for_update: bool = False
     ) -> GraphEdge | None:
-        """The edge with that key, or None. ``for_update`` locks it, as ``get`` does."""
+        """Return the edge with that key, or None. ``for_update`` locks it, as in ``get``."""
         key = self._edge_key(source, target, relationship, scope)
         return self.get_edge_many([key], for_update=for_update).get(key)
 
     def get_edge_many(self, keys: Iterable[AnyEdgeKey], *, for_update: bool = False) -> dict[EdgeKey, GraphEdge]:
-        """The edges of these (source, target, relationship, scope) that exist, by key; one round trip.
+        """Return the existing edges among these (source, target, relationship, scope), by key; one round trip.
 
-        ``for_update`` locks them, as ``get`` does.
+        ``for_update`` locks them, as in ``get``.
         """
         wanted = self._edge_keys(keys)
         if for_update:
@@ -119,11 +119,11 @@ class GraphEdges(Walks):
         return {key: found[key] for key in wanted if key in found}
 
     def delete_edge(self, source: str, target: str, relationship: str, scope: Scope) -> int:
-        """Delete an edge; returns how many went (0 or 1)."""
+        """Delete an edge; return the number of deleted ones (0 or 1)."""
         return self.delete_edge_many([(source, target, relationship, scope)])
 
     def delete_edge_many(self, keys: Iterable[AnyEdgeKey]) -> int:
-        """Delete the edges of these (source, target, relationship, scope); returns how many were deleted.
+        """Delete the edges of these (source, target, relationship, scope); return the number of deleted ones.
 
         Many are deleted in batches, as ``delete_many`` does.
         """
@@ -198,7 +198,8 @@ class GraphEdges(Walks):
 
 
 def _put_expected(session: Session, edges: Edges, expected: int, now: datetime) -> Edges:
-    # The write counts the revision under the row's lock; what it counted from is what was stored. The error undoes it.
+    # The write increments the revision under the row lock, so the result tells which one was stored before. The error
+    # below rolls the write back.
     stored = session.graph.put_edges(edges, now)
     if not stored:
         raise NotSupported("this backend counts no revisions of edges: leave out expected_revision")
@@ -214,7 +215,7 @@ def _put_expected(session: Session, edges: Edges, expected: int, now: datetime) 
 
 
 def tuples_of(keys: Iterable[Any], size: int, expected: str) -> Iterator[Any]:
-    """The keys; ``InvalidArgument`` for one that is no tuple of that size."""
+    """Yield the keys; raise ``InvalidArgument`` for one that is no tuple of that size."""
     for key in keys:
         if not isinstance(key, tuple) or len(key) != size:
             raise InvalidArgument(f"{expected}, not {ascii(key)[:80]}")

@@ -1,4 +1,4 @@
-"""The graph memory, as users hold it: nodes and edges (contract section 3)."""
+"""The graph memory: nodes and edges (contract section 3)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ from ciris_store_core.validation.validator import limit_of, moment, whole
 
 T = TypeVar("T")
 
-# Inside the class, ``list`` is a method.
 Nodes = list[GraphNode]
 NodeWrites = list[NodeWrite]
 NodeKeys = list[NodeKey]
@@ -50,25 +49,25 @@ _NODE_SHAPE = (datetime, str, str)
 
 
 class NodeFilters(TypedDict, total=False):
-    """Which nodes are meant; all that are given must hold."""
+    """Conditions on nodes; all that are given must hold."""
 
     scope: Scope | None
     type: NodeType | str | None
     prefix: str | None
-    """How the id begins; nothing in it is a wildcard."""
+    """The beginning of the id. It has no wildcards."""
     attributes: Mapping[str, Any]
     """Top-level attributes that must equal a text, number (1 equals 1.0), boolean or None."""
     updated_from: datetime | None
     updated_to: datetime | None
     """Both bounds inclusive, and aware."""
     include_expired: bool
-    """Also nodes whose ``expires_at`` has passed; by default they are left out."""
+    """Include nodes whose ``expires_at`` has passed; by default they are left out."""
 
 
 class Graph(GraphEdges):
-    """What the agent remembers: nodes by (id, scope), and the weighted edges between them.
+    """Graph memory of an agent: nodes by (id, scope), and the weighted edges between them.
 
-    Scopes are accepted as members or text. Expired nodes count as absent, cleaned up or not, and so do their edges.
+    Scopes are members or text. An expired node counts as absent, deleted already or not, and so do its edges.
     """
 
     __slots__ = ()
@@ -86,15 +85,15 @@ class Graph(GraphEdges):
     ) -> GraphNode:
         """Write a node and return it as stored.
 
-        A new node is stored as given. Of an existing one, upcast first if an upcaster of its version is known, the
-        attributes are merged: given keys win, others stay; ``version``, ``updated_by``, ``consent_stream``,
-        ``expires_at`` and ``metadata`` change if you gave them; ``created_at`` stays, ``updated_at`` moves and
-        ``revision`` grows by 1 (and by another 1 for the upgrade). The merge is atomic.
+        A new node is stored as given. The attributes of an existing one are merged, atomically: given keys win,
+        others stay. ``version``, ``updated_by``, ``consent_stream``, ``expires_at`` and ``metadata`` change if they
+        were given; ``created_at`` stays, ``updated_at`` changes and ``revision`` grows by 1. If an upcaster of its
+        version is known, the stored node is upcast first, for which ``revision`` grows by another 1.
 
         Args:
             node: What to write. It is not changed.
             merge: False replaces all attributes by the given ones.
-            remove: Attribute keys to take away, after the merge.
+            remove: Attribute keys to delete after the merge.
             expected_revision: Write only if the stored node has this revision; 0: only if there is none.
             insert: Write only if there is none.
 
@@ -104,20 +103,20 @@ class Graph(GraphEdges):
             Conflict: The stored node has another type.
             InvalidArgument: A field cannot be stored, or a configuration is in the wrong scope. Nothing was written.
         """
-        keys = () if remove == () else tuple(self._attribute_key(key) for key in _not_text(remove, "remove"))
+        keys = () if remove == () else tuple(self._attribute_key(key) for key in _refuse_text(remove, "remove"))
         if expected_revision is not None:
             whole(expected_revision, "expected_revision", 0, 2**63 - 1)
         extracted = ExtractedSecrets()
-        write = self._write_of(node, _mode(merge, insert), keys, expected_revision, extracted)
+        write = self._prepare_write(node, _mode(merge, insert), keys, expected_revision, extracted)
         return self._put([write], extracted)[0]
 
     def put_many(self, nodes: Iterable[GraphNode], *, merge: bool = True, insert: bool = False) -> Nodes:
-        """Write many nodes, all or none, in a constant number of round trips; returns them as stored. See ``put``.
+        """Write many nodes, all or none, in a constant number of round trips; return them as stored. See ``put``.
 
         A batch that names a node twice is refused.
         """
         extracted = ExtractedSecrets()
-        writes = [self._write_of(node, _mode(merge, insert), (), None, extracted) for node in nodes]
+        writes = [self._prepare_write(node, _mode(merge, insert), (), None, extracted) for node in nodes]
         refuse_repeats([write.node.key for write in writes], "node")
         return self._put(writes, extracted) if writes else []
 
@@ -131,7 +130,7 @@ class Graph(GraphEdges):
             self._x.write("graph._put", lambda session: put_extracted(session, writes, now), extracted=extracted)
         )
 
-    def _write_of(
+    def _prepare_write(
         self,
         node: GraphNode,
         mode: NodeWriteMode,
@@ -153,10 +152,10 @@ class Graph(GraphEdges):
     def get(
         self, id: str, scope: Scope, *, include_expired: bool = False, for_update: bool = False
     ) -> GraphNode | None:
-        """The node with that key, or None if there is none, or it expired and ``include_expired`` is False.
+        """Return the node with that key, or None if there is none, or it expired and ``include_expired`` is False.
 
-        ``for_update``, in a transaction only: no other transaction changes or deletes the node until this one ends, so
-        that what you write next cannot overwrite another's change.
+        ``for_update``, in a transaction only, locks the node: no other transaction changes or deletes it until this
+        one ends, so a write that depends on what was read overwrites no concurrent change.
         """
         found = self._nodes([self._node_key(id, scope)], include_expired, for_update)
         return found[0] if found else None
@@ -164,7 +163,10 @@ class Graph(GraphEdges):
     def get_many(
         self, keys: Iterable[AnyNodeKey], *, include_expired: bool = False, for_update: bool = False
     ) -> dict[NodeKey, GraphNode]:
-        """The nodes of these (id, scope) that exist, by key, in the order asked for; one round trip. See ``get``."""
+        """Return the existing nodes among these (id, scope), by key, in the order given. See ``get``.
+
+        One round trip.
+        """
         wanted = self._node_keys(keys)
         found = {node.key: node for node in self._nodes(wanted, include_expired, for_update)}
         return {key: found[key] for key in wanted if key in found}
@@ -182,10 +184,10 @@ class Graph(GraphEdges):
         """Add to a number among a node's attributes and return the sum; no concurrent increment is lost.
 
         Args:
-            id: The node's.
-            scope: The node's.
-            key: The attribute, or a path of keys through objects. What is missing of it is made, from 0.
-            by: What to add; below 0 subtracts.
+            id: The id of the node.
+            scope: The scope of the node.
+            key: The attribute, or a path of keys through objects. Missing parts are created, starting at 0.
+            by: The number to add; a negative one subtracts.
 
         Raises:
             NotFound: There is no such node, or it expired.
@@ -197,7 +199,7 @@ class Graph(GraphEdges):
             raise InvalidArgument("an increment needs a key and a number: name the attribute, and what to add")
         self._ctx.check.scalar(by, "by")
         if self._ctx.upcasters:
-            self._upgrade_first(node_key)
+            self._upcast_stored(node_key)
         value = self._x.write(
             "graph.increment", lambda session: session.graph.increment(node_key, path, by, now), single=False
         )
@@ -207,7 +209,7 @@ class Graph(GraphEdges):
             )
         return value
 
-    def _upgrade_first(self, key: NodeKey) -> None:
+    def _upcast_stored(self, key: NodeKey) -> None:
         stored = self._x.read(
             "graph._upgrade_first", lambda session: session.graph.get_nodes([key], self._ctx.server_now())
         )
@@ -215,41 +217,41 @@ class Graph(GraphEdges):
             self.put(GraphNode(id=key.id, scope=key.scope, type=stored[0].type, attributes={}))
 
     def find(self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[NodeFilters]) -> Page[GraphNode]:
-        """One page of nodes, newest ``updated_at`` first, ties by id, then scope.
+        """Return one page of nodes, newest ``updated_at`` first, ties by id, then scope.
 
         Args:
-            limit: At most so many, 1 to 10,000.
+            limit: The longest page, 1 to 10,000 nodes.
             cursor: The ``next_cursor`` of the page before, of the same filters.
             filters: See ``NodeFilters``.
         """
         return self._node_page(self._query(**filters), limit, cursor)
 
     def scan(self, *, on_corrupt: OnCorrupt | None = None, **filters: Unpack[NodeFilters]) -> Iterator[GraphNode]:
-        """All nodes that the filters match, read page by page; see ``list``.
+        """Yield every node that matches the filters, read page by page. See ``find``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
+        A corrupt row raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
         query = self._query(**filters)
         return all_pages(lambda cursor: self._node_page(query, SCAN_SIZE, cursor), on_corrupt)
 
     def count(self, **filters: Unpack[NodeFilters]) -> int:
-        """How many nodes the filters match; loads none of them."""
+        """Return the number of nodes that match the filters, without loading them."""
         query = NodeQuery(**self._query(**filters))
         return self._x.read("graph.count", lambda session: session.graph.count_nodes(query))
 
     def delete(self, id: str, scope: Scope) -> int:
-        """Delete a node and every edge that touches it, in one transaction; returns how many nodes went (0 or 1)."""
+        """Delete a node and all its edges, in one transaction; return the number of deleted nodes (0 or 1)."""
         return self._delete([self._node_key(id, scope)])
 
     def delete_many(self, keys: Iterable[AnyNodeKey]) -> int:
-        """Delete the nodes of these (id, scope) with their edges; returns how many nodes were deleted.
+        """Delete the nodes of these (id, scope) with their edges; return the number of deleted nodes.
 
         Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
-        need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
-        Nodes of protected scopes are approved of, and deleted, together.
+        need not wait for all of them; after an error, some batches may be deleted. In a transaction it is all or none.
+        Nodes of protected scopes are approved, and deleted, together.
         """
-        gone = self._node_keys(keys)
-        return self._delete(gone) if gone else 0
+        wanted = self._node_keys(keys)
+        return self._delete(wanted) if wanted else 0
 
     def _delete(self, keys: NodeKeys) -> int:
         now = self._ctx.server_now()
@@ -323,7 +325,7 @@ def _check_configuration(node: GraphNode) -> None:
         )
 
 
-def _not_text(values: Iterable[T], name: str) -> Iterable[T]:
+def _refuse_text(values: Iterable[T], name: str) -> Iterable[T]:
     if isinstance(values, str):
         raise InvalidArgument(f"{name}: expected several, not one text: put it into a list")
     return values

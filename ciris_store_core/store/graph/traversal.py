@@ -1,4 +1,4 @@
-"""What is asked along the edges of the graph, and the search in it."""
+"""Traversal and full-text search of the graph."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ MAX_DEPTH = 100
 
 
 class Walks(Resource):
-    """Reading along edges. ``direction``: out, in or both; ``relationships``: one, several, or None for all."""
+    """Traversal of edges. ``direction``: out, in or both; ``relationships``: one, several, or None for all."""
 
     __slots__ = ()
 
     def neighbours(
         self, id: str, scope: Scope, direction: Way = Direction.BOTH, relationships: Relationships = None
     ) -> list[GraphEdge]:
-        """All edges that begin (out) or end (in) at the node, or both, ordered by source, target and relationship.
+        """Return all edges that begin (out) or end (in) at the node, or both.
 
-        Here and below, an expired node counts as absent, and so do its edges.
+        They are ordered by source, target and relationship. Here and below, an expired node counts as absent, and so
+        do its edges.
         """
         ids, where, way = [self._ctx.check.ident(id, "id")], GraphScope.parse(scope), Direction.parse(direction)
         kinds = several_ids(self._ctx, relationships, "relationships")
@@ -59,10 +60,10 @@ class Walks(Resource):
         depth: int = 1,
         limit: int = 10_000,
     ) -> TraversalResult:
-        """The ids that a walk of up to ``depth`` steps (1 to 100) reaches, with distances, nearest first, then by id.
+        """Return the ids within ``depth`` steps (1 to 100) with their distances, nearest first, then by id.
 
-        The start is at distance 0, existing or not; no node is visited twice. More than ``limit`` nodes: the nearest
-        are kept and ``truncated`` is set.
+        The start is at distance 0, existing or not; no node is visited twice. If more than ``limit`` nodes are in
+        reach, the nearest are kept and ``truncated`` is set.
         """
         walk = self._walk(start, scope, direction, relationships, depth, limit)
         return self._x.read("walks.traverse", lambda session: session.graph.traverse(walk))
@@ -77,9 +78,9 @@ class Walks(Resource):
         *,
         max_depth: int = 10,
     ) -> list[str] | None:
-        """The ids from ``start`` to ``target`` along the fewest edges, both included; None if out of reach.
+        """Return the ids of a shortest path from ``start`` to ``target``, both included; None if out of reach.
 
-        Among equally short paths it is the one whose ids are smallest, compared from the start.
+        Of equally short paths it is the one with the smallest ids, compared from the start.
         """
         self._ctx.check.ident(start, "start")
         walk = self._walk(start, scope, direction, relationships, max_depth, 10_000)
@@ -96,9 +97,9 @@ class Walks(Resource):
         depth: int = 1,
         limit: int = 1000,
     ) -> Subgraph:
-        """The nodes that a walk reaches, nearest first, then by id, and the edges among them, ordered by key.
+        """Return the nodes within ``depth`` steps, nearest first, then by id, and the edges among them, by key.
 
-        At most ``limit`` nodes, the nearest; ``truncated`` says whether there were more.
+        If more than ``limit`` nodes are in reach, the nearest are kept and ``truncated`` is set.
         """
         walk = self._walk(start, scope, direction, relationships, depth, limit)
         return self._x.read("walks.subgraph", lambda session: self._subgraph(session, walk), single=False)
@@ -117,7 +118,7 @@ class Walks(Resource):
     def degrees(
         self, scope: Scope, direction: Way = Direction.BOTH, relationships: Relationships = None, *, limit: int = 10
     ) -> list[Degree]:
-        """The nodes of a scope with the most edges, most first, ties by id."""
+        """Return the nodes of a scope with the most edges, most first, ties by id."""
         where, way = GraphScope.parse(scope), Direction.parse(direction)
         kinds, count = several_ids(self._ctx, relationships, "relationships"), limit_of(limit)
         now = self._ctx.server_now()
@@ -126,11 +127,11 @@ class Walks(Resource):
     def search(
         self, text: str, *, scope: Scope | None = None, type: NodeType | str | None = None, limit: int = 20
     ) -> list[SearchHit]:
-        """Nodes whose id and attributes hold all the words of ``text``, best first, ties by id and scope.
+        """Return the nodes whose id and attributes hold all words of ``text``, best first, ties by id and scope.
 
-        Case, accents and punctuation do not count, ``pre*`` finds all words that begin with ``pre``, and texts in
-        scripts written without spaces are found by any part of them; the module ``words`` has the rules. Of two nodes
-        the one with fewer other words is the better match. A text without words finds nothing.
+        Case, accents and punctuation are ignored. ``pre*`` matches all words that begin with ``pre``. Any part of a
+        text in a script without spaces matches; the module ``words`` has the rules. Of two nodes the one with fewer
+        other words is the better match. A text without words matches nothing.
 
         Raises:
             InvalidArgument: ``text`` has more than 128 distinct words or 20,000 characters.

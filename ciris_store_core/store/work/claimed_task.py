@@ -1,4 +1,4 @@
-"""A handle to claimed work, whose every write is refused once the work has another owner."""
+"""Handle to a claimed task. Its writes carry the fencing token of the claim."""
 
 from __future__ import annotations
 
@@ -16,36 +16,35 @@ from ciris_store_core.store.resource import prepare
 
 
 class ClaimedTask(Blocking):
-    """A task that this worker claimed, with the fence of that claim.
+    """Claimed task with the fencing token of its claim.
 
-    Every write raises ``StaleFence``, and writes nothing, once the task was taken over, given back or deleted. A
-    handle that came from a transaction lives as long as the transaction; ``store.tasks.claimed(handle.task)`` makes
-    one that lasts.
+    Once the task was taken over, released or deleted, every write raises ``StaleFence`` and writes nothing. A handle
+    from a transaction ends with it; ``store.tasks.claimed(handle.task)`` makes one that outlives the transaction.
     """
 
     __slots__ = ("_ctx", "_x", "fence", "task")
 
     task: Task
-    """As claimed, with the changes made through this handle."""
+    """The task as claimed, with the changes made through this handle."""
     fence: int
-    """Grows with every change of owner."""
+    """The fencing token, which grows with every change of owner."""
 
     def __init__(self, executor: Executor, ctx: StoreContext, task: Task) -> None:
-        """Made by ``claim_next`` and ``claimed``."""
+        """Called by ``claim_next`` and ``claimed``."""
         self._x = executor
         self._ctx = ctx
         self.task = task
         self.fence = task.fence
 
     def __repr__(self) -> str:
-        """Id, owner and fence."""
+        """Return the class name with id, owner and fence."""
         return f"ClaimedTask({self.task.task_id!r}, owner={self.task.agent_occurrence_id!r}, fence={self.fence})"
 
     def update(self, **changes: Any) -> None:
         """Change the given fields and ``updated_at``; raises ``InvalidArgument`` as ``Tasks.update`` does."""
         key, now, extracted = self.task.task_id, self._ctx.changed_at(), ExtractedSecrets()
         new = self._ctx.check.changes(Task, key, changes, UPDATABLE_TASK_FIELDS, now, extracted)
-        # The fence alone says whose it is: the owner cannot change without it.
+        # The fence alone identifies the owner: every change of owner increments it.
         if not self._x.write(
             "claimedtask.update", lambda session: session.tasks.update(key, new, None, self.fence), extracted=extracted
         ):
@@ -64,7 +63,7 @@ class ClaimedTask(Blocking):
         self.update(status=status, **({} if outcome is None else {"outcome": outcome}))
 
     def add_thought(self, thought: Thought) -> Thought:
-        """Store a new thought of this task, owned by the task's owner; returns it as stored.
+        """Store a new thought of this task, owned by the task's owner, and return it as stored.
 
         Raises:
             InvalidArgument: It belongs to another task or owner.

@@ -1,4 +1,4 @@
-"""Occurrences and leases, as users hold them (contract section 6). All times are the store's, ``server_now()``."""
+"""Occurrences and leases (contract section 6). All times are server times."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.store.resource import Resource, end_after
 from ciris_store_core.store.work.ownership import release_claims
 
-# Inside the classes, ``list`` is a method.
 OccurrenceList = list[Occurrence]
 LeaseList = list[Lease]
 
 
 class Occurrences(Resource):
-    """Who is running. An occurrence is alive until its last heartbeat's time to live is over."""
+    """The running occurrences. An occurrence is alive until the time to live of its last heartbeat is over."""
 
     __slots__ = ()
 
     def register(
         self, occurrence_id: str, ttl_seconds: float = 60, *, metadata: Mapping[str, Any] | None = None
     ) -> Occurrence:
-        """Say that an occurrence starts now, replacing what is stored of that id; ``__…__`` is refused.
+        """Register an occurrence as started now, replacing an earlier registration of that id.
 
-        Unfinished tasks that an earlier run of that id claimed go back to the pools that they came from, in the same
-        transaction. Their fences move: should the earlier run still go on, its handles raise ``StaleFence``. So
-        register once, before claiming, and then send heartbeats.
+        An id of the form ``__…__`` is refused. Unfinished tasks that an earlier run of that id claimed return to the
+        queues that they came from, in the same transaction. Their fencing tokens grow: if the earlier run is still
+        working, its handles raise ``StaleFence``. So register once, before claiming, and then send heartbeats.
         """
         ctx = self._ctx
         key, span = ctx.identity(occurrence_id, "occurrence_id"), ctx.span(ttl_seconds)
@@ -42,7 +41,7 @@ class Occurrences(Resource):
         ready = ctx.check.record(occurrence, Occurrence, now, extracted)
 
         def fn(session: Session) -> None:
-            # First the occurrence: its row is what two that start under one id at the same time wait for.
+            # The occurrence comes first: its row lock serializes two runs that start under one id.
             session.coordination.put_occurrence(ready)
             release_claims(session, key, now)
 
@@ -50,7 +49,7 @@ class Occurrences(Resource):
         return ready
 
     def heartbeat(self, occurrence_id: str, ttl_seconds: float = 60) -> bool:
-        """Stay alive for ``ttl_seconds`` from now; False if it is not registered (any more)."""
+        """Extend the life of an occurrence to ``ttl_seconds`` from now; return False if it is not registered now."""
         key, span = self._ctx.identity(occurrence_id, "occurrence_id"), self._ctx.span(ttl_seconds)
         now = self._ctx.server_now()
         return self._x.write(
@@ -58,12 +57,15 @@ class Occurrences(Resource):
         )
 
     def find(self, *, alive_only: bool = True) -> OccurrenceList:
-        """The occurrences that are alive, or all that are registered, by id."""
+        """Return the live occurrences, or all registered ones, ordered by id."""
         moment = self._ctx.server_now() if alive_only else None
         return self._x.read("occurrences.find", lambda session: session.coordination.list_occurrences(moment))
 
     def remove(self, occurrence_id: str) -> bool:
-        """Forget an occurrence; False if it was not registered. Its work stays: give it back first."""
+        """Remove the registration of an occurrence; return False if there is none.
+
+        Its tasks stay: release them first.
+        """
         key = self._ctx.identity(occurrence_id, "occurrence_id")
         return self._x.write("occurrences.remove", lambda session: session.coordination.remove_occurrence(key))
 
@@ -74,10 +76,10 @@ class Leases(Resource):
     __slots__ = ()
 
     def acquire(self, name: str, owner: str, ttl_seconds: float = 60) -> Lease | None:
-        """Take the lease for ``ttl_seconds``; None if another owner holds it.
+        """Acquire the lease for ``ttl_seconds``; return None if another owner holds it.
 
-        An owner that holds it already gets it again, extended. ``fence`` grows with every change of owner: store it
-        with what the lease protects, and refuse what comes with an older one.
+        An owner that holds it already gets it again, extended. The fencing token ``fence`` grows with every change of
+        owner: store it with the data that the lease protects, and reject writes that present an older one.
         """
         key, holder = self._ctx.check.ident(name, "name"), self._ctx.identity(owner, "owner")
         span, now = self._ctx.span(ttl_seconds), self._ctx.server_now()
@@ -86,7 +88,10 @@ class Leases(Resource):
         )
 
     def renew(self, lease: Lease, ttl_seconds: float = 60) -> Lease | None:
-        """The lease, extended to ``ttl_seconds`` from now; None if it ran out or changed hands: stop the work."""
+        """Extend the lease to ``ttl_seconds`` from now and return it.
+
+        Return None if it expired or another owner acquired it: then stop the work.
+        """
         held, now = self._checked(lease), self._ctx.server_now()
         until = now + self._ctx.span(ttl_seconds)
         kept = self._x.write(
@@ -96,7 +101,7 @@ class Leases(Resource):
         return held.replaced(expires_at=until) if kept else None
 
     def release(self, lease: Lease) -> bool:
-        """End the lease; False if it had run out or changed hands."""
+        """End the lease; return False if it had expired or another owner had acquired it."""
         held, now = self._checked(lease), self._ctx.server_now()
         return self._x.write(
             "leases.release", lambda session: session.coordination.release_lease(held.name, held.owner, held.fence, now)
@@ -108,7 +113,7 @@ class Leases(Resource):
 
         Raises:
             LeaseHeld: Another owner holds it; the block does not run.
-            StaleFence: At the end of the block, where the lease had run out or changed hands during it.
+            StaleFence: At the end of the block, if the lease expired during it or another owner acquired it.
         """
         lease = self.acquire(name, owner, ttl_seconds)
         if lease is None:
@@ -132,7 +137,7 @@ class Leases(Resource):
             )
 
     def find(self, *, held_only: bool = True) -> LeaseList:
-        """The leases that are held now, or all that ever were, by name."""
+        """Return the leases that are held now, or all that ever were, ordered by name."""
         moment = self._ctx.server_now() if held_only else None
         return self._x.read("leases.find", lambda session: session.coordination.list_leases(moment))
 

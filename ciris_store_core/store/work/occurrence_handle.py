@@ -1,4 +1,4 @@
-"""The store as one occurrence sees it (contract section 6)."""
+"""The view of a store that belongs to one occurrence (contract section 6)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE, TaskStatus.DEFERRED)
 
 
 class OccurrenceHandle(Blocking):
-    """Tasks and thoughts of one occurrence, and what it does to stay alive and get work.
+    """Tasks, thoughts, heartbeats and claims of one occurrence.
 
     ``tasks`` and ``thoughts`` look up and write records of this occurrence only, without ``occurrence_id``; naming
     another one raises ``InvalidArgument``. As a context manager it registers on entry and shuts down on exit::
@@ -42,14 +42,14 @@ class OccurrenceHandle(Blocking):
     """
 
     occurrence_id: str
-    """Whose handle this is."""
+    """The occurrence that the handle is bound to."""
     tasks: Tasks
-    """Its tasks."""
+    """The tasks of the occurrence."""
     thoughts: Thoughts
-    """Its thoughts."""
+    """The thoughts of the occurrence."""
 
     def __init__(self, executor: Executor, ctx: StoreContext, occurrence_id: str, ttl_seconds: float) -> None:
-        """Made by ``Store.for_occurrence``."""
+        """Called by ``Store.for_occurrence``."""
         ctx.span(ttl_seconds)
         self._x = executor
         self._ctx = ctx.bind(occurrence_id)
@@ -60,22 +60,25 @@ class OccurrenceHandle(Blocking):
         self.thoughts = Thoughts(executor, self._ctx)
 
     def __repr__(self) -> str:
-        """Its id."""
+        """Return the class name and the id."""
         return f"OccurrenceHandle({self.occurrence_id!r})"
 
     def register(self, ttl_seconds: float | None = None, *, metadata: Mapping[str, Any] | None = None) -> Occurrence:
-        """Say that this occurrence starts now and is alive for so many seconds; the handle's own number by default.
+        """Register this occurrence as started now, alive for ``ttl_seconds``, by default those of the handle.
 
-        What an earlier run of it claimed goes back to its queues; see ``Occurrences.register``.
+        Tasks that an earlier run of it claimed return to their queues; see ``Occurrences.register``.
         """
         return self._occurrences.register(self.occurrence_id, ttl_seconds or self._ttl, metadata=metadata)
 
     def heartbeat(self, ttl_seconds: float | None = None) -> bool:
-        """Stay alive for so many seconds from now; False if it is not registered (any more): register again."""
+        """Extend the life of this occurrence to ``ttl_seconds`` from now.
+
+        Return False if it is not registered, or no longer: then register again.
+        """
         return self._occurrences.heartbeat(self.occurrence_id, ttl_seconds or self._ttl)
 
     def claim_next(self, limit: int = 1, *, queue: str = DEFAULT_OCCURRENCE) -> list[ClaimedTask]:
-        """Take up to ``limit`` pending tasks of the queue. See ``Tasks.claim_next``."""
+        """Claim up to ``limit`` pending tasks of the queue. See ``Tasks.claim_next``."""
         return self.tasks.claim_next(self.occurrence_id, limit, queue=queue)
 
     def try_claim_shared(
@@ -86,7 +89,7 @@ class OccurrenceHandle(Blocking):
         return shared.claim_and_transfer(task_type, channel_id, description, priority)
 
     def release_work(self) -> int:
-        """Return all claimed, unfinished tasks to the queues that they came from; returns how many.
+        """Return all claimed, unfinished tasks to their queues, and their number to the caller.
 
         They become pending again, and handles to them raise ``StaleFence``.
         """
@@ -97,9 +100,9 @@ class OccurrenceHandle(Blocking):
         return count
 
     def rescue(self, limit: int = 100) -> list[Task]:
-        """Return up to ``limit`` tasks that dead occurrences claimed to their queues; returns them as they are now.
+        """Release up to ``limit`` tasks of dead occurrences to their queues; return them as they are now.
 
-        Dead is whose heartbeat ran out, and who never registered.
+        An occurrence is dead if its last heartbeat expired, or if it never registered.
         """
         return self._release(None, limit_of(limit))
 
@@ -108,19 +111,18 @@ class OccurrenceHandle(Blocking):
         return self._x.write("occurrencehandle._release", lambda session: session.tasks.release(owner, now, limit))
 
     def take_over(self, occurrence_id: str, limit: int = 100) -> list[ClaimedTask]:
-        """Make up to ``limit`` unfinished tasks of an occurrence that died this one's own, with their thoughts.
+        """Transfer up to ``limit`` unfinished tasks of a dead occurrence to this one, with their thoughts.
 
-        With its own id: what an earlier run of this occurrence left. For that ``register`` first, then take over, then
-        begin to work, in the one process that runs it.
+        Oldest first. Use it for tasks that were never in a queue, such as shared tasks; ``rescue`` returns the others
+        to their queues. Thoughts in processing become pending. The fencing tokens grow, so handles of the dead
+        occurrence raise ``StaleFence`` if it resumes. An audit event is stored for each transfer.
 
-        For work that belonged to it without having come from a queue, such as a shared task; ``rescue`` returns the
-        other to its queue. Oldest first. Thoughts that it left in processing become pending. The fences move, so that
-        handles of the dead occurrence raise ``StaleFence`` should it wake up. Audit events are stored as by a
-        transfer.
+        Pass this occurrence's own id to continue the tasks of an earlier run: register first, take over, then begin to
+        work, in the one process that runs it.
 
         Raises:
             Conflict: That occurrence is alive.
-            NotFound: It never registered, so nobody can tell: ``tasks.transfer`` moves what you know to be left.
+            NotFound: It never registered, so its death cannot be determined. ``tasks.transfer`` moves abandoned tasks.
             InvalidArgument: It is ``__shared__``.
         """
         dead = self._ctx.check.ident(occurrence_id, "occurrence_id")
@@ -139,7 +141,7 @@ class OccurrenceHandle(Blocking):
     def _take_over(self, session: Session, task: Task, now: datetime) -> Task | None:
         key, dead, me = task.task_id, task.agent_occurrence_id, self.occurrence_id
         if not session.tasks.transfer([key], dead, me, now):
-            return None  # Somebody else was faster.
+            return None  # Another occurrence took it first.
         if dead != me:
             record_transfer(session, self._ctx, "task_ownership_transfer", dead, me, task_id=key)
         left = ThoughtQuery(occurrence_id=dead, source_task_id=key, statuses=(ThoughtStatus.PROCESSING,), limit=_MOST)
@@ -149,14 +151,14 @@ class OccurrenceHandle(Blocking):
             record_transfer(session, self._ctx, "thought_ownership_transfer", dead, me, task_id=key, count=moved)
         recover_thoughts(session, [thought.replaced(agent_occurrence_id=me) for thought in processing], now)
         taken = session.tasks.get([key], me)[0]
-        # It may have been finished just before it changed hands: then there is nothing left to do.
+        # Its owner may have finished it between the listing and the transfer: then no work is left.
         return taken if taken.status in _UNFINISHED else None
 
     def recover_thoughts(self) -> int:
-        """Move thoughts that an earlier run of this occurrence left in processing back to pending; returns how many.
+        """Move thoughts that an earlier run of this occurrence left in processing to pending; return their number.
 
-        Call it before this occurrence begins to work, in the one process that runs it: nobody can tell a thought
-        that was left from one that is being worked on under the same id.
+        Call it before this occurrence begins to work, in the one process that runs it: an abandoned thought cannot be
+        told from one that is being processed under the same id.
         """
         query = ThoughtQuery(occurrence_id=self.occurrence_id, statuses=(ThoughtStatus.PROCESSING,), limit=_BATCH)
         count = 0
@@ -173,19 +175,19 @@ class OccurrenceHandle(Blocking):
         )
 
     def shutdown(self) -> None:
-        """Give the work back, then say that this occurrence is gone."""
+        """Release the claimed tasks, then remove the registration of this occurrence."""
         self.release_work()
         self._occurrences.remove(self.occurrence_id)
 
     def __enter__(self) -> Self:
-        """Register."""
+        """Register the occurrence."""
         self.register()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Shut down. If the block raised, that error is the one that goes on."""
+        """Shut down. An error of the block takes precedence over one of the shutdown."""
         end_after(error, self.shutdown, "shutting the occurrence down")
 
 

@@ -1,4 +1,4 @@
-"""What changes of owner have in common: queueing up, their audit events, and thoughts that nobody works on any more."""
+"""Changes of owner: serialization, audit events, release of claims, and recovery of abandoned thoughts."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _ALWAYS_EXPIRED = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def queue_up(session: Session, name: str) -> None:
-    """Wait until no other transaction is between here and its commit for this name, on every backend.
+    """Serialize transactions by name: wait until every other one that called this with the name has ended.
 
-    What is read afterwards includes what the transaction before committed.
+    Reads that follow see the commits of those transactions.
     """
-    # Writing the row of a lease locks it until the transaction ends. The lease itself is never held: it has expired
-    # before it begins, whatever anybody's clock says.
+    # Writing a lease locks its row until the transaction ends, on every backend. The lease itself is never held: it
+    # expires before it begins, by every clock.
     session.coordination.acquire_lease(name, "queue", _ALWAYS_EXPIRED, _ALWAYS_EXPIRED)
 
 
@@ -78,24 +78,24 @@ def record_transfer(
 
 
 def lock_thoughts(session: Session, thoughts: Iterable[Thought], now: datetime) -> dict[str, Thought]:
-    """Keep the thoughts from changing until the transaction ends; returns them as they are now, by id.
+    """Lock the thoughts until the transaction ends; return them as they are now, by id.
 
-    Those that are gone or have another owner by now are left out. ``updated_at`` becomes ``now``.
+    Deleted thoughts and those that changed their owner are left out. ``updated_at`` becomes ``now``.
     """
     owners: dict[str, list[str]] = {}
     for thought in thoughts:
         owners.setdefault(thought.agent_occurrence_id, []).append(thought.thought_id)
     locked: dict[str, Thought] = {}
     for owner, ids in sorted(owners.items()):
-        # A transfer to the owner itself: the one write of many thoughts that changes nothing but ``updated_at``.
+        # A transfer to the same owner is the only write of many thoughts that changes nothing but ``updated_at``.
         session.thoughts.transfer(ThoughtSelector(thought_ids=ids), owner, owner, now)
         locked.update((thought.thought_id, thought) for thought in session.thoughts.get(ids, owner))
     return locked
 
 
 def recover_thoughts(session: Session, thoughts: Iterable[Thought], now: datetime) -> int:
-    """Move those of the thoughts that still are in processing back to pending; returns how many."""
-    # Looked at again under a lock: one that its owner finished meanwhile must not be begun again.
+    """Move those of the thoughts that are still in processing to pending; return their number."""
+    # Re-read under the lock: a thought that its owner finished since the listing must not run again.
     locked = lock_thoughts(session, thoughts, now).values()
     left = [thought for thought in locked if thought.status == ThoughtStatus.PROCESSING]
     for thought in left:
@@ -105,23 +105,23 @@ def recover_thoughts(session: Session, thoughts: Iterable[Thought], now: datetim
 
 
 def release_claims(session: Session, owner: str, now: datetime) -> int:
-    """Return all claimed, unfinished tasks of an owner to the pools that they came from; returns how many."""
+    """Release all claimed, unfinished tasks of an owner to the queues that they came from; return their number."""
     count = 0
     while True:
         while released := len(session.tasks.release(owner, now, _BATCH)):
             count += released
-        # release passes over rows that others have locked: here, those of an earlier run that is still writing.
+        # release skips rows that another transaction has locked: here, those of an earlier run that is still writing.
         query = TaskQuery(occurrence_id=owner, statuses=_CLAIMED, limit=_BATCH)
-        left = [task for task in _all(session, query) if task.claimed_from is not None]
+        left = [task for task in _scan(session, query) if task.claimed_from is not None]
         if not left:
             return count
         for task in sorted(left, key=attrgetter("task_id")):
             with suppress(StaleFence):
-                # A write waits for the lock, and keeps it until the next round.
+                # This write waits for the row lock and keeps it, so the next release cannot skip the task.
                 session.tasks.update(task.task_id, {"updated_at": now}, owner, task.fence)
 
 
-def _all(session: Session, query: TaskQuery) -> Iterator[Task]:
+def _scan(session: Session, query: TaskQuery) -> Iterator[Task]:
     page: TaskQuery | None = query
     while page is not None:
         found = session.tasks.find(page)

@@ -1,4 +1,4 @@
-"""Shared tasks: what exactly one occurrence does on a day (contract section 6)."""
+"""Shared tasks: work that exactly one occurrence does each day (contract section 6)."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ _UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE, TaskStatus.DEFERRED)
 
 
 class SharedTasks(Resource):
-    """Tasks that belong to all occurrences until one of them takes each. Dates and ages are by ``server_now()``."""
+    """Tasks that belong to all occurrences until one takes them over. Dates and ages are judged by server time."""
 
     __slots__ = ()
 
     def try_claim(
         self, task_type: str, channel_id: str, description: str, priority: int = 0, *, occurrence_id: str | None = None
     ) -> tuple[Task, bool]:
-        """Claim today's task of that type; returns the stored task, and whether this call created it.
+        """Claim today's task of that type; return the stored task, and True if this call created it.
 
-        Exactly one of all racers, in any number of threads, processes and hosts, gets True. The others get the stored
-        task, finished or not. An unfinished task of the day before that is younger than five minutes counts as
-        today's. The task is owned by ``__shared__``; ``claim_and_transfer`` claims it and takes it over at once.
+        Of all concurrent callers, in any number of threads, processes and hosts, exactly one gets True. The others get
+        the stored task, finished or not. An unfinished task of the day before that is younger than five minutes counts
+        as today's. The task is owned by ``__shared__``; ``claim_and_transfer`` claims it and takes it over at once.
 
         Args:
             task_type: Upper-cased; with the UTC date it makes the id, such as ``WAKEUP_SHARED_20251028``.
-            channel_id: Where it happens.
-            description: What is to be done.
+            channel_id: The channel of the task.
+            description: The work to do.
             priority: 0 to 10.
-            occurrence_id: Who claims it, recorded in ``created_by``; by default the store's own occurrence.
+            occurrence_id: The claimant, recorded in ``created_by``; by default the store's own occurrence.
         """
         claimant = self._claimant(occurrence_id)
         extracted = ExtractedSecrets()
         wanted = self._wanted(task_type, channel_id, description, priority, claimant, extracted)
-        known = self._x.read("sharedtasks.try_claim", lambda session: _existing(session, wanted))
+        known = self._x.read("sharedtasks.try_claim", lambda session: _find_existing(session, wanted))
         if known is not None:
             return known, False
         return self._x.write("sharedtasks.try_claim", lambda session: _claim(session, wanted, extracted), single=False)
@@ -53,11 +53,11 @@ class SharedTasks(Resource):
     def claim_and_transfer(
         self, task_type: str, channel_id: str, description: str, priority: int = 0, *, occurrence_id: str | None = None
     ) -> tuple[Task, bool]:
-        """``try_claim``, and give a task that it created to the occurrence, with its thoughts, in one transaction.
+        """Claim today's task as ``try_claim`` does; if this call creates it, transfer it to the occurrence.
 
-        Returns the task as it is now, and whether this call created it. What changes hands is recorded in that
-        transaction as audit events ``task_ownership_transfer`` and ``thought_ownership_transfer``, which are stored
-        as correlations of type ``audit_event``.
+        Return the task as it is now, and True if this call created it. Its thoughts move along, all in one
+        transaction. The transfers are recorded in that transaction as audit events ``task_ownership_transfer`` and
+        ``thought_ownership_transfer``, which are stored as correlations of type ``audit_event``.
         """
         owner, extracted = self._claimant(occurrence_id), ExtractedSecrets()
         wanted = self._wanted(task_type, channel_id, description, priority, owner, extracted)
@@ -66,25 +66,25 @@ class SharedTasks(Resource):
             task, created = _claim(session, wanted, extracted)
             return (_take(session, self._ctx, task, owner), True) if created else (task, False)
 
-        known = self._x.read("sharedtasks.claim_and_transfer", lambda session: _existing(session, wanted))
+        known = self._x.read("sharedtasks.claim_and_transfer", lambda session: _find_existing(session, wanted))
         return (
             (known, False) if known is not None else self._x.write("sharedtasks.claim_and_transfer", fn, single=False)
         )
 
     def latest(self, task_type: str, within_hours: float = 24) -> Task | None:
-        """The newest shared task of exactly that type created within so many hours, whoever owns it now, or None."""
+        """Return the newest shared task of exactly that type created within ``within_hours``, of any owner, or None."""
         kind, since = self._type(task_type), self._ctx.server_now() - self._ctx.hours(within_hours, "within_hours")
-        # They come oldest first, at most one a day.
+        # The listing is oldest first and holds at most one task a day.
         newest = deque(all_pages(lambda cursor: self._page(kind, since, cursor), raise_corrupt), maxlen=1)
         return newest[0] if newest else None
 
     def status(self, task_type: str, within_hours: float = 24) -> TaskStatus | None:
-        """The status of the ``latest`` one, or None if there is none."""
+        """Return the status of the ``latest`` task, or None if there is none."""
         task = self.latest(task_type, within_hours)
         return None if task is None else task.status
 
     def is_completed(self, task_type: str, within_hours: float = 24) -> bool:
-        """Whether the ``latest`` one is completed; False if there is none."""
+        """Return True if the ``latest`` task is completed; False if there is none."""
         return self.status(task_type, within_hours) == TaskStatus.COMPLETED
 
     # --- inside -----------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ class SharedTasks(Resource):
     ) -> Task:
         kind, now = self._type(task_type), self._ctx.server_now()
         task = Task(
-            task_id=_id_of(kind, now),
+            task_id=_shared_id(kind, now),
             channel_id=channel_id,
             description=description,
             priority=priority,
@@ -126,16 +126,16 @@ class SharedTasks(Resource):
         return page_of(self._x.read("sharedtasks._page", lambda session: session.tasks.find(query)), "shared")
 
 
-def _id_of(kind: str, day: datetime) -> str:
+def _shared_id(kind: str, day: datetime) -> str:
     return f"{kind}_SHARED_{day:%Y%m%d}"
 
 
 def _claim(session: Session, wanted: Task, extracted: ExtractedSecrets) -> tuple[Task, bool]:
-    """The stored task and whether this call stored it, at most one caller of a type at a time."""
-    # The id alone settles races of one day. Either side of midnight two ids are in play, and the one who looks for
-    # yesterday's task must not miss one that is just being stored. So claims of a type queue up here.
+    """Return the stored task, and True if this call stored it."""
+    # Within one day the id settles races: it is unique. Around midnight there are two ids, and a caller that looks for
+    # yesterday's task must not miss one whose insert is not committed yet. So claims of a type are serialized here.
     queue_up(session, f"shared_task:{wanted.shared_type}")
-    existing = _existing(session, wanted)
+    existing = _find_existing(session, wanted)
     if existing is not None:
         return existing, False
     task, created = session.tasks.add_or_get(wanted)
@@ -144,12 +144,12 @@ def _claim(session: Session, wanted: Task, extracted: ExtractedSecrets) -> tuple
     return task, created
 
 
-def _existing(session: Session, wanted: Task) -> Task | None:
-    """The stored task that counts as the wanted one."""
+def _find_existing(session: Session, wanted: Task) -> Task | None:
+    """Return the stored task that counts as the wanted one."""
     kind, now = wanted.shared_type or "", wanted.created_at
-    today, tomorrow, yesterday = (_id_of(kind, day) for day in (now, now + _DAY, now - _DAY))
+    today, tomorrow, yesterday = (_shared_id(kind, day) for day in (now, now + _DAY, now - _DAY))
     found = {task.task_id: task for task in session.tasks.get([today, tomorrow, yesterday], None)}
-    # One of tomorrow: midnight passed between this caller's look at the clock and now.
+    # A task of tomorrow exists if midnight passed since this caller read the clock.
     for task in (found.get(tomorrow), found.get(today)):
         if task is not None:
             return task

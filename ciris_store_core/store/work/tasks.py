@@ -1,4 +1,4 @@
-"""Tasks, as users hold them (contract sections 5 and 6)."""
+"""Tasks (contract sections 5 and 6)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ from ciris_store_core.store.work.claimed_task import ClaimedTask
 from ciris_store_core.store.work.ownership import queue_up, record_transfer
 from ciris_store_core.validation.validator import limit_of, moment
 
-# Inside the class, ``list`` is a method.
 TaskList = list[Task]
 TaskIds = list[str]
 ClaimedTasks = list[ClaimedTask]
@@ -54,7 +53,7 @@ _SHAPES: dict[str, tuple[type, ...]] = {
 
 
 class TaskFilters(TypedDict, total=False):
-    """Which tasks are meant; all that are given must hold."""
+    """Conditions on tasks; all that are given must hold."""
 
     status: OneOrMore[TaskStatus | str]
     """One status or several."""
@@ -115,12 +114,12 @@ class Tasks(Resource):
         return ready
 
     def add_unique(self, task: Task) -> tuple[Task, bool]:
-        """Store a new task unless one has its context's correlation id, of whatever owner and status.
+        """Store a new task unless one with its context's correlation id exists, of any owner and status.
 
         Of any number of callers with one correlation id, in any number of threads, processes and hosts, one stores
-        its task; the others get the stored one. What ``add`` stored counts too, but ``add`` itself does not look.
+        its task; the others get the stored one. Tasks stored by ``add`` count too, but ``add`` itself does not check.
 
-        Returns the stored task, the oldest where there are several, and whether this call stored it.
+        Return the stored task, the oldest if there are several, and True if this call stored it.
 
         Raises:
             InvalidArgument: The task has no context, and so no correlation id.
@@ -130,16 +129,16 @@ class Tasks(Resource):
         ready = prepare(self._ctx, task, Task, self._ctx.clock.now(), extracted)
         if ready.context is None:
             raise InvalidArgument("the task has no context: give it one with the correlation id that is to be unique")
-        known = self._x.read("tasks.add_unique", lambda session: _correlated(session, ready))
+        known = self._x.read("tasks.add_unique", lambda session: _find_correlated(session, ready))
         if known is not None:
             return known, False
         return self._x.write("tasks.add_unique", lambda session: _add_unique(session, ready, extracted), single=False)
 
     def get(self, task_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Task | None:
-        """The task with that id, or None if there is none of that owner.
+        """Return the task with that id, or None if that owner has none.
 
-        ``for_update``, in a transaction only: no other transaction changes or deletes it until this one ends, so that
-        what you write next cannot overwrite another's change.
+        ``for_update``, in a transaction only, locks the task: no other transaction changes or deletes it until this
+        one ends, so a write that depends on what was read overwrites no concurrent change.
         """
         ids, owner = [self._ctx.check.ident(task_id, "task_id")], self._ctx.owner(occurrence_id)
         found = self._stored(ids, owner, for_update)
@@ -148,7 +147,7 @@ class Tasks(Resource):
     def get_many(
         self, task_ids: Iterable[str], *, occurrence_id: Owner = None, for_update: bool = False
     ) -> dict[str, Task]:
-        """The tasks of these ids that exist, by id, in the order asked for; one round trip. See ``get``."""
+        """Return the existing tasks among these ids, by id, in the order of the ids; one round trip. See ``get``."""
         ids, owner = self._ctx.check.idents(task_ids, "task_ids"), self._ctx.owner(occurrence_id)
         found = self._stored(ids, owner, for_update) if ids or for_update else []
         return by_id(found, "task_id", ids)
@@ -159,7 +158,7 @@ class Tasks(Resource):
         return self._x.read("tasks._stored", lambda session: session.tasks.get(ids, owner))
 
     def update(self, task_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
-        """Change the given fields and ``updated_at``; False if there is no such task of that owner.
+        """Change the given fields and ``updated_at``; return False if that owner has no such task.
 
         The owner changes by ``transfer`` and ``claim_next`` alone. No concurrent update of other fields is lost.
 
@@ -182,12 +181,12 @@ class Tasks(Resource):
         cursor: str | None = None,
         **filters: Unpack[TaskFilters],
     ) -> Page[Task]:
-        """One page of tasks.
+        """Return one page of tasks.
 
         Args:
             order: ``created``: oldest first; ``priority``: highest first, then oldest; ``updated_desc``: updated last
                 first. Ties go by id.
-            limit: At most so many, 1 to 10,000.
+            limit: The longest page, 1 to 10,000 tasks.
             cursor: The ``next_cursor`` of the page before, of the same order and filters.
             filters: See ``TaskFilters``; statuses are accepted as members or text, one or several.
         """
@@ -196,20 +195,20 @@ class Tasks(Resource):
     def scan(
         self, *, order: TaskOrder = "created", on_corrupt: OnCorrupt | None = None, **filters: Unpack[TaskFilters]
     ) -> Iterator[Task]:
-        """All tasks that the filters match, read page by page; see ``list``.
+        """Yield every task that matches the filters, read page by page. See ``find``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
+        A corrupt row raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
         query = self._query(**filters)
         return all_pages(lambda cursor: self._page(query, order, SCAN_SIZE, cursor), on_corrupt)
 
     def count(self, **filters: Unpack[TaskFilters]) -> int:
-        """How many tasks the filters match; loads none of them."""
+        """Return the number of tasks that match the filters, without loading them."""
         query = TaskQuery(**self._query(**filters))
         return self._x.read("tasks.count", lambda session: session.tasks.count(query))
 
     def count_by_status(self, *, occurrence_id: Owner = None) -> dict[TaskStatus, int]:
-        """How many tasks have each status, 0 included; one round trip."""
+        """Return the number of tasks of each status, 0 included; one round trip."""
         owner = self._ctx.owner(occurrence_id)
         counts = self._x.read("tasks.count_by_status", lambda session: session.tasks.count_by_status(owner))
         return {status: counts.get(status, 0) for status in TaskStatus}
@@ -253,37 +252,37 @@ class Tasks(Resource):
         for task in own:
             session.tasks.lock_claim(
                 task.task_id, task.fence
-            )  # No other owner may take it between this look and the delete.
+            )  # No other owner may claim it between this check and the delete.
         count = session.tasks.delete([task.task_id for task in own]) if own else 0
         drop_of(session, own)
         return count
 
-    # --- the questions that agents ask ----------------------------------------------------------
+    # --- common queries ----------------------------------------------------------
 
     def pending_for_activation(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
-        """Pending tasks, highest priority first, then oldest."""
+        """Return pending tasks, highest priority first, then oldest."""
         return self.find(status=TaskStatus.PENDING, occurrence_id=occurrence_id, order="priority", limit=limit)
 
     def top(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
-        """Pending and active tasks, highest priority first, then oldest."""
+        """Return pending and active tasks, highest priority first, then oldest."""
         unfinished = (TaskStatus.PENDING, TaskStatus.ACTIVE)
         return self.find(status=unfinished, occurrence_id=occurrence_id, order="priority", limit=limit)
 
     def recent_completed(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
-        """Completed tasks, updated last first."""
+        """Return completed tasks, last updated first."""
         return self.find(status=TaskStatus.COMPLETED, occurrence_id=occurrence_id, order="updated_desc", limit=limit)
 
     def needing_seed_thought(self, limit: int = 10, *, occurrence_id: Owner = None) -> Page[Task]:
-        """Active tasks that no thought belongs to yet, oldest first."""
+        """Return active tasks that have no thought yet, oldest first."""
         return self.find(status=TaskStatus.ACTIVE, needs_seed_thought=True, occurrence_id=occurrence_id, limit=limit)
 
     # --- ownership ------------------------------------------------------------------------------
 
     def transfer(self, task_id: str, *, from_occurrence: str, to_occurrence: str) -> bool:
-        """Give a task to another owner; False if ``from_occurrence`` does not own it (any more).
+        """Transfer a task to another owner; return False if ``from_occurrence`` does not own it, or no longer.
 
-        Owner, ``updated_at`` and ``fence`` change, and nothing else; its thoughts stay where they are. A reader at
-        any moment sees exactly one owner. In the same transaction an audit event ``task_ownership_transfer`` is
+        Only owner, ``updated_at`` and ``fence`` change; its thoughts keep their owner. At every moment a reader sees
+        exactly one owner. In the same transaction an audit event ``task_ownership_transfer`` is
         stored, as a correlation of type ``audit_event``.
         """
         check, ctx = self._ctx.check, self._ctx
@@ -301,9 +300,10 @@ class Tasks(Resource):
     def claim_next(self, worker: str, limit: int = 1, *, queue: str = DEFAULT_OCCURRENCE) -> ClaimedTasks:
         """Make the worker the owner of up to ``limit`` pending tasks of the queue, and them active.
 
-        Highest priority first, then oldest; no two workers get the same one. Unfinished thoughts of the queue come
-        along. Register the worker first and send heartbeats: work of an occurrence that is not alive is given back
-        to its queue by ``rescue``, and then every write through the returned handles raises ``StaleFence``.
+        Tasks of the highest priority come first, then the oldest; no two workers get the same task. Unfinished
+        thoughts of the queue move along. Register the worker first and send heartbeats: ``rescue`` releases the tasks
+        of an occurrence that is not alive to their queue, and then every write through the returned handles raises
+        ``StaleFence``.
 
         Raises:
             InvalidArgument: The worker is ``__shared__`` or the queue itself, or the queue is ``__shared__``.
@@ -317,7 +317,10 @@ class Tasks(Resource):
         return [ClaimedTask(self._x, ctx, task) for task in tasks]
 
     def claimed(self, task: Task) -> ClaimedTask:
-        """A handle for a task that was claimed before, as it was read then: writes are refused once its fence moved."""
+        """Return a handle to a task that was claimed before, as read then.
+
+        Once its fencing token has grown, writes are rejected.
+        """
         return ClaimedTask(self._x, self._ctx, self._ctx.check.record(task, Task, self._ctx.clock.now(), None))
 
     # --- inside ---------------------------------------------------------------------------------
@@ -367,7 +370,7 @@ def _add(session: Session, tasks: TaskList) -> None:
     session.tasks.add(tasks)
 
 
-def _correlated(session: Session, task: Task) -> Task | None:
+def _find_correlated(session: Session, task: Task) -> Task | None:
     key = task.context.correlation_id if task.context else None
     found = session.tasks.find(TaskQuery(correlation_id=key, limit=1))
     for row in found.corrupt:
@@ -376,11 +379,11 @@ def _correlated(session: Session, task: Task) -> Task | None:
 
 
 def _add_unique(session: Session, task: Task, extracted: ExtractedSecrets) -> tuple[Task, bool]:
-    # Callers with one correlation id must wait for one another. A bounded number of queues does: others that share
-    # one wait for a moment longer, and the database does not keep a row for every correlation id.
+    # Callers with one correlation id must be serialized. 256 names are enough: callers of different ids that share a
+    # name wait a moment longer, and the database keeps no row for every correlation id.
     key = task.context.correlation_id if task.context else ""
     queue_up(session, f"task_correlation:{sha256(key.encode()).hexdigest()[:2]}")
-    known = _correlated(session, task)
+    known = _find_correlated(session, task)
     if known is not None:
         return known, False
     session.tasks.add([task])

@@ -1,4 +1,4 @@
-"""Thoughts, as users hold them (contract section 5)."""
+"""Thoughts (contract section 5)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ from ciris_store_core.store.resource import (
 from ciris_store_core.store.work.ownership import Transfer, record_transfer
 from ciris_store_core.validation.validator import limit_of, moment, whole
 
-# Inside the class, ``list`` is a method.
 ThoughtList = list[Thought]
 Ids = list[str]
 
@@ -42,7 +41,7 @@ _ORDERS = ("created", "updated_desc")
 
 
 class ThoughtFilters(TypedDict, total=False):
-    """Which thoughts are meant; all that are given must hold."""
+    """Conditions on thoughts; all that are given must hold."""
 
     status: OneOrMore[ThoughtStatus | str]
     """One status or several."""
@@ -101,10 +100,10 @@ class Thoughts(Resource):
         return ready
 
     def get(self, thought_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Thought | None:
-        """The thought with that id, or None if there is none of that owner.
+        """Return the thought with that id, or None if that owner has none.
 
-        ``for_update``, in a transaction only: no other transaction changes or deletes it until this one ends, so that
-        what you write next cannot overwrite another's change.
+        ``for_update``, in a transaction only, locks the thought: no other transaction changes or deletes it until this
+        one ends, so a write that depends on what was read overwrites no concurrent change.
         """
         ids, owner = [self._ctx.check.ident(thought_id, "thought_id")], self._ctx.owner(occurrence_id)
         found = self._stored(ids, owner, for_update)
@@ -113,7 +112,7 @@ class Thoughts(Resource):
     def get_many(
         self, thought_ids: Iterable[str], *, occurrence_id: Owner = None, for_update: bool = False
     ) -> dict[str, Thought]:
-        """The thoughts of these ids that exist, by id, in the order asked for; one round trip. See ``get``."""
+        """Return the existing thoughts among these ids, by id, in the order of the ids; one round trip. See ``get``."""
         ids, owner = self._ctx.check.idents(thought_ids, "thought_ids"), self._ctx.owner(occurrence_id)
         found = self._stored(ids, owner, for_update) if ids or for_update else []
         return by_id(found, "thought_id", ids)
@@ -124,7 +123,7 @@ class Thoughts(Resource):
         return self._x.read("thoughts._stored", lambda session: session.thoughts.get(ids, owner))
 
     def update(self, thought_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
-        """Change the given fields and ``updated_at``; False if there is no such thought of that owner.
+        """Change the given fields and ``updated_at``; return False if that owner has no such thought.
 
         Raises:
             InvalidArgument: A field is unknown or cannot be updated, or its value does not fit.
@@ -145,11 +144,11 @@ class Thoughts(Resource):
         cursor: str | None = None,
         **filters: Unpack[ThoughtFilters],
     ) -> Page[Thought]:
-        """One page of thoughts.
+        """Return one page of thoughts.
 
         Args:
             order: ``created``: oldest first; ``updated_desc``: updated last first. Ties go by id.
-            limit: At most so many, 1 to 10,000.
+            limit: The longest page, 1 to 10,000 thoughts.
             cursor: The ``next_cursor`` of the page before, of the same order and filters.
             filters: See ``ThoughtFilters``; statuses and types are accepted as members or text, one or several.
         """
@@ -162,20 +161,20 @@ class Thoughts(Resource):
         on_corrupt: OnCorrupt | None = None,
         **filters: Unpack[ThoughtFilters],
     ) -> Iterator[Thought]:
-        """All thoughts that the filters match, read page by page; see ``list``.
+        """Yield every thought that matches the filters, read page by page. See ``find``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
+        A corrupt row raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
         query = self._query(**filters)
         return all_pages(lambda cursor: self._page(query, order, SCAN_SIZE, cursor), on_corrupt)
 
     def count(self, **filters: Unpack[ThoughtFilters]) -> int:
-        """How many thoughts the filters match; loads none of them."""
+        """Return the number of thoughts that match the filters, without loading them."""
         query = ThoughtQuery(**self._query(**filters))
         return self._x.read("thoughts.count", lambda session: session.thoughts.count(query))
 
     def count_by_status(self, *, occurrence_id: Owner = None) -> dict[ThoughtStatus, int]:
-        """How many thoughts have each status, 0 included; one round trip."""
+        """Return the number of thoughts of each status, 0 included; one round trip."""
         owner = self._ctx.owner(occurrence_id)
         counts = self._x.read("thoughts.count_by_status", lambda session: session.thoughts.count_by_status(owner))
         return {status: counts.get(status, 0) for status in ThoughtStatus}
@@ -193,7 +192,7 @@ class Thoughts(Resource):
         Ids that do not exist are passed over.
 
         Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
-        need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
+        need not wait for all of them; after an error, some batches may be deleted. In a transaction it is all or none.
         """
         ids = self._ctx.check.idents(thought_ids, "thought_ids")
         if not ids:
@@ -220,20 +219,20 @@ class Thoughts(Resource):
         return count
 
     def pending_of_active_tasks(self, limit: int = 100, *, occurrence_id: Owner = None) -> Page[Thought]:
-        """Pending thoughts whose task is active and has the same owner, oldest first; one query."""
+        """Return pending thoughts whose task is active and has the same owner, oldest first; one query."""
         return self.find(status=ThoughtStatus.PENDING, of_active_tasks=True, occurrence_id=occurrence_id, limit=limit)
 
     def retry(self, thought_id: str, max_retries: int = 3, *, occurrence_id: Owner = None) -> bool:
-        """Move a failed thought back to pending and add 1 to ``retry_count``.
+        """Move a failed thought to pending and add 1 to ``retry_count``.
 
-        False, and nothing changes, if it is not failed, has been retried ``max_retries`` times, or is not there.
+        Return False, and change nothing, if it is not failed, was retried ``max_retries`` times, or does not exist.
         """
         key, owner = self._ctx.check.ident(thought_id, "thought_id"), self._ctx.owner(occurrence_id)
         most, now = whole(max_retries, "max_retries", 0, 2**31 - 1), self._ctx.changed_at()
         return self._x.write("thoughts.retry", lambda session: session.thoughts.retry(key, owner, most, now))
 
     def escalate(self, thought_id: str, *, occurrence_id: Owner = None) -> bool:
-        """Add 1 to ``escalation_level``; False if there is no such thought of that owner."""
+        """Add 1 to ``escalation_level``; return False if that owner has no such thought."""
         key, owner = self._ctx.check.ident(thought_id, "thought_id"), self._ctx.owner(occurrence_id)
         now = self._ctx.changed_at()
         return self._x.write("thoughts.escalate", lambda session: session.thoughts.escalate(key, owner, now))
@@ -247,10 +246,10 @@ class Thoughts(Resource):
     def transfer(
         self, *, thought_id: str | None = None, task_id: str | None = None, from_occurrence: str, to_occurrence: str
     ) -> bool | int:
-        """Give thoughts to another owner; only owner and ``updated_at`` change.
+        """Transfer thoughts to another owner; only owner and ``updated_at`` change.
 
-        Give exactly one of ``thought_id``, which returns whether ``from_occurrence`` owned it (and so it moved), and
-        ``task_id`` for all thoughts of that task, which returns how many moved. Where any moved, an audit event
+        Give exactly one of ``thought_id``, which returns True if ``from_occurrence`` owned the thought and it moved,
+        and ``task_id`` for all thoughts of that task, which returns the number moved. If any moved, an audit event
         ``thought_ownership_transfer`` is stored in the same transaction, as a correlation of type ``audit_event``.
         """
         check, ctx = self._ctx.check, self._ctx
