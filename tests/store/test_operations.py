@@ -7,7 +7,7 @@ from pathlib import Path
 import ciris_store_core
 
 SPANS = """
-_doctor._growth _doctor.findings _edges _heads _mover.write _native _reducer._batch _reducer.expire _reducer.metrics
+_copier.write _doctor._growth _doctor.findings _edges _heads _native _reducer._batch _reducer.expire _reducer.metrics
 add_or_same audittrail._anchor_of audittrail.append_many audittrail.chains audittrail.find audittrail.prune
 audittrail.tail authorities.bootstrap authorities.find authorities.register authorities.revoke
 claimedtask.add_thought claimedtask.update claimedtask.update_thought correlations._adding correlations._page
