@@ -1,4 +1,4 @@
-"""What a backend may be able to do beyond the contract. All absent unless declared."""
+"""Optional abilities of backends. Each is absent unless the backend declares it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from enum import StrEnum
 
 
 class Capability(StrEnum):
-    """Optional abilities. Using an undeclared one raises ``NotSupported``; the suite checks both ways."""
+    """Optional abilities. Using an undeclared one raises ``NotSupported``; the suite tests both cases."""
 
     SAVEPOINTS = "savepoints"
-    """A nested transaction can be rolled back alone. Without it a failure inside aborts the whole."""
+    """A nested transaction can be rolled back alone. Without it, a failure inside aborts the whole transaction."""
 
     TRANSACTIONAL_DDL = "transactional_ddl"
     """A failing migration leaves the database unchanged."""
@@ -24,4 +24,4 @@ class Capability(StrEnum):
     """Several processes may open the same store."""
 
     DURABLE = "durable"
-    """What was acknowledged survives the process, and the store can be reopened."""
+    """Acknowledged writes survive the end of the process, and the store can be reopened."""

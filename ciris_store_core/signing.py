@@ -1,7 +1,7 @@
-"""Ed25519 keys: what signs audit entries, and what a Wise Authority approves with.
+"""Ed25519 keys, which sign audit entries and the approvals of Wise Authorities.
 
 Keys and signatures are lower-case hexadecimal texts. A key's id is made of its public half, so that no two keys share
-one and nobody has to agree on names. Nothing of the ``cryptography`` package is imported before a key is used.
+one and names need no agreement. Nothing of the ``cryptography`` package is imported before a key is used.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class SigningKey:
 
 
 def is_signed(message: bytes, signature: str, public_key: str) -> bool:
-    """Whether the signature of the message was made by the private half of that key."""
+    """Return whether the private half of that key made the signature of the message."""
     _library()
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ed25519

@@ -61,7 +61,7 @@ class StoreURL:
     database: str = ""
     """The database's name, or the path of its file (``:memory:`` for none), or the name of a ``memory://`` store."""
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """What stood after the ``?``, read-only. Read it with an ``OptionReader``."""
+    """The options after the ``?``, read-only. Read them with an ``OptionReader``."""
     is_default: bool = False
     """True for ``sqlite:///data/ciris.db``, whose directory is created; other paths need theirs to exist."""
 

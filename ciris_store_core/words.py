@@ -75,7 +75,7 @@ _REMEMBERED = 50_000
 
 
 class _Fold(dict[int, str]):
-    """What is put in the place of a character, for ``str.translate``; found out when it first occurs."""
+    """Table for ``str.translate``, which folds each character when it first occurs."""
 
     def __missing__(self, code: int) -> str:
         folded = self._folded(chr(code))

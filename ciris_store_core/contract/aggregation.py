@@ -143,7 +143,7 @@ def total_over(terms: Sequence[float], count: int) -> float:
 
 
 def count_of(row: Correlation) -> int:
-    """How many samples a row stands for."""
+    """Return the number of samples that a row stands for."""
     metric = row.metric_data
     return 1 if metric is None or metric.sample_count is None else metric.sample_count
 

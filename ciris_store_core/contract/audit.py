@@ -1,4 +1,4 @@
-"""The audit trail, for authors of backends (contract section 10)."""
+"""The audit trail, for authors of backends."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class AuditStore(ABC):
     def chains(self) -> list[str]:
         """The names of all chains that have entries or an anchor, ascending. Required.
 
-        - They are told from the entries and anchors themselves, so that no other table can hide a chain.
+        - They are read from the entries and anchors themselves, so that no other table can hide a chain.
         """
 
     def unlisted(self) -> list[str]:
@@ -40,11 +40,11 @@ class AuditStore(ABC):
 
     @abstractmethod
     def prune(self, anchor: AuditAnchor) -> int:
-        """Remove the chain's entries up to ``anchor.sequence`` and keep the anchor; returns how many went. Required.
+        """Remove entries up to ``anchor.sequence``, keep the anchor; returns the number of removed ones. Required.
 
         - The anchor replaces an earlier one; both happen or neither.
         """
 
     @abstractmethod
     def anchor(self, chain: str) -> AuditAnchor | None:
-        """The chain's anchor, if retention ever cut it. Required."""
+        """Return the chain's anchor, if it was ever pruned. Required."""

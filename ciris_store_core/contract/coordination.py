@@ -1,4 +1,4 @@
-"""Occurrences and leases, for authors of backends (contract section 6)."""
+"""Occurrences and leases, for authors of backends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CoordinationStore(ABC):
 
     @abstractmethod
     def put_occurrence(self, occurrence: Occurrence) -> None:
-        """Store the occurrence, replacing what is stored of that id. Required; one statement."""
+        """Store the occurrence, replacing the stored one of that id. Required; one statement."""
 
     @abstractmethod
     def heartbeat(self, occurrence_id: str, at: datetime, expires_at: datetime) -> bool:
@@ -27,7 +27,7 @@ class CoordinationStore(ABC):
 
     @abstractmethod
     def remove_occurrence(self, occurrence_id: str) -> bool:
-        """Forget the occurrence; False if it was not registered. Required."""
+        """Delete the occurrence; False if it was not registered. Required."""
 
     @abstractmethod
     def acquire_lease(self, name: str, owner: str, now: datetime, expires_at: datetime) -> Lease | None:

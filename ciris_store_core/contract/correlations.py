@@ -1,4 +1,4 @@
-"""Correlations and time series, for authors of backends (contract section 4)."""
+"""Correlations and time series, for authors of backends."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class CorrelationStore(ABC):
     def lock(self, correlation_ids: Sequence[str]) -> list[Correlation]:
         """The correlations of these ids that exist, as they stay until the transaction ends. Default: an update each.
 
-        - In no order. Nobody else changes or deletes them before the transaction is over.
+        - In no order. No other transaction changes or deletes them before this one is over.
         """
         for correlation_id in sorted(correlation_ids):  # in one order, so that two callers do not wait for each other
             self.update(correlation_id, {"correlation_id": correlation_id})
@@ -78,7 +78,7 @@ class CorrelationStore(ABC):
     def find_locked(self, query: CorrelationQuery) -> ResultPage[Correlation]:
         """A page as of ``find``, of correlations as they stay until the transaction ends. Default: find, then lock.
 
-        - Nobody else changes or deletes them before the transaction is over.
+        - No other transaction changes or deletes them before this one is over.
         - One that was changed or deleted meanwhile may be left out.
         """
         page = self.find(query)
@@ -89,13 +89,13 @@ class CorrelationStore(ABC):
 
     @abstractmethod
     def count(self, where: CorrelationFilter) -> int:
-        """How many correlations the filter matches. Required; loads no row."""
+        """Return the number of correlations that the filter matches. Required; loads no row."""
 
     @abstractmethod
     def delete(self, correlation_ids: Sequence[str], now: datetime | None = None) -> int:
-        """Delete correlations; returns how many went. Required; constant round trips.
+        """Delete correlations; returns the number of deleted ones. Required; constant round trips.
 
-        - Those that expired by ``now`` go as well, and do not count.
+        - Those that expired by ``now`` are deleted as well, and do not count.
         """
 
     @abstractmethod
@@ -126,7 +126,7 @@ class CorrelationStore(ABC):
         """Percentiles per bucket and group, by start, then group (None first). Default: over a scan.
 
         - Between two samples they are interpolated linearly, as ``percentile_cont`` does.
-        - A rolled up row among those that match: NotSupported, as nobody knows its samples any more.
+        - A rolled up row among those that match: NotSupported, as its samples are no longer stored.
         - Buckets without samples are left out.
         """
         self._refuse_rolled_up(query.where)
@@ -141,7 +141,7 @@ class CorrelationStore(ABC):
         return sorted({row.metric_name for row in rows if row.metric_name is not None})
 
     def _refuse_rolled_up(self, where: CorrelationFilter) -> None:
-        """``NotSupported`` if a rolled up row matches."""
+        """Raise ``NotSupported`` if a rolled up row matches."""
         coarse = tuple(each for each in where.resolutions or tuple(Resolution) if each != Resolution.RAW)
         query = CorrelationQuery(limit=100, where=replace(where, resolutions=coarse))
         while coarse:

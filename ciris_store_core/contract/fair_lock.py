@@ -2,7 +2,8 @@
 
 An interrupt may strike between any two calls, also between an acquire and the ``try`` after it, and at the first
 instruction of an ``__exit__``. So nothing is marked as locked: the holders are the first tickets of a queue that are
-still wanted. A ticket that its owner released, or lost together with its frame, is passed over by the next who looks.
+still wanted. A ticket that its owner released, or lost together with its frame, is passed over by the next thread
+that looks at the queue.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from threading import Lock, get_ident
 from weakref import ref
 
 LOOK_AGAIN_SECONDS = 0.05
-"""How often a waiter looks for holders that were lost: these wake nobody."""
+"""Interval at which a waiter looks for lost holders, since these wake no waiter."""
 
 
 class Ticket:
-    """One caller's place in the queue. Keep it in whatever ends with the caller, and nowhere else."""
+    """One caller's place in the queue. Keep it only in an object that ends with the caller."""
 
     __slots__ = ("__weakref__", "thread", "wake", "wanted")
 
     def __init__(self) -> None:
-        """Not in any queue yet."""
+        """Make a ticket that is in no queue yet."""
         self.wanted = False
         self.thread = 0
         self.wake: Lock | None = None
@@ -36,7 +37,7 @@ class FairLock:
     """
 
     def __init__(self, places: int = 1) -> None:
-        """``places``: how many may hold it at the same time."""
+        """Make a lock for ``places`` holders at a time."""
         self._places = places
         self._queue: deque[ref[Ticket]] = deque()
 
@@ -45,7 +46,7 @@ class FairLock:
         ticket.thread = get_ident()
         ticket.wanted = True
         self._queue.append(ref(ticket))
-        # Places in the queue only move forward, so that whoever once was among the first still is.
+        # Places in the queue only move forward, so that a ticket that once was among the first still is.
         if len(self._queue) <= self._places or self.holds(ticket):
             return True
         return self._wait(ticket, time.monotonic() + timeout)
@@ -62,7 +63,7 @@ class FairLock:
         return True
 
     def holds(self, ticket: Ticket) -> bool:
-        """Whether the ticket is among the first."""
+        """Return whether the ticket is among the first."""
         ahead = 0
         for each in self._queue.copy():
             other = each()
@@ -78,13 +79,13 @@ class FairLock:
 
     def release(self, ticket: Ticket) -> None:
         """Leave the queue. Idempotent."""
-        ticket.wanted = False  # from here on, whoever looks passes it over
+        ticket.wanted = False  # from here on, other threads pass it over
         self._drop(ref(ticket))
         if len(self._queue) >= self._places:
             self._wake_holders()
 
     def is_mine(self) -> bool:
-        """Whether this thread holds the lock or waits for it: it would wait for itself."""
+        """Return whether this thread holds the lock or waits for it: a second ``acquire`` would wait for itself."""
         if not self._queue:
             return False
         me, tickets = get_ident(), [each() for each in self._queue.copy()]

@@ -1,4 +1,4 @@
-"""Reading a database that another program wrote: what a backend may offer beside its stores.
+"""Reading of databases that another program wrote, which a backend may offer beside its stores.
 
 ``BackendSpec.open_foreign`` opens one. It is no part of an open store, and knows nothing of the records.
 """
@@ -14,9 +14,9 @@ from typing import Any, Self
 class ForeignDatabase(ABC):
     """A database of another program, open for reading.
 
-    - All that is read is of one moment, however long the reading takes.
+    - All reads see the database as it was at one moment, however long the reading takes.
     - Nothing changes: neither the database nor, of a file, the folder that it is in.
-    - Belongs to one thread. Driver errors leave translated.
+    - Belongs to one thread. Driver errors are raised translated.
     - Names of tables and columns are those that ``tables`` and ``columns`` returned.
     """
 
@@ -30,11 +30,11 @@ class ForeignDatabase(ABC):
 
     @abstractmethod
     def count(self, table: str) -> int:
-        """How many rows the table has."""
+        """Return the number of rows of the table."""
 
     @abstractmethod
     def rows(self, table: str, columns: Sequence[str], order: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """All rows, ascending by the columns of ``order``, read as they are asked for.
+        """Yield all rows, ascending by the columns of ``order``, as they are read.
 
         - Values are None, ``int``, ``float``, ``bool``, ``str``, ``bytes`` or ``datetime``; JSON comes as text. Bytes
           of a text that are not UTF-8 come as lone surrogates.
@@ -43,10 +43,10 @@ class ForeignDatabase(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the database; calling it again does nothing."""
+        """Close the database. Idempotent."""
 
     def __enter__(self) -> Self:
-        """The database."""
+        """Return the database."""
         return self
 
     def __exit__(

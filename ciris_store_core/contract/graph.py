@@ -1,4 +1,4 @@
-"""The graph memory, for authors of backends (contract section 3)."""
+"""The graph memory, for authors of backends."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class GraphStore(ABC):
         - Of an existing node ``created_at`` stays and the revision grows by 1; ``updated_at`` and ``secret_refs`` are
           taken from the write; of ``KEPT_UNLESS_GIVEN`` the given ones replace the stored.
         - A merge keeps the stored ``secret_refs`` too, without repeats.
-        - An existing node that expired by ``now`` counts as absent, except that its revision goes on; its edges go.
+        - An existing node that expired by ``now`` counts as absent, except that its revision goes on; its edges are
+          deleted.
         - ``restore``: the node exactly as given, its revision included; one that exists, expired or not: AlreadyExists.
         - Another revision than ``expected_revision``: RevisionMismatch; else ``insert`` of an existing node:
           AlreadyExists; else another type: Conflict. Attributes that grow past 16 MiB by the merge: InvalidArgument.
@@ -73,7 +74,7 @@ class GraphStore(ABC):
 
         Default: ``lock_nodes``, then ``put_nodes``.
 
-        - ``path``: the keys that lead to the number, through objects. What is missing of it is made, from 0.
+        - ``path``: the keys that lead to the number, through objects. Missing ones are created, from 0.
         - The revision grows by 1 and ``updated_at`` = ``now``; nothing else changes.
         - Something else than a number or an object on the way, or a sum outside of 64 bits or of the floats:
           InvalidArgument, and nothing is written.
@@ -98,15 +99,15 @@ class GraphStore(ABC):
 
     @abstractmethod
     def count_nodes(self, query: NodeQuery) -> int:
-        """How many nodes the filter matches, ``limit`` and ``after`` aside. Required; loads no row."""
+        """Return the number of nodes that the filter matches, ``limit`` and ``after`` aside. Required; loads no row."""
 
     @abstractmethod
     def delete_nodes(self, keys: Sequence[NodeKey], now: datetime | None = None) -> int:
-        """Delete nodes and every edge that touches them; returns how many nodes went.
+        """Delete nodes and every edge that touches them; returns the number of deleted nodes.
 
         Required; constant round trips.
 
-        - Those that expired by ``now`` go as well, and do not count.
+        - Those that expired by ``now`` are deleted as well, and do not count.
         """
 
     @abstractmethod
@@ -140,9 +141,9 @@ class GraphStore(ABC):
 
     @abstractmethod
     def delete_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> int:
-        """Delete edges; returns how many went. Required; constant round trips.
+        """Delete edges; returns the number of deleted edges. Required; constant round trips.
 
-        - An edge of which an end expired by ``now`` does not count; it may stay until that end goes.
+        - An edge of which an end expired by ``now`` does not count; it may stay until that end is deleted.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The one hook that a backend's distribution implements, and what it returns.
+"""The hook that a backend's distribution implements, and the description that it returns.
 
 A distribution names the module that holds its hook in the entry-point group ``ciris_store.backends``, once for each
 URL scheme, with the scheme as the entry point's name::
@@ -38,37 +38,37 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @dataclass(frozen=True, slots=True)
 class BackendContext:
-    """What a backend is opened with, besides its URL."""
+    """Everything that a backend is opened with, besides its URL."""
 
     clock: Clock
-    """Gives the time where the database has no clock of its own."""
+    """Source of the time if the database has no clock of its own."""
     migrate: bool = True
-    """Bring the schema up to date at open; False raises ``MigrationRequired`` where it is not."""
+    """Bring the schema up to date at open; if False, an older schema raises ``MigrationRequired``."""
     create: bool = True
-    """A missing or empty database becomes a new one; False refuses."""
+    """Create a missing database; if False, refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackendSpec:
     """A backend, described without opening it.
 
-    Raises ``InvalidArgument`` where a field cannot be right, so that a plugin's author sees it at once.
+    Raises ``InvalidArgument`` if a field is malformed, so that the author of the plugin sees it at once.
     """
 
     name: str
-    """For people: in reports and error messages."""
+    """Name in reports and error messages."""
     schemes: tuple[str, ...]
     """The URL schemes that it serves, lower case, without ``://``."""
     factory: Callable[[StoreURL, BackendContext], Backend]
     """Opens the store that a URL names."""
     capabilities: frozenset[Capability]
-    """What it can do beyond the contract."""
+    """The optional abilities that it has."""
     contract_version: str
     """The contract that it implements, ``MAJOR.MINOR``."""
     distribution: str
     """The name to ``pip install``."""
     open_foreign: Callable[[StoreURL], ForeignDatabase] | None = None
-    """Opens a database that another program wrote, for reading its tables; None: that is not offered."""
+    """Opens a database that another program wrote, to read its tables; None if the backend cannot."""
 
     def __post_init__(self) -> None:
         """Check the fields that the registry relies on."""

@@ -1,4 +1,4 @@
-"""What a backend says that cannot lock records for a transaction that reads them."""
+"""The error of backends that cannot lock the records that a transaction reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ciris_store_core.errors import NotSupported
 
 
 def cannot_lock(what: str) -> NotSupported:
-    """The error for a lock that a backend does not offer."""
+    """Return the error for a lock that a backend does not offer."""
     return NotSupported(
-        f"this backend cannot lock {what}: leave out for_update, and write with expected_revision or fence"
+        f"this backend cannot lock {what}", hint="Leave out for_update, and write with expected_revision or fence."
     )

@@ -1,4 +1,4 @@
-"""What a write makes of a stored node: the rules of ``GraphStore.put_nodes``, for backends that merge in Python."""
+"""Merging of writes into stored nodes by the rules of ``GraphStore.put_nodes``, for backends that merge in Python."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ciris_store_core.models.graph import KEPT_UNLESS_GIVEN, GraphNode, NodeWrit
 
 
 def written(write: NodeWrite, stored: GraphNode | None, now: datetime) -> GraphNode:
-    """The node to store; Conflict where the stored one contradicts the write."""
+    """Return the node to store; raise ``Conflict`` if the stored one contradicts the write."""
     if write.mode == "restore":
         check_revision(write, stored)
         return write.node
@@ -75,16 +75,16 @@ def _kept(attributes: dict[str, Any], write: NodeWrite) -> dict[str, Any]:
 
 
 def incremented(attributes: dict[str, Any], path: Sequence[str], by: int | float) -> tuple[dict[str, Any], int | float]:
-    """A copy of the attributes in which the number at the path is the sum, and the sum."""
+    """Return a copy of the attributes with the sum in place of the number at the path, and the sum."""
     key, *rest = path
     old = attributes.get(key)
     if rest:
         if old is not None and not isinstance(old, dict):
-            raise InvalidArgument(f"attribute {key!r} is no object: name a path through objects")
+            raise InvalidArgument(f"attribute {key!r} is not an object", hint="Name a path through objects.")
         inner, value = incremented(old or {}, rest, by)
         return {**attributes, key: inner}, value
     if old is not None and type(old) not in (int, float):
-        raise InvalidArgument(f"attribute {key!r} is no number: replace it before you add to it")
+        raise InvalidArgument(f"attribute {key!r} is not a number", hint="Replace it before you add to it.")
     value = (old or 0) + by
     if not (-(2**63) <= value < 2**63 if type(value) is int else isfinite(value)):
         raise InvalidArgument(f"attribute {key!r} would exceed the largest number that can be stored")

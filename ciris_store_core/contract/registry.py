@@ -1,6 +1,6 @@
-"""From a URL's scheme to the backend that serves it.
+"""Registry of backends: from a URL's scheme to the backend that serves it.
 
-Only the plugin that the scheme names is ever imported, so a broken one harms nobody else.
+Only the plugin that the scheme names is ever imported, so a broken plugin affects no other.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Registry:
         self._registered.update(dict.fromkeys(spec.schemes, spec))
 
     def installed(self) -> list[InstalledPlugin]:
-        """What is there, by scheme and distribution, found without importing any plugin.
+        """Return the installed plugins by scheme and distribution, without importing any.
 
         A distribution that claims the scheme of the built-in backend is left out: it is never used.
         """

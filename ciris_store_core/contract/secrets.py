@@ -1,4 +1,4 @@
-"""Encrypted secrets, for authors of backends (contract section 8)."""
+"""Encrypted secrets, for authors of backends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SecretStore(ABC):
 
     @abstractmethod
     def delete(self, secret_ids: Sequence[str]) -> int:
-        """Delete secrets, but not their access log; returns how many went. Required."""
+        """Delete secrets, but not their access log; returns the number of deleted ones. Required."""
 
     @abstractmethod
     def log_access(self, entries: Sequence[SecretAccess]) -> None:

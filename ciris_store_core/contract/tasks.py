@@ -1,4 +1,4 @@
-"""Tasks, for authors of backends (contract sections 5 and 6)."""
+"""Tasks, for authors of backends."""
 
 from __future__ import annotations
 
@@ -64,17 +64,17 @@ class TaskStore(ABC):
 
     @abstractmethod
     def count(self, query: TaskQuery) -> int:
-        """How many tasks the filter matches, ``limit``, ``after`` and ``order`` aside. Required; loads no row."""
+        """Return the number of matching tasks, ``limit``, ``after`` and ``order`` aside. Required; loads no row."""
 
     @abstractmethod
     def count_by_status(self, occurrence_id: str | None) -> Mapping[TaskStatus, int]:
-        """How many tasks have each status; statuses without tasks are left out. Required; one round trip."""
+        """Return the number of tasks of each status; statuses without tasks are left out. Required; one round trip."""
 
     @abstractmethod
     def delete(self, task_ids: Sequence[str]) -> int:
-        """Delete tasks, their descendants, and the thoughts of all of them, of whatever owner. Required.
+        """Delete tasks, their descendants, and the thoughts of all of them, of any owner. Required.
 
-        - Returns how many tasks went, descendants included.
+        - Returns the number of deleted tasks, descendants included.
         """
 
     @abstractmethod
@@ -110,7 +110,7 @@ class TaskStore(ABC):
 
     @abstractmethod
     def lock_claim(self, task_id: str, fence: int) -> None:
-        """Keep the task's owner from changing until the transaction ends. Required.
+        """Lock the task's claim, so that its owner does not change until the transaction ends. Required.
 
         - Another stored fence, or no such task: StaleFence.
         """

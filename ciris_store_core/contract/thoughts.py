@@ -1,4 +1,4 @@
-"""Thoughts, for authors of backends (contract section 5)."""
+"""Thoughts, for authors of backends."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ class ThoughtStore(ABC):
 
     @abstractmethod
     def count(self, query: ThoughtQuery) -> int:
-        """How many thoughts the filter matches, ``limit``, ``after`` and ``order`` aside. Required; loads no row."""
+        """Return the number of matching thoughts, ``limit``, ``after`` and ``order`` aside. Required; loads no row."""
 
     @abstractmethod
     def count_by_status(self, occurrence_id: str | None) -> Mapping[ThoughtStatus, int]:
-        """How many thoughts have each status; statuses without thoughts are left out. Required; one round trip."""
+        """Return the number of thoughts of each status, statuses without any left out. Required; one round trip."""
 
     @abstractmethod
     def delete(self, thought_ids: Sequence[str]) -> int:
-        """Delete thoughts; returns how many went. Required; constant round trips."""
+        """Delete thoughts; returns the number of deleted ones. Required; constant round trips."""
 
     @abstractmethod
     def transfer(self, selector: ThoughtSelector, from_owner: str, to_owner: str, now: datetime) -> int:

@@ -54,7 +54,7 @@ class MemorySession(Session):
 
 
 class Database:
-    """What is committed, and the lock that lets one writer in at a time.
+    """The committed rows, and the lock that admits one writer at a time.
 
     A commit replaces the snapshot as a whole. Readers work on the snapshot that they began with and need no lock.
     """
@@ -137,7 +137,7 @@ class MemoryBackend(Backend):
         return self._clock.now()
 
     def is_empty(self) -> bool:
-        """Whether no record is stored."""
+        """Return whether no record is stored."""
         return not any(self._opened().committed)
 
     def info(self) -> Mapping[str, Any]:
@@ -146,20 +146,20 @@ class MemoryBackend(Backend):
         return {"database": self._database_name or None, "wait_seconds": self._wait_seconds}
 
     def stats(self) -> Mapping[str, Any]:
-        """How many records each table holds."""
+        """Return the number of records of each table."""
         committed = self._opened().committed
         return {name: len(rows) for name, rows in zip(TABLE_NAMES, committed, strict=True)}
 
     def close(self) -> None:
-        """Let go of the database; once nobody has it open it is gone."""
+        """Close the store. The database ends with the last open store of its name."""
         self._database = None
 
     def _opened(self) -> Database:
         database = self._database
         if database is None:
-            raise StoreClosed("the store was closed: open a new one")
+            raise StoreClosed("the store was closed", hint="Open a new one.")
         if self._process != os.getpid():
-            raise StoreClosed("the store was opened before this process was forked: open a new one here")
+            raise StoreClosed("the store was opened before this process was forked", hint="Open a new one here.")
         return database
 
 

@@ -40,7 +40,7 @@ class MemoryCorrelations(CorrelationStore):
         return page(self._matching(query.where), query, correlation_sort_key, (query.descending, query.descending))
 
     def count(self, where: CorrelationFilter) -> int:
-        """How many correlations the filter matches."""
+        """Return the number of correlations that the filter matches."""
         return sum(1 for _ in self._matching(where))
 
     def delete(self, correlation_ids: Sequence[str], now: datetime | None = None) -> int:

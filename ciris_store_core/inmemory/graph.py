@@ -67,7 +67,7 @@ class MemoryGraph(GraphStore):
         return page(self._matching(query), query, node_sort_key, (True, False, False))
 
     def count_nodes(self, query: NodeQuery) -> int:
-        """How many nodes the filter matches."""
+        """Return the number of nodes that the filter matches."""
         return sum(1 for _ in self._matching(query))
 
     def delete_nodes(self, keys: Sequence[NodeKey], now: datetime | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Tables of records as one transaction sees them, and what every aggregate does with them."""
+"""Tables of records as one transaction sees them, and the operations that all aggregates share."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Table(Generic[K, R]):
 
     @property
     def rows(self) -> Mapping[K, R]:
-        """What is stored. Its records are not copies: never change one, and never give one away."""
+        """The stored rows. The records are not copies: never change one, and never return one to a caller."""
         if self._over:
             raise TransactionError("the transaction is over: open a new one and use its own handle")
         return self._rows
@@ -72,7 +72,7 @@ class Table(Generic[K, R]):
         self.put(key, self.rows[key].replaced(**changes))
 
     def delete(self, keys: Iterable[K]) -> int:
-        """Remove records; returns how many went."""
+        """Remove records; return the number of removed ones."""
         rows = self._own()
         return sum(rows.pop(key, None) is not None for key in list(keys))
 
@@ -158,7 +158,7 @@ _KINDS = (
 
 
 def copied(value: Any) -> Any:
-    """A deep copy of a record or of JSON, as a database would give it back: tuples as lists, -0.0 as 0.0."""
+    """Return a deep copy of a record or of JSON, as a database would return it: tuples as lists, -0.0 as 0.0."""
     if isinstance(value, Record):
         return _copied_record(value)
     if isinstance(value, dict):

@@ -48,7 +48,7 @@ class MemoryTasks(TaskStore):
     def update(self, task_id: str, changes: TaskChanges, occurrence_id: str | None, fence: int | None) -> bool:
         """Change the given fields; False if there is no such task of that owner.
 
-        The fence is looked at first: whoever lost the task learns that, and is not told that it does not exist.
+        The fence is checked before the owner, so that a former owner gets ``StaleFence`` rather than False.
         """
         task = self._tasks.rows.get(task_id)
         if task is None:
@@ -65,11 +65,11 @@ class MemoryTasks(TaskStore):
         return page(self._matching(query), query, *TASK_ORDERS[query.order])
 
     def count(self, query: TaskQuery) -> int:
-        """How many tasks the filter matches."""
+        """Return the number of tasks that the filter matches."""
         return len(self._matching(query))
 
     def count_by_status(self, occurrence_id: str | None) -> Mapping[TaskStatus, int]:
-        """How many tasks have each status."""
+        """Return the number of tasks of each status."""
         return dict(Counter(task.status for task in self._matching(TaskQuery(occurrence_id=occurrence_id))))
 
     def delete(self, task_ids: Sequence[str]) -> int:

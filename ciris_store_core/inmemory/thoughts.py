@@ -65,11 +65,11 @@ class MemoryThoughts(ThoughtStore):
         return page(self._matching(query), query, *THOUGHT_ORDERS[query.order])
 
     def count(self, query: ThoughtQuery) -> int:
-        """How many thoughts the filter matches."""
+        """Return the number of thoughts that the filter matches."""
         return len(self._matching(query))
 
     def count_by_status(self, occurrence_id: str | None) -> Mapping[ThoughtStatus, int]:
-        """How many thoughts have each status."""
+        """Return the number of thoughts of each status."""
         return dict(Counter(thought.status for thought in self._matching(ThoughtQuery(occurrence_id=occurrence_id))))
 
     def delete(self, thought_ids: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""The audit trail: hash chains, one per occurrence (contract section 10)."""
+"""The audit trail: hash chains, one per occurrence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class AuditEntry(Record):
 
 
 class AuditAnchor(Record):
-    """Where a chain begins after retention removed its first entries."""
+    """The beginning of a chain whose first entries were pruned."""
 
     chain: Id
     sequence: Annotated[int, Field(ge=1)]
@@ -46,7 +46,7 @@ class AuditAnchor(Record):
 
 
 class ChainHead(Record):
-    """Where a chain ended."""
+    """The end of a chain at some time."""
 
     chain: Id
     sequence: Annotated[int, Field(ge=1)]
@@ -54,7 +54,7 @@ class ChainHead(Record):
 
 
 class AuditCheckpoint(Record):
-    """Where all chains ended at some time; kept outside of the database it shows that nothing was cut off since."""
+    """The ends of all chains at some time. Kept outside of the database, it shows if entries were cut off since."""
 
     heads: list[ChainHead]
     store: Id | None = None

@@ -1,4 +1,4 @@
-"""What every record shares: strict fields, typed errors, lossless JSON, UTC times."""
+"""Base of all records: strict fields, typed errors, lossless JSON, UTC times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adaptive configuration: what agents learn about channels, users, filters, replies and tools (contract section 2)."""
+"""Adaptive configuration, learned by agents about channels, users, filters, replies and tools."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Configuration(Record):
     model_config = ConfigDict(extra="allow")
 
     config_type: ClassVar[ConfigNodeType]
-    """Which kind it is."""
+    """The kind of configuration."""
 
 
 class FilterConfig(Configuration):
-    """What a content filter has learned."""
+    """Learned state of a content filter."""
 
     config_type = ConfigNodeType.FILTER_CONFIG
 
@@ -40,7 +40,7 @@ class FilterConfig(Configuration):
 
 
 class ChannelConfig(Configuration):
-    """How to behave in a channel."""
+    """Behaviour in a channel."""
 
     config_type = ConfigNodeType.CHANNEL_CONFIG
 
@@ -53,7 +53,7 @@ class ChannelConfig(Configuration):
 
 
 class UserTracking(Configuration):
-    """What a user does and prefers."""
+    """Activity and preferences of a user."""
 
     config_type = ConfigNodeType.USER_TRACKING
 
@@ -73,7 +73,7 @@ class OldTemplate(Record):
 
 
 class ResponseTemplates(Configuration):
-    """How replies are worded, and were before."""
+    """Templates of replies, current and former."""
 
     config_type = ConfigNodeType.RESPONSE_TEMPLATES
 
@@ -86,7 +86,7 @@ class ResponseTemplates(Configuration):
 
 
 class ToolPreferences(Configuration):
-    """Which tools work well."""
+    """Preferences among tools."""
 
     config_type = ConfigNodeType.TOOL_PREFERENCES
 

@@ -1,4 +1,4 @@
-"""Occurrences and leases: who is alive, and who holds what (contract section 6)."""
+"""Occurrences and leases."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Occurrence(Record):
     metadata: JsonObject = Field(default_factory=dict)
 
     def alive(self, now: datetime) -> bool:
-        """Whether its heartbeat has not run out at ``now``."""
+        """Return whether the occurrence is alive at ``now``."""
         return now < self.expires_at
 
 

@@ -1,4 +1,4 @@
-"""Correlations: service interactions, metrics, logs, spans and audit events (contract sections 2 and 4)."""
+"""Correlations: service interactions, metrics, logs, spans and audit events."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Tags = Annotated[dict[str, str], _plain(_to_tags)]
 
 
 class ServiceRequest(Record):
-    """What was asked of a service."""
+    """Request to a service."""
 
     service_type: Text
     method_name: Text
@@ -58,7 +58,7 @@ class ServiceRequest(Record):
 
 
 class ServiceResponse(Record):
-    """What the service answered."""
+    """Response of a service."""
 
     success: bool
     result_summary: Text | None = None
@@ -232,7 +232,7 @@ class TimeSeriesDataPoint(Record):
 UPDATABLE_CORRELATION_FIELDS = frozenset(Correlation.model_fields) - {
     "correlation_id", "correlation_type", "agent_occurrence_id", "created_at", "resolution",
 }  # fmt: skip
-"""What an update may change."""
+"""The fields that an update may change."""
 
 CorrelationChanges = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""The closed and open vocabularies of the records (contract sections 1 and 2)."""
+"""The closed and open vocabularies of the records."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ciris_store_core.models.base import NamedEnum, OpenEnum
 
 
 class TaskStatus(NamedEnum):
-    """Where a task stands. ``in_progress`` is accepted on input and means ACTIVE."""
+    """Status of a task. ``in_progress`` is accepted on input and means ACTIVE."""
 
     PENDING = "pending"
     ACTIVE = "active"
@@ -20,12 +20,12 @@ class TaskStatus(NamedEnum):
 
     @classmethod
     def aliases(cls) -> Mapping[str, str]:
-        """``in_progress`` means active."""
+        """Return the alias ``in_progress`` of active."""
         return {"in_progress": "active"}
 
 
 class ThoughtStatus(NamedEnum):
-    """Where a thought stands."""
+    """Status of a thought."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -36,7 +36,7 @@ class ThoughtStatus(NamedEnum):
 
 
 class ThoughtType(NamedEnum):
-    """What kind of thought it is."""
+    """Kind of a thought."""
 
     STANDARD = "standard"
     FOLLOW_UP = "follow_up"
@@ -65,7 +65,7 @@ class ThoughtType(NamedEnum):
 
 
 class GraphScope(NamedEnum):
-    """Whose memory a node belongs to. IDENTITY is protected: writes need an approval."""
+    """Part of the graph that a node belongs to. IDENTITY is protected: writes need an approval."""
 
     LOCAL = "local"
     IDENTITY = "identity"
@@ -75,7 +75,7 @@ class GraphScope(NamedEnum):
 
 
 class NodeType(OpenEnum):
-    """What a node stands for. Open: your own lower-case names are types too."""
+    """Type of a node. Open: your own lower-case names are types too."""
 
     AGENT = "agent"
     USER = "user"
@@ -124,7 +124,7 @@ _LOCAL_CONFIG = frozenset(list(ConfigNodeType)[:5])
 
 
 class CorrelationType(OpenEnum):
-    """What a correlation records. Open in the same way as node types."""
+    """Type of a correlation. Open in the same way as node types."""
 
     SERVICE_INTERACTION = "service_interaction"
     METRIC_DATAPOINT = "metric_datapoint"
@@ -143,7 +143,7 @@ class CorrelationType(OpenEnum):
 
 
 class CorrelationStatus(NamedEnum):
-    """How a service interaction went."""
+    """Outcome of a service interaction."""
 
     PENDING = "pending"
     COMPLETED = "completed"
@@ -151,7 +151,7 @@ class CorrelationStatus(NamedEnum):
 
 
 class RetentionPolicy(NamedEnum):
-    """How far the caller allows a record to be reduced."""
+    """Degree to which the caller allows a record to be rolled up."""
 
     RAW = "raw"
     AGGREGATED = "aggregated"
@@ -164,7 +164,7 @@ class RetentionPolicy(NamedEnum):
 
 
 class Resolution(NamedEnum):
-    """How fine a stored row is now."""
+    """Current resolution of a stored row."""
 
     RAW = "raw"
     HOURLY = "hourly"
@@ -172,7 +172,7 @@ class Resolution(NamedEnum):
 
 
 class Direction(NamedEnum):
-    """Which edges of a node are meant."""
+    """Direction of edges, seen from a node."""
 
     OUT = "out"
     IN = "in"

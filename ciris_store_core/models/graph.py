@@ -1,4 +1,4 @@
-"""Nodes and edges of the graph memory, and what is asked of it (contract sections 2 and 3)."""
+"""Nodes and edges of the graph memory, and queries about them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class GraphNode(Record):
 
 
 class EdgeAttributes(Record):
-    """What is known of an edge. Further attributes are kept as given."""
+    """Attributes of an edge. Further ones are kept as given."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -110,14 +110,14 @@ NodeWriteMode = Literal["merge", "replace", "insert", "restore"]
 
 @dataclass(slots=True)  # never changed, but a frozen one takes as long to make as its node to validate
 class NodeWrite:
-    """One write of a node: what is given and what is to become of what is stored."""
+    """One write of a node: the given node, and how it changes the stored one."""
 
     node: GraphNode
     mode: NodeWriteMode = "merge"
     """merge: new attributes win, others stay; replace: the attributes as given; insert: a stored node raises
     ``AlreadyExists``; restore: likewise, and the revision is as given."""
     remove: tuple[str, ...] = ()
-    """Attribute keys to take away (after the merge)."""
+    """Attribute keys to remove, after the merge."""
     expected_revision: int | None = None
     """Write only if the stored revision is this (0: only if there is none), else raise ``RevisionMismatch``."""
     given: frozenset[str] = frozenset()
@@ -182,7 +182,7 @@ class TraversalResult:
 
 @dataclass(frozen=True, slots=True)
 class Degree:
-    """How many edges end (or begin) at a node."""
+    """Number of edges that end (or begin) at a node."""
 
     id: str
     count: int

@@ -1,4 +1,4 @@
-"""What the memory service takes and returns (contract section 2)."""
+"""Arguments and results of the memory service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MemoryOpResult(Record):
 
 
 class MemoryQuery(Record):
-    """What to recall: a node id, a prefix ending in ``*``, or ``*`` alone."""
+    """Query of the memory service: a node id, a prefix ending in ``*``, or ``*`` alone."""
 
     node_id: Id
     scope: Parsed[GraphScope]

@@ -1,4 +1,4 @@
-"""What an operator is told of a database: what is wrong with it, how large it is, which migrations it lacks."""
+"""Reports on a database for its operator: findings, sizes and pending migrations."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 
 class Severity(StrEnum):
-    """How much a finding matters."""
+    """Severity of a finding."""
 
     INFO = "info"
     """Good to know."""
     WARNING = "warning"
-    """Works, but something should be done about it."""
+    """The store works, but the operator should act."""
     ERROR = "error"
-    """Data or promises are in danger."""
+    """Data or guarantees are at risk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +27,16 @@ class Finding:
     """A short name that stays the same from version to version, such as ``stuck_leases``."""
     severity: Severity
     summary: str
-    """What was seen: one sentence, without values that may be secret."""
+    """The observation: one sentence, without values that may be secret."""
     fix: str = ""
-    """What to do about it: a command or statement that can be used as it is, or advice."""
+    """The remedy: a command or statement that can be used as it is, or advice."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """Figures and names, fit for JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableSize:
-    """How large one table is."""
+    """Size of one table."""
 
     name: str
     bytes: int
@@ -46,11 +46,11 @@ class TableSize:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What a backend knows of its database's health."""
+    """Findings about a database, and the sizes of its tables."""
 
     findings: list[Finding] = field(default_factory=list)
     tables: list[TableSize] = field(default_factory=list)
-    """Largest first; empty where the database does not tell."""
+    """Largest first; empty if the database does not know."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ SortKey = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """How much to return, and after which row."""
+    """Limit of a page, and the row that it starts after."""
 
     limit: int = 100
     after: SortKey | None = None
@@ -31,7 +31,7 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class CorruptRow:
-    """A stored row that cannot be read, which a page reports instead of hiding the others."""
+    """A stored row that cannot be decoded, reported by a page beside the readable rows."""
 
     key: str
     error: str
@@ -61,7 +61,7 @@ class Page(Generic[T]):
 
 @dataclass(slots=True)
 class ResultPage(Generic[T]):
-    """What a backend returns for one page."""
+    """One page as a backend returns it."""
 
     items: list[T]
     next_after: SortKey | None = None
@@ -70,7 +70,7 @@ class ResultPage(Generic[T]):
 
 
 def encode_cursor(listing: str, after: SortKey | None) -> str | None:
-    """An opaque text for a position in a listing of that name."""
+    """Return an opaque text for a position in the listing of that name."""
     if after is None:
         return None
     values = [["t", (v - _EPOCH) // _MICROSECOND] if isinstance(v, datetime) else ["v", v] for v in after]
@@ -78,7 +78,7 @@ def encode_cursor(listing: str, after: SortKey | None) -> str | None:
 
 
 def decode_cursor(listing: str, cursor: str | None) -> SortKey | None:
-    """The position that a cursor stands for; one of another listing or a garbled one is ``InvalidArgument``."""
+    """Return the position of a cursor; raise ``InvalidArgument`` if it is malformed or of another listing."""
     if cursor is None:
         return None
     try:

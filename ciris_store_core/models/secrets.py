@@ -1,4 +1,4 @@
-"""Encrypted secrets and the log of their use (contract section 8)."""
+"""Encrypted secrets and the log of their use."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def _to_bytes(value: object) -> bytes:
     raise ValueError("expected bytes, or their hexadecimal text")
 
 
-ExtractedSecrets = Annotated[bytes, _plain(_to_bytes)]
+Ciphertext = Annotated[bytes, _plain(_to_bytes)]
 
 
 class Sensitivity(NamedEnum):
-    """How closely a secret is held: which actions may have it decrypted automatically."""
+    """Sensitivity of a secret, which decides which actions may have it decrypted automatically."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -39,7 +39,7 @@ class SecretRecord(Record):
     description: Text
     sensitivity: Sensitivity
     key_id: Id
-    ciphertext: ExtractedSecrets
+    ciphertext: Ciphertext
     """Nonce, ciphertext and tag, as the crypto writes them."""
     detected_by: Text | None = None
     created_at: UtcDateTime = Field(default_factory=utc_now)
@@ -47,7 +47,7 @@ class SecretRecord(Record):
 
 
 class SecretInfo(Record):
-    """What may be known of a secret without its key."""
+    """Facts about a secret that need no key."""
 
     secret_id: Id
     description: Text

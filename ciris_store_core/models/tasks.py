@@ -1,4 +1,4 @@
-"""Tasks, and what is asked about them (contract sections 2, 5 and 6)."""
+"""Tasks, and queries about them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ciris_store_core.models.enums import TaskStatus
 from ciris_store_core.models.paging import PageRequest
 
 DEFAULT_OCCURRENCE = "default"
-"""Owner of tasks and thoughts where nobody says otherwise, and the usual queue of unclaimed work."""
+"""Owner of tasks and thoughts unless another is named, and the usual queue of unclaimed work."""
 
 SHARED_OCCURRENCE = "__shared__"
 """Namespace of shared tasks until one occurrence claims them. No occurrence may run under it."""
 
 
 class TaskContext(Record):
-    """Where a task came from."""
+    """Origin of a task."""
 
     correlation_id: Id
     channel_id: Id | None = None
@@ -31,7 +31,7 @@ class TaskContext(Record):
 
 
 class TaskOutcome(Record):
-    """How a task ended."""
+    """Outcome of a task."""
 
     status: Text
     summary: Text
@@ -65,18 +65,18 @@ class Task(Record):
     """The occurrence that claimed it, if it was claimed."""
     claimed_at: UtcDateTime | None = None
     claimed_from: Id | None = None
-    """The queue that it was claimed from, to which a graceful shutdown gives it back."""
+    """The queue that it was claimed from, to which a graceful shutdown returns it."""
     fence: Count = 0
-    """Grows with every change of owner; a write with an older one is refused."""
+    """Fencing token: it grows with every change of owner, and a write with an older one is rejected."""
     shared_type: Id | None = None
-    """The type of a shared task: its permanent mark, whoever owns it now."""
+    """The type of a shared task: it stays whatever the owner."""
     metadata: JsonObject = Field(default_factory=dict)
 
 
 UPDATABLE_TASK_FIELDS = frozenset(Task.model_fields) - {
     "task_id", "agent_occurrence_id", "created_at", "claimed_by", "claimed_at", "claimed_from", "fence", "shared_type",
 }  # fmt: skip
-"""What an update may change; the owner changes by claim, transfer, release and take-over alone."""
+"""The fields that an update may change. Only claim, transfer, release and take-over change the owner."""
 
 TaskOrder = Literal["created", "priority", "updated_desc"]
 

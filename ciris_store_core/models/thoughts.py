@@ -1,4 +1,4 @@
-"""Thoughts, and what is asked about them (contract sections 2 and 5)."""
+"""Thoughts, and queries about them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
 
 
 class FinalAction(Record):
-    """What a thought decided to do."""
+    """Decision of a thought."""
 
     action_type: Text
     action_params: JsonObject = Field(default_factory=dict)
@@ -49,7 +49,7 @@ class Thought(Record):
 UPDATABLE_THOUGHT_FIELDS = frozenset(Thought.model_fields) - {
     "thought_id", "source_task_id", "agent_occurrence_id", "created_at",
 }  # fmt: skip
-"""What an update may change; the owner changes by transfer alone."""
+"""The fields that an update may change. Only a transfer changes the owner."""
 
 ThoughtOrder = Literal["created", "updated_desc"]
 

@@ -1,4 +1,4 @@
-"""Events as nodes of the graph memory: metrics, log messages and audit events (contract sections 1 and 2)."""
+"""Events as nodes of the graph memory: metrics, log messages and audit events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ciris_store_core.models.ids import uuid7
 class TSDBGraphNode(GraphNode):
     """A node that stands for one event, as the memory service writes it beside the correlation with the same id.
 
-    What is known of the event stands in the attributes: ``data_type`` says which kind it is.
+    The attributes describe the event: ``data_type`` names its kind.
     """
 
     id: Id = Field(default_factory=uuid7)

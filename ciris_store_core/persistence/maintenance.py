@@ -1,4 +1,4 @@
-"""Cleanup of expired and orphaned records (contract section 7)."""
+"""Cleanup of expired and orphaned records."""
 
 from __future__ import annotations
 

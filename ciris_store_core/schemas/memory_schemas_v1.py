@@ -1,4 +1,4 @@
-"""What the memory service takes and returns."""
+"""Arguments and results of the memory service."""
 
 from ciris_store_core.models.enums import OpStatus
 from ciris_store_core.models.memory import MemoryOpResult, MemoryQuery

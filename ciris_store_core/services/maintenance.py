@@ -1,4 +1,4 @@
-"""Keeping a database tidy that many occurrences share (contract section 7)."""
+"""Keeping a database tidy that many occurrences share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reducing what gets old: measurements to hourly and daily summaries, log entries to counts (contract section 4)."""
+"""Reducing what gets old: measurements to hourly and daily summaries, log entries to counts."""
 
 from __future__ import annotations
 

@@ -100,15 +100,15 @@ def plain_number(value: Any) -> int | float | None:
 
 
 def json_copy(value: Any, *, replace: bool) -> Any:
-    """The copy; raises ``Refused`` where the value is no JSON, too deep or too large."""
+    """Return the copy; raise ``Refused`` if the value is not JSON, too deep or too large."""
     copy = usual_copy(value)
     return close_copy(value, replace=replace) if copy is UNUSUAL else copy
 
 
 def usual_copy(value: Any) -> Any:
-    """A copy by way of its text, at a third of what looking at each part costs; ``UNUSUAL`` where that would not do.
+    """Return a copy by way of its text, at a third of the cost of visiting each part; ``UNUSUAL`` if that would differ.
 
-    Whatever is no JSON, though it can be written as such, does not equal what is read back.
+    A value that is not JSON, though it can be encoded, does not equal the decoded copy.
     """
     try:
         encoded = to_json(value)
@@ -124,7 +124,7 @@ def usual_copy(value: Any) -> Any:
 
 
 def _depth(value: Any) -> int:
-    """How many levels of objects and arrays a decoded JSON value has."""
+    """Return the number of levels of objects and arrays in a decoded JSON value."""
     if type(value) is not dict and type(value) is not list:
         return 0
     inner = value.values() if type(value) is dict else value

@@ -1,7 +1,7 @@
-"""The one place that checks what records hold before a write.
+"""Validation of records before a write.
 
-The types of a record's fields were validated when it was made. What that cannot see is checked here: the length
-of ids, NUL and lone surrogates in texts, and the content of JSON payloads, which callers can change at any time.
+The types of a record's fields were validated when it was made. The validator checks the rest: the length of ids, NUL
+and lone surrogates in texts, and the content of JSON payloads, which callers can change at any time.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _SHORT = MAX_BYTES // 4  # Characters that fit into the limit whatever they are.
 
 
 class _Plan(NamedTuple):
-    """What to check of one class of records."""
+    """The checks of one class of records."""
 
     checks: dict[str, Check]
     nested: tuple[str, ...]
     clocked: tuple[str, ...]
-    """Fields that get the store's time where the caller gave none."""
+    """Fields that get the store's time if the caller gave none."""
     open: bool
     """Further attributes are kept."""
     texts: tuple[str, ...]
@@ -118,7 +118,7 @@ class Validator:
         return fields
 
     def harmless(self, record: Record, tags: Sequence[Mapping[str, str]]) -> bool:
-        """Whether a record that was checked, and further tags, may be written without looking closer for secrets."""
+        """Return whether a checked record, and further tags, may be written without a full scan for secrets."""
         return self._redactor is None or self._redactor.harmless(record, self._plan, tags)
 
     def _record(self, record: R, now: datetime) -> R:
@@ -326,7 +326,7 @@ def _is_record(hint: Any) -> bool:
 
 
 def _are_short_texts(values: dict[str, Any]) -> bool:
-    """Whether all values are texts, and the keys within what an id may have, whatever their characters."""
+    """Return whether all values are texts, and all keys short enough for an id, whatever their characters."""
     lengths = [*map(len, values)]
     return set(map(type, values.values())) == {str} and min(lengths) > 0 and max(lengths) <= MAX_ID_BYTES // 4
 
@@ -410,5 +410,5 @@ def _told(value: timedelta) -> str:
 
 
 def limit_of(value: int) -> int:
-    """How many to return at most: 1 to 10,000."""
+    """Return a limit of results: 1 to 10,000."""
     return whole(value, "limit", 1, MAX_LIMIT)

@@ -1,4 +1,4 @@
-"""Functions on correlations and time series (contract section 4)."""
+"""Functions on correlations and time series."""
 
 from __future__ import annotations
 

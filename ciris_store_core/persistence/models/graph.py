@@ -1,4 +1,4 @@
-"""Functions on the graph memory (contract section 3)."""
+"""Functions on the graph memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions on tasks, including shared tasks, which exactly one occurrence does (contract sections 5 and 6)."""
+"""Functions on tasks, including shared tasks, which exactly one occurrence does."""
 
 from __future__ import annotations
 

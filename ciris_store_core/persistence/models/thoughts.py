@@ -1,4 +1,4 @@
-"""Functions on thoughts (contract section 5)."""
+"""Functions on thoughts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Wise Authority is asked for, and what it answers (contract section 9)."""
+"""What a Wise Authority is asked for, and what it answers."""
 
 from __future__ import annotations
 

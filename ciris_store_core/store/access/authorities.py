@@ -1,4 +1,4 @@
-"""Wise Authorities, as users hold them (contract section 9)."""
+"""Wise Authorities, as users hold them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may read and write what, by scope (contract section 9)."""
+"""Who may read and write what, by scope."""
 
 from __future__ import annotations
 

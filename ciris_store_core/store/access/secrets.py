@@ -1,4 +1,4 @@
-"""The secrets of a store, as users hold them (contract section 8)."""
+"""The secrets of a store, as users hold them."""
 
 from __future__ import annotations
 

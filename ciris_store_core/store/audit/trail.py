@@ -1,4 +1,4 @@
-"""The audit trail, as users hold it (contract section 10)."""
+"""The audit trail, as users hold it."""
 
 from __future__ import annotations
 

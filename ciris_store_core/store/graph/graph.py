@@ -1,4 +1,4 @@
-"""The graph memory: nodes and edges (contract section 3)."""
+"""The graph memory: nodes and edges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Correlations and time series, as users hold them (contract section 4)."""
+"""Correlations and time series, as users hold them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls of services, each recorded as one correlation (contract section 4)."""
+"""Calls of services, each recorded as one correlation."""
 
 from __future__ import annotations
 

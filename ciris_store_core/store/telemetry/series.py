@@ -1,4 +1,4 @@
-"""Time series: points, aggregates and percentiles of metrics (contract section 4)."""
+"""Time series: points, aggregates and percentiles of metrics."""
 
 from __future__ import annotations
 

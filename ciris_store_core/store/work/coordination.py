@@ -1,4 +1,4 @@
-"""Occurrences and leases (contract section 6). All times are server times."""
+"""Occurrences and leases. All times are server times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The view of a store that belongs to one occurrence (contract section 6)."""
+"""The view of a store that belongs to one occurrence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shared tasks: work that exactly one occurrence does each day (contract section 6)."""
+"""Shared tasks: work that exactly one occurrence does each day."""
 
 from __future__ import annotations
 

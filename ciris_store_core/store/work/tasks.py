@@ -1,4 +1,4 @@
-"""Tasks (contract sections 5 and 6)."""
+"""Tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thoughts (contract section 5)."""
+"""Thoughts."""
 
 from __future__ import annotations
 
