@@ -4,54 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from ciris_store_core.contract.merging import written
 from ciris_store_core.models.enums import Direction, GraphScope
 from ciris_store_core.models.graph import (
-    KEPT_UNLESS_GIVEN,
     EdgeKey,
     GraphEdge,
     GraphNode,
     NodeWrite,
-    NodeWriteMode,
     SearchHit,
     SearchQuery,
     Traversal,
     TraversalResult,
 )
-from ciris_store_core.sql.graph import SqlGraphStore, readable
+from ciris_store_core.sql.graph import GET, SqlGraphStore, readable
 from ciris_store_core.sql.rows import Row, read_all
 from ciris_store_core.sql.statements import (
     collect_given,
     fill_in,
     insert_columns,
     leave_out_nulls,
-    replace_conflict_clause,
     where_clause,
 )
-from ciris_store_core.words import SEARCHED_WHOLE, node_words, rank
+from ciris_store_core.words import node_words, rank, same_words
 from ciris_store_postgres.bulk_copy import copy_new
 from ciris_store_postgres.executor import PostgresExecutor
-
-_LIVE = "n.type = excluded.type AND (n.expires_at IS NULL OR n.expires_at > ?)"
-
-# The upsert can add words, but cannot tell which words a replaced text removes. So a merge that replaces texts matches
-# no row here, and is done by reading the node first. The same holds for large attributes, whose words may be too many;
-# see ``node_words``.
-_ADDS_WORDS = f"""octet_length(n.attributes::text) + octet_length(excluded.attributes::text) <= {SEARCHED_WHOLE}
-AND NOT EXISTS (
-    SELECT 1 FROM jsonb_each(n.attributes) o
-    WHERE jsonb_typeof(o.value) IN ('string', 'object', 'array') AND excluded.attributes -> o.key <> o.value)"""
-
-# Added only if a write has secret references: planning this subquery takes longer than the rest of the statement.
-_MERGED_REFS = """secret_refs = (
-    SELECT jsonb_agg(ref ORDER BY position) FROM (
-        SELECT ref, min(position) AS position
-        FROM jsonb_array_elements(coalesce(n.secret_refs, '[]') || coalesce(excluded.secret_refs, '[]'))
-            WITH ORDINALITY AS r (ref, position)
-        GROUP BY ref) refs)"""
+from ciris_store_postgres.node_statements import (
+    EXCHANGE,
+    EXCHANGE_WITH_WORDS,
+    MOST_KEYS,
+    TRIES,
+    insert_or_read,
+    upsert,
+)
 
 # The words stand beside the node's own columns.
 INSERT = """
@@ -172,18 +158,72 @@ class PostgresGraphStore(SqlGraphStore):
         mode = writes[0].mode
         if mode == "restore" and all(write.mode == mode for write in writes):
             return self._restored(writes)
+        if len(writes) == 1 and mode in ("merge", "replace"):
+            return self._put_one(writes[0], now)
         if not _alike(writes):
             return super().put_nodes(writes, now)
         try:
             if mode == "insert":
                 return self._insert(writes)
-            if len(writes) == 1:
-                return self._put_alike(writes, now)
             with self.executor.atomic():
                 return self._put_alike(writes, now)
         except _Contradicted:
             # Nothing was written. The portable way locks and reads the nodes, and raises the error if it still applies.
             return super().put_nodes(writes, now)
+
+    def _put_one(self, write: NodeWrite, now: datetime) -> list[GraphNode]:
+        # One statement where the database can tell the words of the merged node. Otherwise the node is merged here, and
+        # exchanged for the one that was read. Nothing is locked: that is a round trip more, and a flush of the log.
+        for _ in range(TRIES):
+            if write.expected_revision is not None or (write.remove and write.mode == "merge"):
+                found = self._read_row(write)
+            elif write.mode == "replace" or _has_no_texts(write.node):
+                if row := self._upserted(write, now):
+                    return [self._as_stored(_as_new(write), row)]
+                found = self._read_row(write)
+            else:
+                node = _as_new(write)
+                if (row := self._inserted_or_read(node))[-1]:
+                    return [node]
+                if row[0] is None:
+                    continue  # another caller added it since the statement began
+                found = [row[:-1]]
+            stored = self._one(found[0]) if found else None
+            if stored is not None and stored.expires_at is not None and stored.expires_at <= now:
+                break  # its edges go, too
+            node = written(write, stored, now)
+            if stored is None:
+                done = self.executor.insert_new(INSERT, self.row_of(node))
+            else:
+                done = self._exchanged(found[0], stored, node)
+            if done:
+                return [node]
+        return super().put_nodes([write], now)
+
+    def _read_row(self, write: NodeWrite) -> list[Row]:
+        """Return the stored row of a write, if there is one."""
+        return self.executor.rows(GET, (write.node.id, write.node.scope.value))
+
+    def _upserted(self, write: NodeWrite, now: datetime) -> Row | None:
+        insert, [values] = self._rows_in_order([_as_new(write)])
+        keys = tuple(write.node.attributes) if write.mode == "merge" else ()
+        statement = upsert(insert, write.mode, write.given, "secret_refs" in insert_columns(insert), len(keys))
+        return self.executor.row(statement, (*values, self.codec.time_in(now), *keys))
+
+    def _inserted_or_read(self, node: GraphNode) -> Row:
+        insert, [values] = self._rows_in_order([node])
+        [row] = self.executor.rows(insert_or_read(insert), (*values, node.id, node.scope.value))
+        return row
+
+    def _exchanged(self, row: Row, stored: GraphNode, node: GraphNode) -> bool:
+        """Return whether the stored row was still as it was read, and is replaced now."""
+        (_, _, _, attributes, version, revision, _, updated_by, updated_at, consent_stream, expires_at, secret_refs,
+         metadata) = self.node_values(node)  # fmt: skip
+        new = (attributes, version, revision, updated_by, updated_at, consent_stream, expires_at, secret_refs, metadata)
+        old = (row[0], row[1], row[5], row[6], row[8], row[3])
+        if same_words(stored.attributes, node.attributes):
+            return self.executor.run(EXCHANGE, (*new, *old)) == 1
+        return self.executor.run(EXCHANGE_WITH_WORDS, (*new, _lexemes(node.id, node.attributes), *old)) == 1
 
     def _insert(self, writes: Sequence[NodeWrite]) -> list[GraphNode]:
         new = [_as_new(write) for write in writes]
@@ -208,7 +248,7 @@ class PostgresGraphStore(SqlGraphStore):
         first, has_refs = writes[0], "secret_refs" in insert_columns(insert)
         if first.remove and first.mode == "merge":
             raise _Contradicted  # the words of removed keys must be removed, too
-        statement = _upsert(insert, first.mode, first.given, has_refs)
+        statement = upsert(insert, first.mode, first.given, has_refs)
         rows = self.executor.insert_returning(statement, values, (self.codec.time_in(now),))
         if len(rows) != len(writes):
             raise _Contradicted
@@ -331,22 +371,8 @@ def _as_new(write: NodeWrite) -> GraphNode:
     return node.replaced(attributes=attributes, revision=1)
 
 
-@cache
-def _upsert(insert: str, mode: NodeWriteMode, given: frozenset[str], has_refs: bool) -> str:
-    """Return the statement that merges or replaces nodes by the rows of an INSERT, and returns the stored nodes.
-
-    It binds the time after the rows.
-    """
-    changes = ["updated_at = excluded.updated_at", "revision = n.revision + 1"]
-    changes += [f"{field} = excluded.{field}" for field in KEPT_UNLESS_GIVEN if field in given]
-    if mode == "replace":
-        changes += ["attributes = excluded.attributes", "words = excluded.words"]
-        changes += ["secret_refs = excluded.secret_refs"]
-    else:
-        changes += ["attributes = n.attributes || excluded.attributes", "words = n.words || excluded.words"]
-        changes += [_MERGED_REFS] if has_refs else []
-    fits = f" AND {_ADDS_WORDS}" if mode == "merge" else ""
-    changed, condition = ", ".join(changes), f"{_LIVE}{fits}"
-    return replace_conflict_clause(
-        insert, f"ON CONFLICT (id, scope) DO UPDATE SET {changed} WHERE {condition} RETURNING {{node_columns}}"
+def _has_no_texts(node: GraphNode) -> bool:
+    """Return whether the attributes are a few numbers, booleans and nulls."""
+    return len(node.attributes) <= MOST_KEYS and not any(
+        isinstance(value, str | dict | list) for value in node.attributes.values()
     )
