@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,11 @@ from ciris_store_core import (
     NotFound,
     SigningKey,
     Store,
+    StoreError,
     Task,
+    Transaction,
 )
+from ciris_store_core.conformance.support import race
 from ciris_store_core.models import AuditCheckpoint, LogData
 from ciris_store_core.services import DatabaseMaintenanceService
 from tests.support.tampering import (
@@ -326,6 +331,38 @@ def test_cutting_another_chain(store: Store, clock: ManualClock) -> None:
     assert store.audit.prune(clock.now(), chain="nobody") == 0
     with pytest.raises(InvalidArgument):
         store.audit.prune(clock.now().replace(tzinfo=None))
+
+
+def test_cutting_nothing_leaves_nothing(store: Store, clock: ManualClock) -> None:
+    assert store.audit.prune(datetime.min.replace(tzinfo=UTC)) == store.audit.prune(clock.now()) == 0
+    assert store._x.backend.is_empty()  # type: ignore[attr-defined]
+
+
+def test_two_chains_in_opposite_orders(store: Store) -> None:
+    """Who loses a deadlock of two audit chains is told that the transaction can be run again."""
+    barrier, broken = threading.Barrier(2), []
+
+    def both(number: int) -> None:
+        def step(tx: Transaction) -> None:
+            for turn, chain in enumerate(["left", "right"] if number else ["right", "left"]):
+                tx.correlations.add(event(f"{number}{turn}", agent_occurrence_id=chain))
+                if not turn:
+                    with suppress(threading.BrokenBarrierError):
+                        barrier.wait(1)
+
+        for _ in range(9):
+            try:
+                with store.transaction() as tx:
+                    step(tx)
+            except StoreError as error:
+                assert error.retryable, error
+                broken.append(error)
+            else:
+                return
+
+    race(2, both)
+    assert sorted(each.correlation_id for each in store.correlations.find()) == ["00", "01", "10", "11"]
+    assert not store.audit.verify().problems and len(broken) < 9
 
 
 def test_no_trace_is_cut(store: Store, clock: ManualClock) -> None:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from threading import Barrier
 from typing import Any
 
@@ -77,6 +78,13 @@ def approve(store: Store, write: Callable[[], Any], key: SigningKey = KEY) -> Ap
     with approved(Approval.from_json(approval.to_json())):
         write()
     return approval
+
+
+@pytest.mark.parametrize("now", [datetime.max.replace(tzinfo=UTC), datetime.max, datetime.min, "2025-01-01"])
+def test_an_approval_that_would_end_after_all_time(now: Any) -> None:
+    request = ApprovalRequest(operation="put_nodes", scope="identity", content=[])
+    with pytest.raises(InvalidArgument, match="now"):
+        request.approve(KEY, now=now)
 
 
 @pytest.fixture

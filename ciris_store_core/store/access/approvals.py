@@ -16,6 +16,7 @@ from ciris_store_core.models.base import Id, JsonObject, Record, UtcDateTime
 from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.signing import SigningKey
 from ciris_store_core.store.audit.canonical import canonical, fields_of, hash_of
+from ciris_store_core.validation.validator import moment
 
 LONGEST_LIFE = timedelta(days=30)
 """How long an approval can be valid. A longer one is refused, whoever signed it."""
@@ -55,10 +56,15 @@ class ApprovalRequest(Record):
         """
         if not 0 < valid_seconds <= LONGEST_LIFE.total_seconds():
             raise InvalidArgument("valid_seconds must be more than 0 and at most 30 days")
+        begins = moment(now, "now") or datetime.now(UTC)
+        try:
+            expires_at = begins + timedelta(seconds=valid_seconds)
+        except OverflowError:
+            raise InvalidArgument(f"now: {begins.isoformat()} is too late: the approval would end after 9999") from None
         approval = Approval(
             authority=key.key_id,
             request=self.digest,
-            expires_at=(now or datetime.now(UTC)) + timedelta(seconds=valid_seconds),
+            expires_at=expires_at,
             nonce=nonce or secrets.token_hex(16),
             signature="0" * 128,
         )

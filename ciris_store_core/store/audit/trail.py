@@ -182,6 +182,10 @@ class AuditTrail(Resource):
         return total
 
     def _prune(self, session: Session, chain: str, before: datetime) -> int:
+        last = session.audit.anchor(chain)
+        first = session.audit.find(AuditQuery(1, (chain, last.sequence if last else 0), chain)).items
+        if not first or first[0].at >= before:
+            return 0  # before the lock, which would make an entry for a chain that is not there
         session.audit.head(chain)  # Until this transaction ends, nobody else appends or cuts.
         last = session.audit.anchor(chain)
         start = last.sequence if last else 0
