@@ -1,8 +1,8 @@
-"""A toolkit for backends on SQL databases: statements, sessions, migrations. It imports no driver.
+"""Toolkit for backends on SQL databases: statements, sessions, migrations. It imports no driver.
 
-A backend supplies a ``Dialect`` (the spelling of a few fragments), a subclass of ``SqlSession`` (how to begin, and what
-the driver's errors mean), a ``Migrator``, its migrations, and whatever its database does better than the portable
-statements.
+A backend supplies a ``Dialect`` (the spelling of a few fragments), a subclass of ``SqlSession`` (how to begin, and the
+meaning of the driver's errors), a ``Migrator`` and its migrations. Where its database can do better than the portable
+statements, it replaces the store of an aggregate by a subclass.
 """
 
 from ciris_store_core.sql.codec import Codec, decimal_json_text, json_text, micros_codec

@@ -1,4 +1,4 @@
-"""The SQL of the audit trail."""
+"""SQL of the audit trail."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ciris_store_core.sql.statements import collect_given, fill_in, where_clause
 if TYPE_CHECKING:
     from ciris_store_core.sql.executor import SqlExecutor
 
-# One row a chain, locked by whoever is about to append to it: the entries themselves cannot be locked before the
-# first of them exists.
+# One row for each chain. A caller locks it before it reads the head and appends, so that appends to one chain run one
+# after another. The entries cannot serve as the lock: before the first append there is none.
 MAKE_CHAIN = "INSERT INTO {audit_chains} (chain) VALUES (?) ON CONFLICT (chain) DO NOTHING"
 
 LOCK_CHAIN = "SELECT chain FROM {audit_chains} WHERE chain = ? {for_update}"
@@ -35,8 +35,8 @@ ON CONFLICT (chain, sequence) DO NOTHING
 
 FIND = "SELECT {entry_columns} FROM {audit_entries} {where} ORDER BY chain, sequence LIMIT ?"
 
-# From the entries themselves: who deletes the rows of {audit_chains}, which are nothing but locks, hides no chain. Each
-# step of the recursion is one look into the primary key, where DISTINCT would read all of it.
+# From the entries themselves: an attacker who deletes rows of {audit_chains}, which are only locks, hides no chain.
+# Each step of the recursion is one lookup in the primary key, where DISTINCT would read all of it.
 CHAINS = """
 WITH RECURSIVE names (chain) AS (
     SELECT min(chain) FROM {audit_entries}
@@ -61,14 +61,14 @@ ON CONFLICT (chain) DO UPDATE SET sequence = excluded.sequence, entry_hash = exc
 
 GET_ANCHOR = "SELECT {anchor_columns} FROM {audit_anchors} WHERE chain = ?"
 
-_PLACE = itemgetter(0, 1)  # chain and sequence: all callers insert in one order
+_PLACE = itemgetter(0, 1)  # chain and sequence: all callers insert in this order, so that they do not deadlock
 
 
 class SqlAuditStore(AuditStore):
-    """Chains, entries and anchors in three tables."""
+    """Store of chains, entries and anchors in three tables."""
 
     def __init__(self, executor: SqlExecutor) -> None:
-        """Part of that session."""
+        """Run the statements on that executor."""
         self.executor = executor
         self.codec = executor.codec
 
@@ -113,7 +113,6 @@ class SqlAuditStore(AuditStore):
         )
 
     def head(self, chain: str) -> tuple[int, str] | None:
-        """Lock the chain, and tell where it ends."""
         self.executor.run(MAKE_CHAIN, (chain,))
         self.executor.row(LOCK_CHAIN, (chain,))
         newest = self.executor.row(NEWEST, (chain,))
@@ -123,7 +122,6 @@ class SqlAuditStore(AuditStore):
         return None if anchor is None else (anchor.sequence, anchor.entry_hash)
 
     def append(self, entries: Sequence[AuditEntry]) -> None:
-        """Store entries."""
         if not entries:
             return
         with self.executor.atomic():
@@ -138,7 +136,6 @@ class SqlAuditStore(AuditStore):
                 )
 
     def find(self, query: AuditQuery) -> ResultPage[AuditEntry]:
-        """Entries by chain and sequence."""
         conditions, params = collect_given((("chain = ?", query.chain),))
         if query.after is not None:
             conditions.append("(chain, sequence) > (?, ?)")
@@ -148,18 +145,15 @@ class SqlAuditStore(AuditStore):
         return read_page(rows, self._read, query.limit, lambda row: (row[0], row[1]))
 
     def chains(self) -> list[str]:
-        """Names of chains."""
         return [row[0] for row in self.executor.rows(CHAINS)]
 
     def unlisted(self) -> list[str]:
-        """Chains whose row in ``audit_chains`` is missing."""
-        # In this order: a chain that is begun between the two has its row before it has an entry.
+        # In this order: a chain that is begun between the two statements has its row before its first entry.
         found = self.chains()
         listed = {row[0] for row in self.executor.rows(LISTED)}
         return [chain for chain in found if chain not in listed]
 
     def prune(self, anchor: AuditAnchor) -> int:
-        """Replace the beginning of a chain by an anchor."""
         values = (
             anchor.chain, anchor.sequence, anchor.entry_hash, anchor.removed_count, self.codec.time_in(anchor.at),
             anchor.signature, anchor.signing_key_id, self.codec.object_in(anchor.metadata),
@@ -171,6 +165,5 @@ class SqlAuditStore(AuditStore):
             return removed
 
     def anchor(self, chain: str) -> AuditAnchor | None:
-        """The anchor of a chain."""
         rows = self.executor.rows(GET_ANCHOR, (chain,))
         return read_all(rows, self._read_anchor, "audit anchor")[0] if rows else None

@@ -1,4 +1,4 @@
-"""Values between records and columns: the same JSON on every database, times as each database keeps them."""
+"""Conversion between records and columns: the same JSON on every database, times as each database stores them."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def time_to_micros(moment: datetime) -> int:
-    """Microseconds since the UTC epoch: exact, small, and in the order of time, unlike any text format."""
+    """Return microseconds since the UTC epoch: exact, small, and in the order of time, unlike any text format."""
     return (moment - EPOCH) // _MICROSECOND
 
 
 def micros_to_time(micros: int) -> datetime:
-    """The datetime of ``time_to_micros``."""
+    """Return the datetime of ``time_to_micros``."""
     return EPOCH + timedelta(0, 0, micros)
 
 
 def json_text(value: Any) -> str:
-    """JSON text of a value that the store has checked."""
+    """Return the JSON text of a value that the store has checked."""
     return to_json(value).decode()
 
 
-# An exponent that makes a float look like a whole number to a database that keeps JSON numbers as decimals, with all
-# digits alike: found in a fifth of the time that a regular expression takes.
+# Maps all digits to 0, so that an exponent without a fraction, such as 5e+22, is found as the bytes ``0e+0`` by a plain
+# search: a fifth of the time that a regular expression takes.
 _DIGITS_ALIKE = bytes.maketrans(b"123456789", b"000000000")
 
 
 def decimal_json_text(value: Any) -> str:
-    """JSON text whose floats stay floats in a database that stores numbers as decimals, such as jsonb.
+    """Return JSON text whose floats stay floats in a database that stores numbers as decimals, such as jsonb.
 
     There ``1e22`` would come back as the integer 10000000000000000000000; written with a fraction it stays a float.
     """
@@ -56,7 +56,7 @@ def _spell_out(value: Any) -> str:
 
 
 class Codec:
-    """How one kind of database keeps times, booleans, JSON and lists of texts. The attributes are functions."""
+    """Codec of one kind of database for times, JSON and lists of texts. Its attributes are functions."""
 
     def __init__(
         self,
@@ -66,18 +66,18 @@ class Codec:
         json_in: Callable[[Any], str],
         texts_in: Callable[[Sequence[str]], Any],
     ) -> None:
-        """``*_in`` makes a bound value, ``*_out`` a Python value of a column's."""
+        """``*_in`` converts to a bound value, ``*_out`` from the value of a column."""
         self.time_in = time_in
         self.time_out = time_out
         self.json_in = json_in
         self.texts_in = texts_in
 
     def maybe_time_in(self, moment: datetime | None) -> Any:
-        """As ``time_in``; None stays None."""
+        """Return ``time_in`` of a time; None stays None."""
         return None if moment is None else self.time_in(moment)
 
     def maybe_time_out(self, value: Any) -> datetime | None:
-        """As ``time_out``; NULL is None."""
+        """Return ``time_out`` of a value; NULL is None."""
         return None if value is None else self.time_out(value)
 
     def count_living(self, expiries: Iterable[Sequence[Any]], now: datetime) -> int:
@@ -85,24 +85,24 @@ class Codec:
         return sum(row[0] is None or self.time_out(row[0]) > now for row in expiries)
 
     def object_in(self, value: Any) -> str | None:
-        """A JSON object or list; an empty one is kept as NULL, which costs nothing."""
+        """Return a JSON object or list as text; an empty one is stored as NULL, which takes no room."""
         return self.json_in(value) if value else None
 
     def maybe_json_in(self, value: Any) -> str | None:
-        """A nested record, object or list as JSON; None stays None."""
+        """Return a nested record, object or list as JSON text; None stays None."""
         return None if value is None else self.json_in(value)
 
 
 def object_out(value: str | None) -> Any:
-    """The JSON object of a column; NULL is the empty one."""
+    """Return the JSON object of a column; NULL is the empty one."""
     return {} if value is None else from_json(value)
 
 
 def list_out(value: str | None) -> Any:
-    """The JSON list of a column; NULL is the empty one."""
+    """Return the JSON list of a column; NULL is the empty one."""
     return [] if value is None else from_json(value)
 
 
 def micros_codec() -> Codec:
-    """For a database without types for time and JSON: integers and texts, lists of texts as JSON arrays."""
+    """Return the codec for a database without types for time and JSON: integers, texts, lists as JSON arrays."""
     return Codec(time_in=time_to_micros, time_out=micros_to_time, json_in=json_text, texts_in=json_text)

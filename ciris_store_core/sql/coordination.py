@@ -1,4 +1,4 @@
-"""The SQL of occurrences and leases."""
+"""SQL of occurrences and leases."""
 
 from __future__ import annotations
 
@@ -46,15 +46,16 @@ GET_LEASE = "SELECT {lease_columns} FROM {leases} WHERE name = ?"
 
 FIND_LEASES = "SELECT {lease_columns} FROM {leases} {where} ORDER BY name"
 
-# A lease nobody ever held. The row is made first, expired, so that taking it is one conditional update for everyone.
+# A new lease is inserted as an expired one, so that one conditional update acquires it for every caller.
 MAKE_LEASE = """
 INSERT INTO {leases} (name, owner, fence, acquired_at, expires_at) VALUES (?, ?, 0, ?, ?)
 ON CONFLICT (name) DO NOTHING
 """
 
-# The holder's own lease is extended under the same fence; a free or expired one is taken under the next. One
-# statement, so that of two takers the second one finds the condition no longer true.
-TAKE_LEASE = """
+# The owner's lease is extended under the same fence; a free or expired one is acquired under the next. The condition
+# and the change are one statement: of two concurrent callers, the second waits for the row of the first and then finds
+# the condition false. The row is never deleted, since its fence must go on growing.
+ACQUIRE_LEASE = """
 UPDATE {leases}
 SET fence = CASE WHEN owner = ? AND expires_at > ? THEN fence ELSE fence + 1 END,
     acquired_at = CASE WHEN owner = ? AND expires_at > ? THEN acquired_at ELSE ? END,
@@ -66,10 +67,10 @@ RENEW_LEASE = "UPDATE {leases} SET expires_at = ? WHERE name = ? AND owner = ? A
 
 
 class SqlCoordinationStore(CoordinationStore):
-    """Occurrences and leases in two tables."""
+    """Store of occurrences and leases in two tables."""
 
     def __init__(self, executor: SqlExecutor) -> None:
-        """Part of that session."""
+        """Run the statements on that executor."""
         self.executor = executor
         self.codec = executor.codec
 
@@ -99,62 +100,53 @@ class SqlCoordinationStore(CoordinationStore):
         )
 
     def put_occurrence(self, occurrence: Occurrence) -> None:
-        """Store or replace the occurrence."""
         time = self.codec.time_in
         times = (time(occurrence.started_at), time(occurrence.heartbeat_at), time(occurrence.expires_at))
         metadata = self.codec.object_in(occurrence.metadata)
         self.executor.run(PUT_OCCURRENCE, (occurrence.occurrence_id, *times, metadata))
 
     def heartbeat(self, occurrence_id: str, at: datetime, expires_at: datetime) -> bool:
-        """Extend the life of an occurrence, unless the schema is no longer one that this program may use."""
         times = (self.codec.time_in(at), self.codec.time_in(expires_at))
         if self.executor.run(HEARTBEAT, (*times, occurrence_id, self.executor.dialect.program)) > 0:
             return True
-        # Only now is it worth a question: either the occurrence is not registered, or this program is too old.
+        # No row was changed: either the occurrence is not registered, or this program is too old for the schema.
         refuse_too_old(self.executor.dialect, (self.executor.row(OLDEST) or (None,))[0])
         return False
 
     def list_occurrences(self, alive_at: datetime | None) -> list[Occurrence]:
-        """Occurrences by id."""
         conditions = [] if alive_at is None else ["expires_at > ?"]
         params = () if alive_at is None else (self.codec.time_in(alive_at),)
         rows = self.executor.rows(fill_in(FIND_OCCURRENCES, where=where_clause(conditions)), params)
         return read_all(rows, self._occurrence, "occurrence")
 
     def remove_occurrence(self, occurrence_id: str) -> bool:
-        """Forget an occurrence."""
         return self.executor.run(REMOVE_OCCURRENCE, (occurrence_id,)) > 0
 
     def acquire_lease(self, name: str, owner: str, now: datetime, expires_at: datetime) -> Lease | None:
-        """Take a lease that is free, expired or one's own."""
         moment, end = self.codec.time_in(now), self.codec.time_in(expires_at)
         with self.executor.atomic():
             self.executor.run(MAKE_LEASE, (name, owner, moment, moment))
             taken = self.executor.run(
-                TAKE_LEASE, (owner, moment, owner, moment, moment, owner, end, name, owner, moment)
+                ACQUIRE_LEASE, (owner, moment, owner, moment, moment, owner, end, name, owner, moment)
             )
             if not taken:
                 return None
             return read_all(self.executor.rows(GET_LEASE, (name,)), self._lease, "lease")[0]
 
     def renew_lease(self, name: str, owner: str, fence: int, now: datetime, expires_at: datetime) -> bool:
-        """Extend a lease that is still held."""
         end, moment = self.codec.time_in(expires_at), self.codec.time_in(now)
         return self.executor.run(RENEW_LEASE, (end, name, owner, fence, moment)) > 0
 
     def release_lease(self, name: str, owner: str, fence: int, now: datetime) -> bool:
-        """End a lease that is still held: it expires now, and its fence stays."""
         return self.renew_lease(name, owner, fence, now, now)
 
     def list_leases(self, held_at: datetime | None) -> list[Lease]:
-        """Leases by name."""
         conditions = [] if held_at is None else ["expires_at > ?"]
         params = () if held_at is None else (self.codec.time_in(held_at),)
         rows = self.executor.rows(fill_in(FIND_LEASES, where=where_clause(conditions)), params)
         return read_all(rows, self._lease, "lease")
 
     def add_leases(self, leases: Sequence[Lease]) -> None:
-        """Store leases exactly as given."""
         time = self.codec.time_in
         rows = [
             (x.name, x.owner, x.fence, time(x.acquired_at), time(x.expires_at), self.codec.object_in(x.metadata))

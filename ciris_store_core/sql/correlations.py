@@ -1,4 +1,4 @@
-"""The SQL of correlations; what is computed over their time series is in the module beside this one."""
+"""SQL of correlations. The module ``series`` holds that of aggregates over their time series."""
 
 from __future__ import annotations
 
@@ -95,15 +95,16 @@ SELECT (SELECT count(*) FROM {correlations} c {where}) - (SELECT count(*) FROM e
 
 DELETE = "DELETE FROM {correlations} WHERE {lock_correlations} correlation_id {in_texts} {end_lock_correlations}"
 
-# Expired rows are locked in the order of expiry, which is not that of the key: rows that others hold are passed over.
+# Locks rows in the order of expiry, which is not that of the key. SKIP LOCKED passes over rows that another transaction
+# has locked, so that no circle of waits can form.
 EXPIRED = "SELECT correlation_id FROM {correlations} WHERE expires_at <= ? ORDER BY expires_at LIMIT ? {skip_locked}"
 
 
 class SqlCorrelationStore(SqlSeries):
-    """Correlations in a table."""
+    """Store of correlations in one table."""
 
     def __init__(self, executor: SqlExecutor) -> None:
-        """Part of that session."""
+        """Run the statements on that executor."""
         super().__init__(executor)
         self._read = self._mapper()
 
@@ -158,7 +159,7 @@ class SqlCorrelationStore(SqlSeries):
         return read
 
     def values(self, c: Correlation) -> tuple[Any, ...]:
-        """The values of a row, in the order of ``INSERT``."""
+        """Return the values of a row, in the order of ``INSERT``."""
         codec = self.codec
         return (
             c.correlation_id, str(c.correlation_type), c.service_type, c.handler_name, c.action_type,
@@ -189,18 +190,16 @@ class SqlCorrelationStore(SqlSeries):
     # --- the contract -------------------------------------------------------------------------
 
     def add(self, correlations: Sequence[Correlation]) -> None:
-        """Store new correlations."""
         insert_new(self.executor, INSERT, EXISTING, "correlation", [self.values(c) for c in correlations])
 
     def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
-        """Store measurements, without making a record of each where they are measurements and nothing else."""
         if not is_plain(like):
             super().add_metrics(metrics, like)
             return
         insert_new(self.executor, INSERT_METRIC, EXISTING, "correlation", self.metric_rows(metrics, like))
 
     def metric_rows(self, metrics: Sequence[Metric], like: Correlation) -> list[tuple[Any, ...]]:
-        """The rows of measurements, in the order of ``INSERT_METRIC``."""
+        """Return the rows of measurements, in the order of ``INSERT_METRIC``."""
         codec, time_in, ttl = self.codec, self.codec.time_in, like.ttl_seconds
         before = (
             str(like.correlation_type), like.service_type, like.handler_name, like.action_type, like.status.value,
@@ -220,7 +219,6 @@ class SqlCorrelationStore(SqlSeries):
         return rows
 
     def get(self, correlation_ids: Sequence[str]) -> list[Correlation]:
-        """Correlations by id."""
         if len(correlation_ids) == 1:
             rows = self.executor.rows(GET, (correlation_ids[0],))
         else:
@@ -228,7 +226,6 @@ class SqlCorrelationStore(SqlSeries):
         return read_all(rows, self._read, "correlation")
 
     def update(self, correlation_id: str, changes: CorrelationChanges, now: datetime | None = None) -> bool:
-        """Change some fields."""
         with self.executor.atomic():
             rows = self.executor.rows(LOCK_ONE, (correlation_id,))
             if not rows:
@@ -242,24 +239,20 @@ class SqlCorrelationStore(SqlSeries):
             return self.executor.run(statement, [*(new[i] for i in moved), correlation_id]) > 0
 
     def lock(self, correlation_ids: Sequence[str]) -> list[Correlation]:
-        """Correlations by id, locked."""
         return read_all(self.executor.rows(LOCK, (self.codec.texts_in(correlation_ids),)), self._read, "correlation")
 
     def find(self, query: CorrelationQuery) -> ResultPage[Correlation]:
-        """Correlations by filter, by time."""
         return self._page(self._select(FIND, query), query)
 
     def find_locked(self, query: CorrelationQuery) -> ResultPage[Correlation]:
-        """Correlations by filter, by time, locked."""
         if self.executor.dialect.locks_rows:
-            return super().find_locked(query)  # in the order of the key; a page is in the order of time
+            return super().find_locked(query)  # locks in key order, while a page is in the order of time
         return self.find(query)
 
     def _page(self, rows: list[Row], query: CorrelationQuery) -> ResultPage[Correlation]:
         return read_page(rows, self._read, query.limit, lambda row: (self.codec.time_out(row[12]), row[0]))
 
     def points(self, query: CorrelationQuery) -> ResultPage[TimeSeriesDataPoint]:
-        """Points of metrics, from the few columns that they need."""
         rows = self._select(POINTS, query, ("metric_name IS NOT NULL",))
         return read_page(rows, self._read_point, query.limit, self._point_sort_key)
 
@@ -293,7 +286,6 @@ class SqlCorrelationStore(SqlSeries):
         return self.executor.rows(statement, (*params, query.limit + 1))
 
     def count(self, where: CorrelationFilter) -> int:
-        """How many correlations match."""
         conditions, params = self._conditions(replace(where, now=None))
         if where.now is None:
             statement = COUNT
@@ -303,21 +295,19 @@ class SqlCorrelationStore(SqlSeries):
         return row[0] if row else 0
 
     def delete(self, correlation_ids: Sequence[str], now: datetime | None = None) -> int:
-        """Delete correlations."""
         ids = (self.codec.texts_in(correlation_ids),)
         if now is None:
             return self.executor.run(DELETE, ids)
         return self.codec.count_living(self.executor.rows(f"{DELETE} RETURNING expires_at", ids), now)
 
     def delete_expired(self, now: datetime, limit: int) -> int:
-        """Delete some of the correlations that expired."""
         with self.executor.atomic():
             ids = [row[0] for row in self.executor.rows(EXPIRED, (self.codec.time_in(now), limit))]
             return self.delete(ids) if ids else 0
 
 
 def is_plain(like: Correlation) -> bool:
-    """Whether all that ``INSERT_METRIC`` leaves out is NULL."""
+    """Return True if all columns that ``INSERT_METRIC`` leaves out are NULL."""
     parts = (like.request_data, like.response_data, like.log_data, like.trace_context, like.parent_correlation_id)
     return not any(parts) and not like.child_correlation_ids
 

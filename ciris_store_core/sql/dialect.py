@@ -42,7 +42,7 @@ FRAGMENTS: Mapping[str, str] = {
     "has_tag": "a test that a tag, key and value bound, is there, of table alias c",
     "has_attribute": "a test that an attribute equals a scalar, of table alias n; binds what attribute_params gives",
 }
-"""Names that a dialect must spell, and what each stands for."""
+"""Fragments that every dialect must spell, with their meaning."""
 
 LOCKED_BY: Mapping[str, str] = {
     "tasks": "task_id",
@@ -58,7 +58,7 @@ _NAME = re.compile(r"\{(\w+)\}")
 
 
 class Dialect:
-    """The spelling of one kind of SQL database."""
+    """Dialect of one kind of SQL database."""
 
     def __init__(
         self,
@@ -79,18 +79,18 @@ class Dialect:
         self._placeholder = placeholder
         prefix = f'"{schema}".' if schema else ""
         self.locks_rows = bool(fragments["for_update"])
-        """Whether transactions lock rows one by one, and can wait for each other's rows."""
+        """True if transactions lock rows one by one, and so can wait for each other's rows."""
         self._names = {**COLUMN_LISTS, **fragments, **{table: prefix + table for table in TABLES}}
         for table, key in LOCKED_BY.items():
             before, after = self.lock_fragments(table, key) if self.locks_rows else ("", "")
             self._names |= {f"lock_{table}": before, f"end_lock_{table}": after}
         self.program: int | None = None
-        """Number of the newest migration that this program knows, once the schema was looked at."""
+        """Number of the newest migration that this program knows; None before the schema was checked."""
         self.rendered: dict[str, str] = {}
-        """Statements rendered so far, by constant."""
+        """Rendered statements, by constant."""
 
     def render(self, statement: str) -> str:
-        """The text that the driver gets for a statement of the toolkit; rendered once, then looked up."""
+        """Return the text that the driver gets for a statement of the toolkit; rendered once, then looked up."""
         text = self.rendered.get(statement)
         if text is None:
             text = self.rendered[statement] = self._render(statement)
@@ -118,10 +118,10 @@ class Dialect:
         return text.replace("%", "%%").replace("?", self._placeholder)
 
     def translate(self, statement: str) -> str:
-        """A raw statement in SQLite's style on the store's own tables, as this database's driver takes it.
+        """Return a raw statement in SQLite's style on the store's own tables, as this database's driver takes it.
 
-        Raises ``InvalidArgument`` for what cannot be translated safely, and on databases that it knows nothing of; see
-        the module ``translate``.
+        Raise ``InvalidArgument`` if it cannot be translated safely, or not for this database; see the module
+        ``translate``.
         """
         from ciris_store_core.sql.translate import (  # compiles large patterns, which few programs need
             STORE_TABLES,
@@ -131,17 +131,17 @@ class Dialect:
         return translate(statement, self.name, tables=STORE_TABLES)  # type: ignore[arg-type]  # checked there
 
     def attribute_params(self, key: str, value: object) -> tuple[object, ...]:
-        """What ``has_attribute`` binds for one attribute and the scalar that it must equal."""
+        """Return the values that ``has_attribute`` binds for one attribute and the scalar that it must equal."""
         raise NotImplementedError
 
     def tag_params(self, key: str, value: str) -> tuple[object, ...]:
-        """What ``has_tag`` binds for a tag and the text that it must equal."""
+        """Return the values that ``has_tag`` binds for a tag and the text that it must equal."""
         return (key, value)
 
     def tag_key_params(self, key: str) -> tuple[object, ...]:
-        """What ``tag`` binds."""
+        """Return the values that ``tag`` binds."""
         return (key,)
 
     def bucket_params(self, width: timedelta) -> tuple[object, ...]:
-        """What ``bucket`` binds for buckets of that width."""
+        """Return the values that ``bucket`` binds for buckets of that width."""
         raise NotImplementedError

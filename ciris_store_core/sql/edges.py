@@ -1,4 +1,4 @@
-"""The SQL of the graph's edges."""
+"""SQL of the graph's edges."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from ciris_store_core.sql.statements import collect_given, fill_in, match_member
 if TYPE_CHECKING:
     from ciris_store_core.sql.executor import SqlExecutor
 
-# Both ends of all edges, before the first is stored and in key order, as deletes lock nodes.
+# Locks both ends of all edges before the first edge is stored, in key order: a delete of nodes locks them in this
+# order, too, so that the two wait for each other in a line, never in a circle.
 LOCK_ENDS = "SELECT id FROM {graph_nodes} WHERE (id, scope) IN {keys2} ORDER BY id, scope {share_lock}"
 
-# The ends are locked against deletion until the edge is stored, or an edge could be left without its node.
+# There is no foreign key. The INSERT selects and locks both ends, so that a delete of one of them waits until this
+# transaction commits, and then sees and deletes the edge. If an end is missing, the SELECT and so the INSERT is empty.
 PUT = """
 INSERT INTO {graph_edges} AS e (source, target, relationship, scope, weight, attributes, metadata, revision)
 SELECT ?, ?, ?, ?, ?, ?, ?, ?
@@ -74,7 +76,8 @@ WHERE {lock_graph_edges} (scope, source, target, relationship) IN {keys4}
     {end_lock_graph_edges}
 """
 
-# One statement for both directions, so that the edges of both are locked in one order.
+# One statement for both directions: two would lock the edges of a pair of nodes in different orders, depending on which
+# of the nodes is deleted.
 DELETE_OF = """
 DELETE FROM {graph_edges}
 WHERE {lock_graph_edges} (source, scope) IN {keys2} OR (target, scope) IN {keys2} {end_lock_graph_edges}
@@ -101,17 +104,17 @@ DEGREES = "SELECT id, count(*) FROM ({ends}) e GROUP BY id ORDER BY count(*) DES
 
 
 class SqlEdges(GraphStore):
-    """Edges in a table."""
+    """Store of edges in one table."""
 
     delete_edges_of_statement = DELETE_OF
 
     def __init__(self, executor: SqlExecutor) -> None:
-        """Part of that session."""
+        """Run the statements on that executor."""
         self.executor = executor
         self.codec = executor.codec
 
     def read_edge(self, row: Row) -> GraphEdge:
-        """The edge of a row."""
+        """Return the edge of a row."""
         source, target, relationship, scope, weight, attributes, metadata, revision = row
         return GraphEdge.trusted(
             {
@@ -127,7 +130,7 @@ class SqlEdges(GraphStore):
         )
 
     def edge_values(self, edge: GraphEdge) -> tuple[Any, ...]:
-        """The values of an edge's row, in the order of ``EDGE_COLUMNS``."""
+        """Return the values of an edge's row, in the order of ``EDGE_COLUMNS``."""
         return (
             edge.source, edge.target, edge.relationship, edge.scope.value, edge.weight,
             self.codec.json_in(edge.attributes), self.codec.object_in(edge.metadata),
@@ -135,7 +138,6 @@ class SqlEdges(GraphStore):
         )  # fmt: skip
 
     def put_edges(self, edges: Sequence[GraphEdge], now: datetime | None = None) -> list[GraphEdge]:
-        """Write edges whose ends exist."""
         locks = self.executor.dialect.locks_rows
         if len(edges) < 2 and not locks:
             return self._put_each(edges, now)
@@ -148,7 +150,7 @@ class SqlEdges(GraphStore):
 
     def _put_each(self, edges: Sequence[GraphEdge], now: datetime | None) -> list[GraphEdge]:
         revisions: dict[EdgeKey, int] = {}
-        for edge in sorted(edges, key=_key):  # all callers lock in one order
+        for edge in sorted(edges, key=_key):  # in key order: two callers that write the same edges do not deadlock
             for row in self.executor.rows(PUT, self._put_values(edge, now)):
                 revisions[edge.key] = row[0]
         return self.as_stored(edges, revisions, now)
@@ -169,7 +171,7 @@ class SqlEdges(GraphStore):
     def as_stored(
         self, edges: Sequence[GraphEdge], revisions: Mapping[EdgeKey, int], now: datetime | None
     ) -> list[GraphEdge]:
-        """The edges with their stored revisions; NotFound if some were not stored, as one of their nodes is absent."""
+        """Return the edges with their stored revisions. Raise NotFound if some were not stored for lack of a node."""
         if len(revisions) == len(edges):
             return [edge.replaced(revision=revisions[edge.key]) for edge in edges]
         ends = dict.fromkeys(NodeKey(end, edge.scope) for edge in edges for end in (edge.source, edge.target))
@@ -181,18 +183,16 @@ class SqlEdges(GraphStore):
         )
 
     def get_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> list[GraphEdge]:
-        """Edges by key."""
         if not keys:
             return []
         living, moments = self.living(now)
         return read_all(self.executor.rows(GET + living, (self._edge_keys(keys), *moments)), self.read_edge, "edge")
 
     def living(self, now: datetime | None) -> tuple[str, tuple[Any, ...]]:
-        """The condition that neither end of an edge, alias ``e``, expired, and what it binds."""
+        """Return the condition that neither end of an edge, alias ``e``, has expired, and the values that it binds."""
         return ("", ()) if now is None else (f" AND {LIVING}", (self.codec.time_in(now),) * 3)
 
     def lock_edges(self, keys: Sequence[EdgeKey]) -> list[GraphEdge]:
-        """Edges by key, locked in the order of their keys."""
         if not keys:
             return []
         if not self.executor.dialect.locks_rows:
@@ -200,7 +200,6 @@ class SqlEdges(GraphStore):
         return read_all(self.executor.rows(LOCK, (self._edge_keys(keys),)), self.read_edge, "edge")
 
     def delete_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> int:
-        """Delete edges."""
         if not keys:
             return 0
         if now is None:
@@ -211,12 +210,11 @@ class SqlEdges(GraphStore):
         return self.codec.json_in([[k.scope.value, k.source, k.target, k.relationship] for k in keys])
 
     def delete_edges_of(self, keys: Sequence[NodeKey]) -> None:
-        """Delete every edge that touches one of the nodes."""
+        """Delete all edges of the nodes, in both directions."""
         nodes = self.codec.json_in([[key.id, key.scope.value] for key in keys])
         self.executor.run(self.delete_edges_of_statement, (nodes, nodes))
 
     def list_edges(self, query: EdgeQuery) -> ResultPage[GraphEdge]:
-        """Edges by filter, by key."""
         conditions, params = collect_given((
             ("scope = ?", query.scope and query.scope.value), ("source = ?", query.source),
             ("target = ?", query.target), ("relationship = ?", query.relationship),
@@ -241,7 +239,6 @@ class SqlEdges(GraphStore):
         relationships: Sequence[str],
         now: datetime | None = None,
     ) -> list[GraphEdge]:
-        """Edges that touch any of the nodes."""
         if not ids:
             return []
         texts = self.codec.texts_in(ids)
@@ -261,7 +258,6 @@ class SqlEdges(GraphStore):
         return f" AND relationship {{in_texts}}{living}", (self.codec.texts_in(relationships), *moments)
 
     def _links(self, ids: Sequence[str], walk: Traversal) -> list[Row]:
-        """Both ends of the edges that touch any of the nodes, the one that a step leaves first."""
         kind, kinds = self._of_kind(walk.relationships, walk.now)
         sides = {Direction.OUT: [LINKS_OUT], Direction.IN: [LINKS_IN]}.get(walk.direction, [LINKS_OUT, LINKS_IN])
         params = (walk.scope.value, self.codec.texts_in(ids), *kinds) * len(sides)
@@ -275,7 +271,6 @@ class SqlEdges(GraphStore):
         limit: int,
         now: datetime | None = None,
     ) -> list[Degree]:
-        """The nodes with the most edges, counted by the database."""
         kind, kinds = self._of_kind(relationships, now)
         sides = {Direction.OUT: [DEGREES_OUT], Direction.IN: [DEGREES_IN]}.get(direction, [DEGREES_OUT, DEGREES_IN])
         ends = " UNION ALL ".join(side + kind for side in sides)

@@ -27,10 +27,10 @@ class SqlExecutor(ABC):
     has_savepoints = True
 
     broken = False
-    """Set when the connection cannot be used again."""
+    """True once the connection cannot be used again."""
 
     def __init__(self, cursor: Any, dialect: Dialect) -> None:
-        """Around one cursor, whose connection is in autocommit mode: BEGIN and COMMIT are sent from here."""
+        """Run on one cursor, whose connection is in autocommit mode: BEGIN and COMMIT are sent from here."""
         self.cursor = cursor
         self.dialect = dialect
         self.codec = dialect.codec
@@ -44,12 +44,12 @@ class SqlExecutor(ABC):
 
     @abstractmethod
     def translate(self, error: Exception, *, committing: bool) -> StoreError:
-        """The store's error for one of the driver's."""
+        """Return the store's error for one of the driver's."""
 
     def begin(self, *, write: bool) -> None:
         """Start a transaction."""
-        # Marked before it is sent, and until its end was acknowledged: wherever an interrupt strikes, the session is
-        # not taken for clean.
+        # Marked before BEGIN is sent, and until the end of the transaction is acknowledged. Wherever an interrupt
+        # strikes, the session then counts as one with an open transaction, and is discarded.
         self._in_transaction = True
         try:
             self._control(self.begin_text(write=write))
@@ -58,42 +58,42 @@ class SqlExecutor(ABC):
             raise
 
     def begin_text(self, *, write: bool) -> str:
-        """The statement that starts a transaction."""
+        """Return the statement that starts a transaction."""
         return "BEGIN"
 
     @property
     def in_use(self) -> bool:
-        """Whether a caller has it."""
+        """True while a caller uses the session."""
         return self._aborted is not _OVER
 
     @property
     def is_clean(self) -> bool:
-        """Whether the connection may serve another caller. Backends discard a session that is not known to be clean.
+        """True if the connection may serve another caller. Backends discard a session that is not known to be clean.
 
         An interrupt can leave a transaction open between any two calls. Override it where the driver can be asked.
         """
         return not (self.broken or self._in_transaction)
 
     def take(self) -> None:
-        """Begin to serve a caller."""
+        """Reset the state for the next caller."""
         self._reset()
 
     def retire(self) -> None:
-        """Refuse every call until the next caller takes it, so that a handle kept too long does no harm."""
+        """Refuse every call until the next ``take``: a handle that outlives its transaction then does no harm."""
         self._aborted = _OVER
 
     # --- statements ---------------------------------------------------------------------------
 
     def rows(self, statement: str, params: Sequence[Any] = ()) -> list[Row]:
-        """All rows of a query."""
+        """Return all rows of a query."""
         self._execute(statement, params)
         try:
             return self.cursor.fetchall()  # type: ignore[no-any-return]
-        except self.driver_error as error:  # a database may find out only now that it cannot read on
+        except self.driver_error as error:  # SQLite reads pages of a damaged file only now
             raise self._failed(error) from error
 
     def row(self, statement: str, params: Sequence[Any] = ()) -> Row | None:
-        """The first row of a query, or None."""
+        """Return the first row of a query, or None."""
         self._execute(statement, params)
         try:
             return self.cursor.fetchone()  # type: ignore[no-any-return]
@@ -101,12 +101,12 @@ class SqlExecutor(ABC):
             raise self._failed(error) from error
 
     def run(self, statement: str, params: Sequence[Any] = ()) -> int:
-        """How many rows a statement changed."""
+        """Return the number of rows that a statement changed."""
         self._execute(statement, params)
         return self.cursor.rowcount  # type: ignore[no-any-return]
 
     def run_many(self, statement: str, many: Sequence[Sequence[Any]]) -> int:
-        """How many rows a statement changed in all, run once for each set of values."""
+        """Run a statement once for each set of values; return the number of rows that it changed in all."""
         self._check()
         try:
             self.cursor.executemany(self._rendered.get(statement) or self.dialect.render(statement), many)
@@ -115,7 +115,7 @@ class SqlExecutor(ABC):
         return self.cursor.rowcount  # type: ignore[no-any-return]
 
     def insert(self, statement: str, many: Sequence[Sequence[Any]]) -> int:
-        """How many rows an INSERT ... ON CONFLICT DO NOTHING stored; one row or many."""
+        """Return the number of rows that an INSERT ... ON CONFLICT DO NOTHING stored, of one or many."""
         if len(many) == 1:
             return self.run(statement, many[0])
         return self.run_many(statement, many)
@@ -140,8 +140,9 @@ class SqlExecutor(ABC):
             raise self.translate(error, committing=committing) from error
 
     def _failed(self, error: Exception) -> StoreError:
-        # After a database error no one knows what the transaction still holds (some databases roll back all of it
-        # and would run the next statement on its own), so nothing more may run in it.
+        # After an error, databases differ in what is left of the transaction: PostgreSQL refuses further statements,
+        # and SQLite may have rolled all of it back and would commit the next statement by itself. So the transaction is
+        # aborted here, and nothing more runs in it.
         problem = self.translate(error, committing=not self._in_transaction)
         if self._in_transaction:
             self._aborted = problem
@@ -149,17 +150,19 @@ class SqlExecutor(ABC):
 
     def _check(self) -> None:
         if self._aborted is _OVER:
-            raise TransactionError("the transaction is over: begin a new one")
+            raise TransactionError("the transaction is over. Begin a new one.")
         if self._aborted is not None:
             raise TransactionError(
-                "an earlier failure ended this transaction: leave its block and run it again as a whole"
+                "an earlier failure aborted this transaction. Leave its block and run it again as a whole."
             ) from self._aborted
 
     # --- transactions -------------------------------------------------------------------------
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[None]:
-        """Commits at the end of the block; rolls back on any ``BaseException``."""
+        """Commit at the end of the block; roll back on any ``BaseException``."""
+        # A generator that an interrupt abandoned is closed when it is collected, perhaps within a later transaction of
+        # the same session. The number tells that transaction from this one, so that only this one is rolled back.
         number = self._number
         self.begin(write=write)
         try:
@@ -171,18 +174,19 @@ class SqlExecutor(ABC):
         self.end(None)
 
     def end(self, error: BaseException | None) -> None:
-        """Commit, or roll back if the transaction's block raised, or was aborted, which is raised then."""
+        """Commit; roll back if the block raised. Roll back and raise ``TransactionError`` if it was aborted."""
         if error is not None:
             self.rollback()
         elif self._aborted is not None:
             aborted = self._aborted
             self.rollback()
-            raise TransactionError("an earlier failure ended this transaction: nothing of it was stored") from aborted
+            message = "an earlier failure aborted this transaction, and nothing of it was stored"
+            raise TransactionError(message) from aborted
         else:
             self.commit()
 
     def commit(self) -> None:
-        """End the transaction, keeping what it did."""
+        """Commit the transaction."""
         try:
             self._control("COMMIT", committing=True)
         except StoreError:
@@ -191,7 +195,7 @@ class SqlExecutor(ABC):
         self._reset()
 
     def rollback(self) -> None:
-        """End the transaction, undoing what it did. Never raises: the connection is dropped if it cannot."""
+        """Roll the transaction back. Never raise: if it fails, mark the connection as broken."""
         try:
             self._control("ROLLBACK")
         except StoreError:
@@ -206,7 +210,7 @@ class SqlExecutor(ABC):
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """A part that is undone alone [cap: savepoints]."""
+        """Begin a nested part that is rolled back alone if it raises [cap: savepoints]."""
         self._check()
         if not self.has_savepoints:
             with self._aborting():
@@ -220,7 +224,7 @@ class SqlExecutor(ABC):
             yield
             self._check()
         except BaseException:
-            # A block that an interrupt abandoned ends when it is collected, perhaps within another's transaction.
+            # Not if this block was abandoned and is collected within a later transaction: see ``transaction``.
             if number == self._number:
                 self._undo_to(name)
             raise
@@ -235,7 +239,7 @@ class SqlExecutor(ABC):
             self._control(f"ROLLBACK TO SAVEPOINT {name}")
             self._control(f"RELEASE SAVEPOINT {name}")
         except StoreError as problem:
-            self._aborted = problem  # the whole transaction is gone, or the connection
+            self._aborted = problem  # the database rolled back the whole transaction, or the connection is lost
         else:
             self._aborted = None
 
@@ -249,7 +253,7 @@ class SqlExecutor(ABC):
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
-        """For a call that takes several statements: all of them or none.
+        """Make the statements of one call atomic.
 
         Outside a transaction it is one of its own; inside, a savepoint, so that a failing call writes nothing.
         """

@@ -1,4 +1,4 @@
-"""The SQL of the graph's nodes; edges are in the module beside this one."""
+"""SQL of the graph's nodes. The module ``edges`` holds that of the edges."""
 
 from __future__ import annotations
 
@@ -67,17 +67,18 @@ DELETE = "DELETE FROM {graph_nodes} WHERE id = ? AND scope = ?"
 
 DELETE_MANY = "DELETE FROM {graph_nodes} WHERE {lock_graph_nodes} (id, scope) IN {keys2} {end_lock_graph_nodes}"
 
-# Expired rows are locked in the order of expiry, which is not that of the key: rows that others hold are passed over.
+# Locks rows in the order of expiry, which is not that of the key. SKIP LOCKED passes over rows that another transaction
+# has locked, so that no circle of waits can form.
 EXPIRED = "SELECT id, scope FROM {graph_nodes} WHERE expires_at <= ? ORDER BY expires_at LIMIT ? {skip_locked}"
 
 
 class SqlGraphStore(SqlEdges):
-    """Nodes and edges in two tables."""
+    """Store of nodes and edges in two tables."""
 
     insert_statement = INSERT
 
     def __init__(self, executor: SqlExecutor) -> None:
-        """Part of that session."""
+        """Run the statements on that executor."""
         super().__init__(executor)
         self._read_node = self._node_mapper()
 
@@ -111,7 +112,7 @@ class SqlGraphStore(SqlEdges):
         return read
 
     def node_values(self, node: GraphNode) -> tuple[Any, ...]:
-        """The values of a node's row, in the order of ``NODE_COLUMNS``."""
+        """Return the values of a node's row, in the order of ``NODE_COLUMNS``."""
         codec = self.codec
         return (
             node.id, node.scope.value, str(node.type), self._attributes(node), node.version, node.revision,
@@ -129,13 +130,16 @@ class SqlGraphStore(SqlEdges):
     # --- writing ------------------------------------------------------------------------------
 
     def put_nodes(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
-        """Write nodes: read and lock what is stored, merge, write."""
+        # A merge depends on the stored node, so the row is locked from the read until the commit: concurrent merges of
+        # one node run one after another, and none is lost.
         with self.executor.atomic():
             keys = [write.node.key for write in writes]
             several = len(keys) > 1 and self.executor.dialect.locks_rows
             stored = {node.key: node for node in (self.get_nodes(keys, None) if several else self.lock_nodes(keys))}
             nodes = [written(write, stored.get(write.node.key), now) for write in writes]
-            # New rows first, then the locks: a caller that waits for a row of this one has locked no stored row yet.
+            # New rows first, then the locks. An insert waits for an uncommitted row of the same key; a caller that
+            # waits there has locked no stored row yet, so that no circle of waits can form. The nodes are read once
+            # more under the lock, since another transaction may have changed them before it.
             self._insert_all([node for node in nodes if node.key not in stored])
             if several and stored:
                 stored = self._locked(list(stored))
@@ -151,8 +155,8 @@ class SqlGraphStore(SqlEdges):
     def _insert_all(self, nodes: Sequence[GraphNode]) -> None:
         rows = sorted(map(self.row_of, nodes), key=itemgetter(0, 1))
         if rows and self.executor.insert(self.insert_statement, rows) != len(rows):
-            # A row that does not exist cannot be locked, so another caller may have inserted it since we looked.
-            raise Unavailable("another caller added one of the same nodes just now: run the transaction again")
+            # A row that does not exist cannot be locked, so another transaction may have inserted it since the read.
+            raise Unavailable("another caller added one of the same nodes just now. Run the transaction again.")
 
     def update_all(self, nodes: Sequence[GraphNode]) -> None:
         """Overwrite stored nodes, which the transaction has locked."""
@@ -167,32 +171,30 @@ class SqlGraphStore(SqlEdges):
             self.delete_edges_of(expired)
 
     def row_of(self, node: GraphNode) -> tuple[Any, ...]:
-        """The values that ``insert_statement`` binds."""
+        """Return the values that ``insert_statement`` binds."""
         return self.node_values(node)
 
     def put_words(self, nodes: Sequence[GraphNode]) -> None:
-        """Called inside the transaction after nodes were written whose words may have changed, to index them."""
+        """Index nodes whose words may have changed. Called inside the transaction that wrote them."""
 
     def words_deleted(self, nodes: int) -> None:
-        """Called inside the transaction after so many nodes were deleted."""
+        """Take note that so many nodes were deleted. Called inside the transaction that deleted them."""
 
     def add_missing_words(self, limit: int) -> int:
-        """Index some nodes that were stored before their words were; returns how many it found."""
+        """Index up to ``limit`` nodes that an older program stored without words; return how many it found."""
         return 0
 
     def increment(self, key: NodeKey, path: Sequence[str], by: int | float, now: datetime) -> int | float | None:
-        """Add to a number within a node's attributes."""
         with self.executor.atomic():  # the lock of the read must last until the write
             return super().increment(key, path, by, now)
 
     def _locked(self, keys: Sequence[NodeKey]) -> dict[NodeKey, GraphNode]:
         nodes = {node.key: node for node in self.lock_nodes(keys)}
         if len(nodes) != len(keys):
-            raise Unavailable("another caller deleted one of the same nodes just now: run the transaction again")
+            raise Unavailable("another caller deleted one of the same nodes just now. Run the transaction again.")
         return nodes
 
     def lock_nodes(self, keys: Sequence[NodeKey]) -> list[GraphNode]:
-        """Nodes by key, locked."""
         if not keys:
             return []
         if not self.executor.dialect.locks_rows:
@@ -201,23 +203,22 @@ class SqlGraphStore(SqlEdges):
         return read_all(self.executor.rows(statement, bound), self._read_node, "node")
 
     def for_keys(self, keys: Sequence[NodeKey], one: str, many: str) -> tuple[str, tuple[Any, ...]]:
-        """The statement for one key or for several, and what it binds."""
+        """Return the statement for one key or for several, and the values that it binds."""
         return (one, _text_key(keys[0])) if len(keys) == 1 else (many, (self.codec.json_in(_text_keys(keys)),))
 
     def delete_nodes(self, keys: Sequence[NodeKey], now: datetime | None = None) -> int:
-        """Delete nodes with their edges."""
         if not keys:
             return 0
         statement, bound = self.for_keys(keys, DELETE, DELETE_MANY)
         with self.executor.atomic():
-            # Nodes first: that waits for anyone who is adding an edge to them, and then their edges are all seen.
+            # Nodes first: that waits for every transaction that is adding an edge to one of them, as those lock both
+            # ends. The statement after it then sees all their edges.
             gone = self.executor.rows(f"{statement} RETURNING expires_at", bound)
             self.delete_edges_of(keys)
             self.words_deleted(len(gone))
             return len(gone) if now is None else self.codec.count_living(gone, now)
 
     def delete_expired_nodes(self, now: datetime, limit: int) -> int:
-        """Delete some of the nodes that expired."""
         with self.executor.atomic():
             rows = self.executor.rows(EXPIRED, (self.codec.time_in(now), limit))
             return self.delete_nodes([NodeKey(row[0], GraphScope(row[1])) for row in rows])
@@ -225,7 +226,6 @@ class SqlGraphStore(SqlEdges):
     # --- reading ------------------------------------------------------------------------------
 
     def get_nodes(self, keys: Sequence[NodeKey], now: datetime | None) -> list[GraphNode]:
-        """Nodes by key."""
         if not keys:
             return []
         statement, bound = self.for_keys(keys, GET, GET_MANY)
@@ -234,7 +234,6 @@ class SqlGraphStore(SqlEdges):
         return read_all(self.executor.rows(statement, bound), self._read_node, "node")
 
     def list_nodes(self, query: NodeQuery) -> ResultPage[GraphNode]:
-        """Nodes by filter, newest first."""
         conditions, params = self._conditions(query)
         if query.after is not None:
             moment = self.codec.time_in(query.after[0])
@@ -245,8 +244,8 @@ class SqlGraphStore(SqlEdges):
         return read_page(rows, self._read_node, query.limit, self._sort_key)
 
     def _in_scopes(self, query: NodeQuery, conditions: list[str], params: list[Any]) -> tuple[str, list[Any]]:
-        # Every index of nodes begins with the scope. Without one, each scope is asked for its first rows by its index,
-        # and the database merges five short lists, at a cost that does not grow with the store.
+        # Every index of nodes begins with the scope. If the query names none, each scope gives its first rows by its
+        # index, and the database merges five short lists, at a cost that does not grow with the store.
         scopes = [query.scope] if query.scope else list(GraphScope)
         branches = [fill_in(FIND, where=where_clause([_scope_is(scope, query), *conditions])) for scope in scopes]
         if len(branches) == 1:
@@ -256,7 +255,6 @@ class SqlGraphStore(SqlEdges):
         return statement, [*params * len(branches), query.limit + 1]
 
     def count_nodes(self, query: NodeQuery) -> int:
-        """How many nodes match."""
         conditions, params = self._conditions(query)
         if query.scope:
             conditions.append(_scope_is(query.scope, query))
@@ -299,7 +297,7 @@ def _same_words(node: GraphNode, stored: GraphNode | None) -> bool:
 
 
 def too_large(node: GraphNode) -> InvalidArgument:
-    """The error for attributes that a write would make too large."""
+    """Return the error for attributes that a write would make too large."""
     return InvalidArgument(f"the attributes of node {node.id!r} would exceed 16 MiB: split the node, or remove keys")
 
 

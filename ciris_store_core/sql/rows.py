@@ -1,4 +1,4 @@
-"""From rows to pages of records."""
+"""Conversion of rows to records and pages."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ciris_store_core.models.paging import CorruptRow, ResultPage, SortKey
 T = TypeVar("T")
 Row = tuple[Any, ...]
 
-UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError)
-"""What a row mapper raises for a stored row that no program of this contract can have written."""
+MAPPER_ERRORS = (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError)
+"""Errors that a row mapper raises for a corrupt row: one that no program of this contract can have written."""
 
 
 def read_all(rows: Sequence[Row], mapper: Callable[[Row], T], what: str) -> list[T]:
-    """The records of rows; one that cannot be read raises ``Corrupt``, naming its key."""
+    """Return the records of rows. Raise ``Corrupt``, with the key, if one cannot be decoded."""
     try:
         return [mapper(row) for row in rows]
-    except UNREADABLE:
+    except MAPPER_ERRORS:
         for row in rows:
             _read(row, mapper, what)
         raise
@@ -28,7 +28,7 @@ def read_all(rows: Sequence[Row], mapper: Callable[[Row], T], what: str) -> list
 def _read(row: Row, mapper: Callable[[Row], T], what: str) -> T:
     try:
         return mapper(row)
-    except UNREADABLE as error:
+    except MAPPER_ERRORS as error:
         raise Corrupt(
             f"the stored {what} {row[0]!r} cannot be read ({type(error).__name__}): "
             "restore it from a backup, or delete it"
@@ -38,21 +38,21 @@ def _read(row: Row, mapper: Callable[[Row], T], what: str) -> T:
 def read_page(
     rows: Sequence[Row], mapper: Callable[[Row], T], limit: int, sort_key: Callable[[Row], SortKey]
 ) -> ResultPage[T]:
-    """A page of up to ``limit`` records of rows, one more of which was asked for; corrupt rows are set apart."""
+    """Return a page of up to ``limit`` records of ``limit + 1`` rows; list corrupt rows in ``page.corrupt``."""
     more = len(rows) > limit
     rows = rows[:limit]
     next_after = sort_key(rows[-1]) if more else None
     try:
         return ResultPage([mapper(row) for row in rows], next_after)
-    except UNREADABLE:
-        return _sorted_out(rows, mapper, next_after)
+    except MAPPER_ERRORS:
+        return _separate_corrupt(rows, mapper, next_after)
 
 
-def _sorted_out(rows: Sequence[Row], mapper: Callable[[Row], T], next_after: SortKey | None) -> ResultPage[T]:
+def _separate_corrupt(rows: Sequence[Row], mapper: Callable[[Row], T], next_after: SortKey | None) -> ResultPage[T]:
     page: ResultPage[T] = ResultPage([], next_after)
     for row in rows:
         try:
             page.items.append(mapper(row))
-        except UNREADABLE as error:
+        except MAPPER_ERRORS as error:
             page.corrupt.append(CorruptRow(str(row[0]), f"{type(error).__name__}: the stored row cannot be read"))
     return page

@@ -1,4 +1,4 @@
-"""The SQL of encrypted secrets and of the log of their use."""
+"""SQL of encrypted secrets and of their access log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ GET = "SELECT {secret_columns} FROM {secrets} WHERE secret_id {in_texts}"
 
 FIND = "SELECT {secret_columns} FROM {secrets} {where} ORDER BY secret_id LIMIT ?"
 
-# The old ciphertext is part of the condition, so that of two rotations at once only one takes effect.
+# The old ciphertext is part of the condition: of two concurrent rotations, the second finds it replaced and changes
+# nothing.
 REPLACE_CIPHERTEXT = "UPDATE {secrets} SET key_id = ?, ciphertext = ? WHERE secret_id = ? AND ciphertext = ?"
 
 DELETE = "DELETE FROM {secrets} WHERE {lock_secrets} secret_id {in_texts} {end_lock_secrets}"
@@ -46,10 +47,10 @@ FIND_ACCESS = 'SELECT {access_columns} FROM {secret_access} {where} ORDER BY "at
 
 
 class SqlSecretStore(SecretStore):
-    """Secrets and their access log in two tables."""
+    """Store of secrets and of their access log in two tables."""
 
     def __init__(self, executor: SqlExecutor) -> None:
-        """Part of that session."""
+        """Run the statements on that executor."""
         self.executor = executor
         self.codec = executor.codec
 
@@ -87,15 +88,12 @@ class SqlSecretStore(SecretStore):
         )
 
     def add(self, secrets: Sequence[SecretRecord]) -> None:
-        """Store new secrets."""
         insert_new(self.executor, INSERT, EXISTING, "secret", [self._values(secret) for secret in secrets])
 
     def get(self, secret_ids: Sequence[str]) -> list[SecretRecord]:
-        """Secrets by id."""
         return read_all(self.executor.rows(GET, (self.codec.texts_in(secret_ids),)), self._read, "secret")
 
     def find(self, page: PageRequest, key_id: str | None) -> ResultPage[SecretRecord]:
-        """Secrets by id, all or those under one key."""
         after = page.after[0] if page.after else None
         conditions, params = collect_given((("key_id = ?", key_id), ("secret_id > ?", after)))
         statement = fill_in(FIND, where=where_clause(conditions))
@@ -103,15 +101,12 @@ class SqlSecretStore(SecretStore):
         return read_page(rows, self._read, page.limit, lambda row: (row[0],))
 
     def reencrypt(self, secret_id: str, old_ciphertext: bytes, key_id: str, ciphertext: bytes) -> bool:
-        """Replace the ciphertext, if it is still the old one."""
         return self.executor.run(REPLACE_CIPHERTEXT, (key_id, ciphertext, secret_id, old_ciphertext)) > 0
 
     def delete(self, secret_ids: Sequence[str]) -> int:
-        """Delete secrets; their access log stays."""
         return self.executor.run(DELETE, (self.codec.texts_in(secret_ids),))
 
     def log_access(self, entries: Sequence[SecretAccess]) -> None:
-        """Append to the access log."""
         values = [
             (e.access_id, e.secret_id, e.accessor, e.action, e.granted, self.codec.time_in(e.at),
              self.codec.object_in(e.metadata))
@@ -120,7 +115,6 @@ class SqlSecretStore(SecretStore):
         insert_new(self.executor, INSERT_ACCESS, EXISTING_ACCESS, "access log entry", values)
 
     def list_access(self, page: PageRequest, secret_id: str | None) -> ResultPage[SecretAccess]:
-        """The access log by time."""
         conditions, params = collect_given((("secret_id = ?", secret_id),))
         if page.after is not None:
             conditions.append('("at", access_id) > (?, ?)')

@@ -1,4 +1,4 @@
-"""The SQL of what is computed over the time series of correlations: aggregates, percentiles, names of metrics."""
+"""SQL over the time series of correlations: aggregates, percentiles, names of metrics."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class SqlSeries(CorrelationStore):
     """Columns of what is added up, bounded by ``HUGE`` on a database whose sums fail beyond the greatest float."""
 
     def __init__(self, executor: SqlExecutor) -> None:
-        """Part of that session."""
+        """Run the statements on that executor."""
         self.executor = executor
         self.codec = executor.codec
 
@@ -139,7 +139,6 @@ class SqlSeries(CorrelationStore):
         return conditions, params
 
     def aggregate(self, query: AggregateQuery) -> list[AggregatePoint]:
-        """Values per bucket and group, computed by the database."""
         # Most rows are single samples, for which the question is cheaper; where some are not, it is asked once more.
         adds = query.function in ("sum", "avg")
         columns = _columns(self.bounded_terms) if adds else _AGGREGATED
@@ -156,7 +155,6 @@ class SqlSeries(CorrelationStore):
         ]
 
     def percentiles(self, query: PercentileQuery) -> list[PercentilePoint]:
-        """Percentiles per bucket and group, of samples that the database picks."""
         self._refuse_rolled_up(query.where)
         source, groups, params = self._samples(query, "metric_value")
         statement = percentiles.statement_of(source, groups, query.fractions)
@@ -164,7 +162,6 @@ class SqlSeries(CorrelationStore):
         return percentiles.points_of(rows, query, self.codec.time_out)
 
     def metric_names(self, now: datetime | None = None) -> list[str]:
-        """The names of all metrics."""
         statement, params = (METRIC_NAMES, ()) if now is None else (LIVING_NAMES, (self.codec.time_in(now),))
         return sorted(row[0] for row in self.executor.rows(statement, params))
 

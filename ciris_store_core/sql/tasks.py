@@ -1,4 +1,4 @@
-"""The SQL of tasks."""
+"""SQL of tasks: queues, claims, trees of tasks."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ COUNT_BY_STATUS_OF_ALL = "SELECT status, count(*) FROM {tasks} GROUP BY status"
 
 FENCE = "SELECT fence FROM {tasks} WHERE task_id = ?"
 
-# Only a locked row is sure to keep its owner until the caller commits what it writes on the strength of it.
-HOLD = "SELECT fence FROM {tasks} WHERE task_id = ? {share_lock}"
+# A caller checks the fence and then writes. Under READ COMMITTED another transaction could change the owner between the
+# two, so the row is locked until the caller commits. FOR SHARE lets several writers of the same claim check at once.
+LOCK_FENCE = "SELECT fence FROM {tasks} WHERE task_id = ? {share_lock}"
 
 TREE = """
 WITH RECURSIVE tree (task_id) AS (
@@ -64,7 +65,10 @@ DELETE = "DELETE FROM {tasks} WHERE {lock_tasks} task_id {in_texts} {end_lock_ta
 
 DELETE_THOUGHTS = "DELETE FROM {thoughts} WHERE {lock_thoughts} source_task_id {in_texts} {end_lock_thoughts}"
 
-# The first condition on the status is the index's: SQLite uses a partial index only for its very own condition.
+# Two concurrent claims never return the same task: each locks the rows that it picks, and SKIP LOCKED passes over
+# locked rows instead of waiting for them. Where rows are not locked one by one, the claim's transaction is the only
+# writer. ORDER BY is that of the index, or LIMIT would sort the whole queue. The first condition on the status repeats
+# the index's own: SQLite uses a partial index only for the very same condition.
 CLAIMABLE = """
 SELECT task_id FROM {tasks}
 WHERE agent_occurrence_id = ? AND status IN ('pending', 'active') AND status = 'pending'
@@ -72,7 +76,8 @@ ORDER BY priority DESC, created_at, task_id
 LIMIT ? {skip_locked}
 """
 
-# The rows are locked already, by CLAIMABLE.
+# CLAIMABLE has locked the rows. The fence grows with each change of owner, so that writes of an earlier owner are
+# rejected. The owner and the status are tested once more, in case a database does not lock what it selects.
 CLAIM = """
 UPDATE {tasks}
 SET agent_occurrence_id = ?, status = 'active', claimed_by = ?, claimed_at = ?, claimed_from = ?, updated_at = ?,
@@ -80,6 +85,7 @@ SET agent_occurrence_id = ?, status = 'active', claimed_by = ?, claimed_at = ?, 
 WHERE task_id {in_texts} AND {no_index}agent_occurrence_id = ? AND {no_index}status = 'pending'
 """
 
+# After the tasks, in key order: every statement that locks both locks tasks before thoughts.
 MOVE_UNFINISHED_THOUGHTS = """
 UPDATE {thoughts} SET agent_occurrence_id = ?, updated_at = ?
 WHERE {lock_thoughts} source_task_id {in_texts} AND {no_index}agent_occurrence_id = ?
@@ -92,6 +98,8 @@ WHERE {lock_thoughts} source_task_id {in_texts} AND {no_index}agent_occurrence_i
     AND {no_index}status IN ('pending', 'processing') {end_lock_thoughts}
 """
 
+# By age, not by key: SKIP LOCKED passes over tasks that a claim, an update or another release has locked, so that the
+# order of locks cannot make a circle.
 CLAIMED_BY = """
 SELECT task_id, agent_occurrence_id, claimed_from FROM {tasks}
 WHERE agent_occurrence_id = ? AND claimed_from IS NOT NULL AND status IN ('pending', 'active')
@@ -107,6 +115,7 @@ ORDER BY claimed_at, task_id
 LIMIT ? {skip_locked}
 """
 
+# CLAIMED_BY has locked the rows. The fence grows, so that the owner that lost the task can write no more.
 RELEASE = """
 UPDATE {tasks}
 SET agent_occurrence_id = claimed_from, status = 'pending', claimed_by = NULL, claimed_at = NULL,
@@ -140,6 +149,7 @@ ORDERS: Mapping[str, tuple[str, str]] = {
 }
 
 _TRIES = 10
+"""Attempts to insert or read a task that other callers insert and delete at the same time."""
 
 UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE)
 
@@ -149,10 +159,10 @@ _TIME_FIELDS = frozenset({"updated_at", "signed_at"})
 
 
 class SqlTaskStore(TaskStore):
-    """Tasks in a table."""
+    """Store of tasks in one table."""
 
     def __init__(self, executor: SqlExecutor) -> None:
-        """Part of that session."""
+        """Run the statements on that executor."""
         self.executor = executor
         self.codec = executor.codec
         self._read = self._mapper()
@@ -220,20 +230,19 @@ class SqlTaskStore(TaskStore):
     # --- the contract -------------------------------------------------------------------------
 
     def add(self, tasks: Sequence[Task]) -> None:
-        """Store new tasks; an existing id raises ``AlreadyExists``."""
         insert_new(self.executor, INSERT, EXISTING, "task", [self._values(task) for task in tasks])
 
     def add_or_get(self, task: Task) -> tuple[Task, bool]:
-        """Store the task unless its id exists."""
         with self.executor.atomic():
             return self.added_or_stored(task)
 
     def added_or_stored(self, task: Task) -> tuple[Task, bool]:
-        """Store the task unless its id exists, by single statements; bounded, as some isolation levels never see it."""
+        """Store the task unless its id exists; return the stored task, and True if this call stored it."""
+        # Two statements, as one cannot return a row that it does not write. In between, the row can be deleted, and
+        # under REPEATABLE READ the row that blocks the insert stays invisible: hence the bound.
         for _ in range(_TRIES):
             if self.executor.run(INSERT, self._values(task)) == 1:
                 return task, True
-            # None: the row that stood in the way was deleted in between, so the id is free again.
             stored = self.get((task.task_id,), None)
             if stored:
                 return stored[0], False
@@ -243,7 +252,6 @@ class SqlTaskStore(TaskStore):
         )
 
     def get(self, task_ids: Sequence[str], occurrence_id: str | None) -> list[Task]:
-        """Tasks by id."""
         if len(task_ids) == 1:
             rows = self.executor.rows(GET, (task_ids[0],))
         else:
@@ -252,13 +260,11 @@ class SqlTaskStore(TaskStore):
         return tasks if occurrence_id is None else [t for t in tasks if t.agent_occurrence_id == occurrence_id]
 
     def lock(self, task_ids: Sequence[str], occurrence_id: str | None) -> list[Task]:
-        """Tasks by id, locked in the order of their ids."""
         rows = self.executor.rows(LOCK, (self.codec.texts_in(task_ids),))
         tasks = read_all(rows, self._read, "task")
         return tasks if occurrence_id is None else [t for t in tasks if t.agent_occurrence_id == occurrence_id]
 
     def update(self, task_id: str, changes: TaskChanges, occurrence_id: str | None, fence: int | None) -> bool:
-        """Change some fields."""
         columns = tuple(changes)
         params = [self._change(column, value) for column, value in changes.items()]
         if "context" in changes:
@@ -274,8 +280,7 @@ class SqlTaskStore(TaskStore):
         return False
 
     def lock_claim(self, task_id: str, fence: int) -> None:
-        """Lock the task's owner, or raise StaleFence."""
-        row = self.executor.row(HOLD, (task_id,))
+        row = self.executor.row(LOCK_FENCE, (task_id,))
         if row is None:
             raise StaleFence(f"task {task_id!r} was deleted", kind="task", key=task_id, hint="Stop working on it.")
         self._check_fence(row, task_id, fence)
@@ -290,7 +295,6 @@ class SqlTaskStore(TaskStore):
             )
 
     def find(self, query: TaskQuery) -> ResultPage[Task]:
-        """Tasks by filter, in one of three orders."""
         conditions, params = self._conditions(query)
         order, continues = ORDERS[query.order]
         if query.after is not None:
@@ -301,7 +305,6 @@ class SqlTaskStore(TaskStore):
         return read_page(rows, self._read, query.limit, lambda row: self._sort_key(query.order, row))
 
     def count(self, query: TaskQuery) -> int:
-        """How many tasks match."""
         conditions, params = self._conditions(query)
         row = self.executor.row(fill_in(COUNT, where=where_clause(conditions)), params)
         return row[0] if row else 0
@@ -340,7 +343,6 @@ class SqlTaskStore(TaskStore):
         return (time(row[6] if order == "created" else row[7]), row[0])
 
     def count_by_status(self, occurrence_id: str | None) -> Mapping[TaskStatus, int]:
-        """Counts per status."""
         if occurrence_id is None:
             rows = self.executor.rows(COUNT_BY_STATUS_OF_ALL)
         else:
@@ -348,18 +350,16 @@ class SqlTaskStore(TaskStore):
         return {TaskStatus(status): count for status, count in rows}
 
     def delete(self, task_ids: Sequence[str]) -> int:
-        """Delete tasks, their descendants and the thoughts of all of them."""
         with self.executor.atomic():
             tree = [row[0] for row in self.executor.rows(TREE, (self.codec.texts_in(task_ids),))]
             if not tree:
                 return 0
             ids = (self.codec.texts_in(tree),)
             gone = self.executor.run(DELETE, ids)
-            self.executor.run(DELETE_THOUGHTS, ids)  # after the tasks, as claims lock them
+            self.executor.run(DELETE_THOUGHTS, ids)  # after the tasks: claims lock in this order, too
             return gone
 
     def claim_next(self, worker: str, queue: str, limit: int, now: datetime) -> list[Task]:
-        """Take pending tasks of the queue."""
         moment = self.codec.time_in(now)
         with self.executor.atomic():
             ids = [row[0] for row in self.executor.rows(CLAIMABLE, (queue, limit))]
@@ -371,7 +371,6 @@ class SqlTaskStore(TaskStore):
             return self._in_order(ids)
 
     def release(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
-        """Return claimed, unfinished tasks to their queues."""
         moment = self.codec.time_in(now)
         with self.executor.atomic():
             if owner is None:
@@ -396,7 +395,6 @@ class SqlTaskStore(TaskStore):
         return [by_id[task_id] for task_id in task_ids]
 
     def transfer(self, task_ids: Sequence[str], from_owner: str, to_owner: str, now: datetime) -> int:
-        """Change the owner, once."""
         moment = self.codec.time_in(now)
         return self.executor.run(TRANSFER, (to_owner, moment, self.codec.texts_in(task_ids), from_owner))
 

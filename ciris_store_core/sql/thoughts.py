@@ -1,4 +1,4 @@
-"""The SQL of thoughts."""
+"""SQL of thoughts."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ _ENUM_FIELDS = frozenset({"status", "thought_type"})
 
 
 class SqlThoughtStore(ThoughtStore):
-    """Thoughts in a table."""
+    """Store of thoughts in one table."""
 
     def __init__(self, executor: SqlExecutor) -> None:
-        """Part of that session."""
+        """Run the statements on that executor."""
         self.executor = executor
         self.codec = executor.codec
         self._read = self._mapper()
@@ -151,11 +151,9 @@ class SqlThoughtStore(ThoughtStore):
     # --- the contract -------------------------------------------------------------------------
 
     def add(self, thoughts: Sequence[Thought]) -> None:
-        """Store new thoughts; an existing id raises ``AlreadyExists``."""
         insert_new(self.executor, INSERT, EXISTING, "thought", [self._values(thought) for thought in thoughts])
 
     def get(self, thought_ids: Sequence[str], occurrence_id: str | None) -> list[Thought]:
-        """Thoughts by id."""
         if len(thought_ids) == 1:
             rows = self.executor.rows(GET, (thought_ids[0],))
         else:
@@ -164,22 +162,18 @@ class SqlThoughtStore(ThoughtStore):
         return thoughts if occurrence_id is None else [t for t in thoughts if t.agent_occurrence_id == occurrence_id]
 
     def lock(self, thought_ids: Sequence[str], occurrence_id: str | None) -> list[Thought]:
-        """Thoughts by id, locked in the order of their ids."""
         rows = self.executor.rows(LOCK, (self.codec.texts_in(thought_ids),))
         thoughts = read_all(rows, self._read, "thought")
         return thoughts if occurrence_id is None else [t for t in thoughts if t.agent_occurrence_id == occurrence_id]
 
     def update(self, thought_id: str, changes: ThoughtChanges, occurrence_id: str | None) -> bool:
-        """Change some fields."""
         params = [self._change(column, value) for column, value in changes.items()]
         return self._run_on(set_columns(UPDATE, tuple(changes)), [*params, thought_id], occurrence_id)
 
     def retry(self, thought_id: str, occurrence_id: str | None, max_retries: int, now: datetime) -> bool:
-        """Move a failed thought back to pending, up to a number of times."""
         return self._run_on(RETRY, [self.codec.time_in(now), thought_id, max_retries], occurrence_id)
 
     def escalate(self, thought_id: str, occurrence_id: str | None, now: datetime) -> bool:
-        """Count an escalation."""
         return self._run_on(ESCALATE, [self.codec.time_in(now), thought_id], occurrence_id)
 
     def _run_on(self, statement: str, params: list[Any], occurrence_id: str | None) -> bool:
@@ -189,7 +183,6 @@ class SqlThoughtStore(ThoughtStore):
         return self.executor.run(statement, params) > 0
 
     def find(self, query: ThoughtQuery) -> ResultPage[Thought]:
-        """Thoughts by filter."""
         conditions, params = self._conditions(query)
         order, continues = ORDERS[query.order]
         if query.after is not None:
@@ -204,7 +197,6 @@ class SqlThoughtStore(ThoughtStore):
         return (self.codec.time_out(row[7] if order == "created" else row[8]), row[0])
 
     def count(self, query: ThoughtQuery) -> int:
-        """How many thoughts match."""
         conditions, params = self._conditions(query)
         row = self.executor.row(fill_in(COUNT, where=where_clause(conditions)), params)
         return row[0] if row else 0
@@ -225,7 +217,6 @@ class SqlThoughtStore(ThoughtStore):
         return conditions + [condition for flag, condition in flags if flag], params
 
     def count_by_status(self, occurrence_id: str | None) -> Mapping[ThoughtStatus, int]:
-        """Counts per status."""
         if occurrence_id is None:
             rows = self.executor.rows(COUNT_BY_STATUS_OF_ALL)
         else:
@@ -233,11 +224,9 @@ class SqlThoughtStore(ThoughtStore):
         return {ThoughtStatus(status): count for status, count in rows}
 
     def delete(self, thought_ids: Sequence[str]) -> int:
-        """Delete thoughts."""
         return self.executor.run(DELETE, (self.codec.texts_in(thought_ids),))
 
     def transfer(self, selector: ThoughtSelector, from_owner: str, to_owner: str, now: datetime) -> int:
-        """Change the owner, once."""
         moment = self.codec.time_in(now)
         if selector.task_id is not None:
             return self.executor.run(TRANSFER_OF_TASK, (to_owner, moment, selector.task_id, from_owner))

@@ -311,12 +311,10 @@ class SqliteBackend(Backend):
         return self._clock.now() if self._in_memory else agreed_time(self._clock, lock_path(self.settings.path))
 
     def is_empty(self) -> bool:
-        """Whether no record is stored."""
         with Use(self, self._in_memory, True) as session:
             return not session.rows(ANY_RECORD)[0][0]
 
     def info(self) -> Mapping[str, Any]:
-        """Versions and settings."""
         with Use(self, self._in_memory, True) as session:
             applied = SqliteMigrator(session, ()).applied()
         return {
@@ -328,7 +326,6 @@ class SqliteBackend(Backend):
         }
 
     def stats(self) -> Mapping[str, Any]:
-        """Connections of this store."""
         return {"connections": len(self.sessions), "idle_readers": len(self._idle), "writes": self._commits}
 
     def diagnose(self, *, thorough: bool = False) -> Diagnosis:

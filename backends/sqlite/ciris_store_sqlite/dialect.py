@@ -10,7 +10,7 @@ _FRAGMENTS = {
     "in_texts": "IN (SELECT value FROM json_each(?))",
     "keys2": "(SELECT value ->> 0, value ->> 1 FROM json_each(?))",
     "keys4": "(SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?))",
-    # A write transaction has the whole database to itself, so no row needs a lock.
+    # SQLite has one writer at a time: a write transaction excludes every other, so no row needs a lock.
     "for_update": "",
     "skip_locked": "",
     "share_lock": "",
@@ -28,18 +28,18 @@ _FRAGMENTS = {
 }
 
 _INDEXED_CHARACTERS = 200
-"""How much of a text the attribute index holds; the view graph_node_scalars says the same."""
+"""Characters of a text that the attribute index holds; the view graph_node_scalars repeats the number."""
 
 
 class SqliteDialect(Dialect):
-    """SQLite, from 3.38 on."""
+    """Dialect of SQLite, from 3.38 on."""
 
     def __init__(self) -> None:
         """One for each open store."""
         super().__init__(name="sqlite", codec=micros_codec(), fragments=_FRAGMENTS)
 
     def attribute_params(self, key: str, value: object) -> tuple[object, ...]:
-        """Key, kind and value as the attribute index holds them, then key and value once more."""
+        """Return key, kind and value as the attribute index holds them, then key and value once more."""
         if value is None:
             return (key, "null", 0, key, None)
         if isinstance(value, bool):
@@ -49,6 +49,6 @@ class SqliteDialect(Dialect):
         return (key, "number", value, key, value)
 
     def bucket_params(self, width: timedelta) -> tuple[object, ...]:
-        """The width in microseconds, three times: the remainder of a time before 1970 is negative."""
+        """Return the width in microseconds, three times: the remainder of a time before 1970 is negative."""
         micros = width // timedelta(microseconds=1)
         return (micros, micros, micros)

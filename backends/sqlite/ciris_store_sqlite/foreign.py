@@ -54,23 +54,19 @@ class SqliteForeign(ForeignDatabase):
         return connection
 
     def tables(self) -> list[str]:
-        """The names of all tables but SQLite's own."""
         statement = (
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY name"
         )
         return [name for (name,) in self._query(statement)]
 
     def columns(self, table: str) -> list[str]:
-        """The names of a table's columns."""
         return [name for (name,) in self._query("SELECT name FROM pragma_table_info(?) ORDER BY cid", (table,))]
 
     def count(self, table: str) -> int:
-        """How many rows the table has."""
         [(number,)] = self._query(f"SELECT count(*) FROM {_quoted(table)}")
         return int(number)
 
     def rows(self, table: str, columns: Sequence[str], order: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """All rows, by the order of a key, which is an index where it is the primary key."""
         listed, sorted_by = ", ".join(map(_quoted, columns)), ", ".join(map(_quoted, order))
         return self._query(f"SELECT {listed} FROM {_quoted(table)} ORDER BY {sorted_by}")
 

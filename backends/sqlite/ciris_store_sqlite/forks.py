@@ -1,7 +1,8 @@
-"""Connections at a fork: closed before it where nobody uses them, else their files are refused in the child.
+"""Fork handling: idle connections are closed before a fork; files that stay open are refused in the child.
 
-SQLite keeps a table of the locks that a process has on each file. A child inherits the table but not the locks: its own
-connection to such a file would believe to be protected, and what it writes is lost when the parent removes the log.
+SQLite keeps a table, for each process, of its locks on each file. A child inherits the table but not the locks. A
+connection of the child to such a file would rely on locks that it does not have, and its writes would be lost when the
+parent removes the log.
 """
 
 from __future__ import annotations
@@ -9,27 +10,47 @@ from __future__ import annotations
 import ctypes
 import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
+from typing import Protocol
 from weakref import WeakSet
 
 from ciris_store_core.contract.fair_lock import Ticket
 from ciris_store_core.errors import StoreClosed
 from ciris_store_sqlite.files import identity
-
-if TYPE_CHECKING:
-    from ciris_store_sqlite.backend import SqliteBackend
+from ciris_store_sqlite.session import SqliteSession
+from ciris_store_sqlite.settings import Settings
 
 PATIENCE_SECONDS = 1.0
-"""How long a fork waits for the calls of other threads to end."""
+"""Seconds for which a fork waits for the calls of other threads to end."""
 
-_backends: WeakSet[SqliteBackend] = WeakSet()
-_paused: list[tuple[SqliteBackend, list[Ticket], bool]] = []
-"""During a fork: each backend, what keeps its callers out, and whether its connections are closed."""
+
+class Forkable(Protocol):
+    """Backend whose connections are closed before a fork."""
+
+    settings: Settings
+
+    @property
+    def sessions(self) -> Collection[SqliteSession]:
+        """Sessions of all open connections."""
+
+    def keep_out(self, tickets: Sequence[Ticket], deadline: float) -> bool:
+        """Acquire every permit; return True if no thread uses a connection until ``let_in``."""
+
+    def let_in(self, tickets: Sequence[Ticket]) -> None:
+        """Release the tickets."""
+
+    def close_connections(self) -> None:
+        """Close all connections, none of which may be in use."""
+
+
+_backends: WeakSet[Forkable] = WeakSet()
+_paused: list[tuple[Forkable, list[Ticket], bool]] = []
+"""During a fork: each backend, the tickets that keep its callers out, and True if its connections are closed."""
 _inherited: set[tuple[int, int] | None] = set()
 
 
-def watch(backend: SqliteBackend) -> None:
-    """Care for the connections of a backend at every fork."""
+def watch(backend: Forkable) -> None:
+    """Register a backend, whose connections are closed or refused at every fork."""
     _backends.add(backend)
 
 
@@ -43,6 +64,7 @@ def refuse_inherited(path: str) -> None:
 
 
 def _before() -> None:
+    # All permits of each backend are acquired, so that no thread uses or opens a connection while the process forks.
     deadline = time.monotonic() + PATIENCE_SECONDS
     for backend in list(_backends):
         tickets = [Ticket() for _ in range(1 + backend.settings.pool_size)]
@@ -69,7 +91,8 @@ def _after_in_child() -> None:
 
 
 def _keep(connection: object) -> None:
-    # Not even closed when the child ends: the rollback of that would change the parent's index of the log.
+    # The reference is never dropped, so that the connection is not closed even when the child ends: closing it would
+    # roll back, and so change the shared index of the log that the parent uses.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 

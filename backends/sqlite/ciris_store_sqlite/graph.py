@@ -1,4 +1,4 @@
-"""The graph memory, with SQLite's full-text index over words that the store splits and folds itself."""
+"""Store of the graph, with SQLite's full-text index over words that the store splits and folds itself."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ WHERE node_number > (SELECT coalesce(max(node_number), 0) FROM graph_words) ORDE
 
 PENDING = "SELECT count(*) FROM graph_words_pending"
 
-# The index keeps no words: to take some out, it must be told exactly those that it holds.
-TAKE_OVER = (
+# The index stores no words: to remove a node, a statement must name exactly the words that were indexed.
+INDEX_PENDING = (
     "INSERT INTO graph_word_index (graph_word_index, rowid, words) "
     "SELECT 'delete', node_number, indexed FROM graph_words_pending WHERE indexed IS NOT NULL",
     "INSERT INTO graph_word_index (rowid, words) "
@@ -53,26 +53,26 @@ CROSS JOIN {graph_nodes} n ON n.node_number = f.node_number
 """
 
 MOST_PENDING = 64
-"""From how many on nodes are taken over into the index."""
+"""Pending nodes from which on all are written to the index. A commit of the index costs as much as several writes."""
 
 WRITES_BETWEEN_COUNTS = 16
 
 
 class SqliteGraphStore(SqlGraphStore):
-    """Nodes and edges, with SQLite's full-text index."""
+    """Store of nodes and edges, with SQLite's full-text index."""
 
     def __init__(self, executor: SqlExecutor) -> None:
-        """Part of that session."""
+        """Run the statements on that executor."""
         super().__init__(executor)
-        self._uncounted = WRITES_BETWEEN_COUNTS  # others may have left many
+        self._uncounted = WRITES_BETWEEN_COUNTS  # an earlier connection may have left many
 
     def put_words(self, nodes: Sequence[GraphNode]) -> None:
-        """Store the nodes' words, and take over what waits for the index if it is much."""
+        """Store the nodes' words, and index the pending nodes if there are many."""
         self.executor.insert(PUT_WORDS, [_row(node) for node in nodes])
         self._count(len(nodes))
 
     def words_deleted(self, nodes: int) -> None:
-        """Take over what waits for the index if it is much."""
+        """Index the pending nodes if there are many."""
         self._count(nodes)
 
     def _count(self, changed: int) -> None:
@@ -80,22 +80,21 @@ class SqliteGraphStore(SqlGraphStore):
         if self._uncounted >= WRITES_BETWEEN_COUNTS:
             self._uncounted = 0
             if self.executor.rows(PENDING)[0][0] >= MOST_PENDING:
-                self._take_over()
+                self._index_pending()
 
-    def _take_over(self) -> None:
-        for statement in TAKE_OVER:
+    def _index_pending(self) -> None:
+        for statement in INDEX_PENDING:
             self.executor.run(statement)
 
     def add_missing_words(self, limit: int) -> int:
-        """Store the words of some nodes that have none; returns how many it found."""
+        """Store the words of up to ``limit`` nodes that have none; return how many it found."""
         rows = self.executor.rows(WITHOUT_WORDS, (limit,))
         if rows:
             self.executor.run_many(ADD_WORDS, [(row[0], *_words(row[1], readable(row[2]))) for row in rows])
-            self._take_over()
+            self._index_pending()
         return len(rows)
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
-        """Nodes by their words, best first."""
         if not query.words:
             return []
         conditions, params = collect_given((
@@ -119,10 +118,10 @@ def _words(node_id: str, attributes: dict[str, object]) -> tuple[int, str]:
 
 
 def _quoted(term: str) -> str:
-    # Quoted, nothing in a word is read as an operator of the query language.
+    # In quotes, no part of a word is read as an operator of the query language.
     return f'"{term[:-1]}" *' if term.endswith("*") else f'"{term}"'
 
 
 def _part(term: str) -> str:
-    """What the words of a node must contain, each of which stands between spaces."""
+    """Return the text that the words of a node must contain, each of which stands between spaces."""
     return f" {term[:-1]}" if term.endswith("*") else f" {term} "

@@ -1,4 +1,4 @@
-"""A session on one SQLite connection."""
+"""Session on one SQLite connection."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _TERM, _COUNT = "coalesce(sample_sum, metric_value)", "coalesce(sample_count, 1)
 
 
 class SqliteCorrelationStore(SqlCorrelationStore):
-    """Correlations, with a sum that is exact where floats cancel out."""
+    """Store of correlations, with a sum that is exact where floats cancel out."""
 
     exact_aggregates: ClassVar = {"sum": f"exact_sum({_TERM}, 0)", "avg": f"exact_sum({_TERM}, {_COUNT})"}
 
 
 class ExactSum:
-    """SQLite's sums lose what cancels out, before version 3.43; this function does not.
+    """Aggregate function for an exact sum: before version 3.43, SQLite's own loses terms that cancel out.
 
     It divides by the sum of its second argument, unless that is 0.
     """
@@ -35,21 +35,24 @@ class ExactSum:
         self._count = 0
 
     def step(self, value: float, count: int) -> None:
-        """Take one value, which stands for some samples."""
+        """Add one value, which stands for ``count`` samples."""
         self._values.append(value)
         self._count += count
 
     def finalize(self) -> float:
-        """The sum or average, rounded once."""
+        """Return the sum or average, rounded once."""
         return total_over(self._values, self._count or 1)
 
 
 class SqliteSession(SqlSession):
-    """Transactions that write begin as writers, so that none fails half way because another wrote first."""
+    """Session that begins a writing transaction with SQLite's write lock.
+
+    A transaction that reads first and locks at its first write would fail there if another one wrote in between.
+    """
 
     graph_class = SqliteGraphStore
     correlations_class = SqliteCorrelationStore
-    # The latter where the file is damaged: Python cannot read SQLite's message, which quotes the file.
+    # UnicodeDecodeError comes from a damaged file: SQLite's message quotes it, and Python cannot decode the message.
     driver_error = (sqlite3.Error, UnicodeDecodeError)
 
     def __init__(self, connection: sqlite3.Connection, dialect: SqliteDialect, path: str) -> None:
@@ -59,15 +62,15 @@ class SqliteSession(SqlSession):
         connection.create_aggregate("exact_sum", 2, ExactSum)  # type: ignore[arg-type]  # of integers, it says
         self.path = path
         self.files: object = None
-        """Which files beside the database it has open."""
+        """Identities of the log and its index that the connection has open."""
 
     @property
     def is_clean(self) -> bool:
-        """Whether SQLite, too, knows of no open transaction."""
+        """True if SQLite, too, knows of no open transaction."""
         return not (self.broken or self.connection.in_transaction)
 
     def recover(self) -> bool:
-        """Roll back what an interrupt left open; whether that made it clean."""
+        """Roll back a transaction that an interrupt left open; return True if the session is clean after it."""
         with suppress(sqlite3.Error):
             self.cursor.close()
             self.cursor = self.connection.cursor()
@@ -76,32 +79,32 @@ class SqliteSession(SqlSession):
         return self.is_clean
 
     def begin_text(self, *, write: bool) -> str:
-        """With ``write``, the write lock is held from the beginning."""
+        """Return the statement that starts a transaction; with ``write``, it acquires the write lock."""
         return "BEGIN IMMEDIATE" if write else "BEGIN"
 
     def rollback(self) -> None:
-        """Undo the transaction, unless SQLite did so itself, as it does when the disk is full."""
+        """Roll the transaction back, unless SQLite did so itself, as it does if the disk is full."""
         if self.connection.in_transaction:
             super().rollback()
         else:
             self._reset()
 
     def translate(self, error: Exception, *, committing: bool) -> StoreError:
-        """By SQLite's error codes. A commit that fails has not happened, unless the disk failed in it."""
+        """Translate by SQLite's error codes. A failed commit has stored nothing, unless the disk failed in it."""
         assert isinstance(error, sqlite3.Error | UnicodeDecodeError)
         return translate(error, self.path, committing=committing)
 
     def pragma(self, text: str) -> Sequence[object]:
-        """The first row of ``PRAGMA text``."""
+        """Return the first row of ``PRAGMA text``."""
         self._control(f"PRAGMA {text}")
         try:
             return self.cursor.fetchone() or ()
-        except self.driver_error as error:  # some do their work only when their row is fetched
+        except self.driver_error as error:  # some pragmas do their work only when their row is fetched
             raise self.translate(error, committing=False) from error
 
     def close(self) -> None:
-        """Close the connection; calling it again does nothing."""
-        # A cursor that keeps its last statement keeps the connection half open, with its files and its log.
+        """Close the connection. Idempotent."""
+        # A cursor with an unfinished statement would keep the connection, its files and its log half open.
         with suppress(sqlite3.ProgrammingError):
             self.cursor.close()
         self.connection.close()

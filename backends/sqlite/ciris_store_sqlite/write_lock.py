@@ -1,8 +1,8 @@
 """Fair write lock across threads and processes.
 
 SQLite's own busy handler sleeps and tries again, so that under load some writers starve while others commit thousands
-of times. Here threads queue in order, and processes queue in the kernel, on an advisory lock of a file beside the
-database. SQLite's lock is taken all the same: this one only makes it fair.
+of times. Here threads queue first in, first out, and processes queue in the kernel, on an advisory lock of a file
+beside the database. SQLite's lock is acquired all the same; this one only makes the order fair.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from ciris_store_sqlite.files import filesystem_of
 
 try:
     import fcntl
-except ImportError:  # no advisory locks here: writers of other processes wait in SQLite's busy handler
+except ImportError:  # without advisory locks, writers of other processes wait in SQLite's busy handler
     fcntl = None  # type: ignore[assignment]
 
 
 class WriteLock:
-    """A first-come-first-served lock among the threads of this process and, through a file, other processes."""
+    """Write lock: first in, first out among the threads of this process; an advisory file lock among processes."""
 
     def __init__(self, path: str | None, timeout: float) -> None:
-        """``path`` of the lock file, made when first needed; None where no other process can open the database."""
+        """``path``: the lock file, created at the first use; None if no other process can open the database."""
         self._path = path
         self._timeout = timeout
         self._threads = FairLock()
@@ -42,16 +42,16 @@ class WriteLock:
     def acquire(self, ticket: Ticket) -> None:
         """Wait for the write lock, up to the timeout; then ``Unavailable``. After any exception, release the ticket."""
         if self._threads.is_mine():
-            # A signal handler that writes while it interrupts a write: waiting would be waiting for itself.
+            # A signal handler that writes while it interrupts a write of the same thread would wait for itself.
             raise TransactionError(
-                "this thread is writing to this database already: write outside of signal handlers and of open sessions"
+                "this thread is writing to this database already. Write outside of signal handlers and open sessions."
             )
         deadline = time.monotonic() + self._timeout
         if not (self._threads.acquire(ticket, self._timeout) and self._acquire_file(deadline)):
-            raise self._too_long()
+            raise self._lock_timeout()
 
     def try_threads(self, ticket: Ticket, timeout: float) -> bool:
-        """Keep the other threads of this process out; False if that is not possible in time."""
+        """Exclude the other threads of this process; return False if that fails within the timeout."""
         return not self._threads.is_mine() and self._threads.acquire(ticket, timeout)
 
     def release(self, ticket: Ticket) -> None:
@@ -66,7 +66,7 @@ class WriteLock:
             self._threads.release(ticket)
 
     def close(self) -> None:
-        """Close the file, as soon as no thread of this process holds the lock or waits for it."""
+        """Close the file as soon as no thread of this process has the lock or waits for it."""
         self._closed = True
         ticket = Ticket()
         self._threads.acquire(ticket, 0)
@@ -87,9 +87,10 @@ class WriteLock:
             self._file.close()
             self._file = None
 
-    def _too_long(self) -> Unavailable:
+    def _lock_timeout(self) -> Unavailable:
         problem = Unavailable(
-            f"other writers kept the database busy for {self._timeout:g} s: run it again, or make transactions shorter"
+            f"other writers kept the database locked for {self._timeout:g} s. Run the call again, "
+            "or shorten transactions."
         )
         problem.waited = True
         return problem
@@ -99,14 +100,14 @@ def _locking_failed(path: str, error: OSError) -> StoreError:
     name = errno.errorcode.get(error.errno or 0, str(error.errno))
     text = f"cannot lock {path} ({name}) on its file system, {filesystem_of(path)}"
     if error.errno == errno.EIO:
-        problem = Unavailable(f"{text}: check the disk")
+        problem = Unavailable(f"{text}. Check the disk.")
         problem.retryable = False
         return problem
-    return NotSupported(f"{text}: put the database on a local disk that supports flock")
+    return NotSupported(f"{text}. Put the database on a local disk that supports flock.")
 
 
 class _Request:
-    """One wait for the file's lock, left to the waiting thread."""
+    """Request for the lock of the file, which the waiting thread answers."""
 
     __slots__ = ("answer", "decided", "done", "error")
 
@@ -114,30 +115,30 @@ class _Request:
         self.answer = Lock()
         self.answer.acquire()
         self.decided = Lock()
-        """Taken by the thread that grants the lock or by the caller that stops waiting, whoever comes first."""
+        """Acquired once: by the thread when it grants the lock, or by the caller when it stops waiting."""
         self.error: OSError | None = None
         self.done = False
-        """The thread has finished with it. Until then nobody else tries the lock: it belongs to the open file, and
-        would be granted while the thread is about to release it."""
+        """True once the thread has finished with it. Until then no other caller tries the lock: flock belongs to the
+        open file, and would be granted while the thread is about to release it."""
 
 
 class FileLock:
-    """The advisory lock. The kernel has no timeout for it, so a thread of its own waits where it is taken.
+    """Advisory lock on a file. flock has no timeout, so a thread of its own waits for it where it is contended.
 
-    The thread is started when the lock is first found taken, and kept: starting one each time halves what many
-    processes can write. It refers to the file and the requests alone, so that a lost lock is closed.
+    The thread starts when the lock is first found contended, and stays: starting one for each wait halves the
+    throughput of many processes. It refers only to the file and the requests, so that a lost lock is closed.
     """
 
     def __init__(self, path: str) -> None:
-        """Opens the file, making it readable by its owner alone."""
+        """Open the file; create it with access for its owner only."""
         self._file = io.FileIO(path, "a", opener=partial(os.open, mode=0o600))
         self._requests: SimpleQueue[_Request | None] = SimpleQueue()
         self._asked: _Request | None = None
         self._has_thread = False
-        _turns.add(self)
+        _locks.add(self)
 
     def acquire(self, timeout: float) -> bool:
-        """Whether the lock was obtained in time. One caller at a time, which calls ``release`` after an exception."""
+        """Return True if the lock was acquired in time. One caller at a time; after an exception, call ``release``."""
         if (self._asked is None or self._asked.done) and self._try():
             return True
         request = self._asked = _Request()
@@ -146,7 +147,7 @@ class FileLock:
             self._has_thread = True
         self._requests.put(request)
         if not request.answer.acquire(timeout=max(0.0, timeout)) and request.decided.acquire(blocking=False):
-            return False  # the thread goes on waiting, and lets go at once of what it gets
+            return False  # the thread goes on waiting, and releases the lock as soon as it gets it
         if request.error is not None:
             raise request.error
         return True
@@ -158,9 +159,9 @@ class FileLock:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Close the file, which lets go of the lock. Nobody may hold it or wait for it."""
+        """Close the file, which releases the lock. No caller may have it or wait for it."""
         if self._has_thread:
-            self._requests.put(None)  # the thread closes the file, which it may be using
+            self._requests.put(None)  # the thread may be using the file, and closes it
         else:
             self._file.close()
 
@@ -176,13 +177,13 @@ class FileLock:
         return True
 
     def forget(self) -> None:
-        """Close the file in a forked process: it shares the lock, and would keep it when this process is killed."""
+        """Close the file in a forked child: it shares the lock, and would keep it after the parent is killed."""
         self._has_thread = False
         self._file.close()
 
 
 def _serve(file: io.FileIO, requests: SimpleQueue[_Request | None]) -> None:
-    """Wait for the lock, for one request after another. An error is the request's, and ends nothing."""
+    """Wait for the lock, for one request after another. An error goes to its request, and the thread goes on."""
     while (request := requests.get()) is not None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -190,25 +191,27 @@ def _serve(file: io.FileIO, requests: SimpleQueue[_Request | None]) -> None:
             request.error = error
         if request.decided.acquire(blocking=False):
             request.answer.release()
-        elif request.error is None and requests.empty():  # else the next request wants it, and keeps the place
+        elif (
+            request.error is None and requests.empty()
+        ):  # else the next request keeps the lock and its place in the kernel's queue
             fcntl.flock(file, fcntl.LOCK_UN)
         request.done = True
         del request
     file.close()
 
 
-_turns: WeakSet[FileLock] = WeakSet()
+_locks: WeakSet[FileLock] = WeakSet()
 
 
-def _forget_turns() -> None:
-    for turn in _turns:
-        turn.forget()
+def _forget_locks() -> None:
+    for lock in _locks:
+        lock.forget()
 
 
 if fcntl is not None:
-    os.register_at_fork(after_in_child=_forget_turns)
+    os.register_at_fork(after_in_child=_forget_locks)
 
 
 def lock_path(database: str) -> str:
-    """The lock file of a database file: beside it, whatever link it was reached by."""
+    """Return the lock file of a database file: beside the file itself, also if the path is a link to it."""
     return f"{Path(database).resolve()}-turn"

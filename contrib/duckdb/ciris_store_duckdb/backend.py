@@ -198,12 +198,10 @@ class DuckBackend(Backend):
         return self._clock.now()
 
     def is_empty(self) -> bool:
-        """Whether no record is stored."""
         with self._session() as session:
             return not session.rows(ANY_RECORD)[0][0]
 
     def info(self) -> Mapping[str, Any]:
-        """Versions and settings."""
         with self._session() as session:
             applied = DuckMigrator(session, ()).applied()
         return {

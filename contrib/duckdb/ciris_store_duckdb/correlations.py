@@ -1,4 +1,4 @@
-"""Correlations, where DuckDB's arithmetic is not exact enough."""
+"""Store of correlations, where DuckDB's arithmetic is not exact enough."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ INEXACT = ("sum", "avg")
 
 
 class DuckCorrelationStore(SqlCorrelationStore):
-    """Adds up in Python: DuckDB's sums, ``fsum`` included, lose 1 between 1e16 and -1e16."""
+    """Store of correlations that adds up in Python: DuckDB's sums, ``fsum`` included, lose 1 between 1e16 and -1e16."""
 
     def aggregate(self, query: AggregateQuery) -> list[AggregatePoint]:
-        """Values per bucket and group."""
         if query.function in INEXACT:
             return CorrelationStore.aggregate(self, query)
         return super().aggregate(query)

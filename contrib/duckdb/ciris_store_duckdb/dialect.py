@@ -11,7 +11,7 @@ _FRAGMENTS = {
     "in_texts": "IN (SELECT unnest(CAST(? AS VARCHAR[])))",
     "keys2": "(SELECT k[1], k[2] FROM (SELECT unnest(CAST(CAST(? AS JSON) AS VARCHAR[][])) AS k))",
     "keys4": "(SELECT k[1], k[2], k[3], k[4] FROM (SELECT unnest(CAST(CAST(? AS JSON) AS VARCHAR[][])) AS k))",
-    # Writers take turns (see backend.py), so no row needs a lock.
+    # One transaction writes at a time (see backend.py), so no row needs a lock.
     "for_update": "",
     "skip_locked": "",
     "share_lock": "",
@@ -32,7 +32,7 @@ _WHOLE = ("BIGINT", "UBIGINT")
 
 
 class DuckDialect(Dialect):
-    """DuckDB, from 2.0 on."""
+    """Dialect of DuckDB, from 2.0 on."""
 
     def __init__(self) -> None:
         """One for each open store."""
@@ -40,26 +40,26 @@ class DuckDialect(Dialect):
         super().__init__(name="duckdb", codec=codec, fragments=_FRAGMENTS)
 
     def attribute_params(self, key: str, value: object) -> tuple[object, ...]:
-        """The key with JSON types and text to be found, and the number to be found; None where there is none."""
+        """Return the key with the JSON types, text and number to be found; None where there is none."""
         path, (types, text, number) = _pointer(key), _wanted(value)
         return (path, types, path, text, path, path, number)
 
     def tag_params(self, key: str, value: str) -> tuple[object, ...]:
-        """Key and text."""
+        """Return key and text."""
         return (_pointer(key), value)
 
     def tag_key_params(self, key: str) -> tuple[object, ...]:
-        """The key."""
+        """Return the key."""
         return (_pointer(key),)
 
     def bucket_params(self, width: timedelta) -> tuple[object, ...]:
-        """The width in microseconds, three times: the remainder of a time before 1970 is negative."""
+        """Return the width in microseconds, three times: the remainder of a time before 1970 is negative."""
         micros = width // timedelta(microseconds=1)
         return (micros, micros, micros)
 
 
 def _pointer(key: str) -> str:
-    """A JSON pointer to a key. DuckDB's other kind of path takes some characters of a key for operators."""
+    """Return a JSON pointer to a key. DuckDB's other kind of path reads some characters of a key as operators."""
     return "/" + key.replace("~", "~0").replace("/", "~1")
 
 

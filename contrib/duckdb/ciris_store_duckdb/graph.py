@@ -1,4 +1,4 @@
-"""The graph, where the portable statement is slow on DuckDB."""
+"""Store of the graph, where the portable statement is slow on DuckDB."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ SET weight = excluded.weight, attributes = excluded.attributes, metadata = exclu
 
 
 class DuckGraphStore(SqlGraphStore):
-    """Looks for the ends of all edges first: nobody else writes meanwhile, so they stay until the edges are stored."""
+    """Store of the graph that reads the ends of all edges first: the only writer can rely on them until it commits."""
 
     def put_edges(self, edges: Sequence[GraphEdge], now: datetime | None = None) -> list[GraphEdge]:
-        """Write edges whose ends exist."""
         if not edges:
             return []
         with self.executor.atomic():

@@ -1,4 +1,4 @@
-"""A session on one DuckDB connection."""
+"""Session on one DuckDB connection."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ciris_store_duckdb.errors import ends_connection, translate
 from ciris_store_duckdb.graph import DuckGraphStore
 
 ROWS_AT_ONCE = 50
-"""How many rows one INSERT takes. DuckDB is slow to begin a statement: fifty rows at once take a tenth of the time."""
+"""Rows in one INSERT. DuckDB is slow to begin a statement: fifty rows at once take a tenth of the time."""
 
 _ONE_ROW = re.compile(r"VALUES\s+(\([\s?,]+\))")
 
 
 class DuckSession(SqlSession):
-    """Transactions without savepoints. A statement that changes rows answers with their number, as a row."""
+    """Session without savepoints. A statement that changes rows returns their number as a row."""
 
     graph_class = DuckGraphStore
     correlations_class = DuckCorrelationStore
@@ -35,21 +35,21 @@ class DuckSession(SqlSession):
         self.path = path
 
     def translate(self, error: Exception, *, committing: bool) -> StoreError:
-        """By the error's class."""
+        """Translate by the class of the error."""
         self.broken = self.broken or ends_connection(error)
         return translate(error, self.path, committing=committing)
 
     def run(self, statement: str, params: Sequence[Any] = ()) -> int:
-        """How many rows a statement changed."""
+        """Return the number of rows that a statement changed."""
         answer = self.row(statement, params)
         return int(answer[0]) if answer else 0
 
     def run_many(self, statement: str, many: Sequence[Sequence[Any]]) -> int:
-        """How many rows a statement changed in all; the driver's own way reports only the last."""
+        """Return the number of rows that a statement changed in all; executemany reports only the last."""
         return sum(self.run(statement, params) for params in many)
 
     def insert(self, statement: str, many: Sequence[Sequence[Any]]) -> int:
-        """How many rows an INSERT stored."""
+        """Return the number of rows that an INSERT stored."""
         if _ONE_ROW.search(statement) is None:
             return self.run_many(statement, many)
         starts = range(0, len(many), ROWS_AT_ONCE)
