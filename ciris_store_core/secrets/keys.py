@@ -28,12 +28,12 @@ _ON_OFF = {"on": True, "true": True, "yes": True, "1": True, "off": False, "fals
 
 
 def new_key() -> str:
-    """A new random key of 256 bits, as text."""
+    """Return a new random key of 256 bits, as text."""
     return base64.urlsafe_b64encode(os.urandom(_KEY_BYTES)).decode()
 
 
 def key_id_of(key: bytes) -> str:
-    """A fingerprint of a key, which tells nothing of the key: whoever has the wrong one notices at once."""
+    """Return a fingerprint of a key, which tells nothing of the key: whoever has the wrong one notices at once."""
     return hmac.new(key, b"ciris-store key id", hashlib.sha256).digest()[:ID_BYTES].hex()
 
 
@@ -67,7 +67,7 @@ class KeyRing:
         return tuple(self._keys)
 
     def cipher(self, key_id: str) -> AESGCM:
-        """The cipher of the key with that id; ``SecretKeyError`` if it is not in the ring."""
+        """Return the cipher of the key with that id; ``SecretKeyError`` if it is not in the ring."""
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             key = self._keys.get(key_id)
@@ -128,7 +128,7 @@ class SecretsConfig:
     """Whether every write is scanned for secrets. By default as the variable ``CIRIS_DETECT_SECRETS`` says, else on."""
 
     def key_ring(self, environ: Mapping[str, str]) -> KeyRing | None:
-        """The keys, fetched; None if there are none anywhere."""
+        """Return the keys, fetched; None if there are none anywhere."""
         if self.keys is None:
             return ring_of_variables(environ)
         ring: Any = self.keys() if callable(self.keys) else self.keys
@@ -136,7 +136,7 @@ class SecretsConfig:
 
 
 def ring_of_variables(environ: Mapping[str, str]) -> KeyRing | None:
-    """The keys that the variables name; None if neither is set."""
+    """Return the keys that the variables name; None if neither is set."""
     text, path = environ.get(KEY_VARIABLE), environ.get(FILE_VARIABLE)
     if text is not None and path is not None:
         raise SecretKeyError(f"both {KEY_VARIABLE} and {FILE_VARIABLE} are set: unset one of them")
@@ -146,7 +146,7 @@ def ring_of_variables(environ: Mapping[str, str]) -> KeyRing | None:
 
 
 def detection_wanted(given: bool | None, environ: Mapping[str, str]) -> bool:
-    """Whether to look for secrets: as the program says, else as the variable says, else yes."""
+    """Return whether to look for secrets: as the program says, else as the variable says, else yes."""
     if given is not None:
         return given
     said = environ.get(DETECT_VARIABLE, "on")

@@ -91,7 +91,7 @@ _NO_TOKENS = frozenset(_NO_TOKEN.split())
 
 
 def pattern_of(name: str) -> SecretPattern | None:
-    """The kind of secret that a key of that name holds; None for an ordinary name."""
+    """Return the kind of secret that a key of that name holds; None for an ordinary name."""
     if not name.isascii() and name.lower().rstrip(": ").endswith(FOREIGN):
         return PASSWORD
     words = _OTHER.sub("_", _CAMEL.sub("_", name[-200:]).lower()).strip("_")

@@ -22,7 +22,7 @@ _CARD, _SSN = b"0" * 13, b"0" * 9
 
 
 def suspicious(texts: str) -> bool:
-    """Whether there may be a secret of a built-in kind; texts may be joined by line breaks.
+    """Return whether there may be a secret of a built-in kind; texts may be joined by line breaks.
 
     It looks for traces: words, runs of characters that no language has, groups of digits. Everything in here is a call
     or two of C code over the whole, written out, since a Python loop would take longer than the search itself.
@@ -63,7 +63,7 @@ def _in_another_script(low: str) -> bool:
 
 
 def _like_a_token(texts: str, low: str, raw: bytes) -> bool:
-    """Whether a long run may be a token: it has no dashes for long, or begins like one that may have some."""
+    """Return whether a long run may be a token: it has no dashes for long, or begins like one that may have some."""
     if "sk-" in low or "aiza" in low or "xox" in low or "hv" in low or ":aa" in low or "eyj" in low:
         return True
     if "A3-" in texts or "access-" in low or "waka_" in low:

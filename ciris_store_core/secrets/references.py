@@ -17,17 +17,17 @@ REFERENCE = re.compile(
 
 
 def reference(secret_id: str, description: str) -> str:
-    """The text that stands for a secret."""
+    """Return the text that stands for a secret."""
     return f"{{SECRET:{secret_id}:{description}}}"
 
 
 def references_in(value: Any) -> dict[str, None]:
-    """The ids that a record or a JSON value refers to, anywhere in it, each once, in order."""
+    """Return the ids that a record or a JSON value refers to, anywhere in it, each once, in order."""
     return {match[1]: None for text in texts_of(value) if "{SECRET:" in text for match in REFERENCE.finditer(text)}
 
 
 def texts_of(value: Any) -> Iterator[str]:
-    """Every text of a record or a JSON value, keys included."""
+    """Yield every text of a record or a JSON value, keys included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -43,7 +43,7 @@ def texts_of(value: Any) -> Iterator[str]:
 
 
 def replaced(value: Any, whole: Callable[[str], Any]) -> Any:
-    """A copy of a record or a JSON value with ``whole(text)`` in place of every text; keys become text again."""
+    """Return a copy of a record or a JSON value with ``whole(text)`` in place of every text; keys become text again."""
     if type(value) is str:  # A member of an enum is none.
         return whole(value)
     if isinstance(value, dict):

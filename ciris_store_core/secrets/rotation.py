@@ -43,7 +43,7 @@ class SecretsReport:
 
     @property
     def rotated(self) -> bool:
-        """Whether every secret can be decrypted, and by the active key alone."""
+        """True if every secret can be decrypted, and by the active key alone."""
         return not self.corrupt and not set(self.by_key) - {self.active_key}
 
 

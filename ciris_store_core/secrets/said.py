@@ -52,7 +52,7 @@ _PHRASE = re.compile(
 
 
 def told(text: str) -> Matches:
-    """What a sentence says to be a password or another secret."""
+    """Return what a sentence says to be a password or another secret."""
     low = lowered(text)
     for word in _KEYWORD.finditer(low):
         if is_whole_word(low, *word.span()):
@@ -100,7 +100,7 @@ def _bare(value: str) -> str:
 
 
 def _if_mixed(text: str, match: re.Match[str], first: int) -> Matches:
-    """The group ``bare``, if it is no word. ``first``: where in the text that begins which was searched."""
+    """Yield the group ``bare``, if it is no word. ``first``: where in the text that begins which was searched."""
     start = first + match.start("bare")
     value = _bare(text[start : first + match.end("bare")])
     if len(value) > 3 and is_mixed(value) and not is_placeholder(value):

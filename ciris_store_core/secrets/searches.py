@@ -83,7 +83,7 @@ _PATH = re.compile(r"[/?#]")
 
 
 def _urls(text: str) -> Matches:
-    """The password of a URL, which reaches up to the last ``@`` before the host."""
+    """Yield the password of a URL, which reaches up to the last ``@`` before the host."""
     for match in _URL.finditer(text):
         rest, start = match[1], match.start(1)
         before_path = _PATH.split(rest, maxsplit=1)[0]
@@ -104,7 +104,7 @@ _END = re.compile(
 
 
 def _private_keys(text: str) -> Matches:
-    """Whole keys; one whose end is missing reaches to the end of the text."""
+    """Yield whole keys; one whose end is missing reaches to the end of the text."""
     if "-----BEGIN" not in text and "PuTTY" not in text:
         return
     at = 0
@@ -126,7 +126,7 @@ _INSIDE = _OF_RUNS | frozenset("./+")
 
 
 def _stands_alone(match: re.Match[str]) -> bool:
-    """Whether it is not the end of something longer."""
+    """Return whether it is not the end of something longer."""
     return match.start() == 0 or match.string[match.start() - 1] not in _INSIDE
 
 

@@ -47,7 +47,7 @@ def settings(text: str) -> Matches:
 
 
 def _said_by(before: str, separator: str) -> SecretPattern | None:
-    """The kind that the name before a separator says."""
+    """Return the kind that the name before a separator says."""
     before = before.rstrip(" \t")
     if before.endswith(";"):
         before = _ENTITY_BEFORE.sub("", before)
@@ -66,7 +66,7 @@ def _pattern_at_end(before: str) -> SecretPattern | None:
 
 
 def value_of(match: re.Match[str], pattern: SecretPattern) -> Matches:
-    """The secret in a match of ``VALUE``, if it is one."""
+    """Yield the secret in a match of ``VALUE``, if it is one."""
     if match["bare"] is None:
         group = "quoted" if match["quoted"] is not None else "entity"
         # What begins like that stands behind a quoted prompt, such as ('Password: ', stream).
@@ -96,7 +96,7 @@ _INNER = re.compile(r"[\"'][ \t]{0,3}:[ \t]{0,3}\\{0,3}[\"']([^\"'\n\\]{6,512}+)
 
 
 def _nested(text: str, start: int, pattern: SecretPattern) -> Matches:
-    """Values in an object that a name stands before, up to its first closing brace."""
+    """Yield values in an object that a name stands before, up to its first closing brace."""
     end = text.find("}", start, start + _REGION)
     for match in _INNER.finditer(text, start, end if end >= 0 else start + _REGION):
         if may_be_nested(match[1]):

@@ -28,24 +28,24 @@ _ASCII_LOWER = {ord(upper): upper.lower() for upper in "ABCDEFGHIJKLMNOPQRSTUVWX
 
 
 def lowered(text: str) -> str:
-    """The text in lower case, of the same length, so that places are the same."""
+    """Return the text in lower case, of the same length, so that places are the same."""
     low = text.lower()
     return low if len(low) == len(text) else text.translate(_ASCII_LOWER)
 
 
 def is_whole_word(text: str, start: int, end: int) -> bool:
-    """Whether no letter, digit or ``_`` touches these places."""
+    """Return whether no letter, digit or ``_`` touches these places."""
     before, after = text[start - 1 : start], text[end : end + 1]
     return not (before.isalnum() or before == "_" or after.isalnum() or after == "_")
 
 
 def reference_spans(text: str) -> list[Span]:
-    """Where the references are, in order."""
+    """Return where the references are, in order."""
     return [match.span() for match in REFERENCE.finditer(text)] if "{SECRET:" in text else []
 
 
 def fill(text: str, spans: list[Span]) -> str:
-    """The text with each reference as one word of the same length."""
+    """Return the text with each reference as one word of the same length."""
     pieces, at = [], 0
     for start, end in spans:
         pieces += [text[at:start], _FILLER * (end - start)]
@@ -54,7 +54,7 @@ def fill(text: str, spans: list[Span]) -> str:
 
 
 def outside(found: list[Match], spans: list[Span], text: str) -> list[Match]:
-    """The parts of the matches that no reference covers. Both lists are sorted: one pass over each."""
+    """Return the parts of the matches that no reference covers. Both lists are sorted: one pass over each."""
     if not spans:
         return found
     kept: list[Match] = []
@@ -84,12 +84,12 @@ class Collapsed:
         self._shifts = [0, *accumulate(end - start for start, end in spans)]
 
     def original(self, start: int, end: int) -> Span:
-        """The place of a match in the original."""
+        """Return the place of a match in the original."""
         before, inside = bisect_right(self._cuts, start), bisect_left(self._cuts, end)
         return start + self._shifts[before], end + self._shifts[inside]
 
     def is_beside(self, start: int) -> bool:
-        """Whether only a space or quote parts what begins there from a reference.
+        """Return whether only a space or quote parts what begins there from a reference.
 
         ``password={SECRET:...} user=bob`` says nothing of ``user=bob``: the reference is the value.
         """

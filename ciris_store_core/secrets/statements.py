@@ -14,7 +14,7 @@ _QUOTED_OR_BARE = r"(?:'(?P<single>[^'\n]{1,256}+)'|\"(?P<double>[^\"\n]{1,256}+
 
 
 def _found(match: re.Match[str], pattern: SecretPattern = PASSWORD) -> Matches:
-    """The group that matched, unless it is a placeholder."""
+    """Yield the group that matched, unless it is a placeholder."""
     group = match.lastgroup or ""
     if len(match[group]) > 2 and not is_placeholder(match[group]):
         yield Match(*match.span(group), pattern)
@@ -66,7 +66,7 @@ _PIPED = re.compile(
 
 
 def commands(text: str) -> Matches:
-    """Options of command lines."""
+    """Yield options of command lines."""
     if "-" in text:
         for command in _COMMAND.finditer(text):
             for match in _OPTIONS[command[1][:4].rstrip()].finditer(text, command.start(2), command.end()):
@@ -83,7 +83,7 @@ def commands(text: str) -> Matches:
 
 
 def _next(text: str, name: re.Match[str]) -> Matches:
-    """What follows a name, if that says that it is a secret."""
+    """Return what follows a name, if that says that it is a secret."""
     pattern = pattern_of(name[name.lastindex or 0])
     value = VALUE.match(text, name.end()) if pattern else None
     if pattern and value and not (value["bare"] or "").isalpha():
@@ -106,7 +106,7 @@ _SQL_VALUE = re.compile(
 
 
 def sql(text: str) -> Matches:
-    """Passwords of users of a database, and of rows that are inserted."""
+    """Yield passwords of users of a database, and of rows that are inserted."""
     low = lowered(text)
     if "identified" in low or "set password" in low:
         for match in _SQL.finditer(text):
@@ -137,7 +137,7 @@ _CONNECTS = re.compile(
 
 
 def calls(text: str) -> Matches:
-    """Arguments of calls."""
+    """Yield arguments of calls."""
     for match in _CALL.finditer(text):
         called = text[max(0, match.start() - 24) : match.start()].lower()
         if called.endswith(_LOGINS):
@@ -158,7 +158,7 @@ _SETTER = re.compile(r"(?:\A|[^\w]|set_?|with_?)(?:password|passwd|pwd|passphras
 
 
 def _plain(match: re.Match[str], group: str, pattern: SecretPattern) -> Matches:
-    """The value of that group, unless it is missing, a placeholder, or a prompt such as ``Password: ``."""
+    """Yield the value of that group, unless it is missing, a placeholder, or a prompt such as ``Password: ``."""
     value = match[group]
     if value and len(value) > 2 and value.rstrip()[-1:] not in (":", "?") and not is_placeholder(value):
         yield Match(*match.span(group), pattern)
@@ -206,7 +206,7 @@ _SAID = re.compile(
 
 
 def foreign(text: str) -> Matches:
-    """The same in the languages that most people speak."""
+    """Yield the same in the languages that most people speak."""
     for word in _FOREIGN.finditer(lowered(text)):
         match = _SAID.match(text, word.end())
         value = match[1].rstrip(".,;:!?)\"'>") if match else ""

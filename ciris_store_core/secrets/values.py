@@ -66,7 +66,7 @@ def _luhn(digits: str) -> bool:
 
 
 def is_secret_value(value: str, pattern: SecretPattern, *, told: bool = False) -> bool:
-    """Whether the value of a key with a secret's name is one, and no placeholder, count or switch.
+    """Return whether the value of a key with a secret's name is one, and no placeholder, count or switch.
 
     ``told``: it stood in a text without quotes, where more is needed to believe it.
     """
@@ -87,7 +87,7 @@ def is_secret_value(value: str, pattern: SecretPattern, *, told: bool = False) -
 
 
 def looks_like_a_token(value: str) -> bool:
-    """Whether it is more than a word: it has a digit, or mixes cases, or is long."""
+    """Return whether it is more than a word: it has a digit, or mixes cases, or is long."""
     return any(map(str.isdigit, value)) or len(value) >= 24 or looks_random(value)
 
 
@@ -96,7 +96,7 @@ _ODD = re.compile(r"\w[^\w\s.,:;/'-]\w")
 
 
 def is_mixed(value: str) -> bool:
-    """Whether it is no word of a language: letters with digits, or with marks that no word has inside."""
+    """Return whether it is no word of a language: letters with digits, or with marks that no word has inside."""
     if value.isalpha() or _METHOD.fullmatch(value):  # Most values are words, and no expression has to look at those.
         return False
     return (any(map(str.isdigit, value)) and any(map(str.isalpha, value))) or _ODD.search(value) is not None

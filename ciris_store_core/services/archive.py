@@ -91,7 +91,7 @@ class Archive:
 
 
 def read_archive(path: str | os.PathLike[str]) -> Iterator[ArchiveEntry]:
-    """The records of an archive, in the order in which they were written.
+    """Yield the records of an archive, in the order in which they were written.
 
     A record may occur twice, or still be in the store, where its deletion did not come about at the first try.
 

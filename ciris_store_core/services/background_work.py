@@ -42,7 +42,7 @@ class BackgroundWork(Startable):
 
     @property
     def running(self) -> bool:
-        """Whether any of it runs."""
+        """True if any of it runs."""
         return any(service.running for service in self.services)
 
     def start(self) -> None:

@@ -34,7 +34,7 @@ class AdaptiveConfiguration(Blocking):
         self._store = store
 
     def get(self, kind: type[C], subject: str) -> C:
-        """The configuration, or its defaults where nothing is stored of it.
+        """Return the configuration, or its defaults where nothing is stored of it.
 
         Raises:
             Conflict: What is stored does not fit ``kind``.
@@ -43,7 +43,7 @@ class AdaptiveConfiguration(Blocking):
         return _read(kind, node) if node is not None else kind()
 
     def scan(self, kind: type[C]) -> Iterator[tuple[str, C]]:
-        """All configurations of a kind, each with its subject, read page by page, newest first."""
+        """Yield all configurations of a kind, each with its subject, read page by page, newest first."""
         prefix = _id_of(kind, "")
         scope = kind.config_type.required_scope
         for node in self._store.graph.scan(type=NodeType.CONFIG, scope=scope, prefix=prefix):

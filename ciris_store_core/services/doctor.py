@@ -60,7 +60,7 @@ class DoctorReport:
     growth: dict[str, Growth] = field(default_factory=dict)
 
     def worst(self) -> Severity | None:
-        """The severity of the worst finding; None if there is none."""
+        """Return the severity of the worst finding; None if there is none."""
         return self.findings[0].severity if self.findings else None
 
 
@@ -88,7 +88,7 @@ class _Doctor:
         self._policy = MaintenancePolicy()
 
     def findings(self, thorough: bool) -> Iterator[Finding]:
-        """What can be told of any database."""
+        """Return what can be told of any database."""
         yield from self._clocks()
         checks: tuple[Callable[[Session], Iterator[Finding]], ...] = (
             self._copies, self._leases, self._abandoned, self._shared_thoughts, self._old, self._future,
@@ -224,7 +224,7 @@ class _Doctor:
 
 
 def stuck_thoughts(session: Session) -> dict[tuple[str, str], int]:
-    """Unfinished thoughts of ``__shared__`` whose task has another owner by now: (task, owner) and how many."""
+    """Return unfinished thoughts of ``__shared__`` whose task has another owner by now: (task, owner) and how many."""
     query = ThoughtQuery(LOOKED_AT, occurrence_id=SHARED_OCCURRENCE, statuses=_UNFINISHED_THOUGHTS)
     found: dict[tuple[str, str], int] = {}
     while True:

@@ -247,11 +247,11 @@ class _TakenBack(Exception):
 
 
 def _nothing() -> None:
-    """A dry run holds no lease."""
+    """Return a dry run holds no lease."""
 
 
 def _tasks(report: MaintenanceReport, swept: Swept) -> int:
-    """How many tasks went; the rest is added to the report."""
+    """Return how many tasks went; the rest is added to the report."""
     report.thoughts += swept.thoughts
     report.kept += swept.kept
     report.corrupt += swept.corrupt

@@ -90,7 +90,7 @@ class MemoryService(Startable, Blocking):
         action: Action | None = None,
         accessor: str = "memory_service",
     ) -> Recall:
-        """The nodes that the query names: one id, ``prefix*``, or ``*`` for all of the scope.
+        """Return the nodes that the query names: one id, ``prefix*``, or ``*`` for all of the scope.
 
         Args:
             query: With ``include_edges``, a single node comes with the nodes that ``depth`` steps lead to, nearest
@@ -153,7 +153,7 @@ class MemoryService(Startable, Blocking):
     def search(
         self, text: str, *, scope: AnyScope | None = None, type: NodeType | str | None = None, limit: int = 20
     ) -> Nodes:
-        """The nodes that hold all the words of ``text`` in id or attributes, best first [cap: full_text]."""
+        """Return the nodes that hold all the words of ``text`` in id or attributes, best first [cap: full_text]."""
         return [hit.node for hit in self._store.graph.search(text, scope=scope, type=type, limit=limit)]
 
     def create_edge(self, edge: GraphEdge) -> MemoryOpResult:
@@ -262,7 +262,7 @@ class MemoryService(Startable, Blocking):
         limit: int = 1000,
         cursor: str | None = None,
     ) -> Points:
-        """One page of what happened, oldest first; pass its ``next_cursor`` to get the next one.
+        """Return one page of what happened, oldest first; pass its ``next_cursor`` to get the next one.
 
         Args:
             scope: None and ``"default"`` mean any.
@@ -330,6 +330,6 @@ def _forget(tx: Transaction, id: str, scope: AnyScope) -> int:
 
 
 def _with_reduced(types: Iterable[CorrelationType | str] | CorrelationType | str | None) -> list[Any]:
-    """The types, each with what retention makes of its rows."""
+    """Return the types, each with what retention makes of its rows."""
     asked = several(CorrelationType, types, "correlation_types") or TIME_SERIES_TYPES
     return [kind for each in asked for kind in (each, *SUMMARIES.get(each, ()))]

@@ -17,7 +17,7 @@ TIME_SERIES_TYPES = (CorrelationType.METRIC_DATAPOINT, CorrelationType.LOG_ENTRY
 
 
 def correlation_of(node: TSDBGraphNode, at: datetime, names: Mapping[str, str]) -> Correlation:
-    """The correlation with the node's id; ``names`` are those of its service, handler and action."""
+    """Return the correlation with the node's id; ``names`` are those of its service, handler and action."""
     attributes = node.attributes
     kind = attributes.get("data_type")
     if kind not in TIME_SERIES_TYPES:

@@ -91,7 +91,7 @@ class Background(Startable, Generic[T]):
 
     @property
     def running(self) -> bool:
-        """Whether the thread is at work or waits for its next turn."""
+        """True if the thread is at work or waits for its next turn."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
@@ -164,7 +164,7 @@ class Scheduled(Startable, Blocking, Generic[T]):
 
     @property
     def running(self) -> bool:
-        """Whether the background thread runs."""
+        """True if the background thread runs."""
         return self._background.running
 
     @property
@@ -217,5 +217,5 @@ class _Keeper:
 
 
 def _holder() -> str:
-    """A name that no other run has, and that tells an operator where to look."""
+    """Return a name that no other run has, and that tells an operator where to look."""
     return f"{platform.node()[:40]}:{os.getpid()}:{uuid7()}"

@@ -207,7 +207,7 @@ class _RetentionPass(Resource):
         self.delete(rule, names)
 
     def _end(self, age: timedelta | None, level: Level) -> datetime | None:
-        """The end of the last period that is old enough as a whole."""
+        """Return the end of the last period that is old enough as a whole."""
         return None if age is None else bucket_start(before(self._now, age), level.period)
 
     def logs(self, rule: RetentionRule) -> None:
@@ -325,7 +325,7 @@ def _of(
     start: datetime | None = None,
     before: datetime | None = None,
 ) -> CorrelationFilter:
-    """What may be reduced, as the indexes for it are spelled."""
+    """Return what may be reduced, as the indexes for it are spelled."""
     return CorrelationFilter(
         types=(kind,),
         metric_names=names,
@@ -346,4 +346,4 @@ def _plan(plan: RetentionPlan | str) -> RetentionPlan:
 
 
 def _nothing() -> None:
-    """A dry run holds no lease."""
+    """Return a dry run holds no lease."""

@@ -54,7 +54,7 @@ class RetentionRule:
             raise InvalidArgument("only metric_datapoint and log_entry become hourly, and only metric_datapoint daily")
 
     def fits(self, name: str) -> bool:
-        """Whether the rule is for records of that name."""
+        """Return whether the rule is for records of that name."""
         return fnmatchcase(name, self.name)
 
 
@@ -72,12 +72,12 @@ class RetentionPlan:
             raise InvalidArgument("batch_size must be a whole number from 1 to 10000")
 
     def rule_for(self, type: str, name: str) -> RetentionRule | None:
-        """The rule that decides on records of that type and name; None: they stay as they are."""
+        """Return the rule that decides on records of that type and name; None: they stay as they are."""
         return next((rule for rule in self.rules if rule.type == type and rule.fits(name)), None)
 
 
 def name_of(row: Correlation) -> str:
-    """What the pattern of a rule is compared with."""
+    """Return what the pattern of a rule is compared with."""
     if row.metric_data is not None:
         return row.metric_data.metric_name
     return row.action_type if row.log_data is None else row.log_data.logger_name

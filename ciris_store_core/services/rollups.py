@@ -54,7 +54,7 @@ LOGS = Level(CorrelationType.LOG_HOURLY_SUMMARY, Resolution.HOURLY, HOUR)
 
 
 def summaries_of(rows: Iterable[Correlation], level: Level, now: datetime) -> list[Correlation]:
-    """One row for each series and period, which stands for all rows of it."""
+    """Return one row for each series and period, which stands for all rows of it."""
     groups: dict[str, list[Correlation]] = {}
     known: dict[tuple[Any, ...], str] = {}  # series repeat, and making an id takes longer than looking one up
     for row in rows:
@@ -67,7 +67,7 @@ def summaries_of(rows: Iterable[Correlation], level: Level, now: datetime) -> li
 
 
 def merged(stored: Correlation, new: Correlation, now: datetime) -> dict[str, Any]:
-    """What changes in a stored summary when the samples of another one of its series and period are added."""
+    """Return what changes in a stored summary when the samples of another one of its series and period are added."""
     if stored.log_data is not None and new.log_data is not None:
         count = log_count(stored) + log_count(new)
         return {"log_data": _counted(stored.log_data, count), "updated_at": now}
@@ -75,14 +75,14 @@ def merged(stored: Correlation, new: Correlation, now: datetime) -> dict[str, An
 
 
 def log_count(row: Correlation) -> int:
-    """How many log entries a row stands for."""
+    """Return how many log entries a row stands for."""
     if row.log_data is None or row.resolution == Resolution.RAW:
         return 1
     return int(row.log_data.extra_fields.get(COUNT, 1))
 
 
 def may_be_rolled_up(row: Correlation) -> bool:
-    """Whether a row can become part of a summary.
+    """Return whether a row can become part of a summary.
 
     What belongs to the IDENTITY scope stays as it is: its node could not be removed without an approval.
     """
@@ -177,7 +177,7 @@ def _metric(rows: list[Correlation]) -> MetricData:
 
 
 def _terms(row: Correlation) -> tuple[float, ...]:
-    """What to add up for a row: its sum and, of a summary, what the sum is short of."""
+    """Return what to add up for a row: its sum and, of a summary, what the sum is short of."""
     metric = row.metric_data
     rest = metric.metadata.get(SUM_REST) if metric is not None and row.resolution != Resolution.RAW else None
     return (sum_of(row), float(rest)) if isinstance(rest, float | int) else (sum_of(row),)

@@ -138,7 +138,7 @@ class Sweeper(Resource):
         return [root for root in roots if root.parent_task_id not in good]
 
     def _tree(self, session: Session, rule: Rule, root: Task, alive: set[str]) -> _Trees:
-        """The task with all that hangs on it; raises ``_Stays`` where any of that may not go."""
+        """Return the task with all that hangs on it; raises ``_Stays`` where any of that may not go."""
         tree, waiting = _Trees({}, {}), [root]
         while waiting:
             task = waiting.pop()
@@ -293,7 +293,7 @@ def _refuse(rule: Rule, item: Task | Thought, alive: set[str]) -> None:
 
 
 def _all(find: Callable[[Query], ResultPage[R]], query: Query) -> Iterator[R]:
-    """All that match; raises ``_Stays`` where one of them cannot be read, and so cannot be archived."""
+    """Yield all that match; raises ``_Stays`` where one of them cannot be read, and so cannot be archived."""
     while True:
         found = find(query)
         if found.corrupt:

@@ -94,7 +94,7 @@ _given: ContextVar[tuple[Approval, ...]] = ContextVar("approvals", default=())
 
 
 def given() -> tuple[Approval, ...]:
-    """The approvals that the running code writes with."""
+    """Return the approvals that the running code writes with."""
     return _given.get()
 
 

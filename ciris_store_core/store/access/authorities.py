@@ -32,7 +32,7 @@ class Authorities(Resource):
     __slots__ = ()
 
     def find(self) -> AuthorityList:
-        """All that ever were registered, revoked ones too, by id."""
+        """Return all that ever were registered, revoked ones too, by id."""
         return self._x.read("authorities.find", lambda session: stored_authorities(session.graph), single=False)
 
     def bootstrap(self, public_key: str, name: str, *, identity: Iterable[GraphNode] = ()) -> bool:

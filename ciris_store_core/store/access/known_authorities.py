@@ -64,11 +64,11 @@ class KnownAuthorities:
         return True
 
     def all(self) -> list[Authority]:
-        """All that ever were registered, by id."""
+        """Return all that ever were registered, by id."""
         return stored_authorities(self._graph)
 
     def get(self, key_id: str) -> Authority | None:
-        """The one with that key."""
+        """Return the one with that key."""
         node = self._node(_id_of(key_id))
         return None if node is None else _authority(node)
 
@@ -77,7 +77,7 @@ class KnownAuthorities:
         self._write(_id_of(authority.key_id), AUTHORITY_TYPE, dict(authority), mode)
 
     def fault(self, approval: Approval) -> str | None:
-        """Why an approval does not count, or None."""
+        """Return why an approval does not count, or None."""
         if approval.expires_at <= self._now:
             return f"the approval expired at {approval.expires_at.isoformat(timespec='seconds')}: ask for a new one"
         authority = self.get(approval.authority)
@@ -141,13 +141,13 @@ def lock_authorities(session: Session) -> None:
 
 
 def stored_authorities(graph: GraphStore) -> list[Authority]:
-    """All that ever were registered, by id."""
+    """Return all that ever were registered, by id."""
     query = NodeQuery(_PAGE, scope=GraphScope.IDENTITY, type=AUTHORITY_TYPE)
     return sorted(map(_authority, all_nodes(graph, query)), key=lambda authority: authority.key_id)
 
 
 def all_nodes(graph: GraphStore, query: NodeQuery) -> list[GraphNode]:
-    """The nodes of all pages of a query."""
+    """Return the nodes of all pages of a query."""
     nodes: list[GraphNode] = []
     while True:
         page = graph.list_nodes(query)

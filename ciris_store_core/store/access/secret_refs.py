@@ -42,7 +42,7 @@ def listed(node: GraphNode) -> list[str]:
 
 
 def refs_of(node: GraphNode, extracted: ExtractedSecrets) -> list[str]:
-    """What a node that is written may list: references that it lists and holds, and those to its new secrets."""
+    """Return what a node that is written may list: references that it lists and holds, and those to its new secrets."""
     owner = owner_of(node)
     new = {secret.secret_id for secret in extracted if secret.metadata.get("owner") == owner}
     return [ref for ref in references_in([node.attributes, node.metadata]) if ref in new or ref in node.secret_refs]

@@ -90,7 +90,7 @@ class Secrets(Resource):
         return made
 
     def disclose(self, secret_id: str, *, accessor: str, reason: str) -> Any:
-        """The value of one secret of whatever sensitivity, because a person decided so; None if there is none.
+        """Return the value of one secret of whatever sensitivity, because a person decided so; None if there is none.
 
         No code that runs by itself should call this. ``reason`` goes to the log.
 
@@ -139,13 +139,13 @@ class Secrets(Resource):
     # --- what there is ----------------------------------------------------------------------------
 
     def get(self, secret_id: str) -> SecretInfo | None:
-        """What is known of a secret, without its value; None if there is none with that id."""
+        """Return what is known of a secret, without its value; None if there is none with that id."""
         ids = [self._ctx.check.ident(secret_id, "secret_id")]
         found = self._known(ids)
         return _info(found[0]) if found else None
 
     def find(self, *, limit: int = 100, cursor: str | None = None) -> Page[SecretInfo]:
-        """One page of what is known of the secrets, without their values, oldest first."""
+        """Return one page of what is known of the secrets, without their values, oldest first."""
         page = PageRequest(limit_of(limit), position(self._ctx, "secrets", (str,), cursor))
         found = page_of(self._x.read("secrets.find", lambda session: session.secrets.find(page, None)), "secrets")
         known = [secret for secret in found.items if not is_check(secret)]
@@ -156,7 +156,7 @@ class Secrets(Resource):
     def access_log(
         self, secret_id: str | None = None, *, limit: int = 100, cursor: str | None = None
     ) -> Page[SecretAccess]:
-        """One page of the access log, oldest first, of all secrets or of one, also of one that is gone."""
+        """Return one page of the access log, oldest first, of all secrets or of one, also of one that is gone."""
         page = PageRequest(limit_of(limit), position(self._ctx, "secret_access", (datetime, str), cursor))
         key = self._ctx.check.optional(secret_id, "secret_id")
         return page_of(
@@ -217,7 +217,7 @@ class Secrets(Resource):
     # --- inside -----------------------------------------------------------------------------------
 
     def _of_living(self, ids: Ids, record: Record) -> SecretRecords:
-        """The secrets of a record; none once it has expired."""
+        """Return the secrets of a record; none once it has expired."""
         found = self._x.read("secrets._of_living", lambda session: session.secrets.get(ids))
         if isinstance(record, GraphEdge):
             return self._without_expired(found)
@@ -256,7 +256,7 @@ class Secrets(Resource):
         action: str,
         why: str | None = None,
     ) -> Any:
-        """What ``decrypt`` returns, once the log is stored; where it fails, nothing was granted."""
+        """Return what ``decrypt`` returns, once the log is stored; where it fails, nothing was granted."""
         failure: StoreError | None = None
         value = None
         try:
@@ -301,7 +301,7 @@ def _listed(record: Record) -> Ids:
 
 
 def _reason(secret: SecretRecord | None, owner: Ids, allowed: frozenset[Sensitivity]) -> str | None:
-    """Why a secret is not revealed; None if it is."""
+    """Return why a secret is not revealed; None if it is."""
     if secret is None:
         return "there is no such secret"
     if secret.metadata.get("owner") != owner:
@@ -378,7 +378,7 @@ _EXPIRING = ("node", "edge", "correlation")
 
 
 def _expired(session: Session, kind: str, keys: Sequence[Ids], now: datetime) -> list[Ids]:
-    """The owners, among those of that kind, that are stored and have expired."""
+    """Return the owners, among those of that kind, that are stored and have expired."""
     records = _READ[kind](session, sorted({tuple(key) for key in keys}))
     if kind == "edge":
         kept = {edge.key for edge in session.graph.get_edges([edge.key for edge in records], now)}  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from ciris_store_core.models.base import Record
 
 
 def canonical(value: Any) -> bytes:
-    """The one form of a value: JSON in UTF-8, keys by code point, no spaces, times in UTC with microseconds."""
+    """Return the one form of a value: JSON in UTF-8, keys by code point, no spaces, times in UTC with microseconds."""
     text = json.dumps(
         value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_time_text
     )

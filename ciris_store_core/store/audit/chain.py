@@ -37,7 +37,7 @@ _CONTEXT = (
 
 
 def is_audit(correlation: Correlation) -> bool:
-    """Whether it is an audit event."""
+    """Return whether it is an audit event."""
     return correlation.correlation_type == _AUDIT_EVENT
 
 
@@ -45,7 +45,7 @@ def is_audit(correlation: Correlation) -> bool:
 
 
 def correlation_hash(correlation: Correlation) -> str:
-    """What an entry says of its correlation."""
+    """Return what an entry says of its correlation."""
     return hash_of("ciris-store audit correlation 1", fields_of(correlation))
 
 
@@ -55,17 +55,17 @@ def entry_hash(entry: AuditEntry) -> str:
 
 
 def anchor_statement(anchor: AuditAnchor) -> bytes:
-    """What the signature of an anchor signs."""
+    """Return what the signature of an anchor signs."""
     return _statement(hash_of("ciris-store audit anchor 1", _unsigned(anchor)))
 
 
 def entry_statement(entry: AuditEntry) -> bytes:
-    """What the signature of an entry signs."""
+    """Return what the signature of an entry signs."""
     return _statement(entry.entry_hash)
 
 
 def checkpoint_statement(checkpoint: AuditCheckpoint) -> bytes:
-    """What the signature of a checkpoint signs."""
+    """Return what the signature of a checkpoint signs."""
     return _statement(hash_of("ciris-store audit checkpoint 1", _unsigned(checkpoint)))
 
 
@@ -128,7 +128,7 @@ def _entry(
 
 
 def context_of(event: Correlation) -> Mapping[str, Any]:
-    """What an entry tells of its event beside who did what when."""
+    """Return what an entry tells of its event beside who did what when."""
     fields = fields_of(event)
     parts = {name: fields[name] for name in _CONTEXT if name in fields}
     found: dict[str, Any] = json.loads(canonical(parts)) if parts else {}

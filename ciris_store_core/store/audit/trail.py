@@ -66,7 +66,7 @@ class AuditTrail(Resource):
         return [event.event_id for event in wanted]
 
     def chains(self) -> Names:
-        """The occurrences that have a chain, ascending."""
+        """Return the occurrences that have a chain, ascending."""
         return [
             name
             for name in self._x.read("audittrail.chains", lambda session: session.audit.chains())
@@ -74,17 +74,17 @@ class AuditTrail(Resource):
         ]
 
     def find(self, chain: str | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
-        """One page of entries by chain, then sequence, ascending; of all chains or of one."""
+        """Return one page of entries by chain, then sequence, ascending; of all chains or of one."""
         after = position(self._ctx, "audit", (str, int), cursor)
         query = AuditQuery(limit_of(limit), after, self._ctx.check.optional(chain, "chain"))
         return page_of(self._x.read("audittrail.find", lambda session: session.audit.find(query)), "audit")
 
     def scan(self, chain: str | None = None) -> Iterator[AuditEntry]:
-        """All entries, read page by page; see ``list``."""
+        """Return all entries, read page by page; see ``list``."""
         return all_pages(lambda cursor: self.find(chain, limit=SCAN_SIZE, cursor=cursor), raise_corrupt)
 
     def tail(self, chain: str | None = None, limit: int = 20) -> AuditEntries:
-        """The newest entries of a chain, by default of the store's own occurrence, oldest of them first."""
+        """Return the newest entries of a chain, by default of the store's own occurrence, oldest of them first."""
         name, count = self._chain(chain), limit_of(limit)
 
         def fn(session: Session) -> AuditEntries:

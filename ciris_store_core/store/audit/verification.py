@@ -100,7 +100,7 @@ class Signatures:
         self._required = required
 
     def fault(self, statement: bytes, key_id: str | None, signature: str | None, after_signed: bool) -> str | None:
-        """What is wrong with a signature, or None."""
+        """Return what is wrong with a signature, or None."""
         if signature is None or key_id is None:
             return "has no signature" if self._required or after_signed else None
         if not self._keys:
@@ -110,7 +110,7 @@ class Signatures:
         return None if is_signed(statement, signature, self._keys[key_id]) else "has a wrong signature"
 
     def checked(self, key_id: str | None) -> bool:
-        """Whether a signature by that key is checked."""
+        """Return whether a signature by that key is checked."""
         return key_id in self._keys
 
 
@@ -255,7 +255,7 @@ class Verifier:
         report.problems += part.problems
 
     def _chain(self, name: str) -> AuditReport:
-        """One chain; looked at again where retention cut it meanwhile, which looks like a fault."""
+        """Return one chain; looked at again where retention cut it meanwhile, which looks like a fault."""
         for _ in range(_LOOKS):
             anchor = self._anchor(name)
             report = AuditReport(chains=1)
@@ -342,7 +342,7 @@ class Verifier:
             report.problems.append(AuditProblem("checkpoint", f"the checkpoint {fault}"))
 
     def _look_for_unchained(self, report: AuditReport) -> None:
-        """Audit events among the correlations that have no entry."""
+        """Return audit events among the correlations that have no entry."""
         # Their ids come first: whoever stores an event meanwhile stores its entry too, and whoever cuts removes both.
         left = {
             event.correlation_id

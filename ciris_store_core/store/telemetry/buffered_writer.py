@@ -132,7 +132,7 @@ class BufferedWriter(Blocking):
             raise rejected
 
     def take_rejected(self) -> Rejected:
-        """The items that could not be stored, which are forgotten here."""
+        """Return the items that could not be stored, which are forgotten here."""
         with self._changed:
             taken, self._rejected, self._told = self._rejected, [], 0
         return taken
@@ -249,7 +249,7 @@ class BufferedWriter(Blocking):
 
 
 def id_of(item: Item) -> str | None:
-    """The id that it is stored under."""
+    """Return the id that it is stored under."""
     return item.metric_id if isinstance(item, Metric) else item.correlation_id
 
 

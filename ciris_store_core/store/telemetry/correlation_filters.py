@@ -71,7 +71,7 @@ def where(
     retention_policy: OneOrMore[RetentionPolicy | str] = None,
     **ids: str | None,
 ) -> CorrelationFilter:
-    """The filter that checked arguments make; see ``CorrelationFilters``."""
+    """Return the filter that checked arguments make; see ``CorrelationFilters``."""
     if log_level is not None and min_log_level is not None:
         raise InvalidArgument("give either log_level or min_log_level")
     refuse_unknown(sorted(set(ids) - _ID_FILTERS), CorrelationFilters)
@@ -95,7 +95,7 @@ def where(
 
 
 def _at_least(level: str | None) -> tuple[str, ...]:
-    """The names of all levels that are no less severe."""
+    """Return the names of all levels that are no less severe."""
     if level is None:
         return ()
     least = _SEVERITY.get(str(level).upper())

@@ -170,7 +170,7 @@ class Correlations(Series, Interactions):
         capacity: int = 50_000,
         **common: Unpack[MetricCommon],
     ) -> BufferedWriter:
-        """A writer for high rates, which accepts at once and stores in batches; see ``BufferedWriter``.
+        """Return a writer for high rates, which accepts at once and stores in batches; see ``BufferedWriter``.
 
         Args:
             batch_size: How many items are stored at once, 1 to 10,000.
@@ -217,7 +217,7 @@ class Correlations(Series, Interactions):
         return [item for item in items if times.get(id_of(item) or "") == item.timestamp]
 
     def get(self, correlation_id: str) -> Correlation | None:
-        """The correlation with that id, or None."""
+        """Return the correlation with that id, or None."""
         ids = [self._ctx.check.ident(correlation_id, "correlation_id")]
         found = living(
             self._x.read("correlations.get", lambda session: session.correlations.get(ids)), self._ctx.server_now
@@ -225,7 +225,7 @@ class Correlations(Series, Interactions):
         return found[0] if found else None
 
     def get_many(self, correlation_ids: Iterable[str]) -> dict[str, Correlation]:
-        """The correlations of these ids that exist, by id, in the order asked for; one round trip."""
+        """Return the correlations of these ids that exist, by id, in the order asked for; one round trip."""
         ids = self._ctx.check.idents(correlation_ids, "correlation_ids")
         found = self._x.read("correlations.get_many", lambda session: session.correlations.get(ids)) if ids else []
         return by_id(living(found, self._ctx.server_now), "correlation_id", ids)
@@ -255,7 +255,7 @@ class Correlations(Series, Interactions):
         descending: bool = False,
         **filters: Unpack[CorrelationFilters],
     ) -> Page[Correlation]:
-        """One page of correlations by ``timestamp``, then id.
+        """Return one page of correlations by ``timestamp``, then id.
 
         Args:
             limit: At most so many, 1 to 10,000.
@@ -272,7 +272,7 @@ class Correlations(Series, Interactions):
         on_corrupt: OnCorrupt | None = None,
         **filters: Unpack[CorrelationFilters],
     ) -> Iterator[Correlation]:
-        """All correlations that the filters match, read page by page; see ``list``.
+        """Return all correlations that the filters match, read page by page; see ``list``.
 
         A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
@@ -280,7 +280,7 @@ class Correlations(Series, Interactions):
         return all_pages(lambda cursor: self._page(chosen, SCAN_SIZE, cursor, descending), on_corrupt)
 
     def count(self, **filters: Unpack[CorrelationFilters]) -> int:
-        """How many correlations the filters match; loads none of them."""
+        """Return how many correlations the filters match; loads none of them."""
         chosen = where(self._ctx, **filters)
         return self._x.read("correlations.count", lambda session: session.correlations.count(chosen))
 
@@ -309,16 +309,16 @@ class Correlations(Series, Interactions):
     # --- the questions that agents ask ------------------------------------------------------------
 
     def by_channel(self, channel_id: str, limit: int = 100) -> Page[Correlation]:
-        """The newest ``limit`` correlations of a channel, returned oldest first."""
+        """Return the newest ``limit`` correlations of a channel, returned oldest first."""
         page = self._page(where(self._ctx, channel_id=channel_id), limit, None, True)
         return Page(page.items[::-1], None, page.corrupt)
 
     def recent(self, limit: int = 100, **filters: Unpack[CorrelationFilters]) -> Page[Correlation]:
-        """The newest ``limit`` correlations, newest first."""
+        """Return the newest ``limit`` correlations, newest first."""
         return self._page(where(self._ctx, **filters), limit, None, True)
 
     def trace(self, trace_id: str) -> TraceNodes:
-        """The spans of a trace as trees: its roots, oldest first, each with its children, oldest first.
+        """Return the spans of a trace as trees: its roots, oldest first, each with its children, oldest first.
 
         A span hangs on the span that ``parent_span_id`` names, else on the correlation that
         ``parent_correlation_id`` names; one whose parent is not stored is a root. Empty for an unknown trace.
@@ -328,7 +328,7 @@ class Correlations(Series, Interactions):
     # --- inside -----------------------------------------------------------------------------------
 
     def _adding(self, ids: Ids, add: Callable[[], T]) -> T:
-        """What ``add`` gives; correlations of these ids that expired are no obstacle."""
+        """Return what ``add`` gives; correlations of these ids that expired are no obstacle."""
         try:
             return add()
         except AlreadyExists:
@@ -353,7 +353,7 @@ class Correlations(Series, Interactions):
         return kept
 
     def _like(self, common: MetricCommon, now: datetime) -> Correlation:
-        """The record of a measurement but for its own values."""
+        """Return the record of a measurement but for its own values."""
         key: tuple[Any, ...] | None = (*common.items(), *map(type, common.values()))  # 1 is not True
         try:
             known = self._likes.get(key)

@@ -54,7 +54,7 @@ class Series(Resource):
         descending: bool = False,
         **filters: Unpack[CorrelationFilters],
     ) -> Page[TimeSeriesDataPoint]:
-        """One page of the points of the metrics that the filters match, in the order of ``list``."""
+        """Return one page of the points of the metrics that the filters match, in the order of ``list``."""
         listing = listing_of("points", descending)
         after = position(self._ctx, listing, SHAPE, cursor)
         query = CorrelationQuery(limit_of(limit), after, _with_reduced(where(self._ctx, **filters)), bool(descending))
@@ -70,7 +70,7 @@ class Series(Resource):
         limit: int = 1000,
         cursor: str | None = None,
     ) -> Page[TimeSeriesDataPoint]:
-        """One page of a metric's points, oldest first; both bounds inclusive, tags by equality."""
+        """Return one page of a metric's points, oldest first; both bounds inclusive, tags by equality."""
         return self.points(
             metric_name=metric_name, time_from=start, time_to=end, tags=tags or {}, limit=limit, cursor=cursor
         )
@@ -88,7 +88,7 @@ class Series(Resource):
         group_by: Iterable[str] = (),
         **filters: Unpack[CorrelationFilters],
     ) -> AggregatePoints:
-        """Values of metrics per bucket of time and group of tags, by start, then group (None first).
+        """Return values of metrics per bucket of time and group of tags, by start, then group (None first).
 
         Args:
             function: avg, sum, min, max, count or last.
@@ -133,13 +133,13 @@ class Series(Resource):
         return self._x.read("series.percentiles", lambda session: session.correlations.percentiles(query), single=False)
 
     def metric_names(self) -> MetricNames:
-        """The names of all stored metrics, ascending; at a cost that grows with the number of names."""
+        """Return the names of all stored metrics, ascending; at a cost that grows with the number of names."""
         now = self._ctx.server_now()
         return self._x.read("series.metric_names", lambda session: session.correlations.metric_names(now))
 
 
 def listing_of(name: str, descending: bool) -> str:
-    """The name of a listing in cursors."""
+    """Return the name of a listing in cursors."""
     return f"{name}:{'descending' if descending else 'ascending'}"
 
 

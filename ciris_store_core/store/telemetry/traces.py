@@ -17,7 +17,7 @@ class TraceNode:
 
 
 def tree_of(correlations: Iterable[Correlation]) -> list[TraceNode]:
-    """The roots, each with its children, in the order given; every correlation is in exactly one place."""
+    """Return the roots, each with its children, in the order given; every correlation is in exactly one place."""
     nodes = [TraceNode(correlation) for correlation in correlations]
     by_span = {context.span_id: node for node in reversed(nodes) if (context := node.correlation.trace_context)}
     by_correlation = {node.correlation.correlation_id: node for node in nodes}
@@ -39,7 +39,7 @@ def _parent(row: Correlation, by_span: dict[str, TraceNode], by_correlation: dic
 
 
 def _is_above(node: TraceNode, start: TraceNode, parents: dict[int, TraceNode]) -> bool:
-    """Whether ``node`` is ``start`` or one of its ancestors: hanging it there would close a circle."""
+    """Return whether ``node`` is ``start`` or one of its ancestors: hanging it there would close a circle."""
     step: TraceNode | None = start
     while step is not None and step is not node:
         step = parents.get(id(step))
