@@ -1,4 +1,4 @@
-"""Keys: the ring of those in use, and where it comes from. No key is ever made unless somebody asks for one."""
+"""Key ring, and its sources. No key is ever made unless the caller asks for one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def new_key() -> str:
 
 
 def key_id_of(key: bytes) -> str:
-    """Return a fingerprint of a key, which tells nothing of the key: whoever has the wrong one notices at once."""
+    """Return a fingerprint of a key. It discloses nothing of the key, and shows a wrong key at once."""
     return hmac.new(key, b"ciris-store key id", hashlib.sha256).digest()[:ID_BYTES].hex()
 
 
@@ -59,7 +59,7 @@ class KeyRing:
         """The ids."""
         return f"KeyRing({', '.join(self.ids)})"
 
-    __reduce__ = None  # type: ignore[assignment]  # A copy on disk or on a wire is nobody's intention.
+    __reduce__ = None  # type: ignore[assignment]  # No caller intends a copy on disk or on a wire.
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -81,13 +81,13 @@ class KeyRing:
 
     @classmethod
     def from_text(cls, text: str) -> KeyRing:
-        """The keys of a text, separated by commas or white space; what follows a ``#`` in a line is a comment."""
+        """Return the keys of a text, separated by commas or white space; a ``#`` begins a comment."""
         lines = (line.partition("#")[0] for line in text.splitlines())
         return cls([key for line in lines for key in re.split(r"[,\s]+", line) if key])
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> KeyRing:
-        """The keys of a file, one a line, the active one first. Others than its owner must not be able to read it."""
+        """Return the keys of a file, one a line, the active one first. Only its owner may be able to read it."""
         return cls.from_text(read_key_file(Path(path)))
 
 
@@ -115,7 +115,7 @@ KeySource = KeyRing | Callable[[], "KeyRing | Iterable[str | bytes]"]
 
 @dataclass(frozen=True)
 class SecretsConfig:
-    """What a store does about secrets, where the defaults do not fit."""
+    """Configuration of secrets: keys, detection and patterns."""
 
     keys: KeySource | None = None
     """The keys, or what fetches them when the store is opened, such as a call of a KMS. By default those of the
@@ -146,7 +146,7 @@ def ring_of_variables(environ: Mapping[str, str]) -> KeyRing | None:
 
 
 def detection_wanted(given: bool | None, environ: Mapping[str, str]) -> bool:
-    """Return whether to look for secrets: as the program says, else as the variable says, else yes."""
+    """Return whether writes are scanned for secrets: the program decides, then the variable; the default is yes."""
     if given is not None:
         return given
     said = environ.get(DETECT_VARIABLE, "on")

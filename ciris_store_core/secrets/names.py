@@ -66,7 +66,7 @@ FOREIGN = (
 )  # fmt: skip
 """Words for a password that are not spelled in ASCII."""
 
-# What may follow: ``password_confirmation``, ``API_KEY_PROD``.
+# Words that may follow: ``password_confirmation``, ``API_KEY_PROD``.
 _QUALIFYING = """
     value confirmation confirm again repeat plain plaintext raw clear cleartext b64 base64 prod production dev staging
     live sandbox old new current primary secondary backup main

@@ -1,4 +1,4 @@
-"""What a secret looks like: the built-in patterns, and those of one's own."""
+"""Patterns of secrets: the built-in kinds, and the class for further ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 class SecretPattern:
     """A kind of secret, found in texts by a regular expression.
 
-    What the group ``secret`` matched is the secret; without such a group, the whole match. The expression is searched
+    The match of the group ``secret`` is the secret; without such a group, the whole match. The expression is searched
     in every text that is written: keep its quantifiers bounded, or possessive (``++``), and do not nest them.
     """
 
@@ -41,7 +41,7 @@ class SecretPattern:
 
     @property
     def description(self) -> str:
-        """How references to such a secret name it."""
+        """Name of such a secret in references."""
         text = self.name.replace("_", " ")
         assert DESCRIPTION.fullmatch(text)
         return text

@@ -1,4 +1,4 @@
-"""Whether texts can hold a secret at all: nearly none does, so this is what detection costs."""
+"""Prefilter of detection: nearly no text can hold a secret, so its cost is the cost of detection."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _CARD, _SSN = b"0" * 13, b"0" * 9
 
 
 def suspicious(texts: str) -> bool:
-    """Return whether there may be a secret of a built-in kind; texts may be joined by line breaks.
+    """Return whether there may be a secret of a built-in kind. Several texts may be joined by line breaks.
 
-    It looks for traces: words, runs of characters that no language has, groups of digits. Everything in here is a call
-    or two of C code over the whole, written out, since a Python loop would take longer than the search itself.
+    It looks for traces: words, runs of characters that no language has, groups of digits. Each check is a call or two
+    of C code over the whole text. The checks are written out, since a Python loop takes longer than the search itself.
     """
     low = texts.lower()
     if "pass" in low or "secret" in low or "pw" in low or "bearer" in low or "-----b" in low or "identified b" in low:
@@ -53,7 +53,7 @@ def suspicious(texts: str) -> bool:
 
 
 def _in_another_script(low: str) -> bool:
-    """Whether there is a word for a password. A search for one character is cheap, and rules out most scripts."""
+    """Return whether there is a word for a password. A search for one character is cheap, and excludes most scripts."""
     return (
         ("п" in low and "парол" in low) or "密" in low or "口令" in low or "パス" in low or "비밀" in low
         or "암호" in low

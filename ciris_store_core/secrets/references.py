@@ -1,4 +1,4 @@
-"""What stands in a text where a secret stood: ``{SECRET:<uuid>:<description>}``."""
+"""References, which replace secrets in texts: ``{SECRET:<uuid>:<description>}``."""
 
 from __future__ import annotations
 

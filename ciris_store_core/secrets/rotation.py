@@ -1,4 +1,4 @@
-"""Moving all secrets of a store under the active key, and proving that they are."""
+"""Rotation of keys: all secrets are encrypted under the active key, and each is verified."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BATCH = 200
 
 @dataclass(slots=True)
 class SecretsReport:
-    """What a walk over all secrets of a store found."""
+    """Result of a pass over all secrets of a store."""
 
     active_key: str
     """Id of the key for new secrets."""
@@ -38,7 +38,7 @@ class SecretsReport:
 
     @property
     def total(self) -> int:
-        """How many can be decrypted."""
+        """Number of secrets that can be decrypted."""
         return self.by_key.total()
 
     @property
@@ -52,8 +52,8 @@ def rotate(
 ) -> SecretsReport:
     """Encrypt all secrets anew under the active key, in small transactions, then look at every one.
 
-    What was done stays done, and what was not is found again: it may be killed and started again at any point, and
-    may run beside readers and writers. A writer that still seals under an older key is refused from the beginning.
+    Each transaction stands, and the next run finds the rest: a rotation may be killed and started again at any point,
+    and may run beside readers and writers. From its first transaction on, a writer with only an older key is refused.
     """
     write(lambda session: _retire(session, crypto, now))
     moved = 0
@@ -113,7 +113,7 @@ def _move(session: Session, crypto: SecretCrypto, batch: list[SecretRecord]) -> 
 
 
 def _reencrypt(session: Session, crypto: SecretCrypto, secret: SecretRecord) -> bool:
-    """Encrypt it anew, unless somebody else did meanwhile."""
+    """Encrypt a secret anew, unless another process has done so since it was read."""
     new = encrypt(crypto.keys, secret, decrypt(crypto.keys, secret))
     return session.secrets.reencrypt(secret.secret_id, secret.ciphertext, new.key_id, new.ciphertext)
 

@@ -52,7 +52,7 @@ _PHRASE = re.compile(
 
 
 def told(text: str) -> Matches:
-    """Return what a sentence says to be a password or another secret."""
+    """Yield the values that a sentence calls a password or another secret."""
     low = lowered(text)
     for word in _KEYWORD.finditer(low):
         if is_whole_word(low, *word.span()):

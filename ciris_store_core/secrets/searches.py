@@ -1,4 +1,4 @@
-"""How each kind of secret is found in a text that looked suspicious.
+"""Searches for each kind of secret, for texts that looked suspicious.
 
 No search takes more than linear time: quantifiers are bounded or possessive, and where one expression cannot be both
 right and linear (private keys, names before a ``=``), plain Python code does the rest.
@@ -126,7 +126,7 @@ _INSIDE = _OF_RUNS | frozenset("./+")
 
 
 def _stands_alone(match: re.Match[str]) -> bool:
-    """Return whether it is not the end of something longer."""
+    """Return whether a match is not the end of a longer run."""
     return match.start() == 0 or match.string[match.start() - 1] not in _INSIDE
 
 

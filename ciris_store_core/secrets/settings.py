@@ -69,7 +69,7 @@ def value_of(match: re.Match[str], pattern: SecretPattern) -> Matches:
     """Yield the secret in a match of ``VALUE``, if it is one."""
     if match["bare"] is None:
         group = "quoted" if match["quoted"] is not None else "entity"
-        # What begins like that stands behind a quoted prompt, such as ('Password: ', stream).
+        # Such a beginning follows a quoted prompt, as in ('Password: ', stream).
         if not match[group].startswith((",", ")")) and is_secret_value(match[group], pattern):
             yield Match(*match.span(group), pattern)
         return

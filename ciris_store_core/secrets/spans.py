@@ -34,13 +34,13 @@ def lowered(text: str) -> str:
 
 
 def is_whole_word(text: str, start: int, end: int) -> bool:
-    """Return whether no letter, digit or ``_`` touches these places."""
+    """Return whether no letter, digit or ``_`` adjoins ``text[start:end]``."""
     before, after = text[start - 1 : start], text[end : end + 1]
     return not (before.isalnum() or before == "_" or after.isalnum() or after == "_")
 
 
 def reference_spans(text: str) -> list[Span]:
-    """Return where the references are, in order."""
+    """Return the spans of the references, in order."""
     return [match.span() for match in REFERENCE.finditer(text)] if "{SECRET:" in text else []
 
 
@@ -89,7 +89,7 @@ class Collapsed:
         return start + self._shifts[before], end + self._shifts[inside]
 
     def is_beside(self, start: int) -> bool:
-        """Return whether only a space or quote parts what begins there from a reference.
+        """Return whether a match that begins at ``start`` follows a reference, but for spaces and quotes.
 
         ``password={SECRET:...} user=bob`` says nothing of ``user=bob``: the reference is the value.
         """

@@ -83,7 +83,7 @@ def commands(text: str) -> Matches:
 
 
 def _next(text: str, name: re.Match[str]) -> Matches:
-    """Return what follows a name, if that says that it is a secret."""
+    """Yield the value after a name that says that it is a secret."""
     pattern = pattern_of(name[name.lastindex or 0])
     value = VALUE.match(text, name.end()) if pattern else None
     if pattern and value and not (value["bare"] or "").isalpha():
@@ -206,7 +206,7 @@ _SAID = re.compile(
 
 
 def foreign(text: str) -> Matches:
-    """Yield the same in the languages that most people speak."""
+    """Yield passwords after a word for password in the languages that most people speak."""
     for word in _FOREIGN.finditer(lowered(text)):
         match = _SAID.match(text, word.end())
         value = match[1].rstrip(".,;:!?)\"'>") if match else ""

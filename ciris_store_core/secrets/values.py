@@ -1,4 +1,4 @@
-"""What the value of a key, or a run of characters, looks like."""
+"""Tests of values and of runs of characters: placeholders, random texts, card numbers, secrets."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _DIGITS = str.maketrans("", "", " -.")
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether it only stands where a secret could: empty, a word such as ``required``, stars, a variable's name."""
+    """Return whether a value is a placeholder: empty, a word such as ``required``, stars, a variable's name."""
     text = value.strip()
     return text.lower() in _PLACEHOLDERS or _VARIABLE.fullmatch(text) is not None
 
 
 def looks_random(run: str) -> bool:
-    """Whether a run of characters is hardly a word or an identifier: digits among letters, or cases that jump about."""
+    """Return whether a run is hardly a word or an identifier: digits among letters, or frequent changes of case."""
     return any(_is_random(piece) for piece in re.split(r"[^A-Za-z0-9]", run) if len(piece) >= 14)
 
 
@@ -50,7 +50,7 @@ def _is_random(piece: str) -> bool:
 
 
 def is_card_number(text: str) -> bool:
-    """Whether it is the number of a payment card: the length and beginning of a brand, one way of grouping, Luhn."""
+    """Return whether a text is a payment card's number: length and prefix of a brand, one grouping, Luhn checksum."""
     digits = text.translate(_DIGITS)
     if not _BRANDS.fullmatch(digits) or len(set(digits)) < 2:
         return False
@@ -103,7 +103,7 @@ def is_mixed(value: str) -> bool:
 
 
 def may_be_nested(value: str) -> bool:
-    """Whether it may be a secret though only a key further out says so, as ``{"api_key": {"prod": {"eu": ...}}}``."""
+    """Return whether a value may be a secret that only an outer key names: ``{"api_key": {"prod": {"eu": ...}}}``."""
     return (
         len(value) >= 5
         and " " not in value

@@ -1,4 +1,4 @@
-"""What stands over a store: memory, adaptive configuration, maintenance, retention, and background threads."""
+"""Services over a store: memory, adaptive configuration, maintenance, retention, and background threads."""
 
 from ciris_store_core.services.archive import ArchiveEntry, read_archive
 from ciris_store_core.services.background_work import BackgroundWork

@@ -1,4 +1,4 @@
-"""What runs by itself over a store, and the one place where it is listed."""
+"""Background work over a store, and the one place where it is listed."""
 
 from __future__ import annotations
 

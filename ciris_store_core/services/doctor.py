@@ -1,4 +1,4 @@
-"""How a store is: what is wrong with it, what to do about it, and how it grows."""
+"""Examination of a store: its faults, the fix for each, and its growth."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ciris_store_core.transfer.store_reader import StoreReader
 SKEW = timedelta(seconds=5)
 """How far the clocks of host and server may be apart; leases and heartbeats live for a minute or so."""
 LONG_LEASE = timedelta(days=1)
-"""A lease that goes on for longer keeps everybody out for that long if its holder is gone."""
+"""A longer lease keeps all others out for that long if its holder has died."""
 LOOKED_AT = 1000
 """How many unfinished thoughts of ``__shared__`` are looked at."""
 
@@ -37,7 +37,7 @@ _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How many records of a kind there are, and how many came lately."""
+    """Number of records of a kind, and of recent ones."""
 
     records: int
     last_day: int
@@ -47,7 +47,7 @@ class Growth:
 
 @dataclass(slots=True)
 class DoctorReport:
-    """What was found."""
+    """Findings, sizes and growth of one store."""
 
     url: str
     checked_at: datetime
@@ -88,7 +88,7 @@ class _Doctor:
         self._policy = MaintenancePolicy()
 
     def findings(self, thorough: bool) -> Iterator[Finding]:
-        """Return what can be told of any database."""
+        """Yield the findings that need no knowledge of the database."""
         yield from self._clocks()
         checks: tuple[Callable[[Session], Iterator[Finding]], ...] = (
             self._copies, self._leases, self._abandoned, self._shared_thoughts, self._old, self._future,
@@ -138,7 +138,7 @@ class _Doctor:
         if owners:
             names = ", ".join(list(owners)[:3])
             summary = f"dead occurrences own {sum(owners.values())} active tasks: {names}"
-            fix = "ciris-store tasks rescue; for those that nobody claimed: ciris-store tasks transfer TASK"
+            fix = "ciris-store tasks rescue; for unclaimed ones: ciris-store tasks transfer TASK"
             data = {"tasks": sum(owners.values()), "occurrences": list(owners)[:100]}
             yield Finding("work_of_the_dead", Severity.WARNING, summary, fix, data)
 
@@ -173,7 +173,7 @@ class _Doctor:
         policy = replace(self._policy, completed_after=None, expire=False)
         would = DatabaseMaintenanceService(self._store, archive_dir=None, policy=policy).run(dry_run=True)
         for code, count, what in (
-            ("stale_shared_tasks", would.stale_shared_tasks, "shared tasks that nobody took"),
+            ("stale_shared_tasks", would.stale_shared_tasks, "shared tasks that no occurrence took"),
             (
                 "orphans",
                 would.orphaned_tasks + would.orphaned_thoughts,

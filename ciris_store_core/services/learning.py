@@ -1,4 +1,4 @@
-"""What can be learned: operations on a configuration, each a step that loses nothing when others learn meanwhile."""
+"""Learnable operations: operations on a configuration, each a step that loses nothing when others learn meanwhile."""
 
 from __future__ import annotations
 

@@ -33,10 +33,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MaintenancePolicy:
-    """What is old enough to be cleaned, by ``Store.server_now()``, and how."""
+    """Ages, by ``Store.server_now()``, from which records are cleaned, and the way to clean them."""
 
     stale_shared_after: timedelta = timedelta(minutes=5)
-    """Pending shared tasks that nobody took over or updated for so long are removed."""
+    """Pending shared tasks that no occurrence took over or updated for so long are removed."""
     orphan_guard: timedelta = timedelta(minutes=2)
     """Orphans that were not updated for so long are removed."""
     completed_after: timedelta | None = timedelta(days=30)
@@ -59,7 +59,7 @@ class MaintenancePolicy:
 
 @dataclass(slots=True)
 class MaintenanceReport:
-    """What one pass did, or, of a dry run, would have done."""
+    """Result of one pass, or, of a dry run, the result that a pass would have."""
 
     started_at: datetime
     finished_at: datetime
@@ -92,13 +92,13 @@ class MaintenanceReport:
 
     @property
     def removed(self) -> int:
-        """How many records were removed in all."""
+        """Number of removed records in all."""
         tasks = self.stale_shared_tasks + self.orphaned_tasks + self.old_tasks
         return tasks + self.thoughts + self.orphaned_thoughts + self.expired_nodes + self.expired_correlations
 
 
 class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
-    """Cleans up what nobody needs any more, without touching live work of any occurrence.
+    """Cleanup of expired, orphaned and old records, without touching live work of any occurrence.
 
     ``run`` does one pass. ``start`` begins a daemon thread that does one at once and then one every
     ``interval_seconds``; ``stop`` ends it; as a context manager it does both. Of all processes on one database one at a
@@ -167,7 +167,7 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
         return self._background.run_once() or MaintenanceReport(now, now, skipped=True)
 
     def rescue(self) -> MaintenanceReport:
-        """Only help the work of the dead along: give back what they claimed, free the thoughts that they were at.
+        """Rescue the work of dead occurrences only: release their claims, and free thoughts in processing.
 
         Needs no lease: whatever number of processes do it at once, each piece of work is given back once.
         """
@@ -251,7 +251,7 @@ def _nothing() -> None:
 
 
 def _tasks(report: MaintenanceReport, swept: Swept) -> int:
-    """Return how many tasks went; the rest is added to the report."""
+    """Return the number of deleted tasks; add the rest to the report."""
     report.thoughts += swept.thoughts
     report.kept += swept.kept
     report.corrupt += swept.corrupt

@@ -316,7 +316,7 @@ def _put_event(tx: Transaction, node: TSDBGraphNode, names: Mapping[str, str]) -
     at = node.created_at if "created_at" in node.__pydantic_fields_set__ else tx._ctx.clock.now()
     event = correlation_of(node, at, names)
     stored = tx.graph.put(node.replaced(created_at=at, expires_at=event.expires_at))
-    tx.correlations.add(event)  # Last, as other writers wait for whoever appends an audit event.
+    tx.correlations.add(event)  # Last, as an append locks the chain: other writers of the chain wait until the commit.
     return stored
 
 

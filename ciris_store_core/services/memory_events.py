@@ -49,7 +49,7 @@ def _content(kind: CorrelationType, attributes: Mapping[str, Any]) -> dict[str, 
 
 
 def point_of(row: Correlation) -> TimeSeriesDataPoint:
-    """What ``recall_timeseries`` returns for a correlation: a metric's value; how many events it is, for any other."""
+    """Return the point of a correlation for ``recall_timeseries``: a metric's value, or the number of events."""
     return to_point(row) or _event_point(row)
 
 

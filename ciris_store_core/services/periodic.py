@@ -79,7 +79,7 @@ class Background(Startable, Generic[T]):
         self.name = name
         """Of the lease."""
         self.last_result: T | None = None
-        """What the last successful run returned."""
+        """Result of the last successful run."""
         self.last_error: Exception | None = None
         """Why the last run failed; None if it did not."""
         self._store = store
@@ -91,7 +91,7 @@ class Background(Startable, Generic[T]):
 
     @property
     def running(self) -> bool:
-        """True if the thread is at work or waits for its next turn."""
+        """True if the thread is at work or waits for its next run."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Reducing what gets old: measurements to hourly and daily summaries, log entries to counts."""
+"""Retention: measurements are rolled up by hour and downsampled by day, log entries counted."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class RolledUp:
-    """What one step of a pass did, or, of a dry run, would have done."""
+    """Result of one step of a pass, or, of a dry run, the result that the step would have."""
 
     rows: int = 0
-    """Taken away."""
+    """Deleted rows."""
     summaries: int = 0
     """New rows that stand for them."""
     merged: int = 0
     """Summaries that were there and had rows added."""
     nodes: int = 0
-    """Graph nodes that ``memorize_metric`` had written beside the rows, and that went with them."""
+    """Graph nodes that ``memorize_metric`` had written beside the rows, and that were deleted with them."""
 
     def add(self, other: RolledUp) -> None:
         """Count the other's as well."""
@@ -62,7 +62,7 @@ class RolledUp:
 
 @dataclass(slots=True)
 class RetentionReport:
-    """What one pass did, or, of a dry run, would have done."""
+    """Result of one pass, or, of a dry run, the result that a pass would have."""
 
     started_at: datetime
     finished_at: datetime
@@ -87,19 +87,19 @@ class RetentionReport:
 
     @property
     def rows(self) -> int:
-        """How many rows were taken away in all."""
+        """Number of deleted rows in all."""
         return self.hourly.rows + self.daily.rows + self.logs.rows + self.deleted.rows + self.expired
 
 
 class RetentionService(Scheduled[RetentionReport]):
-    """Keeps a store's telemetry from growing without end, as a plan says.
+    """Retention of a store's telemetry by a plan, so that it doesn't grow without end.
 
     ``run`` does one pass. ``start`` begins a daemon thread that does one at once and then one every
     ``interval_seconds``; ``stop`` ends it; as a context manager it does both. Of all processes on one database one at a
     time is at it, under the lease ``retention``. Nothing runs before it is asked for.
 
     - count, min and max of the samples stay exact, sums within 1e-12, and the newest value is kept.
-    - Rows go in the transaction that writes what stands for them, in small batches.
+    - Rows are deleted in the transaction that writes their summaries, in small batches.
     - Rows that arrive late are added to the summary of their period.
     - Whole hours and days only: nothing that is younger than its rule says is touched.
     """
@@ -161,14 +161,14 @@ class RetentionService(Scheduled[RetentionReport]):
 def start_retention(
     store: Store, plan: RetentionPlan | str = "standard", *, interval_seconds: float = 3600
 ) -> RetentionService:
-    """Begin to reduce what gets old, in the background; returns the service, to be stopped before the store."""
+    """Start retention in the background, and return the service, to be stopped before the store is closed."""
     service = RetentionService(store, plan, interval_seconds=interval_seconds)
     service.start()
     return service
 
 
 class _RetentionPass(Resource):
-    """One pass."""
+    """One pass of retention."""
 
     __slots__ = ("_keep", "_now", "_plan", "_report", "_seen")
 
@@ -187,7 +187,7 @@ class _RetentionPass(Resource):
     # --- what is old enough ---------------------------------------------------------------------------
 
     def metrics(self) -> None:
-        """Reduce and delete measurements, one name at a time: that is how indexes hold them."""
+        """Roll up, downsample and delete measurements, one name at a time, as the indexes hold them."""
         for name in self._x.read("_reducer.metrics", lambda session: session.correlations.metric_names()):
             rule = self._plan.rule_for(METRIC, name)
             if rule is not None:
@@ -196,7 +196,7 @@ class _RetentionPass(Resource):
     def _metric(self, rule: RetentionRule, names: tuple[str, ...]) -> None:
         report, days = self._report, self._end(rule.daily_after, DAILY)
         hours = self._end(rule.hourly_after, HOURLY)
-        if days is not None:  # What came very late, or was never looked at, becomes daily at once.
+        if days is not None:  # Rows that came very late, or were never rolled up, become daily at once.
             self._batches(_of(METRIC, Resolution.RAW, _DOWNSAMPLED, names, before=days), report.daily, DAILY)
         if hours is not None:
             self._batches(_of(METRIC, Resolution.RAW, _AGGREGATED, names, before=hours), report.hourly, HOURLY)
@@ -227,7 +227,7 @@ class _RetentionPass(Resource):
             self._batches(where, self._report.deleted, None, rule)
 
     def expire(self) -> None:
-        """Delete records whose time is over."""
+        """Delete records whose ``ttl_seconds`` are over."""
         limit = self._plan.batch_size
         count = limit
         while count == limit:
@@ -242,7 +242,7 @@ class _RetentionPass(Resource):
     def _batches(
         self, where: CorrelationFilter, total: RolledUp, level: Level | None, rule: RetentionRule | None = None
     ) -> None:
-        """Page by page, each in a transaction of its own: reduced to that level, or deleted.
+        """Roll up or delete rows page by page, each page in a transaction of its own.
 
         ``rule``: names are yet to be compared with it.
         """
@@ -283,6 +283,8 @@ class _RetentionPass(Resource):
         if self._report.dry_run:
             self._foresee(session, summaries, done)
         elif rows:
+            # One transaction deletes the rows and writes their summary: a crash in between would lose samples, or count
+            # them twice.
             session.correlations.delete([row.correlation_id for row in rows])
             done.nodes = _delete_counterparts(session, rows)
             self._write(session, summaries, done)
@@ -296,7 +298,7 @@ class _RetentionPass(Resource):
         done.summaries, done.merged = len(new), len(stored)
 
     def _write(self, session: Session, summaries: list[Correlation], done: RolledUp) -> None:
-        """Add to the summaries that are there, which nobody else changes meanwhile, and write the others."""
+        """Add to the stored summaries, which are locked until the transaction ends, and write the others."""
         if not summaries:
             return
         stored = {row.correlation_id: row for row in session.correlations.lock([s.correlation_id for s in summaries])}
@@ -325,7 +327,7 @@ def _of(
     start: datetime | None = None,
     before: datetime | None = None,
 ) -> CorrelationFilter:
-    """Return what may be reduced, as the indexes for it are spelled."""
+    """Return the filter of rows that may be rolled up, in the form that the partial indexes have."""
     return CorrelationFilter(
         types=(kind,),
         metric_names=names,

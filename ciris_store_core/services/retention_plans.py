@@ -1,4 +1,4 @@
-"""How long records stay as fine as they were written: rules, and plans made of them."""
+"""Plans of retention: rules for the ages at which records are rolled up, downsampled and deleted."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SUMMARIES: Mapping[str, tuple[CorrelationType, ...]] = {
     METRIC: (CorrelationType.METRIC_HOURLY_SUMMARY, CorrelationType.METRIC_DAILY_SUMMARY),
     LOG: (CorrelationType.LOG_HOURLY_SUMMARY,),
 }
-"""What the records of a type become; a rule for the type is one for these, too."""
+"""Types of the summaries of a type; a rule for the type applies to them, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
-    """How old the records of a type become, by ``Store.server_now()``, before they are reduced or deleted.
+    """Ages, by ``Store.server_now()``, at which the records of a type are rolled up, downsampled or deleted.
 
-    Only measurements and log entries are ever reduced, and only as far as the ``retention_policy`` of each allows: raw
+    Only measurements and log entries are ever rolled up, as far as the ``retention_policy`` of each allows: raw
     stays raw, aggregated may become hourly, downsampled daily. Deleting is up to the rule alone.
     """
 
@@ -38,10 +38,10 @@ class RetentionRule:
     daily_after: timedelta | None = None
     """Measurements older than this become one row for each series and day; None: never."""
     delete_after: timedelta | None = None
-    """Records older than this are deleted, raw or reduced; None: never."""
+    """Records older than this are deleted, raw or rolled up; None: never."""
 
     def __post_init__(self) -> None:
-        """Refuse what would reduce the hour that is being written, what nothing does, and deleting of audit events."""
+        """Refuse ages below an hour, steps that the type doesn't have, and the deletion of audit events."""
         object.__setattr__(self, "type", CorrelationType.parse(self.type))
         if self.type == CorrelationType.AUDIT_EVENT:
             raise InvalidArgument("audit events are not dropped by retention: leave the rule out")
@@ -64,7 +64,7 @@ class RetentionPlan:
 
     rules: tuple[RetentionRule, ...]
     batch_size: int = 1000
-    """How many records one transaction reduces or deletes at most; 1 to 10,000."""
+    """Number of records that one transaction rolls up or deletes at most; 1 to 10,000."""
 
     def __post_init__(self) -> None:
         """Refuse batches that would keep writers waiting."""
@@ -77,7 +77,7 @@ class RetentionPlan:
 
 
 def name_of(row: Correlation) -> str:
-    """Return what the pattern of a rule is compared with."""
+    """Return the name that the pattern of a rule is compared with."""
     if row.metric_data is not None:
         return row.metric_data.metric_name
     return row.action_type if row.log_data is None else row.log_data.logger_name

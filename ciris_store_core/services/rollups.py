@@ -1,4 +1,4 @@
-"""What a rolled up row stands for, and which rows make one: no database is touched here."""
+"""Summaries of rows, and their merging. No database is touched here."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _SERIES = (
     "retention_policy",
     "ttl_seconds",
 )
-"""What rows of one series have in common, beside what they measure."""
+"""Fields that the rows of one series have in common, beside what they measure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How far rows are reduced by one step."""
+    """Step of rolling up: the type, resolution and period of its summaries."""
 
     type: CorrelationType
     """Of the summaries."""
@@ -67,7 +67,7 @@ def summaries_of(rows: Iterable[Correlation], level: Level, now: datetime) -> li
 
 
 def merged(stored: Correlation, new: Correlation, now: datetime) -> dict[str, Any]:
-    """Return what changes in a stored summary when the samples of another one of its series and period are added."""
+    """Return the changes of a stored summary to which another one of its series and period is added."""
     if stored.log_data is not None and new.log_data is not None:
         count = log_count(stored) + log_count(new)
         return {"log_data": _counted(stored.log_data, count), "updated_at": now}
@@ -112,7 +112,7 @@ def _pairs(texts: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _id_of(key: tuple[Any, ...], level: Level) -> str:
-    """Always the same for a series and period, so that a late row finds the summary that it belongs to."""
+    """Return the id of a summary. It follows from series and period, so that a late row finds its summary."""
     start, *series = key
     return str(uuid5(_NAMESPACE, json.dumps([level.type.value, start.isoformat(), *series])))
 
@@ -156,7 +156,7 @@ def _counted(log: LogData, count: int) -> LogData:
 
 
 def _metric(rows: list[Correlation]) -> MetricData:
-    """What the rows stand for together. Of two newest samples of one microsecond the one that came later counts."""
+    """Return the metric of a summary. Of two newest samples of one microsecond, the one that came later counts."""
     newest = max(enumerate(rows), key=lambda each: (last_of(each[1])[0], each[0]))[1]
     like = newest.metric_data
     assert like is not None
@@ -177,7 +177,7 @@ def _metric(rows: list[Correlation]) -> MetricData:
 
 
 def _terms(row: Correlation) -> tuple[float, ...]:
-    """Return what to add up for a row: its sum and, of a summary, what the sum is short of."""
+    """Return the terms to add up for a row: its sum and, of a summary, the rounding error of the sum."""
     metric = row.metric_data
     rest = metric.metadata.get(SUM_REST) if metric is not None and row.resolution != Resolution.RAW else None
     return (sum_of(row), float(rest)) if isinstance(rest, float | int) else (sum_of(row),)

@@ -40,7 +40,7 @@ class Swept:
     tasks: int = 0
     thoughts: int = 0
     kept: int = 0
-    """Matched, but somebody still works on it or on what hangs on it, or it changed again and again."""
+    """Matched, but an occurrence still works on it or on its children, or it changed again and again."""
     corrupt: int = 0
 
     def add(self, other: Swept) -> None:
@@ -271,7 +271,7 @@ class Sweeper(Resource):
             page = None if found.next_after is None else replace(page, after=found.next_after)
 
     def _settle(self, found: ResultPage[R], sweep: Callable[[Session, list[R]], Swept]) -> Swept:
-        """Remove what was found; what somebody changes again and again is left for the next pass."""
+        """Remove the found records; a record that changes again and again is left for the next pass."""
         swept = Swept(kept=len(found.items))
         for _ in range(ATTEMPTS if found.items else 0):
             try:

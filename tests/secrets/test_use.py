@@ -352,7 +352,7 @@ def test_bad_arguments(store: Store) -> None:
         store.secrets.resolve(stored, action="shout", accessor="me")  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="accessor"):
         store.secrets.resolve(stored, action="tool", accessor="")
-    with pytest.raises(InvalidArgument, match="reveal the records"):
+    with pytest.raises(InvalidArgument, match="Resolve the records"):
         store.secrets.resolve(store.occurrences, action="tool", accessor="me")  # type: ignore[type-var]
 
 

@@ -302,7 +302,7 @@ def test_cutting_leaves_what_verifies(opened: Callable[..., Store], clock: Manua
     assert store.audit.prune(clock.now()) == 3
     assert store.audit.prune(clock.now()) == 0
     entries = list(store.audit.scan())
-    assert [entry.entry_id for entry in entries][:2] == kept and entries[2].event_type == "audit_cut"
+    assert [entry.entry_id for entry in entries][:2] == kept and entries[2].event_type == "audit_pruned"
     assert entries[2].payload == {"chain": "default", "up_to": 3, "removed": 3, "before": clock.now().isoformat()}
     assert store.correlations.get_many(old) == {} and len(store.correlations.get_many(kept)) == 2
     report = store.audit.verify(checkpoint=checkpoint)

@@ -1,4 +1,4 @@
-"""What a Wise Authority is asked for, and what it answers."""
+"""Requests for the approval of a Wise Authority, and approvals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ciris_store_core.store.audit.canonical import canonical, fields_of, hash_of
 from ciris_store_core.validation.validator import moment
 
 LONGEST_LIFE = timedelta(days=30)
-"""How long an approval can be valid. A longer one is refused, whoever signed it."""
+"""Longest validity of an approval. A longer one is refused, whichever authority signed it."""
 
 
 def _hexadecimal(digits: int) -> Any:
@@ -27,7 +27,7 @@ def _hexadecimal(digits: int) -> Any:
 
 
 class ApprovalRequest(Record):
-    """Exactly what is to be written to a protected scope. Refused writes bring it along, as ``error.request``."""
+    """Content of one write to a protected scope. A refused write gives it as ``error.request``."""
 
     operation: Id
     """``put_nodes``, ``delete_nodes``, ``put_edges``, ``delete_edges``, ``register_authority`` or

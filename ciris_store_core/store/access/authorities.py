@@ -1,4 +1,4 @@
-"""Wise Authorities, as users hold them."""
+"""Wise Authorities of a store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AuthorityList = list[Authority]
 
 
 class Authorities(Resource):
-    """Whose signatures approve of writes to protected scopes, known by their public Ed25519 keys.
+    """Wise Authorities: their signatures approve of writes to protected scopes. Each is known by its Ed25519 key.
 
     The first is registered by ``bootstrap``. From then on each change needs the approval of one of them, like any
     other write to IDENTITY.
@@ -96,7 +96,7 @@ class Authorities(Resource):
         Raises:
             AccessDenied: Without one; ``error.request`` is what to have approved.
             NotFound: It is not registered.
-            Conflict: Nobody else is left: register another one first.
+            Conflict: It is the last one. Register another one first.
         """
         key = self._ctx.check.ident(key_id, "key_id")
 
@@ -136,6 +136,6 @@ class Authorities(Resource):
 
 
 def _refuse_unfinished_copy(session: Session) -> None:
-    # What such a copy wrote to IDENTITY was approved by nobody, and must not become the identity of an authority.
+    # No authority approved the nodes that such a copy wrote to IDENTITY, so bootstrap must not adopt them.
     if any(is_reserved(each.occurrence_id) for each in session.coordination.list_occurrences(None)):
         raise Conflict("the store is an unfinished copy", hint="Finish the copy, or begin with an empty store.")

@@ -1,4 +1,4 @@
-"""Wise Authorities and used approvals, as they are stored: nodes in IDENTITY that only the store writes."""
+"""Stored Wise Authorities and used approvals: nodes in IDENTITY that only the store writes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SKEW = timedelta(minutes=5)
 
 
 class Authority(Record):
-    """A Wise Authority: somebody whose signature approves of writes to protected scopes."""
+    """A Wise Authority: a person or service whose signature approves of writes to protected scopes."""
 
     key_id: Id
     public_key: Id
@@ -41,7 +41,7 @@ class Authority(Record):
 
 
 class KnownAuthorities:
-    """What a transaction knows of them. Those who use it take turns, from here to their commit."""
+    """Authorities as one transaction sees them. Transactions that use it run one after the other."""
 
     def __init__(self, session: Session, now: datetime) -> None:
         """In a writing transaction of the backend's own; ``now`` is the store's time."""

@@ -1,4 +1,4 @@
-"""Who may read and write what, by scope."""
+"""Policy of scopes: permission to read, and approval to write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.store.access.approvals import ApprovalRequest
 
 Records = Literal["nodes", "edges", "correlations", "tasks", "thoughts", "coordination", "secrets", "audit"]
-"""What a call reads or writes. The audit trail tells of every scope."""
+"""Kinds of records that a call reads or writes. The audit trail tells of every scope."""
 
 ALL_SCOPES = frozenset(GraphScope)
 
@@ -31,9 +31,9 @@ class Access:
 
 
 class ScopePolicy:
-    """The default: IDENTITY is written with the approval of a Wise Authority only; everything else is allowed.
+    """Default policy: a write to IDENTITY needs the approval of a Wise Authority; every other call is allowed.
 
-    All occurrences that share a database are one agent: LOCAL is theirs, and the shared scopes are everybody's.
+    All occurrences that share a database are one agent: LOCAL is theirs, and all agents share the other scopes.
     Override ``allow`` to see every read and write and to refuse some; the store then asks for each.
     """
 
@@ -55,7 +55,7 @@ class ScopePolicy:
         self._approve = approve
 
     def allow(self, access: Access) -> bool:
-        """Whether the call may go on. Does not see what is read or written, and is not called unless overridden."""
+        """Return whether the call may go on. The store calls it only if it is overridden, and without the records."""
         return True
 
     def approve(self, request: ApprovalRequest) -> str | None:

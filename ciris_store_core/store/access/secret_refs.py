@@ -1,4 +1,4 @@
-"""What a node's ``secret_refs`` list, and what becomes of the secrets of records that change or go."""
+"""Lists of ``secret_refs`` in nodes, and deletion of the secrets of records that change or are deleted."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def as_read(nodes: list[GraphNode]) -> list[GraphNode]:
 
 
 def listed(node: GraphNode) -> list[str]:
-    """Those of its ``secret_refs`` that occur in it: a merge keeps stored ones, also of values that it replaces."""
+    """Return the ``secret_refs`` that occur in a node. A merge also keeps stored ones, of values that it replaces."""
     occurring = references_in([node.attributes, node.metadata])
     return [ref for ref in node.secret_refs if ref in occurring]
 
 
 def refs_of(node: GraphNode, extracted: ExtractedSecrets) -> list[str]:
-    """Return what a node that is written may list: references that it lists and holds, and those to its new secrets."""
+    """Return the references that a written node may list: those that it lists and holds, and those to new secrets."""
     owner = owner_of(node)
     new = {secret.secret_id for secret in extracted if secret.metadata.get("owner") == owner}
     return [ref for ref in references_in([node.attributes, node.metadata]) if ref in new or ref in node.secret_refs]
@@ -73,7 +73,7 @@ def drop(session: Session, refs: Iterable[tuple[SecretOwner, Sequence[str]]]) ->
 
 
 def drop_of(session: Session, records: Iterable[Record]) -> None:
-    """Delete the secrets of records that go."""
+    """Delete the secrets of records that are deleted."""
     drop(session, [(owner_of(record), [*references_in(record)]) for record in records])
 
 
@@ -114,7 +114,7 @@ def in_batches(executor: Executor, keys: Sequence[K], delete: Callable[[Sequence
 
 
 def _settled(write: NodeWrite, stored: GraphNode | None, now: datetime) -> NodeWrite:
-    """The write; where the stored node has secrets, merged here already, so that only those that stay are listed."""
+    """Return the write. If the stored node has secrets, merge here, so that only the secrets that stay are listed."""
     if stored is None or not stored.secret_refs or (stored.expires_at is not None and stored.expires_at <= now):
         return write
     node = written(write, stored, now)

@@ -36,18 +36,18 @@ ALLOWED: dict[str, frozenset[Sensitivity]] = {
     "tool": frozenset({_LOW, _MEDIUM, _HIGH}),
     "memorize": frozenset({_LOW}),
 }
-"""Which secrets an action has decrypted by itself."""
+"""Sensitivities of the secrets that ``resolve`` decrypts for an action."""
 
 _SWEEP = 200
 
 
 class Secrets(Resource):
-    """What was found in records and encrypted: references stand for it in their texts.
+    """Secrets that were found in records and encrypted. References stand for them in the texts.
 
     A secret of a record that has expired counts as absent.
 
-    Nothing decrypts it but ``reveal``, for an action, and ``disclose``, for somebody who gives a reason. Both are
-    logged, granted or not, before anything is returned.
+    Two methods decrypt secrets: ``resolve``, for an action, and ``disclose``, for a person who gives a reason. Both
+    log the access, granted or denied, before they return.
     """
 
     __slots__ = ()
@@ -55,27 +55,27 @@ class Secrets(Resource):
     # --- use --------------------------------------------------------------------------------------
 
     def resolve(self, record: R, *, action: Action, accessor: str) -> R:
-        """A copy of a stored record with the secrets in place of their references, as far as the action may have them.
+        """Return a copy of a stored record, with the secrets that the action may have in place of their references.
 
         References that it may not have, or that are none of this record's, stay as they are; a node resolves only
-        what its ``secret_refs`` list. Do not store the copy's texts elsewhere: they would be sealed anew.
+        what its ``secret_refs`` list. Do not store the copy's texts elsewhere: they would be encrypted again.
 
         Args:
             record: A node, edge, task, thought, correlation or occurrence, as it was read.
             action: What it is for. ``speak``: sensitivity low and medium; ``tool``: also high; ``memorize``: low only.
-                A critical secret is not revealed for any of them: see ``disclose``.
+                No action resolves a critical secret: see ``disclose``.
             accessor: Who asks, for the log.
 
         Raises:
             SecretKeyError: The store has no key, or another than a secret's.
-            Corrupt: A secret that the action may have was damaged or tampered with. Nothing is revealed.
+            Corrupt: A secret that the action may have was damaged or tampered with. Nothing is resolved.
             TransactionError: In a transaction, where the log could be rolled back.
         """
         allowed = ALLOWED.get(action)
         if allowed is None:
             raise InvalidArgument(f"action must be one of {', '.join(ALLOWED)}, not {ascii(action)[:40]}")
         if type(record) not in RECORD_KINDS:
-            raise InvalidArgument(f"{type(record).__name__} is no record that is stored: reveal the records in it")
+            raise InvalidArgument(f"{type(record).__name__} is no record that is stored. Resolve the records in it")
         self._refuse_in_transaction()
         who, ids = self._ctx.check.ident(accessor, "accessor"), _listed(record)
         if not ids:
@@ -95,7 +95,7 @@ class Secrets(Resource):
         No code that runs by itself should call this. ``reason`` goes to the log.
 
         Raises:
-            SecretKeyError, Corrupt, TransactionError: As ``reveal``.
+            SecretKeyError, Corrupt, TransactionError: As ``resolve``.
         """
         check = self._ctx.check
         key, who, why = (
@@ -166,7 +166,7 @@ class Secrets(Resource):
     # --- upkeep -----------------------------------------------------------------------------------
 
     def check(self) -> SecretsReport:
-        """Decrypt every secret, one after the other, and count them by key; shows nobody their values."""
+        """Decrypt every secret, one after the other, and count them by key. The values are discarded."""
         self._refuse_in_transaction()
         return survey(lambda fn: self._x.read("secrets.check", fn), self._ctx.crypto)
 
@@ -194,20 +194,20 @@ class Secrets(Resource):
         )
 
     def sweep(self, older_than: timedelta = timedelta(minutes=10)) -> int:
-        """Delete secrets that nothing refers to any more; returns how many went.
+        """Delete secrets that nothing refers to any more, and return the number of deleted ones.
 
-        They are left behind when a value is overwritten, or when a record goes with another, expires or is
-        rolled up. The maintenance service calls this.
+        They are left when a value is overwritten, or when a record is deleted with another, expires or is rolled up.
+        The maintenance service calls this.
 
         Args:
-            older_than: Secrets sealed since are left alone, in case somebody is about to write a text that was read.
+            older_than: Secrets encrypted since are kept, as a caller may be about to write a text that it has read.
         """
         age, total = span(older_than, "older_than", timedelta(0), timedelta.max), 0
-        sealed_by = before(self._ctx.clock.now(), age)
+        encrypted_by = before(self._ctx.clock.now(), age)
         page = PageRequest(_SWEEP)
         while True:
             found = self._x.read("secrets.sweep", lambda session, page=page: session.secrets.find(page, None))  # type: ignore[misc]
-            old = [s for s in found.items if s.created_at <= sealed_by and s.metadata.get("owner", [""])[0] in _READ]
+            old = [s for s in found.items if s.created_at <= encrypted_by and s.metadata.get("owner", [""])[0] in _READ]
             if old:
                 total += self._x.write("secrets.sweep", lambda session, old=old: _sweep(session, old), single=False)  # type: ignore[misc]
             if found.next_after is None:
@@ -301,7 +301,7 @@ def _listed(record: Record) -> Ids:
 
 
 def _reason(secret: SecretRecord | None, owner: Ids, allowed: frozenset[Sensitivity]) -> str | None:
-    """Return why a secret is not revealed; None if it is."""
+    """Return the reason for which a secret is not resolved; None if it is resolved."""
     if secret is None:
         return "there is no such secret"
     if secret.metadata.get("owner") != owner:
@@ -330,7 +330,7 @@ def _info(secret: SecretRecord) -> SecretInfo:
     )
 
 
-# --- what nothing refers to -----------------------------------------------------------------------
+# --- unreferenced secrets -----------------------------------------------------------------------
 
 
 def _sweep(session: Session, secrets: SecretRecords) -> int:

@@ -1,4 +1,4 @@
-"""The one form of a record, for hashes and signatures that last."""
+"""Canonical form of records, for hashes and signatures that last."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ciris_store_core.models.base import Record
 
 
 def canonical(value: Any) -> bytes:
-    """Return the one form of a value: JSON in UTF-8, keys by code point, no spaces, times in UTC with microseconds."""
+    """Return the canonical JSON of a value: UTF-8, keys by code point, no spaces, times in UTC with microseconds."""
     text = json.dumps(
         value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_time_text
     )
@@ -25,7 +25,10 @@ def _time_text(value: Any) -> str:
 
 
 def fields_of(record: Record) -> dict[str, Any]:
-    """A record's fields that hold something; so a field that a later version adds changes no older record's form."""
+    """Return the fields of a record that hold a value.
+
+    Empty fields are left out, so that a field which a later version adds changes no older record's form.
+    """
     found = {**record.__dict__, **(record.__pydantic_extra__ or {})}
     return {name: _plain(value) for name, value in found.items() if value is not None and value != {} and value != []}
 
@@ -37,5 +40,5 @@ def _plain(value: Any) -> Any:
 
 
 def hash_of(kind: str, value: Any) -> str:
-    """SHA-256 of a value's one form, which no value of another kind shares."""
+    """Return the SHA-256 of a kind and a value's canonical form, which no value of another kind shares."""
     return sha256(kind.encode() + b"\n" + canonical(value)).hexdigest()

@@ -1,4 +1,4 @@
-"""What makes audit events a chain: one form of every record, hashes over it, and entries that follow one another.
+"""Hash chains of audit events: a canonical form of every record, a hash over it, and entries that follow one another.
 
 An audit event is stored twice in one transaction: as a correlation of type ``audit_event``, where it is found beside
 everything else that happened, and as the entry of a chain, which holds the same id, the whole context and a hash of the
@@ -20,7 +20,7 @@ from ciris_store_core.signing import SigningKey
 from ciris_store_core.store.audit.canonical import canonical, fields_of, hash_of
 
 GENESIS = "0" * 64
-"""What the first entry of a chain names as the hash before its own."""
+"""Previous hash of the first entry of a chain."""
 
 CORRELATION_HASH = "correlation_sha256"
 """In an entry's metadata: the hash of the correlation."""
@@ -45,27 +45,27 @@ def is_audit(correlation: Correlation) -> bool:
 
 
 def correlation_hash(correlation: Correlation) -> str:
-    """Return what an entry says of its correlation."""
+    """Return the hash by which an entry refers to its correlation."""
     return hash_of("ciris-store audit correlation 1", fields_of(correlation))
 
 
 def entry_hash(entry: AuditEntry) -> str:
-    """Over everything in an entry but this hash and the signature, which is made of it."""
+    """Return the hash over an entry, without this hash and the signature, which is made over it."""
     return hash_of("ciris-store audit entry 1", _unsigned(entry, "entry_hash"))
 
 
 def anchor_statement(anchor: AuditAnchor) -> bytes:
-    """Return what the signature of an anchor signs."""
+    """Return the bytes that the signature of an anchor signs."""
     return _statement(hash_of("ciris-store audit anchor 1", _unsigned(anchor)))
 
 
 def entry_statement(entry: AuditEntry) -> bytes:
-    """Return what the signature of an entry signs."""
+    """Return the bytes that the signature of an entry signs."""
     return _statement(entry.entry_hash)
 
 
 def checkpoint_statement(checkpoint: AuditCheckpoint) -> bytes:
-    """Return what the signature of a checkpoint signs."""
+    """Return the bytes that the signature of a checkpoint signs."""
     return _statement(hash_of("ciris-store audit checkpoint 1", _unsigned(checkpoint)))
 
 
@@ -85,7 +85,8 @@ def chain_up(session: Session, signer: SigningKey | None, events: Iterable[Corre
     chains: dict[str, list[Correlation]] = {}
     for event in events:
         chains.setdefault(event.agent_occurrence_id, []).append(event)
-    # In one order, so that two transactions never wait for each other's chain.
+    # The head locks a chain until the transaction ends. Chains are locked in one order, so that two transactions never
+    # wait for each other.
     for chain, members in sorted(chains.items()):
         number, previous = session.audit.head(chain) or (0, GENESIS)
         session.audit.append(_following(chain, number, previous, members, signer, store))
@@ -128,7 +129,7 @@ def _entry(
 
 
 def context_of(event: Correlation) -> Mapping[str, Any]:
-    """Return what an entry tells of its event beside who did what when."""
+    """Return the payload of an entry: the facts of its event beside actor, type and time."""
     fields = fields_of(event)
     parts = {name: fields[name] for name in _CONTEXT if name in fields}
     found: dict[str, Any] = json.loads(canonical(parts)) if parts else {}

@@ -1,4 +1,4 @@
-"""Audit events as a program makes them, and storing them within its transaction."""
+"""Audit events of a program, and their storage within its transaction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """Something that is to be remembered as it was: who did what, and all that was known of it."""
+    """Event to be recorded: its actor, its type and a payload."""
 
     event_type: str
     actor: str
@@ -29,10 +29,10 @@ class AuditEvent:
 
 
 def append_events(session: Session, ctx: StoreContext, events: Iterable[AuditEvent]) -> list[Correlation]:
-    """Store audit events in the open transaction of a writer, in the chain of ``env``'s occurrence.
+    """Store audit events in the open transaction of a writer, in the chain of the occurrence of ``ctx``.
 
-    Whoever appends waits until the chain's last writer has committed: call it last in your transaction. Returns the
-    correlations that were stored; their ids are the events' and the entries' too.
+    An append waits until the chain's last writer has committed: call it last in your transaction. Return the stored
+    correlations; events and entries have the same ids.
     """
     now, extracted = ctx.clock.now(), ExtractedSecrets()
     stored = [_correlation(ctx, event, now, extracted) for event in events]

@@ -20,7 +20,7 @@ STORE_CHAIN = "__store__"
 
 @dataclass(frozen=True, slots=True)
 class StoreIdentity:
-    """Who a store is."""
+    """Identity of a store, to which its audit entries and approvals are bound."""
 
     store: str
     """Made with the first audit event or copy; a copy of a store gets another one."""
@@ -63,7 +63,7 @@ def make_identity(session: Session, signer: SigningKey | None, now: datetime) ->
 
 def copy_identity(session: Session, signer: SigningKey | None, now: datetime, stores: Iterable[str]) -> StoreIdentity:
     """Record that audit entries of these stores are copied here, in the transaction that writes the entries."""
-    # Two transactions that both find no id would make two: whoever gets the head has the other one wait.
+    # Two transactions that both find no id would make two: the head locks the chain, so the second one waits.
     session.audit.head(STORE_CHAIN)
     found = read_identity(session)
     made = found or StoreIdentity(uuid7(), ())

@@ -1,4 +1,4 @@
-"""The audit trail, as users hold it."""
+"""Audit trail of a store."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _BATCH = 500
 
 
 class AuditTrail(Resource):
-    """What happened, in chains of entries that show every later change; one chain per occurrence.
+    """Audit events in hash chains, which show every later change; one chain for each occurrence.
 
     Each event is also a correlation of type ``audit_event`` with the same id, and every such correlation that is
-    stored, by whichever method, has its entry. Neither can be changed or deleted, until ``cut`` removes what is old.
+    stored, by whichever method, has its entry. Neither can be changed or deleted, until ``prune`` removes old entries.
     """
 
     __slots__ = ()
@@ -105,10 +105,10 @@ class AuditTrail(Resource):
         require_signatures: bool | None = None,
         stores: Sequence[str] = (),
     ) -> AuditReport:
-        """Look for entries that were changed, removed, moved or cut off, and for correlations that were.
+        """Verify the chains: find entries and correlations that were changed, removed, moved or truncated.
 
-        Nothing is locked: writers and retention go on meanwhile. Without a key the verdict is never ``ok``: hashes
-        alone can be made anew by whoever can write to the database.
+        Nothing is locked: writers and retention go on meanwhile. Without a key the verdict is never ``ok``, as a party
+        that can write to the database can make all hashes anew.
 
         Args:
             chain: Only this one; otherwise all chains, and all audit events among the correlations.
@@ -128,9 +128,10 @@ class AuditTrail(Resource):
         return verifier.run(None if chain is None else self._chain(chain))
 
     def checkpoint(self) -> AuditCheckpoint:
-        """Where every chain ends now, signed if the store has a signing key. Keep it where the database's users cannot.
+        """Return the heads of all chains, signed if the store has a signing key.
 
-        ``verify(checkpoint=...)`` finds a chain that was cut off or made anew since.
+        Keep the checkpoint out of reach of the database's users. ``verify(checkpoint=...)`` finds a chain that was
+        truncated or replaced since.
         """
         heads, store = self._x.write("_heads", _heads, single=False)
         signer = self._ctx.signer
@@ -141,7 +142,7 @@ class AuditTrail(Resource):
         return made
 
     def export(self, chain: str | None = None) -> Iterator[AuditAnchor | AuditEntry | AuditCheckpoint]:
-        """The whole trail for keeping elsewhere: of each chain its anchor and entries, and last a checkpoint of all."""
+        """Yield the whole trail for an archive: anchor and entries of each chain, and last a checkpoint of all."""
         for name in self.chains() if chain is None else [self._chain(chain)]:
             anchor = self._anchor_of(name)
             if anchor is not None:
@@ -155,19 +156,19 @@ class AuditTrail(Resource):
     # --- retention --------------------------------------------------------------------------------
 
     def prune(self, before: datetime, *, chain: str | None = None) -> int:
-        """Remove the entries of a chain that are older, with their correlations; returns how many went.
+        """Remove the older entries of a chain with their correlations, and return the number of removed entries.
 
-        Its beginning is replaced by an anchor, signed if the store has a signing key, so that what remains still
-        verifies. An entry that is not old enough keeps all that follow it. The cut itself becomes an audit event of the
-        same chain. Export first what you want to keep.
+        An anchor replaces them, signed if the store has a signing key, so that the rest still verifies. An entry that
+        is not old enough keeps all that follow it. The pruning itself becomes an audit event of the same chain. Export
+        first what you want to keep.
 
         Args:
             before: Entries of that time and later stay. It must not lie in the future.
             chain: By default that of the store's own occurrence.
 
         Raises:
-            Corrupt: Something of what is to go is not as it was written. Nothing more is removed, so that no trace of
-                it is lost: see ``verify``.
+            Corrupt: An entry to be removed is not as it was written. No more entries are removed, so that the traces
+                stay: see ``verify``.
         """
         name, limit = self._chain(chain), moment(before, "before")
         if limit is None:
@@ -185,8 +186,9 @@ class AuditTrail(Resource):
         last = session.audit.anchor(chain)
         first = session.audit.find(AuditQuery(1, (chain, last.sequence if last else 0), chain)).items
         if not first or first[0].at >= before:
-            return 0  # before the lock, which would make an entry for a chain that is not there
-        session.audit.head(chain)  # Until this transaction ends, nobody else appends or cuts.
+            return 0  # Before the lock, which would make a row for a chain that doesn't exist.
+        # The head locks the chain: until this transaction ends, no other one appends to it or prunes it.
+        session.audit.head(chain)
         last = session.audit.anchor(chain)
         start = last.sequence if last else 0
         found = session.audit.find(AuditQuery(_BATCH, (chain, start), chain)).items
@@ -199,7 +201,7 @@ class AuditTrail(Resource):
         guarded(session).inner.correlations.delete([entry.entry_id for entry in going])
         session.audit.prune(anchor)
         done = {"chain": chain, "up_to": anchor.sequence, "removed": old, "before": before.isoformat()}
-        event = AuditEvent("audit_cut", self._ctx.occurrence_id, done)
+        event = AuditEvent("audit_pruned", self._ctx.occurrence_id, done)
         append_events(session, replace(self._ctx, occurrence_id=chain), [event])
         return old
 
@@ -231,8 +233,8 @@ def _refuse_damaged(session: Session, chain: str, anchor: AuditAnchor | None, go
         check.compare(entry, stored.get(entry.entry_id))
     if check.report.problems:
         raise Corrupt(
-            f"what was to be cut is not as it was written ({check.report.problems[0].message}): keep a copy of the "
-            "database, and look at it with store.audit.verify"
+            f"an entry to be pruned is not as it was written ({check.report.problems[0].message}). Keep a copy of the "
+            "database, and examine it with store.audit.verify"
         )
 
 

@@ -1,4 +1,4 @@
-"""Finding what was changed in an audit trail."""
+"""Verification of an audit trail: entries, correlations, signatures and checkpoints."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class AuditProblem:
 
 @dataclass(slots=True)
 class AuditReport:
-    """What a look at the audit trail found."""
+    """Result of a verification of the audit trail."""
 
     chains: int = 0
     entries: int = 0
@@ -91,7 +91,7 @@ class AuditReport:
 
 
 class Signatures:
-    """Which signatures are right."""
+    """Check of signatures by a set of public keys."""
 
     def __init__(self, public_keys: Sequence[str], *, required: bool) -> None:
         """By these keys; where they are required, a missing one is wrong."""
@@ -115,7 +115,7 @@ class Signatures:
 
 
 class ChainCheck:
-    """Follows one chain from its anchor, entry by entry."""
+    """Check of one chain from its anchor on, entry by entry."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class Verifier:
         required: bool | None,
         stores: Sequence[str] = (),
     ) -> None:
-        """By these keys and that checkpoint; entries of ``stores`` may be here, whoever copied them."""
+        """Verify by these keys and that checkpoint. ``stores``: ids of stores whose entries may be here."""
         self._x = executor
         self._signatures = Signatures(public_keys, required=bool(public_keys) if required is None else required)
         self._checkpoint = checkpoint
@@ -343,7 +343,8 @@ class Verifier:
 
     def _look_for_unchained(self, report: AuditReport) -> None:
         """Return audit events among the correlations that have no entry."""
-        # Their ids come first: whoever stores an event meanwhile stores its entry too, and whoever cuts removes both.
+        # The ids of the correlations are read first: an append in between stores event and entry, and a pruning removes
+        # both, so neither looks like an event without an entry.
         left = {
             event.correlation_id
             for page in _pages(CorrelationQuery(_PAGE, where=_EVENTS), self._events)

@@ -170,7 +170,7 @@ class BufferedWriter(Blocking):
             self._wait(lambda: self._settled >= goal or self._failed_since(attempts), timeout_seconds)
             if self._settled < goal and self._error is not None:
                 raise self._error
-            # Also one that was rejected before: nobody was told of it yet.
+            # Includes records that were rejected before, as no caller was told of them yet.
             untold, self._told = self._rejected[self._told :], len(self._rejected)
             return untold[0][1] if untold else None
 
