@@ -251,7 +251,7 @@ TAKES_NO_TEXT = {
     "secrets": "resolve delete delete_many get find access_log check rotate sweep",
     "shared_tasks": "latest status is_completed",
     "handle": "heartbeat claim_next release_work rescue take_over recover_thoughts shutdown",
-    "store": "for_occurrence clock capabilities server_now info stats is_empty close",
+    "store": "for_occurrence clock capabilities server_now info stats is_empty close start_background",
     "transaction": "for_occurrence savepoint",
     "claimed": "",
     "audit": "chains find scan tail verify checkpoint export prune",
