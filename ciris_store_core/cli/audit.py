@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -13,7 +14,7 @@ import typer
 from ciris_store_core.cli.exit_codes import Exit
 from ciris_store_core.cli.options import Json, Url, open_existing
 from ciris_store_core.cli.output import console, facts, line, say_json
-from ciris_store_core.errors import AlreadyExists, Conflict, NotFound
+from ciris_store_core.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
 from ciris_store_core.printable import printable_json
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     from ciris_store_core.models import AuditCheckpoint
     from ciris_store_core.store import AuditReport
+
+_MOST_BYTES = 16 * 2**20
+"""The longest checkpoint; it names each chain once."""
 
 _LAST = '{"checkpoint": '
 """The beginning of the last line of an export."""
@@ -154,8 +158,10 @@ def _checkpoint_of(path: Path) -> AuditCheckpoint:
     """Return the checkpoint in a file: the whole file, or its last line."""
     from ciris_store_core.models import AuditCheckpoint
 
+    if path.exists() and not path.is_file():
+        raise InvalidArgument(f"{path} is no regular file: give a checkpoint, or an export that ends with one")
     try:
-        last = path.read_text().strip().rpartition("\n")[2]
+        last = _last_line(path)
     except OSError as error:
         raise NotFound(
             f"{path} cannot be read ({error.strerror})",
@@ -166,6 +172,17 @@ def _checkpoint_of(path: Path) -> AuditCheckpoint:
     if last.startswith(_LAST):
         last = last[len(_LAST) : -1]
     return AuditCheckpoint.from_json(last)
+
+
+def _last_line(path: Path) -> str:
+    """Return the last line of a file, or what ends it, of which no more is read than a checkpoint may have."""
+    with path.open("rb") as file:
+        start = max(0, file.seek(0, os.SEEK_END) - _MOST_BYTES)
+        file.seek(start)
+        _, line_feed, last = file.read(_MOST_BYTES).strip().rpartition(b"\n")
+    if start and not line_feed:
+        raise InvalidArgument(f"the last line of {path} exceeds {_MOST_BYTES:,} bytes, so it is no checkpoint")
+    return last.decode(errors="replace")
 
 
 def _show(report: AuditReport, as_json: bool) -> None:

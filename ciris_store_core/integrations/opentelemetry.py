@@ -29,6 +29,7 @@ from opentelemetry.trace import TracerProvider
 from ciris_store_core.errors import StoreError
 from ciris_store_core.models.correlations import Correlation, LogData, MetricData, TraceContext
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, RetentionPolicy
+from ciris_store_core.printable import printable
 from ciris_store_core.store import Store
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class _ToStore:
         try:
             self._store.correlations.add_many(correlations)
         except StoreError as error:
-            logger.warning("telemetry could not be stored: %s", error)
+            logger.warning("telemetry could not be stored: %s", printable(str(error)))
             return False
         return True
 

@@ -8,6 +8,8 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ciris_store_core.printable import printable
+
 logger = logging.getLogger(__name__)
 
 _running: set[asyncio.Task[None]] = set()
@@ -65,4 +67,5 @@ async def _logged(answer: Awaitable[Any], event: OwnershipTransfer) -> None:
 
 
 def _report(event: OwnershipTransfer) -> None:
-    logger.exception("the audit service failed on %s of %s; the store has its own record", event.action, event.resource)
+    resource = printable(event.resource)
+    logger.exception("the audit service failed on %s of %s; the store has its own record", event.action, resource)

@@ -16,6 +16,7 @@ from typing import Generic, Self, TypeVar
 from ciris_store_core.errors import InvalidArgument, StaleFence, StoreClosed, StoreError
 from ciris_store_core.models.coordination import Lease
 from ciris_store_core.models.ids import uuid7
+from ciris_store_core.printable import printable
 from ciris_store_core.store import Store
 from ciris_store_core.store.execution import Blocking
 
@@ -149,7 +150,9 @@ class Background(Startable, Generic[T]):
             if stop.is_set():
                 return
             self.last_error = error
-            logger.warning("%s failed and will be tried again in %g s: %s", self.name, self._interval, error)
+            logger.warning(
+                "%s failed and will be tried again in %g s: %s", self.name, self._interval, printable(str(error))
+            )
         else:
             self.last_error = None
             self.last_result = self.last_result if result is None else result

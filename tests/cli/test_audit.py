@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,6 +65,14 @@ def test_an_export_shows_later_what_was_cut_off(command: Command, url: str, tmp_
     assert command("audit", "verify", url, "--checkpoint", str(kept)) == 1
     assert "cut_off" in command.out
     assert command("audit", "verify", url, "--checkpoint", "nothing") != 0 and "cannot be read" in command.err
+    pipe = kept.with_name("pipe")
+    os.mkfifo(pipe)
+    assert command("audit", "verify", url, "--checkpoint", str(pipe)) != 0 and "no regular file" in command.err
+    long = kept.with_name("long")
+    long.write_bytes(b"{" * 17 * 2**20)
+    assert command("audit", "verify", url, "--checkpoint", str(long)) != 0 and "no checkpoint" in command.err
+    kept.write_bytes(b"x" * 2**20 + b"\n" + kept.read_bytes())
+    assert command("audit", "verify", url, "--checkpoint", str(kept)) == 1
     assert command("audit", "export", url, "-o", str(kept)) != 0 and "File exists" in command.err
 
 

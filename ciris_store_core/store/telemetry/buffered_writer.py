@@ -20,6 +20,7 @@ from ciris_store_core.errors import (
     Unavailable,
 )
 from ciris_store_core.models.correlations import Correlation, Metric
+from ciris_store_core.printable import printable
 from ciris_store_core.store.execution import Blocking
 from ciris_store_core.store.resource import end_after
 from ciris_store_core.validation.json_values import plain_number
@@ -217,7 +218,7 @@ class BufferedWriter(Blocking):
         except StoreError as problem:
             error = problem
             if self._error is None:
-                logger.warning("%d buffered items cannot be stored yet: %s", len(batch), problem)
+                logger.warning("%d buffered items cannot be stored yet: %s", len(batch), printable(str(problem)))
         with self._changed:
             self._error, self._attempts = error, self._attempts + 1
             if error is None:
