@@ -15,10 +15,10 @@ from ciris_store_core.models.correlations import (
     PercentilePoint,
     PercentileQuery,
 )
-from ciris_store_core.sql.correlations import INSERT, INSERT_METRIC, SqlCorrelationStore, is_plain
+from ciris_store_core.sql.correlations import INSERT, INSERT_METRIC, UPDATE, SqlCorrelationStore, is_plain
 from ciris_store_core.sql.percentiles import ordered
 from ciris_store_core.sql.series import HUGE
-from ciris_store_core.sql.statements import insert_columns
+from ciris_store_core.sql.statements import fill_in, insert_columns, set_columns
 from ciris_store_postgres.bulk_copy import ROWS_TO_COPY, copy_new
 from ciris_store_postgres.executor import PostgresExecutor
 
@@ -29,6 +29,16 @@ COPY = f"COPY {{correlations}} ({', '.join(_COLUMNS)}) FROM STDIN"
 _BY_ID, _ID = attrgetter("correlation_id"), itemgetter(0)
 
 COPY_METRICS = f"COPY {{correlations}} ({', '.join(insert_columns(INSERT_METRIC))}) FROM STDIN"
+
+# One statement, so that the check of the expiry and the write cannot be separated by another transaction.
+UPDATE_UNEXPIRED = """
+UPDATE {correlations} SET {assignments} WHERE correlation_id = ? AND (expires_at IS NULL OR expires_at > ?)
+"""
+
+PERCENTILES = """
+SELECT {keys}, percentile_cont(?::double precision[]) WITHIN GROUP (ORDER BY metric_value), count(*)
+FROM ({samples}) s GROUP BY {keys} ORDER BY {order}
+"""
 
 # Columns of the fields that are not stored in one column of their own name.
 _PARTS: Mapping[str, tuple[str, ...]] = {
@@ -88,9 +98,7 @@ class PostgresCorrelationStore(SqlCorrelationStore):
             return super().update(correlation_id, changes, now)
         columns = dict.fromkeys(column for field in changes for column in _PARTS.get(field, (field,)))
         values = dict(zip(_COLUMNS, self.values(_BLANK.replaced(**changes)), strict=True))
-        assignments = ", ".join(f"{column} = ?" for column in columns)
-        living = "" if now is None else " AND (expires_at IS NULL OR expires_at > ?)"
-        statement = f"UPDATE {{correlations}} SET {assignments} WHERE correlation_id = ?{living}"
+        statement = set_columns(UPDATE if now is None else UPDATE_UNEXPIRED, tuple(columns))
         params = [*(values[column] for column in columns), correlation_id, *(() if now is None else (now,))]
         return self.executor.run(statement, params) > 0
 
@@ -98,9 +106,7 @@ class PostgresCorrelationStore(SqlCorrelationStore):
         """Return percentiles per bucket and group."""
         self._refuse_rolled_up(query.where)
         source, groups, params = self._samples(query, "metric_value")
-        keys = ", ".join(["b", *groups])
-        chosen = "percentile_cont(?::double precision[]) WITHIN GROUP (ORDER BY metric_value)"
-        statement = f"SELECT {keys}, {chosen}, count(*) FROM ({source}) s GROUP BY {keys} ORDER BY {ordered(groups)}"
+        statement = fill_in(PERCENTILES, keys=", ".join(["b", *groups]), samples=source, order=ordered(groups))
         rows = self.executor.rows(statement, (list(query.fractions), *params))
         if not all(isfinite(value) for *_, found, _ in rows for value in found):
             return super().percentiles(query)  # the server's interpolation overflows between large values
