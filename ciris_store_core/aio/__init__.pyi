@@ -239,13 +239,13 @@ class AsyncAdaptiveConfiguration:
     def __init__(self, store: AsyncStore | AsyncTransaction | Store) -> None:
         """Over an open store or transaction."""
     async def get(self, kind: type[C], subject: str) -> C:
-        """The configuration, or its defaults where nothing is stored of it.
+        """Return the configuration, or its defaults where nothing is stored of it.
 
         Raises:
             Conflict: What is stored does not fit ``kind``.
         """
     def scan(self, kind: type[C]) -> AsyncIterator[tuple[str, C]]:
-        """All configurations of a kind, each with its subject, read page by page, newest first."""
+        """Yield all configurations of a kind, each with its subject, read page by page, newest first."""
     async def put(self, subject: str, configuration: C) -> C:
         """Write the fields that you gave, others stay; returns the configuration as stored."""
     async def learn(self, kind: type[C], subject: str, *operations: Operation) -> C:
@@ -262,7 +262,7 @@ class AsyncAdaptiveConfiguration:
         """Go back to the defaults; False if nothing was stored."""
 
 class AsyncDatabaseMaintenanceService:
-    """Cleans up what nobody needs any more, without touching live work of any occurrence.
+    """Cleanup of expired, orphaned and old records, without touching live work of any occurrence.
 
     ``run`` does one pass. ``start`` begins a daemon thread that does one at once and then one every
     ``interval_seconds``; ``stop`` ends it; as a context manager it does both. Of all processes on one database one at a
@@ -314,7 +314,7 @@ class AsyncDatabaseMaintenanceService:
         """End the background thread after the batch that it is at; returns whether it has ended."""
     @property
     def running(self) -> bool:
-        """Whether the background thread runs."""
+        """True if the background thread runs."""
     @property
     def last_report(self) -> MaintenanceReport | None:
         """Of the last pass that the background thread finished."""
@@ -334,20 +334,20 @@ class AsyncDatabaseMaintenanceService:
             StaleFence: The lease was lost, as by a computer that slept; what was done stands.
         """
     async def rescue(self) -> MaintenanceReport:
-        """Only help the work of the dead along: give back what they claimed, free the thoughts that they were at.
+        """Rescue the work of dead occurrences only: release their claims, and free thoughts in processing.
 
         Needs no lease: whatever number of processes do it at once, each piece of work is given back once.
         """
 
 class AsyncRetentionService:
-    """Keeps a store's telemetry from growing without end, as a plan says.
+    """Retention of a store's telemetry by a plan, so that it doesn't grow without end.
 
     ``run`` does one pass. ``start`` begins a daemon thread that does one at once and then one every
     ``interval_seconds``; ``stop`` ends it; as a context manager it does both. Of all processes on one database one at a
     time is at it, under the lease ``retention``. Nothing runs before it is asked for.
 
     - count, min and max of the samples stay exact, sums within 1e-12, and the newest value is kept.
-    - Rows go in the transaction that writes what stands for them, in small batches.
+    - Rows are deleted in the transaction that writes their summaries, in small batches.
     - Rows that arrive late are added to the summary of their period.
     - Whole hours and days only: nothing that is younger than its rule says is touched.
     """
@@ -378,7 +378,7 @@ class AsyncRetentionService:
         """End the background thread after the batch that it is at; returns whether it has ended."""
     @property
     def running(self) -> bool:
-        """Whether the background thread runs."""
+        """True if the background thread runs."""
     @property
     def last_report(self) -> RetentionReport | None:
         """Of the last pass that the background thread finished."""
@@ -439,7 +439,7 @@ class AsyncMemoryService:
         action: Action | None = None,
         accessor: str = "memory_service",
     ) -> Recall:
-        """The nodes that the query names: one id, ``prefix*``, or ``*`` for all of the scope.
+        """Return the nodes that the query names: one id, ``prefix*``, or ``*`` for all of the scope.
 
         Args:
             query: With ``include_edges``, a single node comes with the nodes that ``depth`` steps lead to, nearest
@@ -464,7 +464,7 @@ class AsyncMemoryService:
     async def search(
         self, text: str, *, scope: AnyScope | None = None, type: NodeType | str | None = None, limit: int = 20
     ) -> builtins.list[GraphNode]:
-        """The nodes that hold all the words of ``text`` in id or attributes, best first [cap: full_text]."""
+        """Return the nodes that hold all the words of ``text`` in id or attributes, best first [cap: full_text]."""
     async def create_edge(self, edge: GraphEdge) -> MemoryOpResult:
         """Write an edge, or its new weight and attributes; ``data`` is the edge as stored.
 
@@ -547,7 +547,7 @@ class AsyncMemoryService:
         limit: int = 1000,
         cursor: str | None = None,
     ) -> Points:
-        """One page of what happened, oldest first; pass its ``next_cursor`` to get the next one.
+        """Return one page of what happened, oldest first; pass its ``next_cursor`` to get the next one.
 
         Args:
             scope: None and ``"default"`` mean any.
@@ -823,7 +823,7 @@ class AsyncCorrelations:
         descending: bool = False,
         **filters: Unpack[CorrelationFilters],
     ) -> Page[TimeSeriesDataPoint]:
-        """One page of the points of the metrics that the filters match, in the order of ``list``."""
+        """Return one page of the points of the metrics that the filters match, in the order of ``list``."""
     async def metric_series(
         self,
         metric_name: str,
@@ -834,7 +834,7 @@ class AsyncCorrelations:
         limit: int = 1000,
         cursor: str | None = None,
     ) -> Page[TimeSeriesDataPoint]:
-        """One page of a metric's points, oldest first; both bounds inclusive, tags by equality."""
+        """Return one page of a metric's points, oldest first; both bounds inclusive, tags by equality."""
     async def aggregate(
         self,
         function: Aggregate,
@@ -843,7 +843,7 @@ class AsyncCorrelations:
         group_by: Iterable[str] = ...,
         **filters: Unpack[CorrelationFilters],
     ) -> builtins.list[AggregatePoint]:
-        """Values of metrics per bucket of time and group of tags, by start, then group (None first).
+        """Return values of metrics per bucket of time and group of tags, by start, then group (None first).
 
         Args:
             function: avg, sum, min, max, count or last.
@@ -875,7 +875,7 @@ class AsyncCorrelations:
             NotSupported: Something that matches was rolled up, and its samples are gone.
         """
     async def metric_names(self) -> builtins.list[str]:
-        """The names of all stored metrics, ascending; at a cost that grows with the number of names."""
+        """Return the names of all stored metrics, ascending; at a cost that grows with the number of names."""
     async def add(self, correlation: Correlation, *, exist_ok: bool = False) -> Correlation:
         """Store a new correlation and return it as stored.
 
@@ -915,7 +915,7 @@ class AsyncCorrelations:
         capacity: int = 50000,
         **common: Unpack[MetricCommon],
     ) -> AsyncBufferedWriter:
-        """A writer for high rates, which accepts at once and stores in batches; see ``BufferedWriter``.
+        """Return a writer for high rates, which accepts at once and stores in batches; see ``BufferedWriter``.
 
         Args:
             batch_size: How many items are stored at once, 1 to 10,000.
@@ -924,9 +924,9 @@ class AsyncCorrelations:
             common: What measurements have in common; see ``MetricCommon``.
         """
     async def get(self, correlation_id: str) -> Correlation | None:
-        """The correlation with that id, or None."""
+        """Return the correlation with that id, or None."""
     async def get_many(self, correlation_ids: Iterable[str]) -> dict[str, Correlation]:
-        """The correlations of these ids that exist, by id, in the order asked for; one round trip."""
+        """Return the correlations of these ids that exist, by id, in the order asked for; one round trip."""
     async def update(self, correlation_id: str, **changes: Any) -> bool:
         """Change the given fields and ``updated_at``; False if there is no such correlation.
 
@@ -941,7 +941,7 @@ class AsyncCorrelations:
         descending: bool = False,
         **filters: Unpack[CorrelationFilters],
     ) -> Page[Correlation]:
-        """One page of correlations by ``timestamp``, then id.
+        """Return one page of correlations by ``timestamp``, then id.
 
         Args:
             limit: At most so many, 1 to 10,000.
@@ -952,12 +952,12 @@ class AsyncCorrelations:
     def scan(
         self, *, descending: bool = False, on_corrupt: OnCorrupt | None = None, **filters: Unpack[CorrelationFilters]
     ) -> AsyncIterator[Correlation]:
-        """All correlations that the filters match, read page by page; see ``list``.
+        """Return all correlations that the filters match, read page by page; see ``list``.
 
         A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
     async def count(self, **filters: Unpack[CorrelationFilters]) -> int:
-        """How many correlations the filters match; loads none of them."""
+        """Return how many correlations the filters match; loads none of them."""
     async def delete(self, correlation_id: str) -> int:
         """Delete a correlation; return 1, or 0 if there is none, or it expired."""
     async def delete_many(self, correlation_ids: Iterable[str]) -> int:
@@ -967,11 +967,11 @@ class AsyncCorrelations:
         need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
         """
     async def by_channel(self, channel_id: str, limit: int = 100) -> Page[Correlation]:
-        """The newest ``limit`` correlations of a channel, returned oldest first."""
+        """Return the newest ``limit`` correlations of a channel, returned oldest first."""
     async def recent(self, limit: int = 100, **filters: Unpack[CorrelationFilters]) -> Page[Correlation]:
-        """The newest ``limit`` correlations, newest first."""
+        """Return the newest ``limit`` correlations, newest first."""
     async def trace(self, trace_id: str) -> builtins.list[TraceNode]:
-        """The spans of a trace as trees: its roots, oldest first, each with its children, oldest first.
+        """Return the spans of a trace as trees: its roots, oldest first, each with its children, oldest first.
 
         A span hangs on the span that ``parent_span_id`` names, else on the correlation that
         ``parent_correlation_id`` names; one whose parent is not stored is a root. Empty for an unknown trace.
@@ -981,7 +981,7 @@ class AsyncTasks:
     """Units of work. Every task has one owner, its ``agent_occurrence_id``.
 
     Every method with an ``occurrence_id`` looks only at tasks of that owner; by default at those of the store's own
-    occurrence, ``"default"`` unless the store was opened otherwise; ``ANY`` means all owners.
+    occurrence, ``"default"`` unless the store was opened otherwise; ``ANY_OCCURRENCE`` means all.
     """
     async def add(self, task: Task, *, exist_ok: bool = False) -> Task:
         """Store a new task and return it as stored.
@@ -1107,7 +1107,7 @@ class AsyncThoughts:
     """Steps of reasoning about tasks. Every thought has one owner, its ``agent_occurrence_id``.
 
     Every method with an ``occurrence_id`` looks only at thoughts of that owner; by default at those of the store's
-    own occurrence, ``"default"`` unless the store was opened otherwise; ``ANY`` means all owners.
+    own occurrence, ``"default"`` unless the store was opened otherwise; ``ANY_OCCURRENCE`` means all.
     """
     async def add(self, thought: Thought, *, exist_ok: bool = False) -> Thought:
         """Store a new thought and return it as stored. Its task need not exist.
@@ -1247,37 +1247,37 @@ class AsyncLeases:
         """Return the leases that are held now, or all that ever were, ordered by name."""
 
 class AsyncSecrets:
-    """What was found in records and encrypted: references stand for it in their texts.
+    """Secrets that were found in records and encrypted. References stand for them in the texts.
 
     A secret of a record that has expired counts as absent.
 
-    Nothing decrypts it but ``reveal``, for an action, and ``disclose``, for somebody who gives a reason. Both are
-    logged, granted or not, before anything is returned.
+    Two methods decrypt secrets: ``resolve``, for an action, and ``disclose``, for a person who gives a reason. Both
+    log the access, granted or denied, before they return.
     """
     async def resolve(self, record: R, *, action: Action, accessor: str) -> R:
-        """A copy of a stored record with the secrets in place of their references, as far as the action may have them.
+        """Return a copy of a stored record, with the secrets that the action may have in place of their references.
 
         References that it may not have, or that are none of this record's, stay as they are; a node resolves only
-        what its ``secret_refs`` list. Do not store the copy's texts elsewhere: they would be sealed anew.
+        what its ``secret_refs`` list. Do not store the copy's texts elsewhere: they would be encrypted again.
 
         Args:
             record: A node, edge, task, thought, correlation or occurrence, as it was read.
             action: What it is for. ``speak``: sensitivity low and medium; ``tool``: also high; ``memorize``: low only.
-                A critical secret is not revealed for any of them: see ``disclose``.
+                No action resolves a critical secret: see ``disclose``.
             accessor: Who asks, for the log.
 
         Raises:
             SecretKeyError: The store has no key, or another than a secret's.
-            Corrupt: A secret that the action may have was damaged or tampered with. Nothing is revealed.
+            Corrupt: A secret that the action may have was damaged or tampered with. Nothing is resolved.
             TransactionError: In a transaction, where the log could be rolled back.
         """
     async def disclose(self, secret_id: str, *, accessor: str, reason: str) -> Any:
-        """The value of one secret of whatever sensitivity, because a person decided so; None if there is none.
+        """Return the value of one secret of whatever sensitivity, because a person decided so; None if there is none.
 
         No code that runs by itself should call this. ``reason`` goes to the log.
 
         Raises:
-            SecretKeyError, Corrupt, TransactionError: As ``reveal``.
+            SecretKeyError, Corrupt, TransactionError: As ``resolve``.
         """
     async def delete(self, secret_id: str, *, accessor: str | None = None) -> int:
         """Delete a secret for good; return 1, or 0 if there is no such secret.
@@ -1289,15 +1289,15 @@ class AsyncSecrets:
     async def delete_many(self, secret_ids: Iterable[str], *, accessor: str | None = None) -> int:
         """Delete many secrets for good and return the number of deleted ones. See ``delete``."""
     async def get(self, secret_id: str) -> SecretInfo | None:
-        """What is known of a secret, without its value; None if there is none with that id."""
+        """Return what is known of a secret, without its value; None if there is none with that id."""
     async def find(self, *, limit: int = 100, cursor: str | None = None) -> Page[SecretInfo]:
-        """One page of what is known of the secrets, without their values, oldest first."""
+        """Return one page of what is known of the secrets, without their values, oldest first."""
     async def access_log(
         self, secret_id: str | None = None, *, limit: int = 100, cursor: str | None = None
     ) -> Page[SecretAccess]:
-        """One page of the access log, oldest first, of all secrets or of one, also of one that is gone."""
+        """Return one page of the access log, oldest first, of all secrets or of one, also of one that is gone."""
     async def check(self) -> SecretsReport:
-        """Decrypt every secret, one after the other, and count them by key; shows nobody their values."""
+        """Decrypt every secret, one after the other, and count them by key. The values are discarded."""
     async def rotate(self, progress: Progress = ...) -> SecretsReport:
         """Encrypt all secrets anew under the active key, and prove it: ``report.rotated``.
 
@@ -1312,13 +1312,13 @@ class AsyncSecrets:
             SecretKeyError: The store was opened without a key.
         """
     async def sweep(self, older_than: timedelta = ...) -> int:
-        """Delete secrets that nothing refers to any more; returns how many went.
+        """Delete secrets that nothing refers to any more, and return the number of deleted ones.
 
-        They are left behind when a value is overwritten, or when a record goes with another, expires or is
-        rolled up. The maintenance service calls this.
+        They are left when a value is overwritten, or when a record is deleted with another, expires or is rolled up.
+        The maintenance service calls this.
 
         Args:
-            older_than: Secrets sealed since are left alone, in case somebody is about to write a text that was read.
+            older_than: Secrets encrypted since are kept, as a caller may be about to write a text that it has read.
         """
 
 class AsyncSharedTasks:
@@ -1356,10 +1356,10 @@ class AsyncSharedTasks:
         """Return True if the ``latest`` task is completed; False if there is none."""
 
 class AsyncAuditTrail:
-    """What happened, in chains of entries that show every later change; one chain per occurrence.
+    """Audit events in hash chains, which show every later change; one chain for each occurrence.
 
     Each event is also a correlation of type ``audit_event`` with the same id, and every such correlation that is
-    stored, by whichever method, has its entry. Neither can be changed or deleted, until ``cut`` removes what is old.
+    stored, by whichever method, has its entry. Neither can be changed or deleted, until ``prune`` removes old entries.
     """
     async def append(self, event_type: str, actor: str, payload: Mapping[str, Any] | None = None) -> str:
         """Store an audit event and return its id, which is its entry's and its correlation's.
@@ -1374,13 +1374,13 @@ class AsyncAuditTrail:
     async def append_many(self, events: Iterable[AuditEvent]) -> builtins.list[str]:
         """Store audit events, all or none, in the order given; returns their ids."""
     async def chains(self) -> builtins.list[str]:
-        """The occurrences that have a chain, ascending."""
+        """Return the occurrences that have a chain, ascending."""
     async def find(self, chain: str | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
-        """One page of entries by chain, then sequence, ascending; of all chains or of one."""
+        """Return one page of entries by chain, then sequence, ascending; of all chains or of one."""
     def scan(self, chain: str | None = None) -> AsyncIterator[AuditEntry]:
-        """All entries, read page by page; see ``list``."""
+        """Return all entries, read page by page; see ``list``."""
     async def tail(self, chain: str | None = None, limit: int = 20) -> builtins.list[AuditEntry]:
-        """The newest entries of a chain, by default of the store's own occurrence, oldest of them first."""
+        """Return the newest entries of a chain, by default of the store's own occurrence, oldest of them first."""
     async def verify(
         self,
         chain: str | None = None,
@@ -1390,10 +1390,10 @@ class AsyncAuditTrail:
         require_signatures: bool | None = None,
         stores: Sequence[str] = ...,
     ) -> AuditReport:
-        """Look for entries that were changed, removed, moved or cut off, and for correlations that were.
+        """Verify the chains: find entries and correlations that were changed, removed, moved or truncated.
 
-        Nothing is locked: writers and retention go on meanwhile. Without a key the verdict is never ``ok``: hashes
-        alone can be made anew by whoever can write to the database.
+        Nothing is locked: writers and retention go on meanwhile. Without a key the verdict is never ``ok``, as a party
+        that can write to the database can make all hashes anew.
 
         Args:
             chain: Only this one; otherwise all chains, and all audit events among the correlations.
@@ -1405,36 +1405,37 @@ class AsyncAuditTrail:
                 itself.
         """
     async def checkpoint(self) -> AuditCheckpoint:
-        """Where every chain ends now, signed if the store has a signing key. Keep it where the database's users cannot.
+        """Return the heads of all chains, signed if the store has a signing key.
 
-        ``verify(checkpoint=...)`` finds a chain that was cut off or made anew since.
+        Keep the checkpoint out of reach of the database's users. ``verify(checkpoint=...)`` finds a chain that was
+        truncated or replaced since.
         """
     def export(self, chain: str | None = None) -> AsyncIterator[AuditAnchor | AuditEntry | AuditCheckpoint]:
-        """The whole trail for keeping elsewhere: of each chain its anchor and entries, and last a checkpoint of all."""
+        """Yield the whole trail for an archive: anchor and entries of each chain, and last a checkpoint of all."""
     async def prune(self, before: datetime, *, chain: str | None = None) -> int:
-        """Remove the entries of a chain that are older, with their correlations; returns how many went.
+        """Remove the older entries of a chain with their correlations, and return the number of removed entries.
 
-        Its beginning is replaced by an anchor, signed if the store has a signing key, so that what remains still
-        verifies. An entry that is not old enough keeps all that follow it. The cut itself becomes an audit event of the
-        same chain. Export first what you want to keep.
+        An anchor replaces them, signed if the store has a signing key, so that the rest still verifies. An entry that
+        is not old enough keeps all that follow it. The pruning itself becomes an audit event of the same chain. Export
+        first what you want to keep.
 
         Args:
             before: Entries of that time and later stay. It must not lie in the future.
             chain: By default that of the store's own occurrence.
 
         Raises:
-            Corrupt: Something of what is to go is not as it was written. Nothing more is removed, so that no trace of
-                it is lost: see ``verify``.
+            Corrupt: An entry to be removed is not as it was written. No more entries are removed, so that the traces
+                stay: see ``verify``.
         """
 
 class AsyncAuthorities:
-    """Whose signatures approve of writes to protected scopes, known by their public Ed25519 keys.
+    """Wise Authorities: their signatures approve of writes to protected scopes. Each is known by its Ed25519 key.
 
     The first is registered by ``bootstrap``. From then on each change needs the approval of one of them, like any
     other write to IDENTITY.
     """
     async def find(self) -> builtins.list[Authority]:
-        """All that ever were registered, revoked ones too, by id."""
+        """Return all that ever were registered, revoked ones too, by id."""
     async def bootstrap(self, public_key: str, name: str, *, identity: Iterable[GraphNode] = ...) -> bool:
         """Register the first authority and store the first identity; the one time that it needs no approval.
 
@@ -1462,7 +1463,7 @@ class AsyncAuthorities:
         Raises:
             AccessDenied: Without one; ``error.request`` is what to have approved.
             NotFound: It is not registered.
-            Conflict: Nobody else is left: register another one first.
+            Conflict: It is the last one. Register another one first.
         """
 
 class AsyncOccurrenceHandle:
@@ -1626,7 +1627,7 @@ class AsyncBufferedWriter:
             Unavailable: It took longer than ``timeout_seconds``; it goes on.
         """
     async def take_rejected(self) -> builtins.list[Rejection]:
-        """The items that could not be stored, which are forgotten here."""
+        """Return the items that could not be stored, which are forgotten here."""
     async def close(self, *, timeout_seconds: float | None = None) -> None:
         """Store what is left and end; raises as ``flush`` does, and is not closed where something is not stored yet."""
 

@@ -27,7 +27,7 @@ class CorrelationFilters(TypedDict, total=False):
     type: OneOrMore[CorrelationType | str]
     """One type or several."""
     occurrence_id: Owner
-    """Exactly this occurrence. By default, and with ``ANY``, those of all."""
+    """Exactly this occurrence. By default, and with ``ANY_OCCURRENCE``, those of all."""
     scope: GraphScope | str | None
     time_from: datetime | None
     time_to: datetime | None

@@ -58,13 +58,13 @@ class TaskFilters(TypedDict, total=False):
     status: OneOrMore[TaskStatus | str]
     """One status or several."""
     occurrence_id: Owner
-    """Exactly this owner; ``ANY`` for all. By default the store's own occurrence, ``"default"``."""
+    """Exactly this owner; ``ANY_OCCURRENCE`` for all. By default the store's own occurrence, ``"default"``."""
     channel_id: str | None
     parent_task_id: str | None
     correlation_id: str | None
     """The one in the task's context."""
     shared_type: str | None
-    """Only shared tasks of exactly this type, whoever owns them now."""
+    """Only shared tasks of exactly this type, of any owner."""
     created_from: datetime | None
     updated_to: datetime | None
     """Both bounds inclusive, and aware."""
@@ -76,7 +76,7 @@ class Tasks(Resource):
     """Units of work. Every task has one owner, its ``agent_occurrence_id``.
 
     Every method with an ``occurrence_id`` looks only at tasks of that owner; by default at those of the store's own
-    occurrence, ``"default"`` unless the store was opened otherwise; ``ANY`` means all owners.
+    occurrence, ``"default"`` unless the store was opened otherwise; ``ANY_OCCURRENCE`` means all.
     """
 
     __slots__ = ()

@@ -48,7 +48,7 @@ class ThoughtFilters(TypedDict, total=False):
     thought_type: OneOrMore[ThoughtType | str]
     """One type or several."""
     occurrence_id: Owner
-    """Exactly this owner; ``ANY`` for all. By default the store's own occurrence, ``"default"``."""
+    """Exactly this owner; ``ANY_OCCURRENCE`` for all. By default the store's own occurrence, ``"default"``."""
     source_task_id: str | None
     parent_thought_id: str | None
     created_from: datetime | None
@@ -62,7 +62,7 @@ class Thoughts(Resource):
     """Steps of reasoning about tasks. Every thought has one owner, its ``agent_occurrence_id``.
 
     Every method with an ``occurrence_id`` looks only at thoughts of that owner; by default at those of the store's
-    own occurrence, ``"default"`` unless the store was opened otherwise; ``ANY`` means all owners.
+    own occurrence, ``"default"`` unless the store was opened otherwise; ``ANY_OCCURRENCE`` means all.
     """
 
     __slots__ = ()
