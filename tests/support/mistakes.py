@@ -186,7 +186,7 @@ def server_mistakes(server: PostgresServer) -> Mistakes:
     url = server.url(dbname=server.create_database().rpartition("/")[2])
     agent = server.url(user="agent", password="correct")
     return {
-        "nobody listens there": opened("postgresql://agent@127.0.0.1:1/agent"),
+        "no server listens there": opened("postgresql://agent@127.0.0.1:1/agent"),
         "there is no such database": opened(server.url(dbname="agnet")),
         "there is no such user": opened(server.url(user="nobody")),
         "the password is wrong": opened(agent.replace("correct", "wrong")),
