@@ -9,6 +9,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,17 +54,26 @@ def _names_of(node: ast.stmt) -> list[str]:
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
+def _elsewhere(page: Path, path: str, symbol: str) -> Iterator[str]:
+    """Yield the modules beside a file that define a symbol, for one that was moved."""
+    folder = (page.parent / path).resolve().parent
+    for file in sorted(folder.glob("*.py")):
+        with suppress(LookupError):
+            line_of(file, symbol)
+            yield f"{path.rpartition('/')[0]}/{file.name}"
+
+
 def update(page: Path) -> list[str]:
     """Set the lines of all links of a page; return the symbols that were not found."""
     missing: list[str] = []
 
     def renewed(found: re.Match[str]) -> str:
-        try:
-            line = line_of((page.parent / found["path"]).resolve(), found["symbol"])
-        except (LookupError, OSError) as error:
-            missing.append(str(error))
-            return found[0]
-        return f"[`{found['symbol']}`]({found['path']}#L{line})"
+        path = found["path"]
+        for place in [path, *_elsewhere(page, path, found["symbol"])]:
+            with suppress(LookupError, OSError):
+                return f"[`{found['symbol']}`]({place}#L{line_of((page.parent / place).resolve(), found['symbol'])})"
+        missing.append(f"{path}: {found['symbol']}")
+        return found[0]
 
     page.write_text(_LINK.sub(renewed, page.read_text()))
     return missing
