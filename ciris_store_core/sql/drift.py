@@ -18,7 +18,7 @@ _DROPPED = re.compile(
 
 
 def expected(migrations: Iterable[Migration]) -> dict[str, str]:
-    """The statement that makes each table, index, view and trigger of a schema, by its name."""
+    """Return the statement that creates each table, index, view and trigger of a schema, by name."""
     found: dict[str, str] = {}
     for migration in migrations:
         for statement in migration.statements:
@@ -32,7 +32,7 @@ def expected(migrations: Iterable[Migration]) -> dict[str, str]:
 def missing(
     migrations: Sequence[Migration], applied: Iterable[int], there: Iterable[str], spelled: Callable[[str], str]
 ) -> Iterator[Finding]:
-    """A finding for each thing that an applied migration made and that is gone. ``there``: names of what exists."""
+    """Yield a finding for each object of an applied migration that is missing. ``there``: names of what exists."""
     done, present = set(applied), set(there)
     for name, statement in expected(each for each in migrations if each.version in done).items():
         if name not in present:

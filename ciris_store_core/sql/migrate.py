@@ -42,14 +42,14 @@ WORDS_STORED = "words_of_stored_nodes"
 """Name of the migration that is recorded when all nodes have their words."""
 
 NODES_AT_ONCE = 500
-"""Nodes that get their words in one transaction, after which other programs have their turn."""
+"""Nodes that get their words in one transaction, after which other programs can write."""
 
 RECORD = "INSERT INTO {schema_migrations} (version, name, applied_at, oldest_program) VALUES (?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One numbered file."""
+    """Migration of one numbered file."""
 
     version: int
     name: str
@@ -100,7 +100,7 @@ class Migrator(ABC):
 
     @abstractmethod
     def table_exists(self, table: str) -> bool:
-        """Whether the table is there, in the store's schema."""
+        """Return True if the table exists in the store's schema."""
 
     def applied(self) -> list[Applied]:
         """The migrations on record; none for an empty database. Raises MigrationRequired for another program's."""
@@ -124,7 +124,7 @@ class Migrator(ABC):
         return [migration for migration in self.migrations if migration.version not in done]
 
     def plan(self) -> list[PendingMigration]:
-        """What ``migrate`` would send, migration by migration."""
+        """Return the statements that ``migrate`` would send, migration by migration."""
         pending = self.pending()
         return [PendingMigration(m.version, m.name, self._preview(m, first=m is pending[0])) for m in pending]
 
@@ -133,7 +133,7 @@ class Migrator(ABC):
         return tuple(map(self.session.dialect.spelled, (*before, *migration.statements)))
 
     def preparation(self) -> Sequence[str]:
-        """What has to be there before the first migration, and is not: statements that ``lock`` runs."""
+        """Return the statements that ``lock`` runs before the first migration."""
         return ()
 
     def _check_program(self, applied: Sequence[Applied]) -> None:

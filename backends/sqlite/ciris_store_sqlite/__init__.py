@@ -1,3 +1,3 @@
-"""The SQLite backend of CIRIS Store. The registry finds it by its entry point; nothing here needs importing by hand."""
+"""SQLite backend of CIRIS Store. The registry loads it by its entry point."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""An open SQLite database: one connection that writes, some that read."""
+"""SQLite backend: one connection that writes, and a bounded number that read."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ CAPABILITIES = frozenset(
 IN_FILES_ONLY = frozenset({Capability.DURABLE, Capability.MULTI_PROCESS})
 
 WAL_LIMIT = 64 * 2**20
-"""Bytes to which the write-ahead log is cut back."""
+"""Bytes to which the write-ahead log is truncated."""
 
 COMMITS_BETWEEN_WAL_CHECKS = 1000
 
@@ -57,33 +57,33 @@ STATEMENT_CACHE = 256
 
 TABLE_EXISTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 
-# Databases in memory are shared by name within the process, and so must be the turn to write to each.
-_memory_turns: WeakValueDictionary[str, WriteLock] = WeakValueDictionary()
+# Databases in memory are shared by name within the process, and so must be the write lock of each.
+_memory_locks: WeakValueDictionary[str, WriteLock] = WeakValueDictionary()
 
 
 class SqliteMigrator(Migrator):
-    """Migrations of an SQLite database."""
+    """Migrator of an SQLite database."""
 
     def lock(self) -> None:
-        """Nothing to do: a write transaction has the database to itself."""
+        """Do nothing: a write transaction excludes every other writer."""
 
     def table_exists(self, table: str) -> bool:
-        """Whether the table is there."""
+        """Return True if the table exists."""
         return self.session.row(TABLE_EXISTS, (table,)) is not None
 
 
 class SqliteBackend(Backend):
-    """A database file, or a database in memory."""
+    """Backend on a database file, or on a database in memory."""
 
     name = "SQLite"
 
     def __init__(self, url: StoreURL, context: BackendContext) -> None:
-        """Read the URL; the file is opened by ``prepare``."""
+        """Parse the URL. ``prepare`` opens the file."""
         self.settings = Settings.from_url(url, context)
         self._clock = context.clock
         self.capabilities = CAPABILITIES - IN_FILES_ONLY if self._in_memory else CAPABILITIES
         self._dialect = SqliteDialect()
-        self._turn = self._make_turn()
+        self._write_lock = self._make_write_lock()
         self._writer: SqliteSession | None = None
         self._idle: deque[SqliteSession] = deque()
         self._readers = FairLock(self.settings.pool_size)
@@ -100,25 +100,25 @@ class SqliteBackend(Backend):
     def _in_memory(self) -> bool:
         return self.settings.in_memory
 
-    def _make_turn(self) -> WriteLock:
+    def _make_write_lock(self) -> WriteLock:
         if not self._in_memory:
             return WriteLock(lock_path(self.settings.path), self.settings.busy_timeout)
-        return _memory_turns.setdefault(self.settings.name, WriteLock(None, self.settings.busy_timeout))
+        return _memory_locks.setdefault(self.settings.name, WriteLock(None, self.settings.busy_timeout))
 
     # --- opening ------------------------------------------------------------------------------
 
     def prepare(self, *, migrate: bool) -> None:
-        """Make or open the file and bring it to this program's schema."""
+        """Create or open the file and migrate it to this program's schema."""
         if not self._in_memory:
             make_missing(self.settings)
             self._file_identity = identity(self.settings.path)
         try:
             session = self._writer = self._open()
             migrator = SqliteMigrator(session, load_migrations(__package__))
-            # Other programs' files are refused here, before anything is changed or a lock file made; and a store that
-            # is up to date opens while somebody else writes.
+            # Files of other programs are refused here, before the file is changed or a lock file is created. A store
+            # that is up to date opens without the write lock, so that a slow writer blocks no reader.
             if self._in_memory or not self._is_current(session, migrator):
-                self._set_up_in_turn(session, migrator, migrate=migrate and self.settings.migrate)
+                self._set_up_locked(session, migrator, migrate=migrate and self.settings.migrate)
             self._watch_files(session)
             session.retire()
             self._prepared = True
@@ -129,7 +129,7 @@ class SqliteBackend(Backend):
             raise
 
     def pending(self) -> Sequence[PendingMigration]:
-        """The migrations that the database lacks; a file that is not there is not made for it."""
+        """Return the migrations that the database lacks; a file that does not exist is not created."""
         session = self._open() if self._in_memory or has_content(self.settings.path) else self._connected(":memory:")
         try:
             session.take()
@@ -140,12 +140,12 @@ class SqliteBackend(Backend):
     def _is_current(self, session: SqliteSession, migrator: SqliteMigrator) -> bool:
         return not migrator.pending() and session.pragma("journal_mode") == ("wal",)
 
-    def _set_up_in_turn(self, session: SqliteSession, migrator: SqliteMigrator, *, migrate: bool) -> None:
+    def _set_up_locked(self, session: SqliteSession, migrator: SqliteMigrator, *, migrate: bool) -> None:
         if not migrate:
             migrator.require_current()
         ticket = Ticket()
         try:
-            self._acquire_turn(ticket)
+            self._acquire_write_lock(ticket)
             if not self._in_memory and session.pragma("journal_mode = WAL") != ("wal",):
                 raise NotSupported(
                     f"the file system of {self.settings.path} cannot share a write-ahead log between processes: "
@@ -153,7 +153,7 @@ class SqliteBackend(Backend):
                 )
             migrator.migrate()
         finally:
-            self._turn.release(ticket)
+            self._write_lock.release(ticket)
 
     def _open(self) -> SqliteSession:
         session = self._connected(self.settings.uri)
@@ -193,16 +193,16 @@ class SqliteBackend(Backend):
     # --- sessions -----------------------------------------------------------------------------
 
     def session(self, *, write: bool, single: bool = False) -> AbstractContextManager[Session]:
-        """A transaction; without one where a single call reads, or changes by one statement."""
-        # A database in memory knows no readers beside a writer: everyone takes turns on the one connection.
+        """Begin a transaction. With ``single``, each statement is its own transaction."""
+        # The memory VFS allows no reader beside a writer, so all callers queue for the one connection.
         return Use(self, write or self._in_memory, single)
 
     def check_out(self, use: Use) -> SqliteSession:
-        """A session for one transaction; after any exception, ``check_in`` releases its place."""
+        """Acquire a session for one transaction. After any exception, ``check_in`` frees its permit."""
         if self._closed or self.forked:
             raise self.unusable()
         if use.write:
-            self._acquire_turn(use.ticket)
+            self._acquire_write_lock(use.ticket)
             return self._checked_writer()
         if not self._readers.acquire(use.ticket, self.settings.busy_timeout):
             raise PoolTimeout(
@@ -214,15 +214,16 @@ class SqliteBackend(Backend):
         return session
 
     def check_in(self, use: Use) -> None:
-        """Take a session back. It may be called again after an interrupt in it."""
-        # From here on it is not the user's: if it were given back twice, two would get it.
+        """Release a session. Idempotent: an interrupt within it may make it run again."""
+        # Taken from the use first: a second call after an interrupt must not release the session again, or two callers
+        # would get it.
         session, use.session = use.session, None
         if use.write:
             try:
                 if session is not None:
                     self._after_write(session)
             finally:
-                self._turn.release(use.ticket)
+                self._write_lock.release(use.ticket)
             return
         try:
             if session is not None:
@@ -236,27 +237,28 @@ class SqliteBackend(Backend):
             self._idle.append(session)
         else:
             self._discard(session)
-        if self._closed:  # perhaps by another thread, just now
+        if self._closed:  # another thread may have closed the store just now
             self._discard_idle()
 
-    def _acquire_turn(self, ticket: Ticket) -> None:
+    def _acquire_write_lock(self, ticket: Ticket) -> None:
         try:
-            self._turn.acquire(ticket)
+            self._write_lock.acquire(ticket)
         except OSError as error:
             raise ReadOnly(f"no lock file can be made beside {self.settings.path}: check the permissions") from error
 
     def _checked_writer(self) -> SqliteSession:
         session = self._writer
-        if session is not None and not session.is_clean:  # nobody else has it: an interrupted thread left it so
+        if session is not None and not session.is_clean:  # an interrupted thread left it so
             self._discard_writer(session)
-        # A file that was deleted or replaced still takes writes, which nobody would ever see again.
+        # A file that was deleted or replaced still accepts writes, which no later opening would find.
         if self._file_identity is not None and identity(self.settings.path) != self._file_identity:
             raise replaced(self.settings.path)
         session = self._writer = self._writer or self._open()
-        # Through another log, or another index of it, others would not see this session's writes, nor it theirs.
+        # With another log, or another index of it, this session and other processes would not see each other's writes.
         if self._file_identity is not None and session.files != identities_beside(self.settings.path):
             raise replaced(f"the -wal or -shm file of {self.settings.path}")
-        # Taken before looking whether the store is closed, as close() looks in the other order: one of them notices.
+        # The session is marked as in use before ``_closed`` is read, while ``close`` sets ``_closed`` and then looks
+        # for sessions in use: whatever the order, one of the two sees the other and closes the session.
         session.take()
         if self._closed:
             self._discard_writer(session)
@@ -295,19 +297,19 @@ class SqliteBackend(Backend):
 
     @property
     def forked(self) -> bool:
-        """Whether this is a child of the process that opened the store."""
+        """True in a child of the process that opened the store."""
         return self._pid != os.getpid()
 
     def unusable(self) -> StoreClosed:
-        """Why no call is taken."""
+        """Return the error that explains why no call is accepted."""
         if self.forked:
             return StoreClosed("this store was opened before fork(): open one in this process")
         return StoreClosed("the store is closed: open it again")
 
-    # --- the rest -----------------------------------------------------------------------------
+    # --- information --------------------------------------------------------------------------
 
     def server_now(self) -> datetime:
-        """The time on which all hosts agree that share the file: that of its file system."""
+        """Return the time that all hosts agree on that share the file: that of its file system."""
         return self._clock.now() if self._in_memory else agreed_time(self._clock, lock_path(self.settings.path))
 
     def is_empty(self) -> bool:
@@ -329,13 +331,13 @@ class SqliteBackend(Backend):
         return {"connections": len(self.sessions), "idle_readers": len(self._idle), "writes": self._commits}
 
     def diagnose(self, *, thorough: bool = False) -> Diagnosis:
-        """Damage, missing parts, and sizes."""
+        """Return damage, missing parts, and sizes."""
         with Use(self, self._in_memory, True) as session:
             return upkeep.diagnose(session, thorough=thorough, in_memory=self._in_memory)
 
     def backup(self, path: Path, progress: Callable[[int, int], object]) -> None:
-        """Write a database file with what is committed now."""
-        # Of a database in memory, the transaction of the one connection would be in the way.
+        """Write a database file with all that is committed now."""
+        # For a database in memory there is one connection, and a transaction on it would block its own backup.
         with Use(self, self._in_memory, self._in_memory) as session:
             upkeep.backup(session, path, progress)
 
@@ -346,45 +348,45 @@ class SqliteBackend(Backend):
         self._closed = True
         self._discard_idle()
         if not self._in_memory:
-            self._turn.close()
+            self._write_lock.close()
         writer, ticket = self._writer, Ticket()
         try:
-            if writer is not None and (not writer.in_use or self._turn.try_threads(ticket, 0)):
+            if writer is not None and (not writer.in_use or self._write_lock.try_threads(ticket, 0)):
                 self._discard_writer(writer)
         finally:
-            self._turn.release(ticket)
+            self._write_lock.release(ticket)
 
     def __del__(self) -> None:
-        """Close what was never closed."""
+        """Close a store that its caller never closed."""
         if getattr(self, "_prepared", False) and not (self._closed or self.forked):
             warnings.warn(f"unclosed store {self.settings.path}: close it", ResourceWarning, source=self, stacklevel=1)
             self.close()
 
     def connections(self) -> list[SqliteSession]:
-        """Sessions of all open connections."""
+        """Return the sessions of all open connections."""
         return list(self.sessions)
 
     # --- forks --------------------------------------------------------------------------------
 
     def keep_out(self, tickets: Sequence[Ticket], deadline: float) -> bool:
-        """Whether nobody uses a connection until ``let_in``. The tickets: one of the writers, all of the readers."""
+        """Acquire every permit, the writer's with the first ticket; return True if all were acquired in time."""
         writer, *readers = tickets
         return (
             self._prepared
             and not (self.forked or self._readers.is_mine())
-            and self._turn.try_threads(writer, deadline - time.monotonic())
+            and self._write_lock.try_threads(writer, deadline - time.monotonic())
             and all(self._readers.acquire(ticket, deadline - time.monotonic()) for ticket in readers)
         )
 
     def let_in(self, tickets: Sequence[Ticket]) -> None:
         """Release the tickets."""
         writer, *readers = tickets
-        self._turn.release(writer)
+        self._write_lock.release(writer)
         for ticket in readers:
             self._readers.release(ticket)
 
     def close_connections(self) -> None:
-        """Close them all; none may be in use."""
+        """Close all connections, none of which may be in use."""
         self._writer = None
         self._idle.clear()
         for session in list(self.sessions):

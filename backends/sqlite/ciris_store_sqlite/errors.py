@@ -1,4 +1,4 @@
-"""What SQLite's errors mean, by error code."""
+"""Translation of SQLite's errors, by error code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ciris_store_core.errors import (
 
 
 def translate(error: sqlite3.Error | UnicodeDecodeError, path: str, *, committing: bool = False) -> StoreError:
-    """The store's error for one of SQLite's; text that is no UTF-8 comes from a damaged file alone."""
+    """Return the store's error for one of SQLite's. Text that is not UTF-8 comes only from a damaged file."""
     if isinstance(error, UnicodeDecodeError):
         return _corrupt(path)
     code = getattr(error, "sqlite_errorcode", None)
@@ -85,7 +85,7 @@ def _without_code(error: sqlite3.Error, path: str) -> StoreError:
 
 
 def cannot_open(path: str) -> StoreError:
-    """Why a file cannot be opened; SQLite has one code for all the reasons."""
+    """Return the error that explains why a file cannot be opened; SQLite has one code for all reasons."""
     try:
         return _reason(path)
     except PermissionError:

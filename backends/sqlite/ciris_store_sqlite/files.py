@@ -1,4 +1,4 @@
-"""The database's file, before SQLite opens it."""
+"""File of the database: its creation, identity and time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALLEST_PAGE = 512
 
 
 def has_content(name: str) -> bool:
-    """Whether there is something that SQLite can be asked to open."""
+    """Return True if the path has content that SQLite can be asked to open."""
     try:
         path = Path(name)
         return path.exists() and (not path.is_file() or path.stat().st_size > 0)
@@ -30,7 +30,7 @@ def has_content(name: str) -> bool:
 
 
 def make_missing(settings: Settings) -> None:
-    """Make the file where there is none and the settings allow it; refuse what cannot be a database."""
+    """Create the file if it is missing and the settings allow it; refuse a file that cannot be a database."""
     try:
         _make_missing(settings)
     except OSError as error:
@@ -58,7 +58,7 @@ def _make_missing(settings: Settings) -> None:
 
 
 def identity(path: str) -> tuple[int, int] | None:
-    """Which file has the name now; None if none has."""
+    """Return the identity of the file that has the name now; None if there is none."""
     try:
         status = os.stat(path)  # noqa: PTH116 - on the way of every write, and several times faster
     except FileNotFoundError:
@@ -67,10 +67,10 @@ def identity(path: str) -> tuple[int, int] | None:
 
 
 def agreed_time(clock: Clock, path: str) -> datetime:
-    """The clock's time, or the file system's where they differ and the clock is the host's own.
+    """Return the clock's time, or the file system's where they differ and the clock is the host's own.
 
-    A host whose clock is wrong would take leases that others hold, and remove what is not old. Hosts that share a file
-    share what its file system takes for the time, as it sets the time of each change. ``path``: a file to touch.
+    A host whose clock is wrong would acquire leases that other hosts still have, and delete records that are not old.
+    The hosts that share a file share its file system, which sets the time of each change. ``path``: a file to touch.
     """
     now = clock.now()
     if type(clock) is not SystemClock:
@@ -84,12 +84,12 @@ def agreed_time(clock: Clock, path: str) -> datetime:
 
 
 def identities_beside(path: str) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
-    """Which files are the write-ahead log and its index now."""
+    """Return the identities of the write-ahead log and its index."""
     return identity(f"{path}-wal"), identity(f"{path}-shm")
 
 
 def replaced(what: str) -> StoreClosed:
-    """The error for a file that is no longer the one that is open."""
+    """Return the error for a file that is no longer the one that is open."""
     return StoreClosed(f"{what} was deleted or replaced while it was open: open the store again")
 
 

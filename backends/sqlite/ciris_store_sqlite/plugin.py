@@ -1,4 +1,4 @@
-"""The hook by which the registry finds this backend."""
+"""Plugin hook by which the registry finds this backend."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ciris_store_sqlite.backend import CAPABILITIES, SqliteBackend
 
 
 def open_backend(url: StoreURL, context: BackendContext) -> Backend:
-    """The backend for a URL. The database is not touched before ``prepare``."""
+    """Return the backend for a URL. ``prepare`` opens the database."""
     return SqliteBackend(url, context)
 
 
 def open_foreign(url: StoreURL) -> ForeignDatabase:
-    """A database that another program wrote, open for reading."""
+    """Return a database that another program wrote, open for reading."""
     from ciris_store_sqlite.foreign import SqliteForeign
 
     return SqliteForeign(url)

@@ -165,7 +165,7 @@ def test_closing_among_many_threads_ends_all_of_them_with_one_error(path: Path) 
 def test_closing_while_a_thread_waits_for_the_turn_leaves_the_turn_free(path: Path) -> None:
     with open_once(path) as other:
         store = open_once(path)
-        turn = backend_of(store)._turn
+        turn = backend_of(store)._write_lock
 
         def add() -> None:
             with pytest.raises(StoreClosed):

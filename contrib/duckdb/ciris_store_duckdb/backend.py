@@ -1,4 +1,4 @@
-"""An open DuckDB database: connections to one file, of which one at a time writes."""
+"""DuckDB backend: connections to one file, of which one at a time writes."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
 TABLE_EXISTS = "SELECT 1 FROM duckdb_tables() WHERE table_name = ? AND schema_name = current_schema()"
 
 
-# The right to write to each file, for one thread of the process at a time, whichever store it uses.
-_turns: WeakValueDictionary[str, FairLock] = WeakValueDictionary()
-_turns_lock = threading.Lock()
+# The write lock of each file, for the threads of the process, whichever store they use.
+_locks: WeakValueDictionary[str, FairLock] = WeakValueDictionary()
+_locks_guard = threading.Lock()
 
 
-def _turn_of(path: str) -> FairLock:
-    with _turns_lock:
-        return _turns.setdefault(str(Path(path).resolve()), FairLock())
+def _lock_of(path: str) -> FairLock:
+    with _locks_guard:
+        return _locks.setdefault(str(Path(path).resolve()), FairLock())
 
 
 class DuckMigrator(Migrator):
-    """Migrations of a DuckDB database."""
+    """Migrator of a DuckDB database."""
 
     def lock(self) -> None:
-        """Nothing to do: whoever migrates has the turn to write, and no other process has the file."""
+        """Do nothing: a migration has the write lock, and no other process can open the file."""
 
     def table_exists(self, table: str) -> bool:
-        """Whether the table is there."""
+        """Return True if the table exists."""
         return self.session.row(TABLE_EXISTS, (table,)) is not None
 
 
@@ -76,7 +76,7 @@ class DuckBackend(Backend):
         self.path = _path_of(url)
         self._clock = context.clock
         self._dialect = DuckDialect()
-        self._turn = _turn_of(self.path)
+        self._write_lock = _lock_of(self.path)
         self._idle: deque[DuckSession] = deque()
         self._pid = os.getpid()
         self._closed = False
@@ -113,7 +113,7 @@ class DuckBackend(Backend):
             raise MigrationRequired(f"there is no database {self.path} yet: run 'ciris-store migrate' to make it")
 
     def _bring_up_to_date(self, migrate: bool) -> None:
-        with self._turn_to_write(), self._session() as session:
+        with self._hold_write_lock(), self._session() as session:
             migrator = DuckMigrator(session, load_migrations(__package__))
             if not migrate:
                 migrator.require_current()
@@ -123,25 +123,25 @@ class DuckBackend(Backend):
 
     @contextmanager
     def session(self, *, write: bool, single: bool = False) -> Iterator[DuckSession]:
-        """A transaction on a snapshot; without one where a single call reads, or changes by one statement.
+        """Begin a transaction on a snapshot. With ``single``, each statement is its own transaction.
 
         Writers queue. DuckDB would let several begin, and end with an error all but the first to touch a row.
         """
-        turn = self._turn_to_write() if write else nullcontext()
-        with turn, self._session() as session, nullcontext() if single else session.transaction(write=write):
+        lock = self._hold_write_lock() if write else nullcontext()
+        with lock, self._session() as session, nullcontext() if single else session.transaction(write=write):
             yield session
 
     @contextmanager
-    def _turn_to_write(self) -> Iterator[None]:
-        if self._turn.is_mine():
+    def _hold_write_lock(self) -> Iterator[None]:
+        if self._write_lock.is_mine():
             raise TransactionError("this thread is writing to this database already: write outside of signal handlers")
         ticket = Ticket()
         try:
-            if not self._turn.acquire(ticket, self._busy_timeout):
+            if not self._write_lock.acquire(ticket, self._busy_timeout):
                 raise self._too_long()
             yield
         finally:
-            self._turn.release(ticket)
+            self._write_lock.release(ticket)
 
     def _too_long(self) -> Unavailable:
         problem = Unavailable(f"{self.path} was being written for longer than busy_timeout: run it again")

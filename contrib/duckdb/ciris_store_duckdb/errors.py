@@ -1,4 +1,4 @@
-"""What DuckDB's errors mean, by their class: it has no error codes."""
+"""Translation of DuckDB's errors, by their class: it has no error codes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _MAGIC = slice(8, 12)
 
 
 def ends_connection(error: Exception) -> bool:
-    """Whether no statement will succeed any more: DuckDB shuts the database down after such an error."""
+    """Return True if no statement can succeed any more: DuckDB shuts the database down after such an error."""
     return isinstance(error, (duckdb.FatalException, duckdb.InternalException))
 
 
 def translate(error: Exception, path: str, *, committing: bool) -> StoreError:
-    """The store's error for one of DuckDB's."""
+    """Return the store's error for one of DuckDB's."""
     match error:
         case duckdb.FatalException() if committing:
             return OutcomeUnknown(f"{path} failed while it stored a transaction: open it again and read what is there")
@@ -59,7 +59,7 @@ def _disk_failed(path: str) -> StoreError:
 
 
 def cannot_open(error: Exception, path: str) -> StoreError:
-    """Why a file could not be opened; DuckDB has one error for all the reasons."""
+    """Return the error that explains why a file cannot be opened; DuckDB has one error for all reasons."""
     if not isinstance(error, duckdb.IOException):
         return translate(error, path, committing=False)
     try:

@@ -1,4 +1,4 @@
-"""The hook by which the registry finds this backend."""
+"""Plugin hook by which the registry finds this backend."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ciris_store_duckdb.backend import CAPABILITIES, DuckBackend
 
 
 def open_backend(url: StoreURL, context: BackendContext) -> Backend:
-    """The backend for a URL. The database is not touched before ``prepare``."""
+    """Return the backend for a URL. ``prepare`` opens the database."""
     return DuckBackend(url, context)
 
 
