@@ -73,7 +73,7 @@ def function(name: str) -> Any:
         return known[name]
     with open_store("memory://") as store:
         found: Any = store
-        for part in name.removeprefix("store.").split("."):
+        for part in name.removeprefix("store.").removeprefix("tx.").split("."):
             found = getattr(found, part, None) or getattr(ciris_store_core, part)
         return found
 
