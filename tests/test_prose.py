@@ -55,10 +55,6 @@ PENDING: tuple[str, ...] = (
     "backends/",
     "ciris_store_core/",
     "contrib/",
-    "docs/benchmarks.md",
-    "docs/contract.md",
-    "docs/howto/",
-    "docs/urls.md",
 )
 
 
