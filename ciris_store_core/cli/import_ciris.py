@@ -18,7 +18,6 @@ from ciris_store_core.cli.exit_codes import Exit
 from ciris_store_core.cli.options import URL_HELP, Json
 from ciris_store_core.cli.output import console, errors, line, say_json
 from ciris_store_core.errors import InvalidArgument
-from ciris_store_core.opening import AccessConfig
 from ciris_store_core.url import resolve_url
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def import_engine(
     as it is. The exit code is 1 if a row could not be taken.
     """
     from ciris_store_core.importer import ImportReport, import_ciris, open_engine
-    from ciris_store_core.opening import open_store
+    from ciris_store_core.opening import AccessConfig, open_store
     from ciris_store_core.store import ScopePolicy
 
     source, target = resolve_url(old), resolve_url(new)
