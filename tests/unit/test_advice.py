@@ -34,6 +34,8 @@ OF_THE_READER = {
     "resolution": "of every query of series",
     "text_errors": "of open_store",
     "lifespan": "of FastAPI",
+    "overwrite": "of export_store and backup_store",
+    "into_existing": "of copy_store and import_store",
 }
 # SQL and regular expressions.
 NO_PROSE = re.compile(r"\b(SELECT|UPDATE|INSERT|DELETE)\b|\(\?")
