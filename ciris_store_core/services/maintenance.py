@@ -42,7 +42,7 @@ class MaintenancePolicy:
     completed_after: timedelta | None = timedelta(days=30)
     """Completed tasks that were not updated for so long are removed; None: never."""
     rescue: bool = True
-    """Whether work claimed by occurrences whose heartbeat ran out is given back to its queue."""
+    """Whether work claimed by occurrences whose heartbeat ran out is released to its queue."""
     expire: bool = True
     """Whether nodes and correlations whose time is over are removed."""
     batch_size: int = 100
@@ -68,7 +68,7 @@ class MaintenanceReport:
     skipped: bool = False
     """Another process was at it, and nothing was done."""
     rescued_tasks: int = 0
-    """Given back to their queues."""
+    """Released to their queues."""
     recovered_thoughts: int = 0
     """Moved from processing back to pending."""
     stale_shared_tasks: int = 0
@@ -169,7 +169,7 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
     def rescue(self) -> MaintenanceReport:
         """Rescue the work of dead occurrences only: release their claims, and free thoughts in processing.
 
-        Needs no lease: whatever number of processes do it at once, each piece of work is given back once.
+        Needs no lease: whatever number of processes do it at once, each piece of work is released once.
         """
         now = self._ctx.server_now()
         sweeper = Sweeper(self._x, self._ctx, Archive(None, ""), _nothing, self.policy.batch_size, dry_run=False)

@@ -35,7 +35,7 @@ _PAGE = 1000
 
 @dataclass(slots=True)
 class Swept:
-    """What a sweep removed, or would have."""
+    """Records that a sweep removed, or would remove."""
 
     tasks: int = 0
     thoughts: int = 0
@@ -253,7 +253,7 @@ class Sweeper(Resource):
         return sum(task.task_id not in self._seen for task in claimed)
 
     def _dead(self, session: Session) -> set[str]:
-        """Whose heartbeat ran out. One that never registered may well be at work, and is left alone here."""
+        """Return the occurrences whose heartbeat has expired. One that never registered may be at work, and is left alone here."""
         return {known.occurrence_id for known in session.coordination.list_occurrences(None)} - self._alive(session)
 
     # --- what all have in common ------------------------------------------------------------------------

@@ -13,7 +13,7 @@ AccessKind = Literal["read", "write"]
 
 
 class Rule(NamedTuple):
-    """Whether a method of the contract reads or writes, which records, and which scopes its arguments name."""
+    """Access of a method of the contract: read or write, the kind of records, and the scopes of its arguments."""
 
     kind: AccessKind
     records: Records

@@ -85,7 +85,7 @@ class Approval(Record):
 
     @property
     def statement(self) -> bytes:
-        """What the signature signs."""
+        """Bytes that the signature signs."""
         fields = {name: value for name, value in fields_of(self).items() if name != "signature"}
         return b"ciris-store approval 1\n" + canonical(fields)
 

@@ -59,5 +59,5 @@ class ScopePolicy:
         return True
 
     def approve(self, request: ApprovalRequest) -> str | None:
-        """Who approves of this write, or None."""
+        """Return the name of the approver of this write, or None."""
         return self._approve(request) if self._approve else None

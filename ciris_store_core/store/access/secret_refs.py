@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.contract.merging import written
@@ -14,10 +14,8 @@ from ciris_store_core.models.graph import KEPT_UNLESS_GIVEN, GraphNode, NodeWrit
 from ciris_store_core.secrets.crypto import SecretOwner
 from ciris_store_core.secrets.redaction import ExtractedSecrets, owner_of
 from ciris_store_core.secrets.references import references_in
+from ciris_store_core.store.context import StoreContext
 from ciris_store_core.store.execution import Executor, StoreExecutor
-
-if TYPE_CHECKING:
-    from ciris_store_core.store.context import StoreContext
 
 K = TypeVar("K")
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, NoReturn, cast, get_args
+from typing import Any, NoReturn, cast, get_args
 
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import AccessDenied
@@ -35,9 +35,7 @@ from ciris_store_core.store.audit.canonical import canonical
 from ciris_store_core.store.audit.chain import chain_up
 from ciris_store_core.store.audit.events import AuditEvent, append_events
 from ciris_store_core.store.audit.store_identity import make_identity, read_identity
-
-if TYPE_CHECKING:
-    from ciris_store_core.store.context import StoreContext
+from ciris_store_core.store.context import StoreContext
 
 _NAMED = 20
 """Number of keys that an audit event of a denial or approval names at most."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.models.correlations import Correlation
@@ -13,9 +13,7 @@ from ciris_store_core.models.enums import CorrelationStatus, CorrelationType
 from ciris_store_core.models.ids import uuid7
 from ciris_store_core.secrets.crypto import keep
 from ciris_store_core.secrets.redaction import ExtractedSecrets
-
-if TYPE_CHECKING:
-    from ciris_store_core.store.context import StoreContext
+from ciris_store_core.store.context import StoreContext
 
 
 @dataclass(frozen=True, slots=True)

@@ -306,7 +306,7 @@ class Verifier:
     # --- beside the chains ------------------------------------------------------------------------
 
     def _look_at_identity(self, report: AuditReport) -> None:
-        """Who the store is, and whose copies it says it holds."""
+        """Verify the store's id and its list of copied stores."""
         anchor = self._anchor(STORE_CHAIN)
         identity = identity_of(anchor)
         if anchor is None or identity is None:

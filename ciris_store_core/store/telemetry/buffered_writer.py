@@ -91,7 +91,7 @@ class BufferedWriter(Blocking):
 
     @property
     def pending(self) -> int:
-        """How many items were accepted and are not stored yet."""
+        """Number of items that were accepted and are not stored yet."""
         return len(self._waiting)
 
     @property

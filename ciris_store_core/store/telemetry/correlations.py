@@ -52,7 +52,7 @@ Ids = list[str]
 
 
 class MetricCommon(TypedDict, total=False):
-    """What measurements that are stored together have in common."""
+    """Fields that measurements stored together have in common."""
 
     service_type: str
     handler_name: str

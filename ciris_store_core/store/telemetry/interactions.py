@@ -21,7 +21,7 @@ from ciris_store_core.store.resource import Resource, living, prepare
 
 
 class InteractionContext(TypedDict, total=False):
-    """What else is known when a service is called."""
+    """Further facts about the call of a service."""
 
     tags: dict[str, str]
     scope: GraphScope | str
@@ -32,7 +32,7 @@ class InteractionContext(TypedDict, total=False):
 
 
 class InteractionResult(TypedDict, total=False):
-    """What a service answered."""
+    """Response of a service."""
 
     result_summary: str
     result_type: str
