@@ -253,7 +253,7 @@ class Sweeper(Resource):
         return sum(task.task_id not in self._seen for task in claimed)
 
     def _dead(self, session: Session) -> set[str]:
-        """Return the occurrences whose heartbeat has expired. One that never registered may be at work, and is left alone here."""
+        """Return the occurrences whose heartbeat has expired. An unregistered one may be at work, and is left alone."""
         return {known.occurrence_id for known in session.coordination.list_occurrences(None)} - self._alive(session)
 
     # --- what all have in common ------------------------------------------------------------------------
