@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from numbers import Integral, Real
 from typing import Any
 
 from ciris_store_core import (
@@ -235,11 +236,11 @@ def normal(given: Any, stored: Any) -> Any:
     if isinstance(stored, datetime) and isinstance(given, str):
         given = datetime.fromisoformat(given)
     if isinstance(given, datetime):
-        return given.astimezone(UTC)
-    if isinstance(given, float):
-        return given + 0.0
-    if type(given) is int and isinstance(stored, float):
-        return float(given)
+        return datetime.combine(given.date(), given.timetz()).astimezone(UTC)  # of the class itself
+    if isinstance(given, Integral) and not isinstance(given, bool):
+        return float(given) if isinstance(stored, float) else int(given)
+    if isinstance(given, Real) and not isinstance(given, bool):
+        return float(given) + 0.0
     if isinstance(given, dict):
         known = stored if isinstance(stored, dict) else {}
         return {key: normal(value, known.get(key)) for key, value in given.items()}

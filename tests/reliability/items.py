@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta, timezone
+from importlib.util import find_spec
 from random import Random
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -28,6 +29,50 @@ def _noise(size: int) -> str:
     return "".join(map(chr, Random(size).choices(range(33, 127), k=size)))
 
 
+class OwnText(str):
+    """A text of a library's own class."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "own('"
+
+    __str__ = __repr__
+
+
+class OwnInt(int):
+    """A whole number of a library's own class."""
+
+    def __repr__(self) -> str:
+        return "own('"
+
+    __str__ = __repr__
+
+
+class OwnFloat(float):
+    """A number of a library's own class."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "own('"
+
+    __str__ = __repr__
+
+
+class OwnBytes(bytes):
+    """Bytes of a library's own class."""
+
+
+class OwnTime(datetime):
+    """A time of a library's own class."""
+
+    def __str__(self) -> str:
+        return "own('"
+
+    isoformat = __str__  # type: ignore[assignment]
+
+
 IDS = _named(
     {
         "empty": "", "space": " ", "NUL": "a\0b", "lone surrogate": "\ud800", "NFC": "\u00e9", "NFD": "e\u0301",
@@ -40,7 +85,7 @@ PATTERNS = _named(
     {
         "percent": "%", "underscore": "_", "backslash": "\\", "ends in backslash": "a\\", "100%": "100%", "ABC": "ABC",
         "abc": "abc", "\u00c9": "\u00c9", "((((": "((((", "a & |": "a & |", '"': '"', "NEAR(": "NEAR(a b)", "*": "*",
-        "placeholder": "%s ? $1 :x", "cast": "::text",
+        "placeholder": "%s ? $1 :x", "cast": "::text", "own text": OwnText("a'b"),
     }
 )  # fmt: skip
 TEXTS = [*IDS, *PATTERNS]
@@ -55,9 +100,14 @@ NUMBERS = _named(
         "2^31": 2**31, "2^53+1": 2**53 + 1, "2^63": 2**63, "2^63-1": 2**63 - 1, "-2^63": -(2**63),
         "-2^63-1": -(2**63) - 1, "NaN": math.nan, "Inf": math.inf, "-Inf": -math.inf, "-0.0": -0.0, "1e308": 1e308,
         "5e-324": 5e-324, "0.1": 0.1, "23 digits": 10**22 + 1, "1": 1, "1.0": 1.0, "True": True, "0": 0, "-1": -1,
-        "text": "1",
+        "text": "1", "own int": OwnInt(3), "own float": OwnFloat(0.5), "longest": timedelta.max,
+        "shortest": timedelta.min, "resolution": timedelta.resolution,
     }
 )  # fmt: skip
+if find_spec("numpy") is not None:
+    import numpy
+
+    NUMBERS += _named({"float64": numpy.float64(0.5), "float32": numpy.float32(0.5), "int64": numpy.int64(3)})
 
 _BERLIN = ZoneInfo("Europe/Berlin")
 TIMES = _named(
@@ -73,6 +123,7 @@ TIMES = _named(
         "text with nanoseconds": "2025-01-01T00:00:00.123456789Z", "leap second": "2016-12-31T23:59:60Z",
         "BC": "0044-03-15 BC", "far future": datetime(9000, 1, 1, tzinfo=UTC),
         "before 1970": datetime(1960, 2, 29, tzinfo=UTC), "a number": 1_735_732_800,
+        "own time": OwnTime(2025, 1, 1, 12, tzinfo=UTC), "naive min": datetime.min, "naive max": datetime.max,
     }
 )  # fmt: skip
 
@@ -98,7 +149,8 @@ JSONS = [
         {
             "depth 99": nested(99), "depth 101": nested(101), "depth 1001": nested(1001), "depth 2001": nested(2001),
             "escaped NUL": {"k": "\\u0000"}, "key order": {"b": 1, "a": 2, "aa": 3}, "not an object": [1],
-            "a set": {"k": {1}}, "bytes": {"k": b"x"}, "a time": {"k": T0}, "empty": {},
+            "a set": {"k": {1}}, "bytes": {"k": b"x"}, "own bytes": {"k": OwnBytes(b"x")},
+            "a time": {"k": T0}, "empty": {},
             "mixed": {"k": [1, 1.0, True, None, "1", {"": []}]},
         }
     ),
