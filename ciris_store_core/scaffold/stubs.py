@@ -6,6 +6,7 @@ import ast
 import copy
 import importlib
 import inspect
+import re
 import textwrap
 from collections.abc import Iterator
 from itertools import groupby
@@ -90,11 +91,14 @@ def _stub(aggregate: str, method: ast.FunctionDef) -> str:
 
 
 def _folded(signature: str) -> str:
-    """Return a signature on one line, or on three lines if it is too long for one."""
+    """Return a signature as the formatter writes it: on one line, on three, or with one parameter per line."""
+    signature = re.sub(r"(: [^,=()]+)=", r"\1 = ", signature)
     if len(signature) + 4 <= WIDTH:
         return signature
     start, _, rest = signature.partition("(")
     parameters, _, end = rest.rpartition(") ->")
+    if len(parameters) + 8 > WIDTH:
+        parameters = re.sub(r", (?=\*|\w+:)", ",\n    ", parameters) + ","
     return f"{start}(\n    {parameters}\n) ->{end}"
 
 
