@@ -122,7 +122,7 @@ def open_store(
         ctx.identity(occurrence_id, "occurrence_id")
         backend.prepare(migrate=migrate)
         if crypto.has_keys:
-            executor.read("secretcrypto.verify", crypto.verify, single=False)
+            executor.read("secrets.verify", crypto.verify, single=False)
     except BaseException:
         backend.close()
         raise

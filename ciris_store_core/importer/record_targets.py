@@ -35,7 +35,7 @@ class Target:
         ctx, extracted = self.store._ctx, ExtractedSecrets()
         wanted = ctx.check.record(record, self.model, ctx.clock.now(), extracted)
         return self.store._x.read(
-            "target.difference", lambda session: stored_otherwise(session, ctx, record, wanted, stored, extracted)
+            "importer.compare", lambda session: stored_otherwise(session, ctx, record, wanted, stored, extracted)
         )
 
 
@@ -77,4 +77,6 @@ def targets(store: Store) -> dict[type[Record], Target]:
 
 
 def _edges(store: Store, keys: list[Any]) -> dict[Any, GraphEdge]:
-    return {edge.key: edge for edge in store._x.read("_edges", lambda session: session.graph.get_edges(keys))}
+    return {
+        edge.key: edge for edge in store._x.read("importer.find_edges", lambda session: session.graph.get_edges(keys))
+    }

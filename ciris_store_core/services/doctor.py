@@ -94,7 +94,7 @@ class _Doctor:
             self._copies, self._leases, self._abandoned, self._shared_thoughts, self._old, self._future,
         )  # fmt: skip
         for check in checks:
-            yield from self._x.read("_doctor.findings", lambda session, check=check: list(check(session)), single=False)  # type: ignore[misc]
+            yield from self._x.read("doctor.examine", lambda session, check=check: list(check(session)), single=False)  # type: ignore[misc]
         yield from self._untidy()
         if thorough:
             yield from self._corrupt()
@@ -207,7 +207,7 @@ class _Doctor:
 
     def growth(self) -> dict[str, Growth]:
         """Of the kinds that grow."""
-        return self._x.read("_doctor._growth", self._growth, single=False)
+        return self._x.read("doctor.count_growth", self._growth, single=False)
 
     def _growth(self, session: Session) -> dict[str, Growth]:
         counts: dict[str, Callable[[datetime | None], int]] = {
@@ -246,7 +246,7 @@ def unstick(store: Store) -> int:
 
     Each transfer is audited, as every other.
     """
-    stuck = store._x.read("stuck_thoughts", stuck_thoughts, single=False)
+    stuck = store._x.read("doctor.unstick", stuck_thoughts, single=False)
     return sum(
         store.thoughts.transfer(task_id=task_id, from_occurrence=SHARED_OCCURRENCE, to_occurrence=owner)
         for task_id, owner in stuck

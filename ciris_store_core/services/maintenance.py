@@ -219,9 +219,7 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
         total, count = 0, limit
         while count == limit:
             keep()
-            count = self._x.write(
-                "databasemaintenanceservice._delete_expired", lambda session: delete(session, now, limit)
-            )
+            count = self._x.write("maintenance.delete_expired", lambda session: delete(session, now, limit))
             total += count
         return total
 
@@ -233,7 +231,7 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
             raise _TakenBack(delete(session, now, _COUNTED_AT_MOST))
 
         try:
-            return self._x.write("databasemaintenanceservice._count_expired", fn, single=False)
+            return self._x.write("maintenance.count_expired", fn, single=False)
         except _TakenBack as taken_back:
             return taken_back.count
 

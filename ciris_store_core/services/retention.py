@@ -188,7 +188,7 @@ class _RetentionPass(Resource):
 
     def metrics(self) -> None:
         """Roll up, downsample and delete measurements, one name at a time, as the indexes hold them."""
-        for name in self._x.read("_reducer.metrics", lambda session: session.correlations.metric_names()):
+        for name in self._x.read("retention.find_metrics", lambda session: session.correlations.metric_names()):
             rule = self._plan.rule_for(METRIC, name)
             if rule is not None:
                 self._metric(rule, (name,))
@@ -233,7 +233,7 @@ class _RetentionPass(Resource):
         while count == limit:
             self._keep()
             count = self._x.write(
-                "_reducer.expire", lambda session: session.correlations.delete_expired(self._now, limit)
+                "retention.expire", lambda session: session.correlations.delete_expired(self._now, limit)
             )
             self._report.expired += count
 
@@ -259,7 +259,7 @@ class _RetentionPass(Resource):
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 done, found, kept = run(
-                    "_reducer._batch", partial(self._batch, query=query, level=level, rule=rule), single=False
+                    "retention.roll_up", partial(self._batch, query=query, level=level, rule=rule), single=False
                 )
             except AlreadyExists:  # Another process, whose lease ran out or ours, began a summary just now.
                 if attempt == ATTEMPTS:

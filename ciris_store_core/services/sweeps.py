@@ -222,7 +222,7 @@ class Sweeper(Resource):
             left = [t for t in thoughts if t.agent_occurrence_id in dead and t.thought_id not in self._seen]
             return len(left) if self._dry_run else recover_thoughts(session, left, self._ctx.server_now())
 
-        return self._in_transaction("sweeper._recover", fn) if thoughts else 0
+        return self._in_transaction("maintenance.recover_thoughts", fn) if thoughts else 0
 
     def rescued_tasks(self) -> int:
         """Return what occurrences had claimed whose heartbeat ran out to the queues that it came from; how many."""
@@ -231,7 +231,7 @@ class Sweeper(Resource):
         total, count = 0, self._batch_size
         while count == self._batch_size:
             self._keep()
-            count = self._in_transaction("sweeper._release", self._release)
+            count = self._in_transaction("maintenance.release_tasks", self._release)
             total += count
         return total
 
@@ -243,7 +243,7 @@ class Sweeper(Resource):
         return count
 
     def _to_rescue(self) -> int:
-        dead = sorted(self._in_transaction("sweeper._dead", self._dead))
+        dead = sorted(self._in_transaction("maintenance.find_dead", self._dead))
         return sum(self._claimed_by(owner) for owner in dead)
 
     def _claimed_by(self, owner: str) -> int:
@@ -266,7 +266,7 @@ class Sweeper(Resource):
         page: Query | None = replace(query, limit=self._batch_size)
         while page is not None:
             self._keep()
-            found = self._x.read("sweeper._batches", lambda session, page=page: find(session, page))  # type: ignore[misc]
+            found = self._x.read("maintenance.find", lambda session, page=page: find(session, page))  # type: ignore[misc]
             yield found
             page = None if found.next_after is None else replace(page, after=found.next_after)
 
@@ -275,7 +275,7 @@ class Sweeper(Resource):
         swept = Swept(kept=len(found.items))
         for _ in range(ATTEMPTS if found.items else 0):
             try:
-                swept = self._in_transaction("sweeper._settle", lambda session: sweep(session, found.items))
+                swept = self._in_transaction("maintenance.sweep", lambda session: sweep(session, found.items))
             except StaleFence:
                 continue
             break

@@ -209,7 +209,7 @@ class StoreExecutor:
         events = self.guard.denied.pop(get_ident(), [])
         try:
             if events:
-                self._run("storeexecutor._record_denials", lambda session: guarded(session).record(events), True, False)
+                self._run("audit.record_denials", lambda session: guarded(session).record(events), True, False)
         except StoreError:
             # The error that the caller is about to get, such as the denial itself, takes precedence.
             logger.exception("refused, and could not be recorded: %s", events)

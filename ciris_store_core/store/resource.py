@@ -181,6 +181,7 @@ def refuse_repeats(keys: Sequence[Any], name: str) -> None:
 
 
 def add_or_same(
+    operation: str,
     executor: Executor,
     ctx: StoreContext,
     given: Sequence[R],
@@ -214,7 +215,7 @@ def add_or_same(
 
     for _ in range(_TRIES):
         try:
-            return executor.write("add_or_same", fn, single=False)
+            return executor.write(operation, fn, single=False)
         except _Raced:
             continue  # Another caller inserted one of them between the read and the write; now it can be compared.
     raise Unavailable(f"other callers added and deleted the same records {_TRIES} times meanwhile: call again")

@@ -87,7 +87,9 @@ def _native(store: Store, path: Path, overwrite: bool, on_step: OnStep) -> bool:
             # A file of the database's own holds every record, so the policy must allow reading everything.
             executor = executor_of(store)
             if executor.guard.watches:
-                executor.read("_native", lambda session: guarded(session).ask_for_everything("backup"), single=False)
+                executor.read(
+                    "transfer.backup", lambda session: guarded(session).ask_for_everything("backup"), single=False
+                )
             store._backend.backup(part, lambda done, total: on_step(TransferStep("copy", "pages", done, total)))
     except NotSupported:
         return False

@@ -160,13 +160,13 @@ class _StoreCopier:
 
     def write(self, fn: Callable[[GuardedSession], T]) -> T:
         """Run ``fn`` in a transaction of its own."""
-        return self._x.write("_copier.write", lambda session: fn(guarded(session)), single=False)
+        return self._x.write("transfer.write", lambda session: fn(guarded(session)), single=False)
 
     # --- progress ------------------------------------------------------------------------------
 
     def progress_or_begin(self, into_existing: bool) -> tuple[CopyProgress, bool]:
         """Return the progress of the copy, and whether an earlier run began it."""
-        found = self._x.read("read_progress", read_progress, single=True)
+        found = self._x.read("transfer.read_progress", read_progress, single=True)
         if found is None or not (found.copied or self._is_same_copy(found)):
             return self._begin(into_existing), False
         if not self._is_same_copy(found):

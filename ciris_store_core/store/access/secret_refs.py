@@ -76,6 +76,7 @@ def drop_of(session: Session, records: Iterable[Record]) -> None:
 
 
 def delete_with_secrets(
+    operation: str,
     executor: Executor,
     ctx: StoreContext,
     keys: Sequence[K],
@@ -91,10 +92,8 @@ def delete_with_secrets(
         return count
 
     if ctx.crypto.has_keys:
-        return in_batches(
-            executor, keys, lambda batch: executor.write("delete_with_secrets", lambda s: fn(s, batch), single=False)
-        )
-    return in_batches(executor, keys, lambda batch: executor.write("delete_with_secrets", lambda s: delete(s, batch)))
+        return in_batches(executor, keys, lambda batch: executor.write(operation, lambda s: fn(s, batch), single=False))
+    return in_batches(executor, keys, lambda batch: executor.write(operation, lambda s: delete(s, batch)))
 
 
 def in_batches(executor: Executor, keys: Sequence[K], delete: Callable[[Sequence[K]], int]) -> int:

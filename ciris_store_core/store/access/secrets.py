@@ -218,7 +218,7 @@ class Secrets(Resource):
 
     def _of_living(self, ids: Ids, record: Record) -> SecretRecords:
         """Return the secrets of a record; none once it has expired."""
-        found = self._x.read("secrets._of_living", lambda session: session.secrets.get(ids))
+        found = self._x.read("secrets.resolve", lambda session: session.secrets.get(ids))
         if isinstance(record, GraphEdge):
             return self._without_expired(found)
         if isinstance(record, GraphNode | Correlation) and not living([record], self._ctx.server_now):
@@ -226,7 +226,7 @@ class Secrets(Resource):
         return found
 
     def _known(self, ids: Ids) -> SecretRecords:
-        return self._without_expired(self._x.read("secrets._known", lambda session: _secrets(session, ids)))
+        return self._without_expired(self._x.read("secrets.get", lambda session: _secrets(session, ids)))
 
     def _without_expired(self, secrets: SecretRecords) -> SecretRecords:
         """Without those of records that have expired and are not cleaned up yet."""
@@ -235,7 +235,7 @@ class Secrets(Resource):
             return secrets
         now = self._ctx.server_now()
         gone = self._x.read(
-            "secrets._without_expired",
+            "secrets.find_expired",
             lambda session: [
                 owner for kind in keys if keys[kind] for owner in _expired(session, kind, keys[kind], now)
             ],
@@ -266,7 +266,7 @@ class Secrets(Resource):
             reasons = {id: reason or type(error).__name__ for id, reason in reasons.items()}
         extracted = ExtractedSecrets()
         entries = self._entries(reasons, found, who, action, why, extracted)
-        self._x.write("secrets._logged", lambda session: session.secrets.log_access(entries), extracted=extracted)
+        self._x.write("secrets.log_access", lambda session: session.secrets.log_access(entries), extracted=extracted)
         if failure is not None:
             raise failure
         return value

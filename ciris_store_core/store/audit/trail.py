@@ -60,24 +60,20 @@ class AuditTrail(Resource):
         wanted = list(events)
         refuse_repeats([event.event_id for event in wanted], "event_id")
         if wanted:
-            self._x.write(
-                "audittrail.append_many", lambda session: append_events(session, self._ctx, wanted), single=False
-            )
+            self._x.write("audit.append_many", lambda session: append_events(session, self._ctx, wanted), single=False)
         return [event.event_id for event in wanted]
 
     def chains(self) -> Names:
         """Return the occurrences that have a chain, ascending."""
         return [
-            name
-            for name in self._x.read("audittrail.chains", lambda session: session.audit.chains())
-            if name != STORE_CHAIN
+            name for name in self._x.read("audit.chains", lambda session: session.audit.chains()) if name != STORE_CHAIN
         ]
 
     def find(self, chain: str | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
         """Return one page of entries by chain, then sequence, ascending; of all chains or of one."""
         after = position(self._ctx, "audit", (str, int), cursor)
         query = AuditQuery(limit_of(limit), after, self._ctx.check.optional(chain, "chain"))
-        return page_of(self._x.read("audittrail.find", lambda session: session.audit.find(query)), "audit")
+        return page_of(self._x.read("audit.find", lambda session: session.audit.find(query)), "audit")
 
     def scan(self, chain: str | None = None) -> Iterator[AuditEntry]:
         """Return all entries, read page by page; see ``list``."""
@@ -92,7 +88,7 @@ class AuditTrail(Resource):
             after = (name, max(0, head[0] - count)) if head else None
             return session.audit.find(AuditQuery(count, after, name)).items if head else []
 
-        return self._x.write("audittrail.tail", fn, single=False)
+        return self._x.write("audit.tail", fn, single=False)
 
     # --- proof ------------------------------------------------------------------------------------
 
@@ -133,7 +129,7 @@ class AuditTrail(Resource):
         Keep the checkpoint out of reach of the database's users. ``verify(checkpoint=...)`` finds a chain that was
         truncated or replaced since.
         """
-        heads, store = self._x.write("_heads", _heads, single=False)
+        heads, store = self._x.write("audit.checkpoint", _heads, single=False)
         signer = self._ctx.signer
         key_id = signer.key_id if signer else None
         made = AuditCheckpoint(heads=heads, store=store, at=self._ctx.clock.now(), signing_key_id=key_id)
@@ -151,7 +147,7 @@ class AuditTrail(Resource):
         yield self.checkpoint()
 
     def _anchor_of(self, chain: str) -> AuditAnchor | None:
-        return self._x.read("audittrail._anchor_of", lambda session: session.audit.anchor(chain))
+        return self._x.read("audit.export", lambda session: session.audit.anchor(chain))
 
     # --- retention --------------------------------------------------------------------------------
 
@@ -178,7 +174,7 @@ class AuditTrail(Resource):
             raise InvalidArgument(f"before: {limit.isoformat()} lies in the future: give a time that is over")
         total, count = 0, _BATCH
         while count == _BATCH:
-            count = self._x.write("audittrail.prune", lambda session: self._prune(session, name, limit), single=False)
+            count = self._x.write("audit.prune", lambda session: self._prune(session, name, limit), single=False)
             total += count
         return total
 

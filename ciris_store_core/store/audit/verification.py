@@ -227,7 +227,7 @@ class Verifier:
         self._look_at_checkpoint(report)
         known = {head.chain for head in self._checkpoint.heads} if self._checkpoint else set()
         if chain is None:
-            before = self._x.read("verifier.run", lambda session: session.correlations.count(_EVENTS))
+            before = self._x.read("audit.verify", lambda session: session.correlations.count(_EVENTS))
         for name in sorted({*self._chains(), *known}) if chain is None else [chain]:
             self._add(report, self._chain(name))
         if chain is None:
@@ -238,9 +238,7 @@ class Verifier:
 
     def _chains(self) -> list[str]:
         return [
-            name
-            for name in self._x.read("verifier._chains", lambda session: session.audit.chains())
-            if name != STORE_CHAIN
+            name for name in self._x.read("audit.verify", lambda session: session.audit.chains()) if name != STORE_CHAIN
         ]
 
     @staticmethod
@@ -265,7 +263,7 @@ class Verifier:
         return report
 
     def _anchor(self, name: str) -> AuditAnchor | None:
-        return self._x.read("verifier._anchor", lambda session: session.audit.anchor(name))
+        return self._x.read("audit.verify", lambda session: session.audit.anchor(name))
 
     def _follow(self, name: str, anchor: AuditAnchor | None, report: AuditReport) -> None:
         check = ChainCheck(name, anchor, self._signatures, report, self._stores)
@@ -301,7 +299,7 @@ class Verifier:
             stored = session.correlations.get([entry.entry_id for entry in page.items]) if page.items else []
             return (page.items, {each.correlation_id: each for each in stored}, page.corrupt), page.next_after
 
-        return self._x.read("verifier._page", fn, single=False)
+        return self._x.read("audit.verify", fn, single=False)
 
     # --- beside the chains ------------------------------------------------------------------------
 
@@ -320,14 +318,12 @@ class Verifier:
         if fault:
             message = f"the store's id and its list of copied stores (anchor of {STORE_CHAIN}) {fault}"
             report.problems.append(AuditProblem("other_store", message, STORE_CHAIN))
-        if self._x.read(
-            "verifier._look_at_identity", lambda session: session.audit.find(AuditQuery(1, chain=STORE_CHAIN))
-        ).items:
+        if self._x.read("audit.verify", lambda session: session.audit.find(AuditQuery(1, chain=STORE_CHAIN))).items:
             message = f"chain {STORE_CHAIN} has entries, and a store writes none there"
             report.problems.append(AuditProblem("not_following", message, STORE_CHAIN))
 
     def _look_for_unlisted(self, report: AuditReport) -> None:
-        for name in self._x.read("verifier._look_for_unlisted", lambda session: session.audit.unlisted(), single=False):
+        for name in self._x.read("audit.verify", lambda session: session.audit.unlisted(), single=False):
             message = f"chain {name!a}: its row in the table of chains was deleted"
             report.problems.append(AuditProblem("not_listed", message, name))
 
@@ -352,11 +348,7 @@ class Verifier:
         }
         for entries, _, _ in _pages(AuditQuery(_PAGE), self._page):
             left.difference_update(entry.entry_id for entry in entries)
-        still = (
-            self._x.read("verifier._look_for_unchained", lambda session: session.correlations.get(sorted(left)))
-            if left
-            else []
-        )
+        still = self._x.read("audit.verify", lambda session: session.correlations.get(sorted(left))) if left else []
         for each in sorted(still, key=lambda correlation: correlation.correlation_id):
             message = f"correlation {each.correlation_id!a} is an audit event without an entry"
             report.problems.append(
@@ -364,7 +356,7 @@ class Verifier:
             )
 
     def _events(self, query: CorrelationQuery) -> tuple[list[Correlation], SortKey | None]:
-        page = self._x.read("verifier._events", lambda session: session.correlations.find(query))
+        page = self._x.read("audit.verify", lambda session: session.correlations.find(query))
         return page.items, page.next_after
 
 

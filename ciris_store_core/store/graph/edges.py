@@ -65,7 +65,7 @@ class GraphEdges(Walks):
         extracted = ExtractedSecrets()
         ready, now = self._ready([edge], extracted), self._ctx.server_now()
         return self._x.write(
-            "graphedges.put_edge",
+            "graph.put_edge",
             lambda session: _put_expected(session, ready, expected, now),
             single=False,
             extracted=extracted,
@@ -82,7 +82,7 @@ class GraphEdges(Walks):
             return []
         now = self._ctx.server_now()
         stored = self._x.write(
-            "graphedges.put_edge_many", lambda session: session.graph.put_edges(ready, now), extracted=extracted
+            "graph.put_edge_many", lambda session: session.graph.put_edges(ready, now), extracted=extracted
         )
         return stored or ready
 
@@ -111,9 +111,7 @@ class GraphEdges(Walks):
             self._x.lock(lambda session: session.graph.lock_edges(wanted))
         now = self._ctx.server_now()  # the edges of expired nodes are absent
         edges = (
-            self._x.read("graphedges.get_edge_many", lambda session: session.graph.get_edges(wanted, now))
-            if wanted
-            else []
+            self._x.read("graph.get_edge_many", lambda session: session.graph.get_edges(wanted, now)) if wanted else []
         )
         found = {edge.key: edge for edge in edges}
         return {key: found[key] for key in wanted if key in found}
@@ -132,6 +130,7 @@ class GraphEdges(Walks):
             return 0
         now = self._ctx.server_now()
         return delete_with_secrets(
+            "graph.delete_edge_many",
             self._x,
             self._ctx,
             gone,
@@ -182,7 +181,7 @@ class GraphEdges(Walks):
 
     def _edge_page(self, query: dict[str, Any], limit: int, cursor: str | None) -> Page[GraphEdge]:
         page = EdgeQuery(**query, limit=limit_of(limit), after=position(self._ctx, "edges", _EDGE_SHAPE, cursor))
-        return page_of(self._x.read("graphedges.find_edges", lambda session: session.graph.list_edges(page)), "edges")
+        return page_of(self._x.read("graph.find_edges", lambda session: session.graph.list_edges(page)), "edges")
 
     def _edge_keys(self, keys: Iterable[AnyEdgeKey]) -> EdgeKeys:
         return [*dict.fromkeys(self._edge_key(*key) for key in tuples_of(keys, 4, _EDGE_KEY))]

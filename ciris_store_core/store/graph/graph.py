@@ -125,9 +125,9 @@ class Graph(GraphEdges):
         if upcasters.concern(writes):
             return as_read(put_upcast(self._x, upcasters, self._ctx.check, writes, now, extracted))
         if not extracted:
-            return as_read(self._x.write("graph._put", lambda session: session.graph.put_nodes(writes, now)))
+            return as_read(self._x.write("graph.put", lambda session: session.graph.put_nodes(writes, now)))
         return as_read(
-            self._x.write("graph._put", lambda session: put_extracted(session, writes, now), extracted=extracted)
+            self._x.write("graph.put", lambda session: put_extracted(session, writes, now), extracted=extracted)
         )
 
     def _prepare_write(
@@ -175,7 +175,7 @@ class Graph(GraphEdges):
         if for_update:
             found = self._x.lock(lambda session: session.graph.lock_nodes(keys))
         else:
-            found = self._x.read("graph._nodes", lambda session: session.graph.get_nodes(keys, None)) if keys else []
+            found = self._x.read("graph.get", lambda session: session.graph.get_nodes(keys, None)) if keys else []
         if not include_expired:
             found = living(found, self._ctx.server_now)
         return as_read(self._ctx.upcasters.upcast_all(found))
@@ -210,9 +210,7 @@ class Graph(GraphEdges):
         return value
 
     def _upcast_stored(self, key: NodeKey) -> None:
-        stored = self._x.read(
-            "graph._upgrade_first", lambda session: session.graph.get_nodes([key], self._ctx.server_now())
-        )
+        stored = self._x.read("graph.increment", lambda session: session.graph.get_nodes([key], self._ctx.server_now()))
         if stored and self._ctx.upcasters.upcast(stored[0]) is not stored[0]:
             self.put(GraphNode(id=key.id, scope=key.scope, type=stored[0].type, attributes={}))
 
@@ -256,6 +254,7 @@ class Graph(GraphEdges):
     def _delete(self, keys: NodeKeys) -> int:
         now = self._ctx.server_now()
         return delete_with_secrets(
+            "graph.delete_many",
             self._x,
             self._ctx,
             keys,
@@ -305,7 +304,7 @@ class Graph(GraphEdges):
         after = position(self._ctx, "nodes", _NODE_SHAPE, cursor)
         page = NodeQuery(**query, limit=limit_of(limit), after=after)
         found = upcast_page(
-            self._ctx.upcasters, self._x.read("graph._node_page", lambda session: session.graph.list_nodes(page))
+            self._ctx.upcasters, self._x.read("graph.find", lambda session: session.graph.list_nodes(page))
         )
         as_read(found.items)
         return page_of(found, "nodes")

@@ -47,7 +47,7 @@ class Walks(Resource):
         ids, where, way = [self._ctx.check.ident(id, "id")], GraphScope.parse(scope), Direction.parse(direction)
         kinds = several_ids(self._ctx, relationships, "relationships")
         now = self._ctx.server_now()
-        edges = self._x.read("walks.neighbours", lambda session: session.graph.neighbours(ids, where, way, kinds, now))
+        edges = self._x.read("graph.neighbours", lambda session: session.graph.neighbours(ids, where, way, kinds, now))
         return sorted(edges, key=_edge_order)
 
     def traverse(
@@ -66,7 +66,7 @@ class Walks(Resource):
         reach, the nearest are kept and ``truncated`` is set.
         """
         walk = self._walk(start, scope, direction, relationships, depth, limit)
-        return self._x.read("walks.traverse", lambda session: session.graph.traverse(walk))
+        return self._x.read("graph.traverse", lambda session: session.graph.traverse(walk))
 
     def shortest_path(
         self,
@@ -85,7 +85,7 @@ class Walks(Resource):
         self._ctx.check.ident(start, "start")
         walk = self._walk(start, scope, direction, relationships, max_depth, 10_000)
         end = self._ctx.check.ident(target, "target")
-        return self._x.read("walks.shortest_path", lambda session: session.graph.shortest_path(walk, end))
+        return self._x.read("graph.shortest_path", lambda session: session.graph.shortest_path(walk, end))
 
     def subgraph(
         self,
@@ -102,7 +102,7 @@ class Walks(Resource):
         If more than ``limit`` nodes are in reach, the nearest are kept and ``truncated`` is set.
         """
         walk = self._walk(start, scope, direction, relationships, depth, limit)
-        return self._x.read("walks.subgraph", lambda session: self._subgraph(session, walk), single=False)
+        return self._x.read("graph.subgraph", lambda session: self._subgraph(session, walk), single=False)
 
     def _subgraph(self, session: Session, walk: Traversal) -> Subgraph:
         walked = session.graph.traverse(walk)
@@ -122,7 +122,7 @@ class Walks(Resource):
         where, way = GraphScope.parse(scope), Direction.parse(direction)
         kinds, count = several_ids(self._ctx, relationships, "relationships"), limit_of(limit)
         now = self._ctx.server_now()
-        return self._x.read("walks.degrees", lambda session: session.graph.degrees(where, way, kinds, count, now))
+        return self._x.read("graph.degrees", lambda session: session.graph.degrees(where, way, kinds, count, now))
 
     def search(
         self, text: str, *, scope: Scope | None = None, type: NodeType | str | None = None, limit: int = 20
@@ -147,7 +147,7 @@ class Walks(Resource):
             limit=limit_of(limit),
             now=self._ctx.server_now(),
         )
-        hits = self._x.read("walks.search", lambda session: session.graph.search(query)) if words else []
+        hits = self._x.read("graph.search", lambda session: session.graph.search(query)) if words else []
         nodes = as_read(self._ctx.upcasters.upcast_all([hit.node for hit in hits]))
         return [replace(hit, node=node) for hit, node in zip(hits, nodes, strict=True)]
 

@@ -35,7 +35,7 @@ def put_upcast(
 
     for _ in range(_ATTEMPTS):
         try:
-            return executor.write("put_upcast", fn, single=False, extracted=extracted)
+            return executor.write("graph.put", fn, single=False, extracted=extracted)
         except _NodeChanged:
             continue
     raise RevisionMismatch(

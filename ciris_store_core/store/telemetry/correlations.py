@@ -124,7 +124,17 @@ class Correlations(Series, Interactions):
             return []
         ids = [each.correlation_id for each in ready]
         if exist_ok:
-            return add_or_same(self._x, self._ctx, given, ready, "correlation_id", self._stored, _add, extracted)
+            return add_or_same(
+                "correlations.add_many",
+                self._x,
+                self._ctx,
+                given,
+                ready,
+                "correlation_id",
+                self._stored,
+                _add,
+                extracted,
+            )
         self._adding(
             ids,
             lambda: self._x.write(
@@ -211,7 +221,7 @@ class Correlations(Series, Interactions):
     def _stored_as_given(self, items: Items) -> Items:
         ids = [id_of(item) or "" for item in items]
         found = self._x.read(
-            "correlations._stored_as_given", lambda session: session.correlations.get(ids)
+            "correlations.get_many", lambda session: session.correlations.get(ids)
         )  # those that expired since, too
         times = {row.correlation_id: row.timestamp for row in found}
         return [item for item in items if times.get(id_of(item) or "") == item.timestamp]
@@ -299,6 +309,7 @@ class Correlations(Series, Interactions):
             return 0
         now = self._ctx.server_now()
         return delete_with_secrets(
+            "correlations.delete_many",
             self._x,
             self._ctx,
             ids,
@@ -333,7 +344,7 @@ class Correlations(Series, Interactions):
             return add()
         except AlreadyExists:
             if not self._x.write(
-                "correlations._adding", lambda session: self._remove_expired(session, ids), single=False
+                "correlations.delete_expired", lambda session: self._remove_expired(session, ids), single=False
             ):
                 raise
             return add()
@@ -370,7 +381,7 @@ class Correlations(Series, Interactions):
         listing = listing_of("correlations", descending)
         after = position(self._ctx, listing, SHAPE, cursor)
         query = CorrelationQuery(limit_of(limit), after, chosen, bool(descending))
-        return page_of(self._x.read("correlations._page", lambda session: session.correlations.find(query)), listing)
+        return page_of(self._x.read("correlations.find", lambda session: session.correlations.find(query)), listing)
 
 
 def _add(session: Session, correlations: CorrelationList) -> None:

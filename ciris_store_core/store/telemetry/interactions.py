@@ -82,7 +82,7 @@ class Interactions(Resource):
         extracted = ExtractedSecrets()
         ready = prepare(self._ctx, given, Correlation, now, extracted)
         self._x.write(
-            "interactions.start_interaction", lambda session: session.correlations.add([ready]), extracted=extracted
+            "correlations.start_interaction", lambda session: session.correlations.add([ready]), extracted=extracted
         )
         return ready
 
@@ -100,7 +100,7 @@ class Interactions(Resource):
         """
         key = self._ctx.check.ident(correlation_id, "correlation_id")
         return self._x.write(
-            "interactions.complete_interaction",
+            "correlations.complete_interaction",
             lambda session: self._complete(session, key, success, result),
             single=False,
         )

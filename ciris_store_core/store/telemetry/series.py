@@ -58,7 +58,7 @@ class Series(Resource):
         listing = listing_of("points", descending)
         after = position(self._ctx, listing, SHAPE, cursor)
         query = CorrelationQuery(limit_of(limit), after, _with_reduced(where(self._ctx, **filters)), bool(descending))
-        return page_of(self._x.read("series.points", lambda session: session.correlations.points(query)), listing)
+        return page_of(self._x.read("correlations.points", lambda session: session.correlations.points(query)), listing)
 
     def metric_series(
         self,
@@ -103,7 +103,7 @@ class Series(Resource):
             raise InvalidArgument(f"function must be one of {', '.join(_FUNCTIONS)}, not {function!r}")
         keys = self._groups(group_by)
         query = AggregateQuery(_with_reduced(where(self._ctx, **filters)), function, _bucket(bucket), keys)
-        return self._x.read("series.aggregate", lambda session: session.correlations.aggregate(query))
+        return self._x.read("correlations.aggregate", lambda session: session.correlations.aggregate(query))
 
     def percentiles(
         self,
@@ -130,12 +130,14 @@ class Series(Resource):
             raise InvalidArgument("percents: name at least one, as in [50, 95, 99]")
         keys = self._groups(group_by)
         query = PercentileQuery(_with_reduced(where(self._ctx, **filters)), fractions, _bucket(bucket), keys)
-        return self._x.read("series.percentiles", lambda session: session.correlations.percentiles(query), single=False)
+        return self._x.read(
+            "correlations.percentiles", lambda session: session.correlations.percentiles(query), single=False
+        )
 
     def metric_names(self) -> MetricNames:
         """Return the names of all stored metrics, ascending; at a cost that grows with the number of names."""
         now = self._ctx.server_now()
-        return self._x.read("series.metric_names", lambda session: session.correlations.metric_names(now))
+        return self._x.read("correlations.metric_names", lambda session: session.correlations.metric_names(now))
 
 
 def listing_of(name: str, descending: bool) -> str:

@@ -46,7 +46,7 @@ class ClaimedTask(Blocking):
         new = self._ctx.check.changes(Task, key, changes, UPDATABLE_TASK_FIELDS, now, extracted)
         # The fence alone identifies the owner: every change of owner increments it.
         if not self._x.write(
-            "claimedtask.update", lambda session: session.tasks.update(key, new, None, self.fence), extracted=extracted
+            "claimed_task.update", lambda session: session.tasks.update(key, new, None, self.fence), extracted=extracted
         ):
             raise StaleFence(f"task {key!r} was deleted", kind="task", key=key, hint="Stop working on it.")
         self.task = self.task.replaced(**new)
@@ -78,7 +78,7 @@ class ClaimedTask(Blocking):
             session.tasks.lock_claim(self.task.task_id, self.fence)
             session.thoughts.add([ready])
 
-        self._x.write("claimedtask.add_thought", fn, single=False, extracted=extracted)
+        self._x.write("claimed_task.add_thought", fn, single=False, extracted=extracted)
         return ready
 
     def update_thought(self, thought_id: str, **changes: Any) -> bool:
@@ -94,4 +94,4 @@ class ClaimedTask(Blocking):
                 return False
             return session.thoughts.update(key, new, owner)
 
-        return self._x.write("claimedtask.update_thought", fn, single=False, extracted=extracted)
+        return self._x.write("claimed_task.update_thought", fn, single=False, extracted=extracted)

@@ -95,7 +95,7 @@ class OccurrenceHandle(Blocking):
         """
         count, batch = 0, _BATCH
         while batch == _BATCH:
-            batch = len(self._release(self.occurrence_id, _BATCH))
+            batch = len(self._release("occurrence.release_work", self.occurrence_id, _BATCH))
             count += batch
         return count
 
@@ -104,11 +104,11 @@ class OccurrenceHandle(Blocking):
 
         An occurrence is dead if its last heartbeat expired, or if it never registered.
         """
-        return self._release(None, limit_of(limit))
+        return self._release("occurrence.rescue", None, limit_of(limit))
 
-    def _release(self, owner: str | None, limit: int) -> list[Task]:
+    def _release(self, operation: str, owner: str | None, limit: int) -> list[Task]:
         now = self._ctx.server_now()
-        return self._x.write("occurrencehandle._release", lambda session: session.tasks.release(owner, now, limit))
+        return self._x.write(operation, lambda session: session.tasks.release(owner, now, limit))
 
     def take_over(self, occurrence_id: str, limit: int = 100) -> list[ClaimedTask]:
         """Transfer up to ``limit`` unfinished tasks of a dead occurrence to this one, with their thoughts.
@@ -136,7 +136,7 @@ class OccurrenceHandle(Blocking):
             found = session.tasks.find(TaskQuery(occurrence_id=dead, statuses=_UNFINISHED, limit=count)).items
             return [taken for task in found if (taken := self._take_over(session, task, now)) is not None]
 
-        return [self.tasks.claimed(task) for task in self._x.write("occurrencehandle.take_over", fn, single=False)]
+        return [self.tasks.claimed(task) for task in self._x.write("occurrence.take_over", fn, single=False)]
 
     def _take_over(self, session: Session, task: Task, now: datetime) -> Task | None:
         key, dead, me = task.task_id, task.agent_occurrence_id, self.occurrence_id
@@ -162,16 +162,14 @@ class OccurrenceHandle(Blocking):
         """
         query = ThoughtQuery(occurrence_id=self.occurrence_id, statuses=(ThoughtStatus.PROCESSING,), limit=_BATCH)
         count = 0
-        while found := self._x.read(
-            "occurrencehandle.recover_thoughts", lambda session: session.thoughts.find(query)
-        ).items:
+        while found := self._x.read("occurrence.recover_thoughts", lambda session: session.thoughts.find(query)).items:
             count += self._recover(found)
         return count
 
     def _recover(self, thoughts: list[Thought]) -> int:
         now = self._ctx.clock.now()
         return self._x.write(
-            "occurrencehandle._recover", lambda session: recover_thoughts(session, thoughts, now), single=False
+            "occurrence.recover_thoughts", lambda session: recover_thoughts(session, thoughts, now), single=False
         )
 
     def shutdown(self) -> None:

@@ -45,10 +45,10 @@ class SharedTasks(Resource):
         claimant = self._claimant(occurrence_id)
         extracted = ExtractedSecrets()
         wanted = self._wanted(task_type, channel_id, description, priority, claimant, extracted)
-        known = self._x.read("sharedtasks.try_claim", lambda session: _find_existing(session, wanted))
+        known = self._x.read("shared_tasks.try_claim", lambda session: _find_existing(session, wanted))
         if known is not None:
             return known, False
-        return self._x.write("sharedtasks.try_claim", lambda session: _claim(session, wanted, extracted), single=False)
+        return self._x.write("shared_tasks.try_claim", lambda session: _claim(session, wanted, extracted), single=False)
 
     def claim_and_transfer(
         self, task_type: str, channel_id: str, description: str, priority: int = 0, *, occurrence_id: str | None = None
@@ -66,9 +66,9 @@ class SharedTasks(Resource):
             task, created = _claim(session, wanted, extracted)
             return (_take(session, self._ctx, task, owner), True) if created else (task, False)
 
-        known = self._x.read("sharedtasks.claim_and_transfer", lambda session: _find_existing(session, wanted))
+        known = self._x.read("shared_tasks.claim_and_transfer", lambda session: _find_existing(session, wanted))
         return (
-            (known, False) if known is not None else self._x.write("sharedtasks.claim_and_transfer", fn, single=False)
+            (known, False) if known is not None else self._x.write("shared_tasks.claim_and_transfer", fn, single=False)
         )
 
     def latest(self, task_type: str, within_hours: float = 24) -> Task | None:
@@ -123,7 +123,7 @@ class SharedTasks(Resource):
     def _page(self, kind: str, since: datetime, cursor: str | None) -> Page[Task]:
         after = position(self._ctx, "shared", (datetime, str), cursor)
         query = TaskQuery(limit=SCAN_SIZE, after=after, shared_type=kind, only_shared=True, created_from=since)
-        return page_of(self._x.read("sharedtasks._page", lambda session: session.tasks.find(query)), "shared")
+        return page_of(self._x.read("shared_tasks.latest", lambda session: session.tasks.find(query)), "shared")
 
 
 def _shared_id(kind: str, day: datetime) -> str:

@@ -109,7 +109,7 @@ class Tasks(Resource):
         if not ready:
             return []
         if exist_ok:
-            return add_or_same(self._x, self._ctx, given, ready, "task_id", _stored, _add, extracted)
+            return add_or_same("tasks.add_many", self._x, self._ctx, given, ready, "task_id", _stored, _add, extracted)
         self._x.write("tasks.add_many", lambda session: session.tasks.add(ready), extracted=extracted)
         return ready
 
@@ -155,7 +155,7 @@ class Tasks(Resource):
     def _stored(self, ids: TaskIds, owner: str | None, for_update: bool) -> TaskList:
         if for_update:
             return self._x.lock(lambda session: session.tasks.lock(ids, owner))
-        return self._x.read("tasks._stored", lambda session: session.tasks.get(ids, owner))
+        return self._x.read("tasks.get", lambda session: session.tasks.get(ids, owner))
 
     def update(self, task_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
         """Change the given fields and ``updated_at``; return False if that owner has no such task.
@@ -240,6 +240,7 @@ class Tasks(Resource):
                 lambda batch: write("tasks.delete_many", lambda s: self._delete_own(s, batch), single=False),
             )
         return delete_with_secrets(
+            "tasks.delete_many",
             self._x,
             self._ctx,
             ids,
@@ -359,7 +360,7 @@ class Tasks(Resource):
         listing = f"tasks:{order}"
         after = position(self._ctx, listing, _SHAPES[order], cursor)
         page = TaskQuery(**query, order=order, limit=limit_of(limit), after=after)
-        return page_of(self._x.read("tasks._page", lambda session: session.tasks.find(page)), listing)
+        return page_of(self._x.read("tasks.find", lambda session: session.tasks.find(page)), listing)
 
 
 def _stored(session: Session, ids: TaskIds) -> TaskList:

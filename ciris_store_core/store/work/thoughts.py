@@ -95,7 +95,9 @@ class Thoughts(Resource):
         if not ready:
             return []
         if exist_ok:
-            return add_or_same(self._x, self._ctx, given, ready, "thought_id", _stored, _add, extracted)
+            return add_or_same(
+                "thoughts.add_many", self._x, self._ctx, given, ready, "thought_id", _stored, _add, extracted
+            )
         self._x.write("thoughts.add_many", lambda session: session.thoughts.add(ready), extracted=extracted)
         return ready
 
@@ -120,7 +122,7 @@ class Thoughts(Resource):
     def _stored(self, ids: Ids, owner: str | None, for_update: bool) -> ThoughtList:
         if for_update:
             return self._x.lock(lambda session: session.thoughts.lock(ids, owner))
-        return self._x.read("thoughts._stored", lambda session: session.thoughts.get(ids, owner))
+        return self._x.read("thoughts.get", lambda session: session.thoughts.get(ids, owner))
 
     def update(self, thought_id: str, *, occurrence_id: Owner = None, **changes: Any) -> bool:
         """Change the given fields and ``updated_at``; return False if that owner has no such thought.
@@ -205,6 +207,7 @@ class Thoughts(Resource):
                 lambda batch: write("thoughts.delete_many", lambda s: self._delete_own(s, batch), single=False),
             )
         return delete_with_secrets(
+            "thoughts.delete_many",
             self._x,
             self._ctx,
             ids,
@@ -304,7 +307,7 @@ class Thoughts(Resource):
         listing = f"thoughts:{order}"
         after = position(self._ctx, listing, _SHAPE, cursor)
         page = ThoughtQuery(**query, order=order, limit=limit_of(limit), after=after)
-        return page_of(self._x.read("thoughts._page", lambda session: session.thoughts.find(page)), listing)
+        return page_of(self._x.read("thoughts.find", lambda session: session.thoughts.find(page)), listing)
 
 
 def _stored(session: Session, ids: Ids) -> ThoughtList:
