@@ -336,7 +336,7 @@ class AsyncDatabaseMaintenanceService:
     async def rescue(self) -> MaintenanceReport:
         """Rescue the work of dead occurrences only: release their claims, and free thoughts in processing.
 
-        Needs no lease: whatever number of processes do it at once, each piece of work is given back once.
+        Needs no lease: whatever number of processes do it at once, each piece of work is released once.
         """
 
 class AsyncRetentionService:
@@ -644,7 +644,7 @@ class AsyncGraph:
         """Write an edge and return it as stored. An existing one takes the given weight, attributes and metadata.
 
         Args:
-            edge: What to write. It is not changed.
+            edge: The edge to write. It is not changed.
             expected_revision: Write only if the stored edge has this revision; 0: only if there is none.
 
         Raises:
@@ -706,7 +706,7 @@ class AsyncGraph:
         version is known, the stored node is upcast first, for which ``revision`` grows by another 1.
 
         Args:
-            node: What to write. It is not changed.
+            node: The node to write. It is not changed.
             merge: False replaces all attributes by the given ones.
             remove: Attribute keys to delete after the merge.
             expected_revision: Write only if the stored node has this revision; 0: only if there is none.
@@ -989,7 +989,7 @@ class AsyncTasks:
         Times that were not given are the store's; an owner that was not given is the store's own occurrence.
 
         Args:
-            task: What to store. It is not changed.
+            task: The task to store. It is not changed.
             exist_ok: A stored task with that id is returned, if every field that you gave is stored so;
                 this makes it safe to call again after ``OutcomeUnknown``.
 
@@ -1115,7 +1115,7 @@ class AsyncThoughts:
         Times that were not given are the store's; an owner that was not given is the store's own occurrence.
 
         Args:
-            thought: What to store. It is not changed.
+            thought: The thought to store. It is not changed.
             exist_ok: A stored thought with that id is returned, if every field that you gave is stored so;
                 this makes it safe to call again after ``OutcomeUnknown``.
 
@@ -1262,9 +1262,9 @@ class AsyncSecrets:
 
         Args:
             record: A node, edge, task, thought, correlation or occurrence, as it was read.
-            action: What it is for. ``speak``: sensitivity low and medium; ``tool``: also high; ``memorize``: low only.
-                No action resolves a critical secret: see ``disclose``.
-            accessor: Who asks, for the log.
+            action: The use of the copy. ``speak``: sensitivity low and medium; ``tool``: also high; ``memorize``: low
+                only. No action resolves a critical secret: see ``disclose``.
+            accessor: The caller's name, for the log.
 
         Raises:
             SecretKeyError: The store has no key, or another than a secret's.
@@ -1367,9 +1367,9 @@ class AsyncAuditTrail:
         In a transaction, append last: until it ends, other writers of this occurrence's chain wait.
 
         Args:
-            event_type: What was done.
-            actor: Who did it.
-            payload: What else is to be known: a JSON object.
+            event_type: The kind of the action.
+            actor: The name of the actor.
+            payload: Further data: a JSON object.
         """
     async def append_many(self, events: Iterable[AuditEvent]) -> builtins.list[str]:
         """Store audit events, all or none, in the order given; returns their ids."""
@@ -1378,7 +1378,7 @@ class AsyncAuditTrail:
     async def find(self, chain: str | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
         """Return one page of entries by chain, then sequence, ascending; of all chains or of one."""
     def scan(self, chain: str | None = None) -> AsyncIterator[AuditEntry]:
-        """Return all entries, read page by page; see ``list``."""
+        """Yield all entries, read page by page. See ``find``."""
     async def tail(self, chain: str | None = None, limit: int = 20) -> builtins.list[AuditEntry]:
         """Return the newest entries of a chain, by default of the store's own occurrence, oldest of them first."""
     async def verify(
@@ -1606,7 +1606,7 @@ class AsyncBufferedWriter:
     ) -> None: ...
     @property
     def pending(self) -> int:
-        """How many items were accepted and are not stored yet."""
+        """Number of items that were accepted and are not stored yet."""
     @property
     def last_error(self) -> StoreError | None:
         """Why the last attempt to store a batch failed; None if it did not."""

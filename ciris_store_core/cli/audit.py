@@ -175,7 +175,7 @@ def _checkpoint_of(path: Path) -> AuditCheckpoint:
 
 
 def _last_line(path: Path) -> str:
-    """Return the last line of a file, or what ends it, of which no more is read than a checkpoint may have."""
+    """Return the last line of a file. No more of the file is read than the longest checkpoint."""
     with path.open("rb") as file:
         start = max(0, file.seek(0, os.SEEK_END) - _MOST_BYTES)
         file.seek(start)

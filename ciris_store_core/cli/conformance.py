@@ -125,7 +125,7 @@ def matrix(
     typer.echo(f"{html_file}: {', '.join(each.backend.name for each in reports)}")
 
 
-# --- what to run ------------------------------------------------------------------------------
+# --- selection --------------------------------------------------------------------------------
 
 
 def _require_suite() -> None:
@@ -191,7 +191,7 @@ def _postgres_url() -> str:
     )
 
 
-# --- what is written --------------------------------------------------------------------------
+# --- written reports --------------------------------------------------------------------------
 
 
 def _write(reports: list[Report], json_file: Path | None, junit_file: Path | None, html_file: Path | None) -> None:

@@ -49,9 +49,9 @@ def demo(
 ) -> None:
     """Demonstrate the store on real input: several processes, one of which is killed.
 
-    They race for a start-up task, share out the inspection of every installed Python distribution, and finish what
-    the killed one had begun. What the store remembers is shown at the end, with counts that prove that nothing was
-    lost or done twice; if one is wrong, the exit code is 1. CIRIS_DB_URL is not used here.
+    They race for a start-up task, share out the inspection of every installed Python distribution, and finish the work
+    that the killed one had begun. At the end the command shows the content of the store, with counts that prove that
+    no work was lost or done twice; if a count is wrong, the exit code is 1. CIRIS_DB_URL is not used.
     """
     from ciris_store_core.demo.run import DemoOptions
     from ciris_store_core.demo.worker_processes import WorkerFailed

@@ -60,7 +60,7 @@ def show(
 
 
 def tree_of(start: GraphNode, found: Subgraph, depth: int) -> Tree:
-    """Return the nodes as a tree from the first on. A node that is reached twice is drawn once, and named again."""
+    """Return the nodes as a tree from the first on. A node that is reached again appears by name only."""
     nodes = {node.id: node for node in found.nodes}
     around: dict[str, list[GraphEdge]] = {}
     for edge in sorted(found.edges, key=lambda edge: (-edge.weight, edge.relationship, edge.target)):
@@ -69,7 +69,7 @@ def tree_of(start: GraphNode, found: Subgraph, depth: int) -> Tree:
             around.setdefault(edge.target, []).append(edge)
     root = Tree(_node(start), guide_style="dim")
     branches, level, drawn = {start.id: root}, [start.id], set[tuple[str, str, str]]()
-    for _ in range(depth):  # level by level, so that every node hangs on its nearest neighbour
+    for _ in range(depth):  # Breadth first, so that every node has its nearest neighbour as its parent.
         reached: list[str] = []
         for each in level:
             for edge in around.get(each, ()):

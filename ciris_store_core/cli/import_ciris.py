@@ -41,8 +41,8 @@ def import_engine(
 ) -> None:
     """Create a store from a database of the original CIRIS engine.
 
-    Run it again after an interruption, or when the engine has written more: what is stored already is compared and left
-    as it is. The exit code is 1 if a row could not be taken.
+    Run it again after an interruption, or when the engine has written more: records that are stored already are
+    compared and left as they are. The exit code is 1 if a row could not be imported.
     """
     from ciris_store_core.importer import ImportReport, import_ciris, open_engine
     from ciris_store_core.opening import AccessConfig, open_store
@@ -99,7 +99,7 @@ def _bar() -> Iterator[OnProgress]:
         yield told
 
 
-# --- what is shown at the end -------------------------------------------------------------------
+# --- display of the report ----------------------------------------------------------------------
 
 
 def _view(done: ImportReport, report: Path | None) -> Group:

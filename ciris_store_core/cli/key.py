@@ -33,9 +33,9 @@ def new(
 ) -> None:
     """Create a key.
 
-    It is printed, to be kept in a safe place and given in CIRIS_SECRETS_KEY; or put into a file, which
-    CIRIS_SECRETS_KEY_FILE names. In a file that has keys already it becomes the first, the one for new secrets, and
-    the others stay to decrypt with; `ciris-store key rotate` is next, then.
+    By default the key is printed: keep it in a safe place, and set CIRIS_SECRETS_KEY to it. Otherwise it is written to
+    a file; set CIRIS_SECRETS_KEY_FILE to its path. In a file that has keys already, the new key becomes the first,
+    which encrypts new secrets, and the others only decrypt. Then run `ciris-store key rotate`.
     """
     from ciris_store_core.secrets.key_files import FILE_VARIABLE, KEY_VARIABLE, add_to_key_file
     from ciris_store_core.secrets.keys import KeyRing, new_key
@@ -60,9 +60,9 @@ def new(
 def rotate(url: Url = None, as_json: Json = False) -> None:
     """Encrypt all secrets again under the first given key, and verify that none is left under another.
 
-    The others decrypt: give them behind it. It may be interrupted and run again, while the store is in use. Give the
-    new key to all running programs first; those that only have an older one can store no secrets from then on. Keep
-    old keys for as long as you keep backups that were made under them.
+    The other keys decrypt: give them behind it. The command may be interrupted and run again, while the store is in
+    use. Give the new key to all running programs first: from then on, a program that only has an older key can store no
+    secrets. Keep old keys for as long as you keep backups that were made under them.
     """
     with open_existing(url) as store, _progress() as progress:
         task = progress.add_task("moved", total=None, count=0)

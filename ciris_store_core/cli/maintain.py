@@ -37,7 +37,7 @@ def maintain(
 ) -> None:
     """Remove old and orphaned records once, and release the work of dead occurrences. Live work is never touched.
 
-    What is removed is archived first. Of all processes on one database, one at a time is at it.
+    Records are archived before they are removed. On one database, only one process at a time runs maintenance.
     """
     from ciris_store_core.opening import open_store
     from ciris_store_core.services import DatabaseMaintenanceService, MaintenancePolicy

@@ -65,7 +65,7 @@ def say_error(message: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = ()) -> Table:
-    """Rows under their headings; those of ``numbers`` end on the right. The last column gets the room that is left."""
+    """Rows under their headings. Columns in ``numbers`` are right-aligned; the last column gets the remaining width."""
     drawn = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     lines = [[printable(cell) for cell in row] for row in rows]
     left = console().width

@@ -1,4 +1,4 @@
-"""The commands ``ciris-store tasks``, ``thoughts``, ``occurrences`` and ``leases``: looking inside, and giving back."""
+"""The commands ``ciris-store tasks``, ``thoughts``, ``occurrences`` and ``leases``: inspection and release."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def release_lease(
     say_json(result) if as_json else console().print(facts(result))
 
 
-# --- how it looks -----------------------------------------------------------------------------
+# --- display ----------------------------------------------------------------------------------
 
 
 def _json(record: Record) -> dict[str, Any]:

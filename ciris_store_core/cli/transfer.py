@@ -52,8 +52,8 @@ def copy(
 ) -> None:
     """Copy a whole store to another one, of any backend, unchanged.
 
-    If it is stopped, the same command goes on where it was. At the end the target is read again, and the digests of
-    each kind of records are compared.
+    If it is stopped, the same command continues where it stopped. At the end the target is read again, and the digests
+    of each kind of records are compared.
     """
     from ciris_store_core.transfer import copy_store
 
@@ -97,7 +97,7 @@ def import_(
 ) -> None:
     """Write the records of an exported file into an empty store. Nothing is written if the file is damaged.
 
-    If it is stopped, the same command goes on where it was.
+    If it is stopped, the same command continues where it stopped.
     """
     from ciris_store_core.transfer.dump import checked, import_checked
 

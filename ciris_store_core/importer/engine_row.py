@@ -121,7 +121,7 @@ class EngineRow:
     # --- times ----------------------------------------------------------------------------------
 
     def time(self, column: str) -> datetime | None:
-        """Return a time in UTC from any known format, or None; an unreadable time is noted."""
+        """Return a time in UTC from any known format, or None; text in no known format is noted."""
         value = self.get(column)
         if value is None or value == "":
             return None

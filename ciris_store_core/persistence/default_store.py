@@ -67,8 +67,8 @@ def get_store(db_path: DbPath = None) -> Store:
     The store is shared: do not close it. ``close_stores`` and the end of the process close all stores.
 
     Args:
-        db_path: A database URL, or the path of an SQLite file. By default the store of ``use_store``, else what
-            ``CIRIS_DB_URL`` names at this moment, else ``sqlite:///data/ciris.db``.
+        db_path: A database URL, or the path of an SQLite file. By default the store of ``use_store``, else the
+            database that ``CIRIS_DB_URL`` names at this moment, else ``sqlite:///data/ciris.db``.
 
     Raises:
         InvalidURL, PluginError, MigrationRequired, Unavailable: As ``open_store``. The next call tries again.
@@ -82,7 +82,7 @@ def get_store(db_path: DbPath = None) -> Store:
 def use_store(store: Store) -> Iterator[Store]:
     """Make all functions without ``db_path`` use this store, in every thread, until the block ends.
 
-    For a store that was opened with options, or by a test. The caller closes it.
+    Use it for a store that was opened with options, or by a test. The caller closes the store.
     """
     stores = _open_stores
     stores.chosen.append(store)
@@ -109,7 +109,7 @@ def _folder(target: StoreURL) -> str:
 
 
 def _forget() -> None:
-    """Forget all stores in a forked child: connections belong to the parent, and locks may be held by its threads."""
+    """Forget all stores in a forked child: the parent owns the connections, and its threads may hold the locks."""
     global _open_stores
     _open_stores = _OpenStores()
 

@@ -49,7 +49,7 @@ class ChannelInfo(Record):
 
 
 class DeferralPackage(Record):
-    """The reason for which a decision is deferred, and the time until which it is."""
+    """The reason for a deferred decision, and the time until which it is deferred."""
 
     defer_until: UtcDateTime | None = None
     reason: Text | None = None
@@ -92,8 +92,8 @@ _ALIASES = {"error": "error_message", "result": "result_summary"}
 def to_response(given: Any, *, success: bool = True) -> ServiceResponse:
     """Return a response from a ``ServiceResponse``, another model, or a dict whose values may all be text.
 
-    ``success`` holds where none is given; the duration is 0 then. What the record has no field for goes to its
-    ``metadata``. ``InvalidArgument`` if a value cannot be what its field needs.
+    ``success`` is the default of the field of that name; the default duration is 0. Values without a field are kept in
+    the record's ``metadata``. Raise ``InvalidArgument`` if a value cannot be converted to the type of its field.
     """
     if isinstance(given, ServiceResponse):
         return given

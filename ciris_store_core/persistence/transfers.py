@@ -33,10 +33,10 @@ class OwnershipTransfer:
 
 
 def tell(audit_service: Any, event: OwnershipTransfer) -> None:
-    """Call ``audit_service.log_event``. A coroutine goes to the running event loop, or is run to its end here.
+    """Call ``audit_service.log_event``. A coroutine is scheduled on the running event loop, or else completed here.
 
-    The store keeps an event of its own, in the transaction of the transfer. What the service does with this one
-    cannot undo that, so its errors are logged and not raised.
+    The store keeps an event of its own, in the transaction of the transfer. Errors of the service cannot undo
+    the transfer, so they are logged and not raised.
     """
     if audit_service is None:
         return

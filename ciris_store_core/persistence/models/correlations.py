@@ -70,9 +70,9 @@ def update_correlation(
 ) -> bool:
     """Change a correlation, in one of two ways. Return False if the id does not exist.
 
-    ``update_correlation(request, time_service)``: what a ``CorrelationUpdateRequest``, or anything with its fields,
-    gives. ``update_correlation(correlation_id, correlation, time_service)``: the response of ``correlation``, with the
-    status that follows from it; without a response, its status.
+    ``update_correlation(request, time_service)`` sets the fields of a ``CorrelationUpdateRequest``, or of an object
+    with the same fields. ``update_correlation(correlation_id, correlation, time_service)`` sets the response of
+    ``correlation`` and the status that follows from it; without a response, only its status.
     """
     if isinstance(update_request_or_id, str):
         key, changes = update_request_or_id, _answer(correlation_or_time_service)

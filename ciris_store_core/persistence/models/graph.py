@@ -23,7 +23,7 @@ def _graph(db_path: DbPath, time_service: TimeService = None) -> Graph:
 def add_graph_node(node: GraphNode, time_service: TimeService = None, db_path: DbPath = None) -> str:
     """Write a node and return its id. An existing node's attributes are merged atomically: the given keys win.
 
-    ``Conflict`` if the stored node has another type.
+    Raise ``Conflict`` if the stored node has another type.
     """
     return _graph(db_path, time_service).put(node).id
 
@@ -47,7 +47,7 @@ def get_all_graph_nodes(
 ) -> list[GraphNode]:
     """Return nodes, most recently updated first: ``limit`` (None: all) of them after the first ``offset``.
 
-    What is passed over is read as well: for pages prefer ``store.graph.list``, whose cursors cost nothing.
+    The first ``offset`` nodes are read as well: for pages prefer ``store.graph.find``, whose cursors cost nothing.
     """
     return some(_graph(db_path), limit, offset or 0, scope=scope, type=node_type)
 
@@ -72,7 +72,7 @@ _ARROW = "->"
 def add_graph_edge(edge: GraphEdge, db_path: DbPath = None) -> str:
     """Write an edge and return its id, ``source->target->relationship``; raise ``NotFound`` if an end does not exist.
 
-    An existing edge gets the weight and the attributes given. An ``->`` within a part is written ``%2D>`` in the id,
+    An existing edge takes the given weight and attributes. An ``->`` within a part is written ``%2D>`` in the id,
     and a ``%`` before two such digits ``%25``.
     """
     _graph(db_path).put_edge(edge)

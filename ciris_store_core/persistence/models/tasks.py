@@ -1,4 +1,4 @@
-"""Functions on tasks, including shared tasks, which exactly one occurrence does."""
+"""Functions on tasks, including shared tasks, each of which exactly one occurrence works on."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ async def add_system_task(task: Task, auth_service: Any = None, db_path: DbPath 
     """Sign a task in the name of the system, store it, and return its id.
 
     Args:
-        task: What to store. It gets the signature.
-        auth_service: Anything with ``get_system_wa_id()`` and ``sign_task(task, wa_id)``, which gives a signature and
-            its time. Without one, or without a system authority, the task is stored unsigned.
-        db_path: Where.
+        task: The task to store. The signature is set on it.
+        auth_service: An object with ``get_system_wa_id()`` and ``sign_task(task, wa_id)``, which returns a signature
+            and its time. Without one, or without a system authority, the task is stored unsigned.
+        db_path: A database URL or the path of an SQLite file; see ``get_store``.
     """
     signer = None if auth_service is None else await completed(auth_service.get_system_wa_id())
     if signer:
@@ -80,8 +80,8 @@ def update_task_context_and_signing(
 ) -> bool:
     """Replace a task's context and signature. Return False if the owner has no such task.
 
-    ``context`` is a ``TaskContext``, or a dict or other pydantic model with its fields. What is left out of the
-    signature is taken away.
+    ``context`` is a ``TaskContext``, or a dict or other pydantic model with its fields. A part of the
+    signature that is not given is removed.
     """
     fields = context.model_dump() if hasattr(context, "model_dump") else context
     signing = {"signed_by": signed_by, "signature": signature, "signed_at": signed_at}
@@ -98,8 +98,8 @@ def set_task_updated_info_flag(
 ) -> bool:
     """Set ``updated_info_available`` and ``updated_info_content`` of a task that is not decided yet.
 
-    False, and nothing changes, if a thought of it has completed with another action than ponder, or if there is no
-    such task of that owner.
+    If a thought of it has completed with another action than ponder, or if that owner has no such task, change nothing
+    and return False.
     """
 
     def fn(tx: Transaction) -> bool:
@@ -192,17 +192,17 @@ def try_claim_shared_task(
 ) -> tuple[Task, bool]:
     """Claim today's shared task of that type; return the stored task, and whether this call created it.
 
-    Exactly one of all racers gets True. The task belongs to ``__shared__`` until ``transfer_task_ownership``.
+    Of concurrent callers, exactly one gets True. The task belongs to ``__shared__`` until ``transfer_task_ownership``.
 
     Args:
         task_type: Upper-cased; with the UTC date it makes the id, such as ``WAKEUP_SHARED_20251028``.
-        channel_id: Where it happens.
-        description: What is to be done.
+        channel_id: The channel of the task.
+        description: The work to do.
         priority: 0 to 10.
-        time_service: Accepted, and not asked: dates and ages of shared tasks go by the store's clock, on which all
-            hosts agree, so that a host whose clock is wrong does not claim twice.
-        db_path: Where.
-        occurrence_id: Who claims it, recorded in ``created_by``.
+        time_service: Accepted, but not used. Dates and ages of shared tasks go by the store's clock, on which all hosts
+            agree, so that a host whose clock is wrong does not claim twice.
+        db_path: A database URL or the path of an SQLite file; see ``get_store``.
+        occurrence_id: The claimant, recorded in ``created_by``.
     """
     shared = get_store(db_path).shared_tasks
     return shared.try_claim(task_type, channel_id, description, priority, occurrence_id=occurrence_id)
@@ -233,8 +233,8 @@ def transfer_task_ownership(
 ) -> bool:
     """Give a task to another owner. Return False if ``from_occurrence_id`` does not own it (any more).
 
-    The store keeps an audit event ``task_ownership_transfer`` in the same transaction. An ``audit_service`` is told
-    as well, through its ``log_event``, of success and failure.
+    The store keeps an audit event ``task_ownership_transfer`` in the same transaction. If an ``audit_service`` is
+    given, its ``log_event`` is called as well, on success and on failure.
     """
     tasks = _tasks(db_path, time_service)
     moved = tasks.transfer(task_id, from_occurrence=from_occurrence_id, to_occurrence=to_occurrence_id)

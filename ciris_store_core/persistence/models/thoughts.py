@@ -188,8 +188,8 @@ def transfer_thought_ownership(
 
     Give exactly one of ``thought_id``, which returns whether ``from_occurrence_id`` owned it (and so it moved), and
     ``task_id`` for all thoughts of that task, which returns how many moved. The store keeps an audit event
-    ``thought_ownership_transfer`` in the same transaction. An ``audit_service`` is told as well, through its
-    ``log_event``, of success and failure.
+    ``thought_ownership_transfer`` in the same transaction. If an ``audit_service`` is given, its ``log_event`` is
+    called as well, on success and on failure.
     """
     selected = {name: key for name, key in (("thought_id", thought_id), ("task_id", task_id)) if key is not None}
     owners = {"from_occurrence": from_occurrence_id, "to_occurrence": to_occurrence_id}

@@ -18,7 +18,6 @@ from ciris_store_core.store.execution import TransactionExecutor
 from ciris_store_core.store.graph.graph import Graph
 from ciris_store_core.store.resource import Resource
 
-# Inside the class, ``list`` is a method.
 AuthorityList = list[Authority]
 
 

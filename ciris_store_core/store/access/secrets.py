@@ -26,7 +26,6 @@ from ciris_store_core.validation.validator import limit_of, span
 R = TypeVar("R", bound=Record)
 Action = Literal["speak", "tool", "memorize"]
 
-# Inside the class, ``list`` is a method.
 Ids = list[str]
 SecretRecords = list[SecretRecord]
 
@@ -62,9 +61,9 @@ class Secrets(Resource):
 
         Args:
             record: A node, edge, task, thought, correlation or occurrence, as it was read.
-            action: What it is for. ``speak``: sensitivity low and medium; ``tool``: also high; ``memorize``: low only.
-                No action resolves a critical secret: see ``disclose``.
-            accessor: Who asks, for the log.
+            action: The use of the copy. ``speak``: sensitivity low and medium; ``tool``: also high; ``memorize``: low
+                only. No action resolves a critical secret: see ``disclose``.
+            accessor: The caller's name, for the log.
 
         Raises:
             SecretKeyError: The store has no key, or another than a secret's.

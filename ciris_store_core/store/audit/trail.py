@@ -27,7 +27,6 @@ from ciris_store_core.store.resource import (
 )
 from ciris_store_core.validation.validator import limit_of, moment
 
-# Inside the class, ``list`` is a method.
 AuditEntries = list[AuditEntry]
 Names = list[str]
 
@@ -49,9 +48,9 @@ class AuditTrail(Resource):
         In a transaction, append last: until it ends, other writers of this occurrence's chain wait.
 
         Args:
-            event_type: What was done.
-            actor: Who did it.
-            payload: What else is to be known: a JSON object.
+            event_type: The kind of the action.
+            actor: The name of the actor.
+            payload: Further data: a JSON object.
         """
         return self.append_many([AuditEvent(event_type, actor, payload or {})])[0]
 
@@ -76,7 +75,7 @@ class AuditTrail(Resource):
         return page_of(self._x.read("audit.find", lambda session: session.audit.find(query)), "audit")
 
     def scan(self, chain: str | None = None) -> Iterator[AuditEntry]:
-        """Return all entries, read page by page; see ``list``."""
+        """Yield all entries, read page by page. See ``find``."""
         return all_pages(lambda cursor: self.find(chain, limit=SCAN_SIZE, cursor=cursor), raise_corrupt)
 
     def tail(self, chain: str | None = None, limit: int = 20) -> AuditEntries:

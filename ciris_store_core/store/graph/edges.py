@@ -52,7 +52,7 @@ class GraphEdges(Walks):
         """Write an edge and return it as stored. An existing one takes the given weight, attributes and metadata.
 
         Args:
-            edge: What to write. It is not changed.
+            edge: The edge to write. It is not changed.
             expected_revision: Write only if the stored edge has this revision; 0: only if there is none.
 
         Raises:

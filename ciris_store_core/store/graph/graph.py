@@ -91,7 +91,7 @@ class Graph(GraphEdges):
         version is known, the stored node is upcast first, for which ``revision`` grows by another 1.
 
         Args:
-            node: What to write. It is not changed.
+            node: The node to write. It is not changed.
             merge: False replaces all attributes by the given ones.
             remove: Attribute keys to delete after the merge.
             expected_revision: Write only if the stored node has this revision; 0: only if there is none.

@@ -87,7 +87,7 @@ class Tasks(Resource):
         Times that were not given are the store's; an owner that was not given is the store's own occurrence.
 
         Args:
-            task: What to store. It is not changed.
+            task: The task to store. It is not changed.
             exist_ok: A stored task with that id is returned, if every field that you gave is stored so;
                 this makes it safe to call again after ``OutcomeUnknown``.
 

@@ -73,7 +73,7 @@ class Thoughts(Resource):
         Times that were not given are the store's; an owner that was not given is the store's own occurrence.
 
         Args:
-            thought: What to store. It is not changed.
+            thought: The thought to store. It is not changed.
             exist_ok: A stored thought with that id is returned, if every field that you gave is stored so;
                 this makes it safe to call again after ``OutcomeUnknown``.
 
