@@ -117,6 +117,10 @@ class SecretRedactor:
             return
         _Redaction(self.detector, self.crypto, owner(), now, extracted, model.__name__).fields(model, plan_of, fields)
 
+    def refuse(self, value: dict[str, Any], name: str) -> None:
+        """Raise ``SecretDetected`` if a JSON object, keys included, holds a secret; nothing can replace it there."""
+        _Refusal(self.detector, self.crypto, [], datetime.min, ExtractedSecrets(), name).value(value, None)
+
     def harmless(self, record: Record, plan_of: FieldPlanOf, more: Sequence[Mapping[str, str]]) -> bool:
         """Return whether nothing in a record, or in further tags, looks like a secret."""
         texts: list[str] = []
@@ -282,3 +286,13 @@ class _Redaction:
                 f"it with: {HOW_TO_GET_A_KEY}; or switch detection off with open_store(secrets=False) or "
                 f"{DETECT_VARIABLE}=off"
             )
+
+
+class _Refusal(_Redaction):
+    """Search of a value whose secrets no reference can replace."""
+
+    def _reference(self, value: Any, pattern: SecretPattern) -> str:
+        raise SecretDetected(
+            f"{'.'.join(self._path)}: this holds a secret ({pattern.description}), and no reference can replace it "
+            f"here: use another key; or switch detection off with open_store(secrets=False) or {DETECT_VARIABLE}=off"
+        )

@@ -121,6 +121,11 @@ class Validator:
         """Return whether a checked record, and further tags, may be written without a full scan for secrets."""
         return self._redactor is None or self._redactor.harmless(record, self._plan, tags)
 
+    def refuse_secrets(self, value: dict[str, Any], name: str) -> None:
+        """Raise ``SecretDetected`` if a JSON object holds a secret, in a key or a value, and detection is on."""
+        if self._redactor is not None:
+            self._redactor.refuse(value, name)
+
     def _record(self, record: R, now: datetime) -> R:
         kind = type(record)
         plan = self._plans.get(kind) or self._plan(kind)

@@ -13,6 +13,7 @@ from ciris_store_core import (
     Correlation,
     GraphEdge,
     GraphNode,
+    InvalidArgument,
     Metric,
     SecretDetected,
     Store,
@@ -47,6 +48,12 @@ NEEDED = {
     "correlation_id": "c", "log_level": "INFO", "metric_name": "m", "metric_value": 1.0, "trace_id": "t",
     "span_id": "s", "success": True, "execution_time_ms": 1.0,
 }  # fmt: skip
+
+
+class OwnText(str):
+    """Text of a class of the caller's."""
+
+    __slots__ = ()
 
 
 class Planted:
@@ -237,6 +244,14 @@ WRITES: dict[str, Write] = {
     "store.run": _run,
 }
 
+REFUSES: dict[str, Write] = {
+    "graph.increment": lambda s, p: s.graph.increment(p.id("n"), "local", f"the password: {p.secret()}, you know"),
+    "graph.increment, URL": lambda s, p: s.graph.increment(p.id("n"), "local", f"postgres://u:{p.secret()}@h/d"),
+    "graph.increment, path": lambda s, p: s.graph.increment(p.id("n"), "local", ["a", p.text(), "b"]),
+    "graph.increment, own class": lambda s, p: s.graph.increment(p.id("n"), "local", OwnText(p.text())),
+}
+"""Methods that refuse a secret even where there is a key: nothing can replace it there."""
+
 TAKES_NO_TEXT = {
     "graph": "neighbours traverse shortest_path subgraph degrees search get get_many find scan count delete "
     "delete_many get_edge get_edge_many delete_edge delete_edge_many find_edges scan_edges",
@@ -266,9 +281,10 @@ def test_every_method_that_takes_a_text_is_tried() -> None:
         for row in rows_of(guide, "Every method")
         for name in re.findall(r"`(\w+)`", row[1])
     }
-    known = {*WRITES, *(f"{part}.{name}" for part, names in TAKES_NO_TEXT.items() for name in names.split())}
+    refuse = {name.partition(",")[0] for name in REFUSES}
+    known = {*WRITES, *refuse, *(f"{part}.{name}" for part, names in TAKES_NO_TEXT.items() for name in names.split())}
     assert listed == known, (
-        "a new method belongs into WRITES, or, if it stores no text of its caller, into TAKES_NO_TEXT"
+        "a new method belongs into WRITES or REFUSES, or, if it stores no text of its caller, into TAKES_NO_TEXT"
     )
 
 
@@ -292,6 +308,39 @@ def test_without_a_key_nothing_is_written(name: str) -> None:
         stored = everything_in(store, "memory://")
     assert plant.values
     assert not any(value in text for value in plant.values for text in (str(caught.value), stored))
+
+
+@pytest.mark.parametrize("name", REFUSES)
+def test_a_secret_that_nothing_can_replace_is_refused(name: str, store: Store, url: str) -> None:
+    plant = Planted(len(WRITES))
+    store.graph.put(GraphNode(id=plant.id("n"), type="user", scope="local", attributes={}))
+    before = everything_in(store, url)
+    with pytest.raises(SecretDetected, match=r"increment.*no reference can replace it here: use another key") as caught:
+        REFUSES[name](store, plant)
+    assert plant.values
+    assert not any(value in str(caught.value) for value in plant.values)
+    assert everything_in(store, url) == before
+
+
+def test_an_increment_refuses_a_number_that_a_key_calls_secret(store: Store) -> None:
+    store.graph.put(GraphNode(id="n", type="user", scope="local", attributes={}))
+    with pytest.raises(SecretDetected, match=r"increment\.'user'\.'pin': this holds a secret"):
+        store.graph.increment("n", "local", ["user", "pin"], 4931)
+    assert store.graph.increment("n", "local", ["password_resets", "total"]) == 1
+    assert store.graph.increment("n", "local", "login") == 1
+
+
+def test_an_increment_refuses_a_path_deeper_than_an_object_may_be(store: Store) -> None:
+    store.graph.put(GraphNode(id="n", type="user", scope="local", attributes={}))
+    assert store.graph.increment("n", "local", ["a"] * 100) == 1
+    with pytest.raises(InvalidArgument, match="nested deeper than 100 levels"):
+        store.graph.increment("n", "local", ["b"] * 10_000)
+
+
+def test_an_increment_takes_every_key_where_detection_is_off() -> None:
+    with open_store("memory://", secrets=False) as store:
+        store.graph.put(GraphNode(id="n", type="user", scope="local", attributes={}))
+        assert store.graph.increment("n", "local", Planted().text()) == 1
 
 
 def test_every_free_text_of_every_record_is_planted() -> None:

@@ -192,12 +192,18 @@ class Graph(GraphEdges):
         Raises:
             NotFound: There is no such node, or it expired.
             InvalidArgument: The attribute is no number, or the sum cannot be stored. Nothing was written.
+            SecretDetected: A key holds a secret, or names one and ``by`` may be it. Nothing was written.
         """
         node_key, now = self._node_key(id, scope), self._ctx.server_now()
         path = [self._attribute_key(each) for each in ([key] if isinstance(key, str) else key)]
         if not path or type(by) not in (int, float):
             raise InvalidArgument("an increment needs a key and a number: name the attribute, and what to add")
         self._ctx.check.scalar(by, "by")
+        # A database adds to the stored number by itself, so no redaction of a node sees these keys.
+        added: Any = by
+        for each in reversed(path):
+            added = {each: added}
+        self._ctx.check.refuse_secrets(self._ctx.check.json_object(added, "increment"), "increment")
         if self._ctx.upcasters:
             self._upcast_stored(node_key)
         value = self._x.write(
