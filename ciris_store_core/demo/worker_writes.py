@@ -18,6 +18,7 @@ from ciris_store_core import (
     GraphNode,
     GraphScope,
     NodeType,
+    RevisionMismatch,
     StaleFence,
     Store,
     Task,
@@ -100,7 +101,7 @@ def inspect(store: Store, plan: RunPlan, work: ClaimedTask, package: Installed, 
             return True
         except StaleFence:
             return False
-        except Conflict:
+        except RevisionMismatch:
             # Another worker updated the counter in between: count on from its value.
             continue
 
@@ -153,8 +154,8 @@ def _edges(plan: RunPlan, package: Installed, known: set[str]) -> list[GraphEdge
 def _learn(tx: Transaction, plan: RunPlan, seen: Inspected) -> None:
     """Count the build tool, and remember compiled code.
 
-    The counter is shared by all workers, so it is written only at the expected revision, else ``Conflict``. A key that
-    only one worker writes needs no such check: merges lose no key.
+    The counter is shared by all workers, so it is written only at the expected revision, else ``RevisionMismatch``. A
+    key that only one worker writes needs no such check: merges lose no key.
     """
     stored = tx.graph.get(plan.preferences, GraphScope.LOCAL)
     if stored is None:

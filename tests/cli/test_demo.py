@@ -14,6 +14,7 @@ import pytest
 
 from ciris_store_core import (
     ANY_OCCURRENCE,
+    Conflict,
     NotFound,
     Store,
     TaskStatus,
@@ -212,6 +213,19 @@ def test_an_inspection_that_was_taken_over_stores_nothing(tmp_path: Path) -> Non
         assert read_evidence(store, plan) == before
         assert inspect(store, plan, work, package, ["one"])
         assert read_evidence(store, plan).reports == {plan.id_of("one"): 1}
+
+
+def test_a_deleted_configuration_ends_a_worker(tmp_path: Path) -> None:
+    distribution(tmp_path / "site", "one")
+    plan = RunPlan("demo-x", "", 2, (str(tmp_path / "site"),), 2.0)
+    package = installed(plan.places)["one"]
+    with open_store("memory://") as store:
+        task, _ = store.run(take_startup_task, plan, "w1")
+        store.run(complete_startup_task, plan, "w1", task, ["one"])
+        (work,) = store.tasks.claim_next("w1", queue=plan.run)
+        store.graph.delete(plan.preferences, "local")
+        with pytest.raises(Conflict, match="the run's configuration was deleted"):
+            inspect(store, plan, work, package, ["one"])
 
 
 # --- the checks -------------------------------------------------------------------------------
