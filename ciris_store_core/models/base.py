@@ -10,7 +10,7 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
 from ciris_store_core.errors import InvalidArgument
@@ -101,7 +101,19 @@ JsonObject = Annotated[dict[str, Any], _plain(to_json_object)]
 
 Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _refuse_boolean(value: Any) -> Any:
+    # pydantic refuses True as a number, but not the booleans of array libraries, which convert themselves to floats.
+    if type(value) is not float and "bool" in str(getattr(value, "dtype", "")):
+        raise ValueError("Input should be a valid number, not a boolean")
+    return value
+
+
+NO_BOOLEAN = BeforeValidator(_refuse_boolean)
+Finite = Annotated[float, Field(allow_inf_nan=False), NO_BOOLEAN]
+Share = Annotated[float, Field(allow_inf_nan=False, ge=0.0, le=1.0), NO_BOOLEAN]
+"""A number from 0 to 1."""
 
 
 if TYPE_CHECKING:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import ConfigDict, Field
 
-from ciris_store_core.models.base import Count, Finite, Id, Record, Text, UtcDateTime
+from ciris_store_core.models.base import Count, Finite, Id, Record, Share, Text, UtcDateTime
 from ciris_store_core.models.enums import ConfigNodeType
-
-Fraction = Annotated[Finite, Field(ge=0.0, le=1.0)]
-"""A number from 0 to 1."""
 
 
 class Configuration(Record):
@@ -31,12 +28,12 @@ class FilterConfig(Configuration):
 
     config_type = ConfigNodeType.FILTER_CONFIG
 
-    sensitivity: Fraction = 0.5
+    sensitivity: Share = 0.5
     """How easily it is triggered."""
     learned_patterns: list[Text] = Field(default_factory=list)
     trigger_counts: dict[Id, Count] = Field(default_factory=dict)
     """How often, by pattern or reason."""
-    false_positive_rate: Fraction = 0.0
+    false_positive_rate: Share = 0.0
 
 
 class ChannelConfig(Configuration):
@@ -44,7 +41,7 @@ class ChannelConfig(Configuration):
 
     config_type = ConfigNodeType.CHANNEL_CONFIG
 
-    verbosity: Fraction = 0.5
+    verbosity: Share = 0.5
     tone: Text | None = None
     message_counts: dict[Id, Count] = Field(default_factory=dict)
     """How many, by kind or author."""
@@ -60,7 +57,7 @@ class UserTracking(Configuration):
     interaction_counts: dict[Id, Count] = Field(default_factory=dict)
     """How many, by kind."""
     satisfaction: Finite | None = None
-    preferences: dict[Id, Fraction] = Field(default_factory=dict)
+    preferences: dict[Id, Share] = Field(default_factory=dict)
     """How much the user likes a thing: 0.5 is neither."""
     recent_interactions: list[Text] = Field(default_factory=list)
 
@@ -90,7 +87,7 @@ class ToolPreferences(Configuration):
 
     config_type = ConfigNodeType.TOOL_PREFERENCES
 
-    weights: dict[Id, Fraction] = Field(default_factory=dict)
+    weights: dict[Id, Share] = Field(default_factory=dict)
     """How much to prefer a tool: 0.5 is neither."""
     use_counts: dict[Id, Count] = Field(default_factory=dict)
     mean_seconds: dict[Id, Finite] = Field(default_factory=dict)

@@ -10,12 +10,12 @@ from pydantic import ConfigDict, Field
 
 from ciris_store_core.models.base import (
     Count,
-    Finite,
     Id,
     Int64,
     JsonObject,
     Parsed,
     Record,
+    Share,
     Text,
     UtcDateTime,
     _plain,
@@ -77,7 +77,7 @@ class GraphEdge(Record):
     target: Id
     relationship: Id
     scope: Parsed[GraphScope]
-    weight: Annotated[Finite, Field(ge=0.0, le=1.0)] = 1.0
+    weight: Share = 1.0
     revision: Count = 0
     """Number of writes of the stored row, from 1; set by the store."""
     attributes: EdgeAttributes = Field(default_factory=EdgeAttributes)

@@ -76,7 +76,7 @@ def _whole(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    return value if isinstance(value, bool) else float(value)
+    return float(value) if isinstance(value, str) else value
 
 
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {

@@ -108,6 +108,7 @@ if find_spec("numpy") is not None:
     import numpy
 
     NUMBERS += _named({"float64": numpy.float64(0.5), "float32": numpy.float32(0.5), "int64": numpy.int64(3)})
+    NUMBERS += _named({"bool_": numpy.bool_(True)})
 
 _BERLIN = ZoneInfo("Europe/Berlin")
 TIMES = _named(

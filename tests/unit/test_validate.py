@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
@@ -312,3 +313,32 @@ def test_a_time_finer_than_a_microsecond_is_refused() -> None:
     assert Task(**given, created_at="2025-01-01T00:00:00.123456000Z").created_at.microsecond == 123456
     with pytest.raises(InvalidArgument, match="microsecond"):
         Task(**given, created_at="2025-01-01T00:00:00.123456789Z")
+
+
+class ArrayBoolean:
+    """Boolean as array libraries have it: with a dtype, and convertible into a float."""
+
+    dtype = "bool"
+
+    def __float__(self) -> float:
+        return 1.0
+
+
+class ArrayFloat(ArrayBoolean):
+    dtype = "float32"
+
+
+@pytest.mark.parametrize("boolean", [True, ArrayBoolean()], ids=["bool", "array"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda value: MetricData(metric_name="m", metric_value=value),
+        lambda value: MetricData(metric_name="m", metric_value=1.0, percentiles={"p50": value}),
+        lambda value: GraphEdge(source="a", target="b", relationship="r", scope="local", weight=value),
+    ],
+    ids=["metric", "percentile", "weight"],
+)
+def test_a_boolean_is_no_number(make: Callable[[Any], object], boolean: Any) -> None:
+    assert make(ArrayFloat())
+    with pytest.raises(InvalidArgument, match="should be a valid number"):
+        make(boolean)
