@@ -81,7 +81,7 @@ class Codec:
         return None if value is None else self.time_out(value)
 
     def count_living(self, expiries: Iterable[Sequence[Any]], now: datetime) -> int:
-        """How many of these ``expires_at``, each a row, are NULL or after ``now``."""
+        """Return the number of these ``expires_at``, each a row, that are NULL or after ``now``."""
         return sum(row[0] is None or self.time_out(row[0]) > now for row in expiries)
 
     def object_in(self, value: Any) -> str | None:

@@ -82,8 +82,8 @@ FROM {correlations} c {where} ORDER BY {order} LIMIT ?
 
 COUNT = "SELECT count(*) FROM {correlations} c {where}"
 
-# What expired is counted by its own index and taken off, so that the rest is counted by an index alone. The first part
-# names every column that a filter can test.
+# Expired rows are counted by their own index and subtracted, so that all rows can be counted by an index alone. The
+# first part names every column that a filter can test.
 COUNT_LIVING = """
 WITH expired AS MATERIALIZED (
     SELECT correlation_type, service_type, action_type, status, agent_occurrence_id, scope, timestamp, metric_name,

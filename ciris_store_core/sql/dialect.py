@@ -72,7 +72,7 @@ class Dialect:
         """``placeholder`` is ``?`` or ``%s``; ``schema``, a validated identifier, qualifies every table."""
         missing = FRAGMENTS.keys() - fragments.keys()
         if missing:
-            raise InvalidArgument(f"dialect {name} lacks the fragments {', '.join(sorted(missing))}")
+            raise InvalidArgument(f"dialect {name} lacks the fragments {', '.join(sorted(missing))}. Define them.")
         self.name = name
         self.codec = codec
         self.schema = schema

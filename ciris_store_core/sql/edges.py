@@ -179,7 +179,7 @@ class SqlEdges(GraphStore):
         missing = [f"{key.id!r} in scope {key.scope}" for key in ends if key not in found]
         shown = ", ".join(missing[:3]) or "node that was there a moment ago"
         raise NotFound(
-            f"an edge needs both of its nodes; there is no {shown}", kind="node", hint="Write the nodes first."
+            f"an edge needs both of its nodes, and there is no {shown}", kind="node", hint="Write the nodes first."
         )
 
     def get_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> list[GraphEdge]:

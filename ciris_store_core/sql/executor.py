@@ -180,7 +180,7 @@ class SqlExecutor(ABC):
         elif self._aborted is not None:
             aborted = self._aborted
             self.rollback()
-            message = "an earlier failure aborted this transaction, and nothing of it was stored"
+            message = "an earlier failure aborted this transaction, and nothing of it was stored. Run it again."
             raise TransactionError(message) from aborted
         else:
             self.commit()

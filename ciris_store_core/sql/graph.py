@@ -298,7 +298,7 @@ def _same_words(node: GraphNode, stored: GraphNode | None) -> bool:
 
 def too_large(node: GraphNode) -> InvalidArgument:
     """Return the error for attributes that a write would make too large."""
-    return InvalidArgument(f"the attributes of node {node.id!r} would exceed 16 MiB: split the node, or remove keys")
+    return InvalidArgument(f"the attributes of node {node.id!r} would exceed 16 MiB. Split the node, or remove keys.")
 
 
 def _scope_is(scope: GraphScope, query: NodeQuery) -> str:

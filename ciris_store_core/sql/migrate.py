@@ -73,7 +73,7 @@ def load_migrations(package: str) -> list[Migration]:
     files = sorted((file.name, file.read_text()) for file in folder.iterdir() if file.name.endswith(".sql"))
     migrations = [parse_migration(name, text) for name, text in files]
     if [m.version for m in migrations] != list(range(1, len(migrations) + 1)):
-        raise ValueError(f"the migrations of {package} are not numbered 001, 002, ... without gaps")
+        raise ValueError(f"the migrations of {package} are not numbered 001, 002, ... without gaps. Rename them.")
     return migrations
 
 
@@ -81,7 +81,9 @@ def parse_migration(name: str, text: str) -> Migration:
     """A migration from its file's name and text."""
     file, oldest = _FILE.fullmatch(name), _OLDEST.match(text)
     if file is None or oldest is None:
-        raise ValueError(f"{name}: expected NNN_name.sql, beginning with the line '-- oldest-program: N'")
+        raise ValueError(
+            f"{name} is no migration. Name it NNN_name.sql, and begin it with the line '-- oldest-program: N'."
+        )
     parts = re.split(r";\n\s*\n", text[oldest.end() :].strip() + "\n\n")
     return Migration(int(file[1]), file[2], int(oldest[1]), tuple(part.strip() for part in parts if part.strip()))
 
@@ -106,8 +108,8 @@ class Migrator(ABC):
         """The migrations on record; none for an empty database. Raises MigrationRequired for another program's."""
         if self.table_exists("service_correlations"):
             raise MigrationRequired(
-                "this is a database of the original CIRIS engine, and was not touched: "
-                "make a new store from it with: ciris-store import-ciris OLD"
+                "this is a database of the original CIRIS engine, and was not touched. "
+                "Make a new store from it: ciris-store import-ciris OLD"
             )
         if not self.table_exists("schema_migrations"):
             return []
@@ -146,8 +148,8 @@ class Migrator(ABC):
         if pending:
             names = ", ".join(f"{m.version:03}_{m.name}" for m in pending)
             raise MigrationRequired(
-                f"the database lacks the migrations {names}: "
-                "run 'ciris-store migrate' with a role that may change tables"
+                f"the database lacks the migrations {names}. "
+                "Run 'ciris-store migrate' with a role that may change tables."
             )
 
     def migrate(self) -> list[Migration]:

@@ -30,8 +30,8 @@ def _read(row: Row, mapper: Callable[[Row], T], what: str) -> T:
         return mapper(row)
     except MAPPER_ERRORS as error:
         raise Corrupt(
-            f"the stored {what} {row[0]!r} cannot be read ({type(error).__name__}): "
-            "restore it from a backup, or delete it"
+            f"the stored {what} {row[0]!r} cannot be read ({type(error).__name__}). "
+            "Restore it from a backup, or delete it."
         ) from error
 
 

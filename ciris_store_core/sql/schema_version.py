@@ -13,6 +13,6 @@ def refuse_too_old(dialect: Dialect, oldest: int | None) -> None:
     program = dialect.program
     if program is not None and oldest is not None and oldest > program:
         raise IncompatibleSchema(
-            f"the database has a schema that programs older than {oldest} may not use, and this one is {program}: "
-            "upgrade the backend's package"
+            f"the database has a schema that programs older than {oldest} may not use, and this one is {program}. "
+            "Upgrade the backend's package."
         )

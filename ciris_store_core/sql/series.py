@@ -166,7 +166,7 @@ class SqlSeries(CorrelationStore):
         return sorted(row[0] for row in self.executor.rows(statement, params))
 
     def _samples(self, query: AggregateQuery | PercentileQuery, columns: str) -> tuple[str, list[str], list[Any]]:
-        """A source of the metrics that match, with bucket ``b`` and groups; the groups' names, and what it binds."""
+        """Return a source of the matching metrics with bucket ``b`` and groups; the groups' names; the parameters."""
         conditions, params = self._conditions(query.where)
         conditions.append("metric_name IS NOT NULL")
         groups = [f"g{i}" for i in range(len(query.group_by))]
@@ -196,7 +196,7 @@ def _columns(replaced: Mapping[str, str]) -> str:
 
 
 def _may_be_off(rows: Sequence[Row], function: str) -> bool:
-    """Whether the additions of some sum or average may have lost more than it is allowed to be wrong by."""
+    """Return True if the rounding errors of the additions of some sum or average may exceed the allowed error."""
     for *_, value, count, _coarseness, magnitude, terms in rows:
         if magnitude >= HUGE:
             return True

@@ -247,8 +247,8 @@ class SqlTaskStore(TaskStore):
             if stored:
                 return stored[0], False
         raise Unavailable(
-            f"task {task.task_id!r} exists and could not be read in {_TRIES} tries: run the transaction again, "
-            "under READ COMMITTED if the database runs it under another isolation level"
+            f"task {task.task_id!r} exists and could not be read in {_TRIES} tries. Run the transaction again, "
+            "under READ COMMITTED if the database runs it under another isolation level."
         )
 
     def get(self, task_ids: Sequence[str], occurrence_id: str | None) -> list[Task]:

@@ -41,16 +41,16 @@ OFFSET ON OR ORDER RETURNING THEN UNION WHEN WHERE
 
 @dataclass(slots=True)
 class Token:
-    """One piece of a statement, and what is written for it."""
+    """One piece of a statement, and its translation."""
 
     kind: str
     text: str
     depth: int
-    """How many parentheses are open around it."""
+    """The number of parentheses that are open around it."""
     out: str
-    """What is written in its place."""
+    """The text that replaces it."""
     after: str = ""
-    """What is written after it."""
+    """The text to insert after it."""
 
     @property
     def key(self) -> str:
@@ -66,9 +66,9 @@ class Token:
 
 
 def tokenize(sql: str) -> Iterator[Token]:
-    """The pieces of a statement, which joined give it back; refuses what no rule here can read."""
+    """Yield the tokens of a statement, whose texts join to the statement. Raise for a text that no rule matches."""
     if re.search("[\0\ud800-\udfff]", sql):
-        raise refused("it holds a NUL or half of a character", "remove it")
+        raise refused("it holds a NUL or half of a character", "Remove it.")
     position = depth = 0
     last: Token | None = None
     while position < len(sql):
@@ -85,7 +85,7 @@ def _next_token(sql: str, position: int, last: Token | None, depth: int) -> Toke
     kind = str(match.lastgroup) if match else "refused"
     text = match[0] if match else sql[position]
     if kind == "refused":
-        raise _corrupt(text)
+        raise _unrecognized(text)
     if kind == "comment":
         _check_comment(text)
     if kind == "mark":
@@ -101,40 +101,40 @@ def _question_mark(sql: str, position: int, last: Token | None, depth: int) -> T
     kind, pattern = ("op", r"\?[|&]?") if is_operator else ("param", r"\?\d{0,9}")
     match = re.compile(pattern, re.ASCII).match(sql, position)
     text = match[0] if match else "?"
-    # Without its number, which says no more than its place: sqlite3 takes a numbered one for a named one.
+    # The number is left out, as it only repeats the position: sqlite3 takes a numbered placeholder for a named one.
     return Token(kind, text, depth, "?" if kind == "param" else text)
 
 
 def ends_operand(token: Token) -> bool:
-    """Whether an operand may end with it, so that an operator may follow."""
+    """Return True if an operand may end with the token, so that an operator may follow."""
     if token.kind == "op":
         return token.text in (")", "]", "[]")
     return token.kind != "word" or token.key not in _BEFORE_OPERAND
 
 
 _ADVICE = {
-    "'": "close the string literal",
-    '"': "close the quoted name",
-    "/*": "close the comment",
-    "`": "quote names with double quotes",
-    **dict.fromkeys("$@#:", "write placeholders as ? or :name"),
+    "'": "Close the string literal.",
+    '"': "Close the quoted name.",
+    "/*": "Close the comment.",
+    "`": "Quote names with double quotes.",
+    **dict.fromkeys("$@#:", "Write placeholders as ? or :name."),
 }
 
 
-def _corrupt(text: str) -> InvalidArgument:
+def _unrecognized(text: str) -> InvalidArgument:
     if len(text) > 1 and text != "/*":
-        return refused(f"the literal {text}...", "bind the value, or write a plain literal")
-    return refused(f"the character {text!r} has no meaning there", _ADVICE.get(text, "remove it"))
+        return refused(f"the literal {text}...", "Bind the value, or write a plain literal.")
+    return refused(f"the character {text!r} has no meaning there", _ADVICE.get(text, "Remove it."))
 
 
 def _check_comment(text: str) -> None:
     # PostgreSQL nests comments and ends a line at a lone carriage return; SQLite does neither.
     if text.startswith("/*") and "/*" in text[2:]:
-        raise refused("a comment inside a comment", "remove the inner one")
+        raise refused("a comment inside a comment", "Remove the inner one.")
     if text.startswith("--") and "\r" in text[:-1]:
-        raise refused("a carriage return inside a comment", "end lines with \\n")
+        raise refused("a carriage return inside a comment", "End lines with \\n.")
 
 
 def refused(construct: str, advice: str) -> InvalidArgument:
-    """The error for what cannot be translated safely."""
-    return InvalidArgument(f"the statement cannot be translated: {construct}; {advice}")
+    """Return the error for a construct that cannot be translated safely; ``advice`` is a sentence."""
+    return InvalidArgument(f"the statement cannot be translated: {construct}. {advice}")

@@ -1,4 +1,4 @@
-r"""Raw statements in SQLite's style, made right for the open database.
+r"""Translation of raw statements in SQLite's style for the open database.
 
 - ``INSERT OR REPLACE`` and ``REPLACE INTO`` become ``ON CONFLICT (key) DO UPDATE``, on SQLite too, because REPLACE
   deletes the old row, and with it the rows that depend on it. Columns that are not named keep their values. A clash
@@ -17,9 +17,10 @@ A ``?`` is a placeholder where an operand may begin: at the start, after an oper
 keyword such as WHERE. After an operand (a name, a literal, ``)``, a placeholder) ``?``, ``?|`` and ``?&`` are the
 operators of jsonb and stay. Where the token that follows contradicts the choice, the statement is refused.
 
-Literals, ``$$`` strings, quoted names, comments and casts come out as they went in. What the two databases read
-differently and is not translated is refused, for both, so that what works on one is not refused on the other. What
-functions and types mean is the database's own, and so is the place of NULLs in an order: write NULLS FIRST or LAST.
+Literals, ``$$`` strings, quoted names, comments and casts stay as they are. A construct that the two databases read
+differently and that is not translated is refused for both, so that no statement works on one and is refused on the
+other. Each database decides the meaning of functions and types, and the place of NULLs in an order: write NULLS FIRST
+or LAST.
 
 The tokenizer is our own, one regular expression, because the text mixes both languages. sqlglot's, read as SQLite,
 fails on ``E'\''`` and finds placeholders inside ``$$`` strings, gives no place to comments, and takes 80 ms to import.
@@ -41,7 +42,7 @@ Target = Literal["sqlite", "postgres"]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What a translation needs to know of a table. Names are in lower case."""
+    """Properties of a table that a translation uses. Names are in lower case."""
 
     name: str
     keys: tuple[tuple[str, ...], ...]
@@ -51,7 +52,7 @@ class Table:
 
 
 def translate(sql: str, target: Target, *, tables: tuple[Table, ...]) -> str:
-    """The text for the driver of ``target`` (sqlite3, or psycopg2 with ``%s``) of one statement in SQLite's style.
+    """Translate one statement in SQLite's style for the driver of ``target`` (sqlite3, or psycopg2 with ``%s``).
 
     Args:
         sql: One statement, with ``?`` or ``:name`` placeholders (not both).
@@ -62,7 +63,7 @@ def translate(sql: str, target: Target, *, tables: tuple[Table, ...]) -> str:
         The translated text. It is made once for equal arguments, and kept among the 512 used last.
 
     Raises:
-        InvalidArgument: The statement holds what cannot be translated safely; the message names it.
+        InvalidArgument: The statement holds a construct that cannot be translated safely; the message names it.
     """
     return _translate(sql, target, tables)
 
@@ -78,7 +79,7 @@ def _translate(sql: str, target: Target, tables: tuple[Table, ...]) -> str:
     _check_or_clauses(code)
     _rewrite_insert(tokens, code, {table.name: table for table in tables})
     for_sqlite = "".join(token.out + token.after for token in tokens)
-    _rewrite_for_postgres(code, tables)  # for SQLite too: what it refuses is refused for both
+    _rewrite_for_postgres(code, tables)  # for SQLite too: a construct that it refuses is refused for both
     return for_sqlite if target == "sqlite" else "".join(map(_for_psycopg2, tokens))
 
 
@@ -106,21 +107,21 @@ def _check_neighbours(code: list[Token]) -> None:
 
 def _check_placeholder_place(token: Token, before: Token, following: Token) -> None:
     if following.kind in ("string", "number", "param", "name"):
-        raise refused(f"{token.text} is followed by a value", "write an operator or a comma between them")
+        raise refused(f"{token.text} is followed by a value", "Write an operator or a comma between them.")
     if token.text.startswith(":") and ends_operand(before):
-        raise refused(f"{token.text} follows a value", "write an operator or a comma between them")
+        raise refused(f"{token.text} follows a value", "Write an operator or a comma between them.")
 
 
 def _check_operator(token: Token, before: Token, following: Token) -> None:
     if token.text.startswith("?") and not _starts_operand(following):
         raise refused(
             f"{token.text} follows a value, so it is the operator of jsonb, but no value follows it",
-            "write a placeholder only where a value is expected",
+            "Write a placeholder only where a value is expected.",
         )
     if token.text == "[" and before.key != "ARRAY":
-        raise refused("[", 'quote names with double quotes ("name")')
+        raise refused("the character '['", 'Quote names with double quotes ("name").')
     if token.text == ";" and following.text:
-        raise refused("more than one statement", "run them one by one")
+        raise refused("more than one statement", "Run them one by one.")
     if token.text in ("->", "->>"):
         _check_arrow(token, following)
 
@@ -135,7 +136,9 @@ def _starts_operand(token: Token) -> bool:
 def _check_arrow(token: Token, following: Token) -> None:
     # SQLite takes other keys for paths or indexes, and PostgreSQL does not.
     if not re.fullmatch(r"""'[A-Za-z_\x80-\U0010ffff][^.\[\]"\\']*'""", following.text):
-        raise refused(f"{token.text} with anything but a simple key as a literal", "use json_extract(column, '$.a[0]')")
+        raise refused(
+            f"{token.text} with anything but a simple key as a literal", "Use json_extract(column, '$.a[0]')."
+        )
 
 
 def _check_or_clauses(code: list[Token]) -> None:
@@ -143,24 +146,24 @@ def _check_or_clauses(code: list[Token]) -> None:
         if word.key != "OR" or verb.key not in ("INSERT", "UPDATE"):
             continue
         if verb.key == "UPDATE" or choice.key not in ("REPLACE", "IGNORE"):
-            raise refused(f"{verb.key} OR {choice.key}", "only INSERT OR REPLACE and INSERT OR IGNORE are")
+            raise refused(f"{verb.key} OR {choice.key}", "Use INSERT OR REPLACE or INSERT OR IGNORE.")
 
 
 def _check_placeholders(code: list[Token]) -> None:
     texts = [token.text for token in code if token.kind == "param"]
     if len({text[0] for text in texts}) > 1:
-        raise refused("both ? and :name placeholders", "use one kind")
+        raise refused("both ? and :name placeholders", "Use one kind.")
     for place, text in enumerate(texts, 1):
         if text[0] == "?" and text[1:] and int(text[1:]) != place:
-            raise refused(f"{text} is placeholder number {place}", "write :name to give values another order")
+            raise refused(f"{text} is placeholder number {place}", "Write :name to give values another order.")
 
 
 def _closing(code: list[Token], opening: int) -> int:
-    """Where the parenthesis that opens at ``opening`` is closed."""
+    """Return the index of the parenthesis that closes the one at ``opening``."""
     for index in range(opening + 1, len(code)):
         if code[index].key == ")" and code[index].depth == code[opening].depth:
             return index
-    raise refused("a parenthesis is not closed", "close it")
+    raise refused("a parenthesis is not closed", "Close it.")
 
 
 # --- INSERT OR ... ----------------------------------------------------------------------------
@@ -173,9 +176,9 @@ def _rewrite_insert(tokens: list[Token], code: list[Token], tables: dict[str, Ta
         return
     rest = code[into:]
     if not rest or rest[0].key != "INTO":
-        raise refused(f"INSERT OR {choice} without INTO", "write INTO and the table")
+        raise refused(f"INSERT OR {choice} without INTO", "Write INTO and the table.")
     if any(token.key == "CONFLICT" for token in rest):
-        raise refused(f"INSERT OR {choice} with ON CONFLICT", "use one of them")
+        raise refused(f"INSERT OR {choice} with ON CONFLICT", "Use one of them.")
     _check_source(rest, choice)
     clause = " ON CONFLICT DO NOTHING" if choice == "IGNORE" else _update_clause(rest, tables)
     code[start].out = "INSERT"
@@ -195,7 +198,7 @@ def _find_insert(code: list[Token]) -> tuple[int, int, str]:
 
 
 def _erase(tokens: list[Token], token: Token) -> None:
-    # The space after it goes too, never the one before: that one may end a comment.
+    # The space after it is removed too, never the one before: that one may end a comment.
     index = next(index for index, other in enumerate(tokens) if other is token)
     token.out = ""
     if tokens[index + 1].kind == "space":
@@ -207,29 +210,29 @@ def _check_source(rest: list[Token], choice: str) -> None:
     if clauses and clauses[-1] != "WHERE":
         raise refused(
             f"INSERT OR {choice} from a SELECT without WHERE",
-            "add WHERE true: without it SQLite takes ON CONFLICT for the condition of a join",
+            "Add WHERE true: without it SQLite takes ON CONFLICT for the condition of a join.",
         )
 
 
 def _update_clause(rest: list[Token], tables: dict[str, Table]) -> str:
     table = tables.get(rest[1].identifier) if len(rest) > 1 else None
     if table is None:
-        raise refused("INSERT OR REPLACE into a table that is not the store's", "write INSERT ... ON CONFLICT")
+        raise refused("INSERT OR REPLACE into a table that is not the store's", "Write INSERT ... ON CONFLICT.")
     columns = _named_columns(rest[2:])
     key = next((key for key in table.keys if columns.keys() >= set(key)), None)
     if key is None:
-        raise refused(f"INSERT OR REPLACE into {table.name} without its key", f"name {' and '.join(table.keys[0])}")
+        raise refused(f"INSERT OR REPLACE into {table.name} without its key", f"Name {' and '.join(table.keys[0])}.")
     changed = [text for name, text in columns.items() if name not in key] or [columns[name] for name in key]
     assignments = ", ".join(f"{text} = excluded.{text}" for text in changed)
     return f" ON CONFLICT ({', '.join(columns[name] for name in key)}) DO UPDATE SET {assignments}"
 
 
 def _named_columns(rest: list[Token]) -> dict[str, str]:
-    """The columns that an INSERT names, with their spelling; ``rest`` begins after the table."""
+    """Return the columns that an INSERT names, with their spelling; ``rest`` begins after the table."""
     if rest and rest[0].key == "AS":
         rest = rest[2:]
     if not rest or rest[0].key != "(":
-        raise refused("INSERT OR REPLACE without a list of columns", "name the columns")
+        raise refused("INSERT OR REPLACE without a list of columns", "Name the columns.")
     return {token.identifier: token.text for token in rest[1 : _closing(rest, 0)] if token.identifier}
 
 
@@ -244,14 +247,14 @@ def _last_of_insert(rest: list[Token]) -> Token:
 
 
 def _rewrite_like(code: list[Token]) -> None:
-    """Fold the case of ASCII letters, and have no escape character unless one is named."""
+    """Make LIKE ignore the case of ASCII letters, without an escape character unless one is named."""
     for index, token in enumerate(code[:-1]):
         if token.key != "LIKE":
             continue
         last = _closing(code, index + 1) if code[index + 1].key == "(" else index + 1
         following = code[last + 1].key if last + 1 < len(code) else ""
         if following and following[0] not in "),;" and not following[0].isalpha():
-            raise refused("LIKE with a pattern of several parts", "put the pattern in parentheses")
+            raise refused("LIKE with a pattern of several parts", "Put the pattern in parentheses.")
         token.out = "ILIKE"
         escape = "" if following == "ESCAPE" else " ESCAPE ''"
         code[last].after = f' COLLATE "C"{escape}{code[last].after}'
@@ -276,20 +279,20 @@ def _rewrite_json_extract(code: list[Token], columns: frozenset[str]) -> None:
 
 def _check_arguments(arguments: list[Token], columns: frozenset[str]) -> None:
     if arguments and arguments[-1].kind == "param":
-        raise refused("json_extract with a bound path", "write the path as a literal")
+        raise refused("json_extract with a bound path", "Write the path as a literal.")
     if len(arguments) < 3 or arguments[-2].key != "," or not arguments[-1].text.startswith("'"):
-        raise refused("json_extract of other things than one column and one path", "write json_extract(column, '$.a')")
+        raise refused("json_extract of other things than one column and one path", "Write json_extract(column, '$.a').")
     column = arguments[:-2]
     is_name = all(token.key == "." if place % 2 else token.identifier for place, token in enumerate(column))
     if not is_name or column[-1].identifier not in columns:
-        raise refused("json_extract of what is no JSON column of the store", "name a JSON column")
+        raise refused("json_extract of an argument that is no JSON column of the store", "Name a JSON column.")
 
 
 def _postgres_path(path: str) -> tuple[str, str]:
-    """What goes before and after the column."""
+    """Return the texts that go before and after the column."""
     steps = list(_STEP.finditer(path, 1))
     if not path.startswith("$") or "".join(step[0] for step in steps) != path[1:]:
-        raise refused("a path of json_extract", "write '$.key', '$.\"any.key\"' or '$[0]', without backslashes")
+        raise refused("a path of json_extract", "Write '$.key', '$.\"any.key\"' or '$[0]', without backslashes.")
     keys = [step["quoted"] or step["plain"] for step in steps]
     if not keys:
         return "(", " #>> '{}'"

@@ -238,7 +238,7 @@ def test_a_program_that_opens_the_file_meanwhile_is_noticed(
             sqlite_engine.add("tasks", "late")
 
     with open_store("memory://") as store:
-        with pytest.raises(Unavailable, match="run it again"):
+        with pytest.raises(Unavailable, match="Run it again"):
             run(sqlite_engine, store, progress=write)
         assert counts(run(sqlite_engine, store))["tasks"] == (4, 4, 0, 0, 0)
 

@@ -182,7 +182,7 @@ ROWS: dict[str, Row] = {
         "no error, and the slowest process commits at least half as often as the fastest",
         4, 300, "seconds",
         (f"{_SQLITE}/test_processes.py::test_sixteen_writers_share_a_file",),
-        (f"{_SQLITE}/test_processes.py::test_the_control_without_the_turn_sixteen_writers_starve_each_other",),
+        (f"{_SQLITE}/test_processes.py::test_the_control_without_the_write_lock_sixteen_writers_starve_each_other",),
         cores=2, minutes=6,
     ),
     "disk-full": Row(

@@ -148,8 +148,8 @@ class SqliteBackend(Backend):
             self._acquire_write_lock(ticket)
             if not self._in_memory and session.pragma("journal_mode = WAL") != ("wal",):
                 raise NotSupported(
-                    f"the file system of {self.settings.path} cannot share a write-ahead log between processes: "
-                    "put the database on a local disk"
+                    f"the file system of {self.settings.path} cannot share a write-ahead log between processes. "
+                    "Put the database on a local disk."
                 )
             migrator.migrate()
         finally:
@@ -206,8 +206,8 @@ class SqliteBackend(Backend):
             return self._checked_writer()
         if not self._readers.acquire(use.ticket, self.settings.busy_timeout):
             raise PoolTimeout(
-                f"all {self.settings.pool_size} reading connections were in use for {self.settings.busy_timeout:g} s: "
-                "raise pool_size in the URL, or hold transactions shorter"
+                f"all {self.settings.pool_size} reading connections were in use for {self.settings.busy_timeout:g} s. "
+                "Raise pool_size in the URL, or shorten transactions."
             )
         session = self._idle.pop() if self._idle else self._open()  # there are as many users as places, at most
         session.take()
@@ -244,7 +244,7 @@ class SqliteBackend(Backend):
         try:
             self._write_lock.acquire(ticket)
         except OSError as error:
-            raise ReadOnly(f"no lock file can be made beside {self.settings.path}: check the permissions") from error
+            raise ReadOnly(f"no lock file can be made beside {self.settings.path}. Check the permissions.") from error
 
     def _checked_writer(self) -> SqliteSession:
         session = self._writer
@@ -303,8 +303,8 @@ class SqliteBackend(Backend):
     def unusable(self) -> StoreClosed:
         """Return the error that explains why no call is accepted."""
         if self.forked:
-            return StoreClosed("this store was opened before fork(): open one in this process")
-        return StoreClosed("the store is closed: open it again")
+            return StoreClosed("this store was opened before fork(). Open one in this process.")
+        return StoreClosed("the store is closed. Open it again.")
 
     # --- information --------------------------------------------------------------------------
 

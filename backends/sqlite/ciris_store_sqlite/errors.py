@@ -30,36 +30,39 @@ def translate(error: sqlite3.Error | UnicodeDecodeError, path: str, *, committin
         return _without_code(error, path)
     if code == sqlite3.SQLITE_IOERR_WRITE:  # what SQLite makes of a quota, and of a limit to the size of files
         return StorageFull(
-            f"{path} cannot be written, as over a quota or on a failing disk: make room, or check the disk"
+            f"{path} cannot be written, as over a quota or on a failing disk. Make room, or check the disk."
         )
     if code == sqlite3.SQLITE_IOERR_SHMSIZE:  # the file beside the log, whose size is all that can be lacking
-        return StorageFull(f"no room left for {path}-shm; stored data is intact: make room, then try again")
+        return StorageFull(f"no room left for {path}-shm; stored data is intact. Make room, then try again.")
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return _busy(path, waited=code == sqlite3.SQLITE_BUSY)
         case sqlite3.SQLITE_FULL:
-            return StorageFull(f"no room left for {path}; stored data is intact: make room, then try again")
+            return StorageFull(f"no room left for {path}; stored data is intact. Make room, then try again.")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            return ReadOnly(f"{path} cannot be written by user {_user()}: WAL mode writes the file and its folder")
+            return ReadOnly(
+                f"{path} cannot be written by user {_user()}, and WAL mode writes the file and its folder. "
+                "Allow that user to write both."
+            )
         case sqlite3.SQLITE_CANTOPEN:
             return cannot_open(path)
         case sqlite3.SQLITE_NOTADB:
-            return NotADatabase(f"{path} is not an SQLite database and was not touched: check the path")
+            return NotADatabase(f"{path} is not an SQLite database and was not touched. Check the path.")
         case sqlite3.SQLITE_CORRUPT:
             return _corrupt(path)
         case sqlite3.SQLITE_IOERR:
             return _disk_failed(
-                f"the disk under {path} failed ({error.sqlite_errorname}): check it before going on", committing
+                f"the disk under {path} failed ({error.sqlite_errorname}). Check it before going on.", committing
             )
         case sqlite3.SQLITE_TOOBIG:
-            return InvalidArgument("a value or statement is larger than SQLite takes: make it smaller")
+            return InvalidArgument("a value or statement is larger than SQLite takes. Make it smaller.")
         case sqlite3.SQLITE_INTERRUPT:
-            return Unavailable("the statement was interrupted; nothing of it was written")
+            return Unavailable("the statement was interrupted, and nothing of it was written. Run it again.")
     return DatabaseError(f"SQLite refused ({error.sqlite_errorname}): {error}")
 
 
 def _busy(path: str, *, waited: bool) -> Unavailable:
-    problem = Unavailable(f"{path} is locked by another process for longer than busy_timeout: run it again")
+    problem = Unavailable(f"{path} is locked by another process for longer than busy_timeout. Run it again.")
     problem.waited = waited  # the extended codes are told at once
     return problem
 
@@ -73,7 +76,7 @@ def _disk_failed(message: str, committing: bool) -> StoreError:
 
 
 def _corrupt(path: str) -> Corrupt:
-    return Corrupt(f"{path} is damaged: keep a copy of it and its -wal file, then restore a backup")
+    return Corrupt(f"{path} is damaged. Keep a copy of it and its -wal file, then restore a backup.")
 
 
 def _without_code(error: sqlite3.Error, path: str) -> StoreError:
@@ -89,20 +92,20 @@ def cannot_open(path: str) -> StoreError:
     try:
         return _reason(path)
     except PermissionError:
-        return ReadOnly(f"{path} cannot be reached by user {_user()}: check the permissions of its folders")
+        return ReadOnly(f"{path} cannot be reached by user {_user()}. Check the permissions of its folders.")
     except OSError as error:
-        return InvalidURL(f"{path} is no path of a file ({error.strerror}): check the path")
+        return InvalidURL(f"{path} is no path of a file ({error.strerror}). Check the path.")
 
 
 def _reason(path: str) -> StoreError:
     file = Path(path)
     if file.is_dir():
-        return InvalidURL(f"{path} is a directory: name a file in it")
+        return InvalidURL(f"{path} is a directory. Name a file in it.")
     if not file.parent.is_dir():
-        return InvalidURL(f"there is no directory {file.parent}: create it, or fix the URL")
+        return InvalidURL(f"there is no directory {file.parent}. Create it, or fix the URL.")
     if file.exists():
-        return ReadOnly(f"{path} cannot be opened by user {_user()}: check its permissions and those of its folder")
-    return ReadOnly(f"no file can be made in {file.parent} by user {_user()}: check the folder's permissions")
+        return ReadOnly(f"{path} cannot be opened by user {_user()}. Check its permissions and those of its folder.")
+    return ReadOnly(f"no file can be made in {file.parent} by user {_user()}. Check the folder's permissions.")
 
 
 def _user() -> str:

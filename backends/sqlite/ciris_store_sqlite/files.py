@@ -46,11 +46,11 @@ def _make_missing(settings: Settings) -> None:
     size = path.stat().st_size if path.exists() else 0
     if size == 0 and not settings.create:
         raise InvalidURL(
-            f"there is no database {path}, and none is made here (create=false): check the path and CIRIS_DB_URL"
+            f"there is no database {path}, and none is made here (create=false). Check the path and CIRIS_DB_URL."
         )
     if 0 < size < SMALLEST_PAGE:
         # SQLite takes a file of one byte for an empty one, and would overwrite it.
-        raise NotADatabase(f"{path} is too small to be an SQLite database and was not touched: check the path")
+        raise NotADatabase(f"{path} is too small to be an SQLite database and was not touched. Check the path.")
     if not path.exists():
         # Never opened once it exists: closing it would drop the locks of every connection of this process to it.
         with suppress(FileExistsError):  # another one made it just now
@@ -90,7 +90,7 @@ def identities_beside(path: str) -> tuple[tuple[int, int] | None, tuple[int, int
 
 def replaced(what: str) -> StoreClosed:
     """Return the error for a file that is no longer the one that is open."""
-    return StoreClosed(f"{what} was deleted or replaced while it was open: open the store again")
+    return StoreClosed(f"{what} was deleted or replaced while it was open. Open the store again.")
 
 
 def filesystem_of(path: str) -> str:

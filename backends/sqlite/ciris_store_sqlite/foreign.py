@@ -16,7 +16,7 @@ from ciris_store_sqlite.errors import cannot_open, translate
 
 BATCH = 1000
 
-# Where the file's header says that it uses a write-ahead log, and how.
+# The offset of the write version in the file's header, and the version that means a write-ahead log.
 _WRITE_VERSION, _WAL = 18, 2
 
 
@@ -31,10 +31,10 @@ class SqliteForeign(ForeignDatabase):
         self._path = url.database
         file = Path(self._path)
         if not file.exists():
-            raise InvalidURL(f"there is no database {file}: check the path")
+            raise InvalidURL(f"there is no database {file}. Check the path.")
         if not file.is_file():
             raise cannot_open(self._path)
-        self._unlocked = _nobody_has_it_open(file)
+        self._unlocked = _can_read_unlocked(file)
         self._state = _state(file)
         mode = "mode=ro&immutable=1" if self._unlocked else "mode=ro"
         self._connection: sqlite3.Connection | None = self._connect(f"file:{quote(self._path)}?{mode}", timeout)
@@ -72,7 +72,7 @@ class SqliteForeign(ForeignDatabase):
 
     def _query(self, statement: str, params: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         if self._connection is None:
-            raise StoreClosed("the database is closed: open it again")
+            raise StoreClosed("the database is closed. Open it again.")
         try:
             cursor = self._connection.execute(statement, params)
             while found := cursor.fetchmany(BATCH):
@@ -83,10 +83,10 @@ class SqliteForeign(ForeignDatabase):
             raise translate(error, self._path) from error
 
     def _check_unchanged(self) -> None:
-        """What was read counts only if nobody began to write: without a lock, that is seen afterwards."""
+        """Raise ``Unavailable`` if another program began to write: without a lock, that is seen only after a read."""
         if self._unlocked and _state(Path(self._path)) != self._state:
-            problem = Unavailable(f"another program opened {self._path} while it was being read: run it again")
-            problem.retryable = False  # not by itself: what was read so far is no longer of one moment
+            problem = Unavailable(f"another program opened {self._path} while it was being read. Run it again.")
+            problem.retryable = False  # not by itself: the rows read so far are no longer of one state
             raise problem
 
     def close(self) -> None:
@@ -96,11 +96,11 @@ class SqliteForeign(ForeignDatabase):
             self._connection = None
 
 
-def _nobody_has_it_open(file: Path) -> bool:
-    """Whether the file can be read without a lock, and so without a trace.
+def _can_read_unlocked(file: Path) -> bool:
+    """Return True if the file can be read without a lock, and so without a trace.
 
-    Readers of a file with a write-ahead log lock by means of the log's files, which they make beside it. A log that is
-    there belongs to somebody who has the file open, or died with it, and has to be read too.
+    Readers of a file with a write-ahead log lock by means of the log's files, which they create beside it. An existing
+    log belongs to a process that has the file open, or that died with it open; it has to be read too.
     """
     try:
         with file.open("rb") as opened:
@@ -111,7 +111,7 @@ def _nobody_has_it_open(file: Path) -> bool:
 
 
 def _state(file: Path) -> tuple[int, int, bool]:
-    """What changes when anybody begins to write."""
+    """Return the properties of the file that change when another program begins to write."""
     status = file.stat()
     return (status.st_mtime_ns, status.st_size, _log(file).exists())
 

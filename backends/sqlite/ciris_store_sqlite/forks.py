@@ -58,8 +58,8 @@ def refuse_inherited(path: str) -> None:
     """Raise ``StoreClosed`` if the file was open in the parent of this process when it forked."""
     if _inherited and identity(path) in _inherited:
         raise StoreClosed(
-            f"{path} was in use when this process was forked, and SQLite's locks do not pass to a child: fork outside "
-            'of transactions, close the store before, or use multiprocessing.get_context("spawn")'
+            f"{path} was in use when this process was forked, and SQLite's locks do not pass to a child. Fork outside "
+            'of transactions, close the store before, or use multiprocessing.get_context("spawn").'
         )
 
 

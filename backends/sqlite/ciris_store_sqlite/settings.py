@@ -1,4 +1,4 @@
-"""Where the database is and how it is opened, from the URL."""
+"""Settings of a database, from its URL: its place and the way in which it is opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Settings:
     path: str
     """The file, or ``:memory:``."""
     name: str
-    """Which of the process's databases in memory."""
+    """The name that tells the process's databases in memory apart."""
     synchronous: str
     busy_timeout: float
     """Seconds."""
@@ -46,12 +46,12 @@ class Settings:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the database ends with the process."""
+        """True if the database ends with the process."""
         return self.path == ":memory:"
 
     @property
     def uri(self) -> str:
-        """What SQLite opens. The file exists by then, so that SQLite never makes one with permissions of its own."""
+        """The URI for SQLite. The file exists by then, so that SQLite never creates one with permissions of its own."""
         if self.in_memory:
             return f"file:/ciris-store-{quote(self.name, safe='')}?vfs=memdb"
         return f"file:{quote(self.path)}?mode=rw"

@@ -22,7 +22,7 @@ OBJECTS = "SELECT name FROM sqlite_master WHERE type IN ('table', 'index', 'view
 
 TRIGGERS_AND_VIEWS = "SELECT type, name, tbl_name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY 1, 2"
 
-# What a page belongs to is a table, or an index of one.
+# Each page belongs to a table, or to an index of one.
 SIZES = """
 SELECT m.tbl_name, sum(s.pgsize), sum(CASE WHEN m.type = 'index' THEN s.pgsize ELSE 0 END)
 FROM dbstat('main', 1) s JOIN sqlite_master m ON m.name = s.name
@@ -37,7 +37,7 @@ MUCH_FREE = 64 * 2**20
 
 
 def diagnose(session: SqliteSession, *, thorough: bool, in_memory: bool) -> Diagnosis:
-    """What is wrong with the database, and how large its tables are."""
+    """Return the problems of the database and the sizes of its tables."""
     findings = [*_damage(session, thorough), *_drift(session), *_room(session)]
     if not in_memory:
         findings += _files(Path(session.path))
@@ -130,16 +130,16 @@ def backup(session: SqliteSession, path: Path, progress: Callable[[int, int], ob
     except sqlite3.Error as error:
         raise translate(error, str(path)) from error
     finally:
-        # SQLite keeps a journal that it could not roll back, as where the disk is full. Nobody needs that of a copy.
+        # SQLite keeps a journal that it could not roll back, as on a full disk. A copy does not need it.
         Path(f"{path}-journal").unlink(missing_ok=True)
 
 
 def _tell(progress: Callable[[int, int], object], status: int, left: int, total: int) -> None:
     if status & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):  # the driver would try for ever
-        raise Unavailable("something else holds the database so that it cannot be read: try again later")
+        raise Unavailable("another connection locks the database, so that it cannot be read. Try again later.")
     progress(total - left, total)
 
 
 def _check(rows: Sequence[Sequence[object]], path: Path) -> None:
     if rows != [("ok",)]:
-        raise Corrupt(f"the backup {path} is damaged, and so may be the database: run 'ciris-store doctor'")
+        raise Corrupt(f"the backup {path} is damaged, and so may be the database. Run 'ciris-store doctor'.")

@@ -1,4 +1,4 @@
-"""What the tests of this backend share: stores without retries, and programs that run in processes of their own."""
+"""Helpers of this backend's tests: stores without retries, and programs that run in processes of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from ciris_store_core import RetryPolicy, Store, Task, Thought, open_store
 
 ONCE = RetryPolicy(attempts=1)
-"""So that an error is seen as the backend raised it."""
+"""No retries, so that an error is seen as the backend raised it."""
 
 
 def url_of(path: Path, **options: object) -> str:
@@ -24,7 +24,7 @@ def url_of(path: Path, **options: object) -> str:
 
 
 def open_once(path: Path, **options: object) -> Store:
-    """The store of a file, which never tries again."""
+    """Open the store of a file, without retries."""
     return open_store(url_of(path, **options), retry=ONCE)
 
 
@@ -37,12 +37,12 @@ def thought(thought_id: str, task_id: str, **fields: Any) -> Thought:
 
 
 def beside(path: Path) -> set[str]:
-    """The endings of the files beside a database that belong to it."""
+    """Return the endings of the files beside a database that belong to it."""
     return {file.name.removeprefix(path.name) for file in path.parent.glob(f"{path.name}?*")}
 
 
 def open_files() -> int:
-    """How many files this process has open."""
+    """Return the number of files that this process has open."""
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
@@ -62,7 +62,7 @@ def start(program: str, *args: object) -> subprocess.Popen[str]:
 
 
 def output_of(program: str, *args: object, timeout: float = 60) -> str:
-    """What Python code prints in a process of its own; it must succeed."""
+    """Run Python code in a process of its own, which must succeed, and return its output."""
     process = start(program, *args)
     output, errors = process.communicate(timeout=timeout)
     assert process.returncode == 0, errors
@@ -79,7 +79,7 @@ def integrity(path: Path) -> str:
 
 
 def in_threads(*works: Callable[[], object]) -> None:
-    """Run works side by side; raises what the first of them raised."""
+    """Run works side by side. Raise the first of their errors, if any."""
     errors: list[BaseException] = []
 
     def run(work: Callable[[], object]) -> None:

@@ -80,7 +80,7 @@ def test_connections_are_bounded_and_outlive_their_threads(path: Path) -> None:
             in_threads(*[lambda: [store.tasks.get("t") for _ in range(20)]] * 20)
             in_threads(*[lambda: store.tasks.update("t", status="active")] * 5)
         assert store.stats()["connections"] <= 4
-        # Each connection has the database and its log open, and the process the turn and the shared index.
+        # Each connection has the database and its log open, and the process the lock file and the shared index.
         assert open_files() <= before + 4 * 2 + 2 + 2
     assert open_files() == before
 
@@ -123,7 +123,7 @@ def test_a_closed_store_says_so(path: Path) -> None:
     store.close()
     store.close()
     for call in (lambda: store.tasks.add(task("t")), store.tasks.count):
-        with pytest.raises(StoreClosed, match="open it again"):
+        with pytest.raises(StoreClosed, match="Open it again"):
             call()
 
 

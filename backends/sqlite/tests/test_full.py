@@ -45,7 +45,7 @@ LARGE = "x" * 100_000
 
 def test_a_full_disk_keeps_the_old_and_nothing_of_the_new(full: Store, path: Path) -> None:
     for _ in range(3):
-        with pytest.raises(StorageFull, match="make room"):
+        with pytest.raises(StorageFull, match="Make room"):
             full.tasks.add(task("new", description=LARGE))
         assert full.tasks.get("old")
         assert full.tasks.get("new") is None
@@ -157,7 +157,7 @@ for kilobytes in (1, 4, 16, 40, 100, 300, 8900):
         resource.setrlimit(resource.RLIMIT_FSIZE, free)
         left = [each.name for each in folder.iterdir() if "backup" in each.name]
         told += [("left", *left)] if left else []
-wrong = [each for each in told if each[2:3] != ("StorageFull",) or "make room" not in each[3]]
+wrong = [each for each in told if each[2:3] != ("StorageFull",) or "Make room" not in each[3]]
 assert not wrong, wrong
 for name in ways:  # now there is room
     ways[name]()

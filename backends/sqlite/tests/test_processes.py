@@ -1,4 +1,4 @@
-"""Many processes on one file: nothing lost, nobody starved, whoever is killed or stopped."""
+"""Many processes on one file: no write is lost and no process starves, whichever process is killed or stopped."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ def check(path: Path, written: set[str]) -> int:
 
 
 def competition(start: Start, path: Path, seconds: float, fair: str = "fair") -> tuple[list[int], Counter[str]]:
-    """Commits of each of 16 processes that write for some seconds, and the errors that they had."""
+    """Return the commits of each of 16 processes that write for some seconds, and their errors."""
     open_once(path).close()
     processes = [start(writers.compete, path, f"p{n}", seconds, fair) for n in range(16)]
     go(*processes)
-    with ThreadPoolExecutor(len(processes)) as listeners:  # whoever is not listened to stops, once its pipe is full
+    with ThreadPoolExecutor(len(processes)) as listeners:  # a process without a listener stops once its pipe is full
         said = list(listeners.map(lambda process: finish(process, seconds + 60), processes))
     commits = [len(acknowledged(lines)) for lines in said]
     errors = Counter(line for lines in said for line in lines if line.startswith("error"))
@@ -111,7 +111,7 @@ def competition(start: Start, path: Path, seconds: float, fair: str = "fair") ->
 
 
 def unfair(commits: list[int], errors: Counter[str]) -> int:
-    """How many processes had an error, or did less than half of what the fastest did."""
+    """Return the number of errors, plus that of processes with less than half the commits of the fastest."""
     return errors.total() + sum(each < max(commits) / 2 for each in commits)
 
 
@@ -127,8 +127,8 @@ def test_sixteen_writers_share_a_file(start: Start, path: Path, seconds: int, re
 
 
 @pytest.mark.soak
-def test_the_control_without_the_turn_sixteen_writers_starve_each_other(start: Start, path: Path) -> None:
-    """SQLite's own waiting loses nothing, but is far from fair."""
+def test_the_control_without_the_write_lock_sixteen_writers_starve_each_other(start: Start, path: Path) -> None:
+    """SQLite's own waiting loses no write, but is far from fair."""
     commits, errors = competition(start, path, 20, "unfair")
     note = f"SQLite's own waiting: slowest process {min(commits):,}, fastest {max(commits):,}"
     record("writers", "SQLite", 20, unfair(commits, errors), control=True, note=note)
@@ -154,7 +154,7 @@ def whole_schema(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, ..
 
 
 def killed_starts(folder: Path, whole: list[tuple[str, ...]], *, loose: bool = False) -> tuple[int, int]:
-    """Kill a start after each of its statements: how many, and how often the next start did not fix it."""
+    """Kill a start after each of its statements. Return their number, and that of starts that the next did not fix."""
     wrong = 0
     for first in itertools.count(0, STARTERS):
         numbers = range(first, first + STARTERS)
@@ -172,7 +172,7 @@ def killed_starts(folder: Path, whole: list[tuple[str, ...]], *, loose: bool = F
 
 
 def fixes(path: Path, whole: list[tuple[str, ...]]) -> bool:
-    """Whether the next start makes a whole schema of what it finds."""
+    """Return True if the next start completes the schema that it finds."""
     with suppress(StoreError), open_once(path, synchronous="normal") as store:
         writers.write(store, "first")
     return schema(path) == whole
@@ -196,7 +196,7 @@ def test_the_control_migrations_that_are_no_transaction(tmp_path: Path, whole_sc
 
 
 def start_together(folder: Path, rounds: int, whole: list[tuple[str, ...]], *, loose: bool = False) -> int:
-    """Let 8 processes start at once on an empty file, again and again; how many did not come up."""
+    """Start 8 processes at once on an empty file, again and again. Return the number that did not come up."""
     failed = 0
     barrier = processes.Barrier(STARTERS)
     with Team(writers.start_up, [(barrier, loose)] * STARTERS) as team:
