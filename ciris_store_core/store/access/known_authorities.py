@@ -8,7 +8,7 @@ from typing import Any
 
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.contract.graph import GraphStore
-from ciris_store_core.errors import AlreadyExists, Conflict
+from ciris_store_core.errors import Conflict
 from ciris_store_core.models.base import Id, Record
 from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.models.graph import GraphNode, NodeKey, NodeQuery, NodeWrite, NodeWriteMode
@@ -97,7 +97,7 @@ class KnownAuthorities:
         about = {"authority": approval.authority, "request": approval.request}
         try:
             self._write(f"wa:used:{approval.nonce}", APPROVAL_TYPE, about, "insert", approval.expires_at)
-        except AlreadyExists:
+        except Conflict:  # Backends of contract 1 raise no AlreadyExists.
             return False
         return True
 
