@@ -752,6 +752,7 @@ class AsyncGraph:
         Raises:
             NotFound: There is no such node, or it expired.
             InvalidArgument: The attribute is no number, or the sum cannot be stored. Nothing was written.
+            SecretDetected: A key holds a secret, or names one and ``by`` may be it. Nothing was written.
         """
     async def find(
         self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[NodeFilters]
