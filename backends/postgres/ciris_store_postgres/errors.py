@@ -89,7 +89,12 @@ _MEANINGS = {
     "54": _Meaning(InvalidArgument, "a value or the call is too large for the database; make it smaller"),
     "55006": _BUSY,
     "57P05": _Meaning(Unavailable, "the server ended an idle connection; run the call again", quote=True),
-    "55P03": _Meaning(Unavailable, "a lock was not released in time; run the call again", quote=True),
+    "55P03": _Meaning(
+        Unavailable,
+        "another transaction did not release a lock in time; if its process is stopped, end it (see pg_stat_activity), "
+        "then run the call again",
+        quote=True,
+    ),
     "57": _GOING,
     "57014": _SLOW,
     "XX001": _DAMAGED,

@@ -167,6 +167,10 @@ class PostgresExecutor(SqlExecutor):
             cursor.execute(STANDBYS)
             return cursor.fetchall() != [("",)]
 
+    def send_with_next(self, text: str) -> None:
+        """Send a setting of the transaction in one message with the next statement."""
+        self._unsent += text
+
     def _with_unsent(self, text: str | bytes) -> str | bytes:
         return self._unsent + text if isinstance(text, str) else self._unsent.encode() + text
 
