@@ -229,60 +229,60 @@ class AsyncStore:
 class AsyncAdaptiveConfiguration:
     """The configurations of a store, each a node of type ``config`` in the scope that its kind needs.
 
-    ``kind`` is a class such as ``FilterConfig``, ``subject`` what it is about, such as ``channel_123``; the id of the
-    node is then ``filter_config_channel_123``::
+    ``kind`` is a class such as ``FilterConfig``; ``subject`` names the configured thing, such as ``channel_123``. The
+    id of the node is then ``filter_config_channel_123``::
 
         configuration = AdaptiveConfiguration(store)
         configuration.learn(FilterConfig, "channel_123", Count("trigger_counts", "spam"))
         print(configuration.get(FilterConfig, "channel_123").sensitivity)
     """
     def __init__(self, store: AsyncStore | AsyncTransaction | Store) -> None:
-        """Over an open store or transaction."""
+        """Use an open store or transaction."""
     async def get(self, kind: type[C], subject: str) -> C:
-        """Return the configuration, or its defaults where nothing is stored of it.
+        """Return the stored configuration, or the defaults if none is stored.
 
         Raises:
-            Conflict: What is stored does not fit ``kind``.
+            Conflict: The stored configuration does not fit ``kind``.
         """
     def scan(self, kind: type[C]) -> AsyncIterator[tuple[str, C]]:
         """Yield all configurations of a kind, each with its subject, read page by page, newest first."""
     async def put(self, subject: str, configuration: C) -> C:
-        """Write the fields that you gave, others stay; returns the configuration as stored."""
+        """Write the fields that were set, keep the others, and return the configuration as stored."""
     async def learn(self, kind: type[C], subject: str, *operations: Operation) -> C:
-        """Apply operations to the stored configuration, or to the defaults; returns it as stored.
+        """Apply operations to the stored configuration, or to the defaults, and return it as stored.
 
-        All of them happen at once, or none. However many threads, processes and hosts learn at the same time, nothing
-        that one of them learned is lost.
+        Either all operations are applied, or none. Threads, processes and hosts may learn at the same time: no
+        operation is lost.
 
         Raises:
             InvalidArgument: The result would not fit ``kind``. Nothing was written.
-            Conflict: What is stored does not fit ``kind``.
+            Conflict: The stored configuration does not fit ``kind``.
         """
     async def forget(self, kind: type[C], subject: str) -> bool:
-        """Go back to the defaults; False if nothing was stored."""
+        """Delete the stored configuration, so that the defaults apply; return False if none was stored."""
 
 class AsyncDatabaseMaintenanceService:
     """Cleanup of expired, orphaned and old records, without touching live work of any occurrence.
 
     ``run`` does one pass. ``start`` begins a daemon thread that does one at once and then one every
-    ``interval_seconds``; ``stop`` ends it; as a context manager it does both. Of all processes on one database one at a
-    time is at it, under the lease ``maintenance``. Nothing runs before it is asked for.
+    ``interval_seconds``; ``stop`` ends it; as a context manager, the service does both. Of all processes on one
+    database, one at a time runs a pass, under the lease ``maintenance``. Nothing runs before ``run`` or ``start``.
 
     One pass, in this order:
 
     - Stale shared tasks: marked as shared, still owned by ``__shared__``, pending, and not updated for five minutes.
-    - Orphans of all occurrences but those that are alive: tasks whose parent is gone or failed, thoughts whose task is
-      gone, not updated for two minutes.
+    - Orphans, except those of living occurrences: tasks whose parent does not exist or failed, and thoughts whose task
+      does not exist, not updated for two minutes.
     - Completed tasks not updated for 30 days: those of this store's own occurrence, and of occurrences that are not
-      alive. Other occurrences clean theirs.
-    - Of occurrences whose heartbeat ran out: thoughts left in processing become pending, and claimed work goes back to
-      its queue. An occurrence that never registered is left alone in this.
+      alive. Other living occurrences clean their own.
+    - Work of occurrences whose heartbeat expired: thoughts in processing become pending, and claimed work is released
+      to its queue. Work of occurrences that never registered is not touched in this step.
     - Nodes and correlations past their expiry.
     - Secrets that no record refers to any more; see ``store.secrets.sweep``.
 
-    A task goes with its descendants and thoughts, or not at all: it stays where any of these belongs to a living
-    occurrence, was updated lately, or (completed tasks) is unfinished. What is removed is archived first, except for
-    what expired, which was written with the wish to be forgotten.
+    A task is deleted with its descendants and thoughts, or not at all: it is kept if one of these belongs to a living
+    occurrence, was updated lately, or (completed tasks) is unfinished. Tasks and thoughts are archived before they are
+    deleted. Expired nodes and correlations are not: their writer chose the time to forget them.
     """
     def __init__(
         self,
@@ -293,15 +293,16 @@ class AsyncDatabaseMaintenanceService:
         interval_seconds: float = 3600,
         occurrence_id: str | None = None,
     ) -> None:
-        """Prepare it; touches nothing.
+        """Prepare the service; the database is not touched.
 
         Args:
-            store: What to clean. Stop the service before you close it.
-            archive_dir: Where every pass that removes tasks or thoughts leaves one file of JSON Lines, readable by its
-                owner alone; made where it is missing. None: what is removed is gone for good.
+            store: The store to clean. Stop the service before you close the store.
+            archive_dir: Folder in which every pass that deletes tasks or thoughts leaves one file of JSON Lines,
+                readable by its owner alone; created if missing. None: no archive, and deleted records are lost.
             policy: Ages and limits.
-            interval_seconds: Between passes of the background thread.
-            occurrence_id: Whose completed tasks may be cleaned although it is alive: by default the store's own.
+            interval_seconds: Time between passes of the background thread.
+            occurrence_id: The occurrence whose completed tasks may be cleaned although it is alive; by default the
+                store's own.
         """
 
     async def __aenter__(self) -> Self: ...
@@ -309,47 +310,47 @@ class AsyncDatabaseMaintenanceService:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
     async def start(self) -> None:
-        """Do a pass now and then regularly, in the background; does nothing if it is running."""
+        """Run a pass at once and then regularly, in the background; do nothing if it is running."""
     async def stop(self, timeout_seconds: float | None = None) -> bool:
-        """End the background thread after the batch that it is at; returns whether it has ended."""
+        """End the background thread after its current batch; return True if it has ended."""
     @property
     def running(self) -> bool:
         """True if the background thread runs."""
     @property
     def last_report(self) -> MaintenanceReport | None:
-        """Of the last pass that the background thread finished."""
+        """Report of the last pass that the background thread finished."""
     @property
     def last_error(self) -> Exception | None:
-        """Why the last pass of the background thread failed; None if it did not."""
+        """Error of the last pass of the background thread; None if it succeeded."""
     async def close(self, timeout_seconds: float | None = None) -> bool:
-        """End the background thread after the batch that it is at; returns whether it has ended."""
+        """End the background thread after its current batch; return True if it has ended."""
     async def run(self, *, dry_run: bool = False) -> MaintenanceReport:
-        """Do one pass now, in this thread; running it again changes nothing more.
+        """Run one pass now, in this thread; running it again changes nothing more.
 
         Args:
-            dry_run: Change nothing, and report what a pass would do now.
+            dry_run: Change nothing, and report the result that a pass would have now.
 
         Raises:
             StorageFull, ReadOnly: The archive cannot be written; nothing of that batch was deleted.
-            StaleFence: The lease was lost, as by a computer that slept; what was done stands.
+            StaleFence: The lease was lost, for example because the computer slept; finished batches stay.
         """
     async def rescue(self) -> MaintenanceReport:
-        """Rescue the work of dead occurrences only: release their claims, and free thoughts in processing.
+        """Rescue only the work of dead occurrences: release their claims, and move thoughts in processing to pending.
 
-        Needs no lease: whatever number of processes do it at once, each piece of work is released once.
+        No lease is needed: if several processes do this at once, each piece of work is released once.
         """
 
 class AsyncRetentionService:
-    """Retention of a store's telemetry by a plan, so that it doesn't grow without end.
+    """Retention of a store's telemetry by a plan, which limits its growth.
 
     ``run`` does one pass. ``start`` begins a daemon thread that does one at once and then one every
-    ``interval_seconds``; ``stop`` ends it; as a context manager it does both. Of all processes on one database one at a
-    time is at it, under the lease ``retention``. Nothing runs before it is asked for.
+    ``interval_seconds``; ``stop`` ends it; as a context manager, the service does both. Of all processes on one
+    database, one at a time runs a pass, under the lease ``retention``. Nothing runs before ``run`` or ``start``.
 
-    - count, min and max of the samples stay exact, sums within 1e-12, and the newest value is kept.
+    - Count, min and max of the samples stay exact, and sums within 1e-12; the newest value is kept.
     - Rows are deleted in the transaction that writes their summaries, in small batches.
     - Rows that arrive late are added to the summary of their period.
-    - Whole hours and days only: nothing that is younger than its rule says is touched.
+    - Only whole hours and days are rolled up: rows younger than the age in their rule are not touched.
     """
     def __init__(
         self,
@@ -359,13 +360,13 @@ class AsyncRetentionService:
         interval_seconds: float = 3600,
         lease_seconds: float = 120,
     ) -> None:
-        """Prepare it; touches nothing.
+        """Prepare the service; the database is not touched.
 
         Args:
-            store: What to look after. Stop the service before you close it.
+            store: The store to clean. Stop the service before you close the store.
             plan: One of your own, or the name of one of ``PRESETS``.
-            interval_seconds: Between passes of the background thread.
-            lease_seconds: How long a process that died keeps others from it.
+            interval_seconds: Time between passes of the background thread.
+            lease_seconds: Time for which a process that died keeps others from running a pass.
         """
 
     async def __aenter__(self) -> Self: ...
@@ -373,48 +374,48 @@ class AsyncRetentionService:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
     async def start(self) -> None:
-        """Do a pass now and then regularly, in the background; does nothing if it is running."""
+        """Run a pass at once and then regularly, in the background; do nothing if it is running."""
     async def stop(self, timeout_seconds: float | None = None) -> bool:
-        """End the background thread after the batch that it is at; returns whether it has ended."""
+        """End the background thread after its current batch; return True if it has ended."""
     @property
     def running(self) -> bool:
         """True if the background thread runs."""
     @property
     def last_report(self) -> RetentionReport | None:
-        """Of the last pass that the background thread finished."""
+        """Report of the last pass that the background thread finished."""
     @property
     def last_error(self) -> Exception | None:
-        """Why the last pass of the background thread failed; None if it did not."""
+        """Error of the last pass of the background thread; None if it succeeded."""
     async def close(self, timeout_seconds: float | None = None) -> bool:
-        """End the background thread after the batch that it is at; returns whether it has ended."""
+        """End the background thread after its current batch; return True if it has ended."""
     async def run(self, *, dry_run: bool = False) -> RetentionReport:
-        """Do one pass now, in this thread; running it again changes nothing more.
+        """Run one pass now, in this thread; running it again changes nothing more.
 
         Args:
-            dry_run: Change nothing, and report what a pass would do now.
+            dry_run: Change nothing, and report the result that a pass would have now.
 
         Raises:
-            StaleFence: The lease was lost, as by a computer that slept; what was done stands.
+            StaleFence: The lease was lost, for example because the computer slept; finished batches stay.
         """
 
 class AsyncMemoryService:
-    """Remembers nodes, edges and events, and recalls them. ``AsyncMemoryService`` is the same for asyncio.
+    """Service that stores and recalls nodes, edges and events. ``AsyncMemoryService`` is its async counterpart.
 
-    Operations that change something return a ``MemoryOpResult``: ``ok`` with what was stored in ``data``, or ``denied``
-    with the reason where a policy refused. All other errors are raised, those of the database included.
+    Operations that write return a ``MemoryOpResult``: ``ok`` with the result in ``data``, or, if a policy refused the
+    write, ``denied`` with the reason. All other errors are raised, those of the database included.
 
     An event is stored twice under one id, as a node and as a correlation, in one transaction. Aggregates, counts and
     ``recall_timeseries`` read the correlation alone.
 
-    Made over a transaction, all that it does is part of that. Made over a store it can ``start`` the background work
-    that keeps the store small; as a context manager it does, and ends it.
+    Over a transaction, every operation is part of that transaction. Over a store, ``start`` begins the background work
+    that keeps the store small, and ``stop`` ends it; as a context manager, the service does both.
     """
     def __init__(
         self, store: AsyncStore | AsyncTransaction | Store, *, background: BackgroundWork | None = None
     ) -> None:
-        """Over an open store or transaction, which stays open.
+        """Use an open store or transaction, and leave it open.
 
-        ``background``: what ``start`` begins; by default ``BackgroundWork(store)``.
+        ``background``: the work that ``start`` begins; by default ``BackgroundWork(store)``.
         """
 
     async def __aenter__(self) -> Self: ...
@@ -422,13 +423,13 @@ class AsyncMemoryService:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
     async def start(self) -> None:
-        """Begin the background work; does nothing if it is running, and raises ``InvalidArgument`` in a transaction."""
+        """Begin the background work, unless it is running; raise ``InvalidArgument`` in a transaction."""
     async def stop(self) -> None:
-        """End the background work, after the batches that it is at; does nothing if it is not running."""
+        """End the background work after its current batches; do nothing if it is not running."""
     async def memorize(self, node: GraphNode) -> MemoryOpResult:
-        """Write a node, merging its attributes into what is stored of it; ``data`` is the node as stored.
+        """Write a node, merging its attributes into the stored ones; ``data`` is the node as stored.
 
-        An event that ``TSDBGraphNode`` made gets its correlation too; memorizing it again adds nothing.
+        An event that ``TSDBGraphNode`` made is stored with its correlation; memorizing it again adds nothing.
         """
     async def recall(
         self,
@@ -442,34 +443,34 @@ class AsyncMemoryService:
         """Return the nodes that the query names: one id, ``prefix*``, or ``*`` for all of the scope.
 
         Args:
-            query: With ``include_edges``, a single node comes with the nodes that ``depth`` steps lead to, nearest
+            query: With ``include_edges``, a single node comes with the nodes within ``depth`` steps, nearest
                 first, and the edges among them; the nodes of a pattern come with the edges that touch them.
-            limit: At most so many of a pattern, newest first.
+            limit: Greatest number of nodes of a pattern, newest first.
             cursor: The ``next_cursor`` of the page before; only patterns have more than one page.
-            action: What it is for: secrets that the action may have stand in place of their references; see
-                ``store.secrets.resolve``. None: none do.
-            accessor: Who asks, for the log of the secrets' use.
+            action: Purpose of the recall: secrets that the action may have replace their references; see
+                ``store.secrets.resolve``. None: every reference stays.
+            accessor: Name of the caller, for the access log of the secrets.
 
         Returns:
-            A page of nodes, empty where there are none, and its edges. ``truncated`` says that more than 10,000 nodes
-            are within reach, and the nearest of them were taken.
+            A page of nodes, empty if there are none, and its edges. If ``truncated`` is True, more than 10,000 nodes
+            are within reach, and the page holds the nearest of them.
         """
     async def forget(self, node: GraphNode | NodeKey | tuple[str, AnyScope]) -> MemoryOpResult:
-        """Delete a node, given as such or as (id, scope), with its edges; ``data`` is how many nodes went, 0 or 1.
+        """Delete a node, given as such or as (id, scope), with its edges; ``data`` is the number of nodes, 0 or 1.
 
-        The correlation of a metric or log message goes with it. That of an audit event stays.
+        The correlation of a metric or log message is deleted with it; that of an audit event is kept.
         """
     async def forget_secret(self, *secret_ids: str, accessor: str = "memory_service") -> MemoryOpResult:
-        """Delete secrets for good; ``data`` is how many went. The log of their use stays, and gets an entry."""
+        """Delete secrets for good; ``data`` is their number. Their access log stays, and records the deletion."""
     async def search(
         self, text: str, *, scope: AnyScope | None = None, type: NodeType | str | None = None, limit: int = 20
     ) -> builtins.list[GraphNode]:
-        """Return the nodes that hold all the words of ``text`` in id or attributes, best first [cap: full_text]."""
+        """Return the nodes with all the words of ``text`` in id or attributes, best match first [cap: full_text]."""
     async def create_edge(self, edge: GraphEdge) -> MemoryOpResult:
         """Write an edge, or its new weight and attributes; ``data`` is the edge as stored.
 
         Raises:
-            NotFound: An end of it is not in its scope. Nothing was written.
+            NotFound: An end of the edge does not exist in its scope. Nothing was written.
         """
     async def memorize_metric(
         self,
@@ -492,10 +493,11 @@ class AsyncMemoryService:
             tags: To filter and group by.
             scope: Of the node and the correlation.
             unit: Such as ``percent``.
-            handler_name: Who measured, in the correlation.
-            timestamp: When, aware; by default now, by the store's clock.
-            retention_policy: How far retention may reduce it.
-            ttl_seconds: After which it is gone.
+            handler_name: The component that measured, for the correlation.
+            timestamp: Aware time of the measurement; by default now, by the store's clock.
+            retention_policy: ``raw`` (never rolled up), ``aggregated`` (rolled up hourly) or ``downsampled`` (then
+                daily).
+            ttl_seconds: Age at which it expires.
         """
     async def memorize_log(
         self,
@@ -522,17 +524,17 @@ class AsyncMemoryService:
         handler_name: str = "memory_service",
         timestamp: datetime | None = None,
     ) -> MemoryOpResult:
-        """Store an audit event: what was done, how it went, by whom, and whatever else is known.
+        """Store an audit event: action, outcome, actor and further details.
 
         Args:
-            action_type: What was done, such as ``login``.
-            outcome: How it went.
+            action_type: The action, such as ``login``.
+            outcome: Outcome of the action.
             tags: To filter by.
             scope: Of the node and the correlation.
-            actor: By whom; by default the store's own occurrence.
+            actor: The agent or person that acted; by default the store's own occurrence.
             details: A JSON object.
-            handler_name: Who reports it, in the correlation.
-            timestamp: When, aware; by default now, by the store's clock.
+            handler_name: The component that reports it, for the correlation.
+            timestamp: Aware time of the event; by default now, by the store's clock.
         """
     async def recall_timeseries(
         self,
@@ -547,24 +549,23 @@ class AsyncMemoryService:
         limit: int = 1000,
         cursor: str | None = None,
     ) -> Points:
-        """Return one page of what happened, oldest first; pass its ``next_cursor`` to get the next one.
+        """Return one page of events, oldest first; pass its ``next_cursor`` to get the next page.
 
         Args:
-            scope: None and ``"default"`` mean any.
+            scope: None and ``"default"`` mean any scope.
             hours: How far back to look from ``end_time``, unless ``start_time`` is given.
-            correlation_types: By default metrics, log messages and audit events. Metrics include what retention made
-                of them.
+            correlation_types: By default metrics, log messages and audit events. Each type includes its summaries.
             start_time: The earliest, included; aware.
             end_time: The latest, included; aware. By default now, by the store's clock.
             metric_name: Only this metric.
-            tags: Only what has all of these.
-            limit: At most so many, 1 to 10,000.
+            tags: Only events with all of these tags.
+            limit: Greatest number of points, 1 to 10,000.
             cursor: The ``next_cursor`` of the page before, with the same other arguments.
 
         Returns:
-            Points that say where their value comes from in ``correlation_type`` and ``resolution``. One that is no
-            metric is named after its log level or action, has the number of events as its value, which is 1 until
-            retention sums them up, and its text in ``metadata``.
+            Points; ``correlation_type`` and ``resolution`` tell the source of a value. A point that is no metric is
+            named after its log level or action. Its value is the number of events, which is 1 until retention rolls
+            them up, and its text is in ``metadata``.
         """
 
 class AsyncGraph:
@@ -784,8 +785,8 @@ class AsyncGraph:
 class AsyncCorrelations:
     """Recorded events: service interactions, metrics, logs, spans and audit events.
 
-    Those whose ``ttl_seconds`` are over count as absent, cleaned up or not, in every question and change.
-    Unlike tasks, they are listed for all occurrences unless ``occurrence_id`` is given.
+    A correlation past its ``ttl_seconds`` counts as absent in every query and change, deleted or not.
+    Unlike tasks, correlations are listed for all occurrences unless ``occurrence_id`` is given.
     """
     async def start_interaction(
         self,
@@ -807,14 +808,14 @@ class AsyncCorrelations:
     async def complete_interaction(
         self, correlation_id: str, *, success: bool = True, **result: Unpack[InteractionResult]
     ) -> Correlation | None:
-        """Record the answer of a service: outcome, duration and status (completed or failed), in the same correlation.
+        """Record a service's response: outcome, duration and status (completed or failed), in the same correlation.
 
-        Returns the correlation as it is now, or None if there is none with that id. Of several calls at the same time
-        one succeeds.
+        Return the correlation as it is now, or None if there is none with that id. Of several concurrent calls, one
+        succeeds.
 
         Raises:
-            Conflict: It was completed before.
-            InvalidArgument: It records no request, or a value does not fit.
+            Conflict: The interaction was completed before.
+            InvalidArgument: The correlation records no request, or a value does not fit.
         """
     async def points(
         self,
@@ -824,7 +825,7 @@ class AsyncCorrelations:
         descending: bool = False,
         **filters: Unpack[CorrelationFilters],
     ) -> Page[TimeSeriesDataPoint]:
-        """Return one page of the points of the metrics that the filters match, in the order of ``list``."""
+        """Return one page of the points of the metrics that the filters match, in the order of ``find``."""
     async def metric_series(
         self,
         metric_name: str,
@@ -852,7 +853,7 @@ class AsyncCorrelations:
             group_by: Tag keys, at most 100; a series without the tag is in the group None.
             filters: See ``CorrelationFilters``.
 
-        Rolled up rows count as the samples they stand for. Buckets without samples are left out. A sum beyond the
+        A rolled-up row counts as the samples that it stands for. Buckets without samples are left out. A sum beyond the
         greatest float is inf, or -inf; an average never is.
         """
     async def percentiles(
@@ -863,7 +864,7 @@ class AsyncCorrelations:
         group_by: Iterable[str] = ...,
         **filters: Unpack[CorrelationFilters],
     ) -> builtins.list[PercentilePoint]:
-        """Percentiles of metrics per bucket of time and group of tags, by start, then group (None first).
+        """Return percentiles of metrics per bucket of time and group of tags, by start, then group (None first).
 
         Args:
             percents: For instance ``[50, 95, 99]``; each from 0, the least value, to 100, the greatest. Between two
@@ -873,19 +874,19 @@ class AsyncCorrelations:
             filters: See ``CorrelationFilters``.
 
         Raises:
-            NotSupported: Something that matches was rolled up, and its samples are gone.
+            NotSupported: A matching row was rolled up, and its samples no longer exist.
         """
     async def metric_names(self) -> builtins.list[str]:
-        """Return the names of all stored metrics, ascending; at a cost that grows with the number of names."""
+        """Return the names of all stored metrics, ascending. The cost grows with the number of names."""
     async def add(self, correlation: Correlation, *, exist_ok: bool = False) -> Correlation:
         """Store a new correlation and return it as stored.
 
-        Times that were not given are the store's; an occurrence that was not given is the store's own.
+        Missing times are set by the store's clock, and a missing occurrence to the store's own.
 
         Args:
-            correlation: What to store. It is not changed.
-            exist_ok: A stored correlation with that id is returned, if every field that you gave is stored so;
-                this makes it safe to call again after ``OutcomeUnknown``.
+            correlation: The correlation to store. It is not changed.
+            exist_ok: If a correlation with that id and the same value in every given field is stored, return it;
+                then it is safe to call again after ``OutcomeUnknown``.
 
         Raises:
             AlreadyExists: The id exists, and ``exist_ok`` is False or the stored correlation differs.
@@ -896,17 +897,17 @@ class AsyncCorrelations:
     ) -> builtins.list[Correlation]:
         """Store many correlations, all or none, and return them as stored, in the order given. See ``add``."""
     async def add_metrics(self, metrics: Iterable[Metric], **common: Unpack[MetricCommon]) -> builtins.list[str]:
-        """Store many measurements, all or none, at several times the rate of ``add_many``; returns their ids.
+        """Store many measurements, all or none, at several times the rate of ``add_many``; return their ids.
 
         Each becomes a correlation of type ``metric_datapoint``.
 
         Args:
-            metrics: Name, value and, if you like, tags, timestamp, unit and id of each.
-            common: What they have in common; see ``MetricCommon``.
+            metrics: Name and value and, optionally, tags, timestamp, unit and id of each.
+            common: Fields that all of them have in common; see ``MetricCommon``.
 
         Raises:
             AlreadyExists: An id exists. Nothing was written.
-            InvalidArgument: Something cannot be stored. Nothing was written.
+            InvalidArgument: A value cannot be stored. Nothing was written.
         """
     def buffered(
         self,
@@ -916,13 +917,13 @@ class AsyncCorrelations:
         capacity: int = 50000,
         **common: Unpack[MetricCommon],
     ) -> AsyncBufferedWriter:
-        """Return a writer for high rates, which accepts at once and stores in batches; see ``BufferedWriter``.
+        """Return a writer for high rates, which accepts items at once and stores batches; see ``BufferedWriter``.
 
         Args:
-            batch_size: How many items are stored at once, 1 to 10,000.
-            max_delay_seconds: About how long an item waits at most for others to be stored with.
-            capacity: How many items may wait; ``add`` waits when there are more.
-            common: What measurements have in common; see ``MetricCommon``.
+            batch_size: Number of items stored at once, 1 to 10,000.
+            max_delay_seconds: Approximate longest time that an item waits for others of its batch.
+            capacity: Number of items that may wait to be stored; ``add`` waits while there are more.
+            common: Fields that measurements have in common; see ``MetricCommon``.
         """
     async def get(self, correlation_id: str) -> Correlation | None:
         """Return the correlation with that id, or None."""
@@ -945,7 +946,7 @@ class AsyncCorrelations:
         """Return one page of correlations by ``timestamp``, then id.
 
         Args:
-            limit: At most so many, 1 to 10,000.
+            limit: Greatest number of correlations, 1 to 10,000.
             cursor: The ``next_cursor`` of the page before, of the same direction and filters.
             descending: Newest first; otherwise oldest first.
             filters: See ``CorrelationFilters``.
@@ -953,29 +954,31 @@ class AsyncCorrelations:
     def scan(
         self, *, descending: bool = False, on_corrupt: OnCorrupt | None = None, **filters: Unpack[CorrelationFilters]
     ) -> AsyncIterator[Correlation]:
-        """Return all correlations that the filters match, read page by page; see ``list``.
+        """Yield all correlations that the filters match, read page by page; see ``find``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
+        A corrupt row raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
     async def count(self, **filters: Unpack[CorrelationFilters]) -> int:
-        """Return how many correlations the filters match; loads none of them."""
+        """Return the number of correlations that the filters match, without loading them."""
     async def delete(self, correlation_id: str) -> int:
-        """Delete a correlation; return 1, or 0 if there is none, or it expired."""
+        """Delete a correlation; return 1, or 0 if it does not exist or has expired."""
     async def delete_many(self, correlation_ids: Iterable[str]) -> int:
         """Delete many correlations and return the number of deleted ones. Unknown and expired ids do not count.
 
-        Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
-        need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
+        Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that other
+        writers wait for one batch at most; after an error, some batches may be deleted. In a transaction, all are
+        deleted or none.
         """
     async def by_channel(self, channel_id: str, limit: int = 100) -> Page[Correlation]:
-        """Return the newest ``limit`` correlations of a channel, returned oldest first."""
+        """Return the newest ``limit`` correlations of a channel, oldest first."""
     async def recent(self, limit: int = 100, **filters: Unpack[CorrelationFilters]) -> Page[Correlation]:
         """Return the newest ``limit`` correlations, newest first."""
     async def trace(self, trace_id: str) -> builtins.list[TraceNode]:
         """Return the spans of a trace as trees: its roots, oldest first, each with its children, oldest first.
 
-        A span hangs on the span that ``parent_span_id`` names, else on the correlation that
-        ``parent_correlation_id`` names; one whose parent is not stored is a root. Empty for an unknown trace.
+        The parent of a span is the span that ``parent_span_id`` names, else the correlation that
+        ``parent_correlation_id`` names; a span whose parent is not stored is a root. The list is empty for an unknown
+        trace.
         """
 
 class AsyncTasks:
@@ -991,8 +994,8 @@ class AsyncTasks:
 
         Args:
             task: The task to store. It is not changed.
-            exist_ok: If a stored task has that id, and every given field with the same value, return it.
-                This makes it safe to call again after ``OutcomeUnknown``.
+            exist_ok: A stored task with that id is returned, if every field that you gave is stored so;
+                this makes it safe to call again after ``OutcomeUnknown``.
 
         Raises:
             AlreadyExists: The id exists, and ``exist_ok`` is False or the stored task differs.
@@ -1084,11 +1087,11 @@ class AsyncTasks:
         """Transfer a task to another owner; return False if ``from_occurrence`` does not own it, or no longer.
 
         Only owner, ``updated_at`` and ``fence`` change; its thoughts keep their owner. At every moment a reader sees
-        exactly one owner. In the same transaction an audit event ``task_ownership_transfer`` is stored, as a
-        correlation of type ``audit_event``.
+        exactly one owner. In the same transaction an audit event ``task_ownership_transfer`` is
+        stored, as a correlation of type ``audit_event``.
         """
     async def claim_next(self, worker: str, limit: int = 1, *, queue: str = ...) -> builtins.list[AsyncClaimedTask]:
-        """Claim up to ``limit`` pending tasks of the queue: they become active, and the worker their owner.
+        """Make the worker the owner of up to ``limit`` pending tasks of the queue, and them active.
 
         Tasks of the highest priority come first, then the oldest; no two workers get the same task. Unfinished
         thoughts of the queue move along. Register the worker first and send heartbeats: ``rescue`` releases the tasks
@@ -1117,8 +1120,8 @@ class AsyncThoughts:
 
         Args:
             thought: The thought to store. It is not changed.
-            exist_ok: If a stored thought has that id, and every given field with the same value, return it.
-                This makes it safe to call again after ``OutcomeUnknown``.
+            exist_ok: A stored thought with that id is returned, if every field that you gave is stored so;
+                this makes it safe to call again after ``OutcomeUnknown``.
 
         Raises:
             AlreadyExists: The id exists, and ``exist_ok`` is False or the stored thought differs.
@@ -1258,9 +1261,8 @@ class AsyncSecrets:
     async def resolve(self, record: R, *, action: Action, accessor: str) -> R:
         """Return a copy of a stored record, with the secrets that the action may have in place of their references.
 
-        References to secrets that the action may not have, or that another record owns, stay as they are; a node
-        resolves only the references that its ``secret_refs`` list. Do not store the copy's texts elsewhere: they would
-        be encrypted again.
+        References that it may not have, or that are none of this record's, stay as they are; a node resolves only
+        what its ``secret_refs`` list. Do not store the copy's texts elsewhere: they would be encrypted again.
 
         Args:
             record: A node, edge, task, thought, correlation or occurrence, as it was read.
@@ -1269,14 +1271,14 @@ class AsyncSecrets:
             accessor: The caller's name, for the log.
 
         Raises:
-            SecretKeyError: The store has no key, or not the key of a secret.
+            SecretKeyError: The store has no key, or another than a secret's.
             Corrupt: A secret that the action may have was damaged or tampered with. Nothing is resolved.
-            TransactionError: A transaction is open, which could roll the log back.
+            TransactionError: In a transaction, where the log could be rolled back.
         """
     async def disclose(self, secret_id: str, *, accessor: str, reason: str) -> Any:
-        """Return the value of one secret of any sensitivity, as a person decided; None if there is no such secret.
+        """Return the value of one secret of whatever sensitivity, because a person decided so; None if there is none.
 
-        Unattended code should not call this. ``reason`` is logged.
+        No code that runs by itself should call this. ``reason`` goes to the log.
 
         Raises:
             SecretKeyError, Corrupt, TransactionError: As ``resolve``.
@@ -1291,37 +1293,36 @@ class AsyncSecrets:
     async def delete_many(self, secret_ids: Iterable[str], *, accessor: str | None = None) -> int:
         """Delete many secrets for good and return the number of deleted ones. See ``delete``."""
     async def get(self, secret_id: str) -> SecretInfo | None:
-        """Return the description of a secret, without its value; None if there is no such secret."""
+        """Return what is known of a secret, without its value; None if there is none with that id."""
     async def find(self, *, limit: int = 100, cursor: str | None = None) -> Page[SecretInfo]:
-        """Return one page of descriptions of the secrets, without their values, oldest first."""
+        """Return one page of what is known of the secrets, without their values, oldest first."""
     async def access_log(
         self, secret_id: str | None = None, *, limit: int = 100, cursor: str | None = None
     ) -> Page[SecretAccess]:
-        """Return one page of the access log, oldest first, of all secrets or of one, which may be deleted."""
+        """Return one page of the access log, oldest first, of all secrets or of one, also of one that is gone."""
     async def check(self) -> SecretsReport:
         """Decrypt every secret, one after the other, and count them by key. The values are discarded."""
     async def rotate(self, progress: Progress = ...) -> SecretsReport:
-        """Encrypt all secrets again under the active key, and verify it: ``report.rotated``.
+        """Encrypt all secrets anew under the active key, and prove it: ``report.rotated``.
 
-        The call may be killed and repeated, and readers and writers may continue. Before it, give every writing process
-        the new key, first in its ring, and keep the old key behind it: from now on, a writer that only has the old key
-        cannot store secrets. Keep old keys for as long as you keep backups from before.
+        It may be killed and called again, and readers and writers may go on. Before it, give every process that
+        writes the new key, first in its ring, and keep the old one behind it; from now on, writers that only have the
+        old one are refused secrets. Keep old keys for as long as you keep backups from before.
 
         Args:
-            progress: Called with the number of secrets moved so far, every few hundred.
+            progress: Called with how many were moved so far, some hundred at a time.
 
         Raises:
             SecretKeyError: The store was opened without a key.
         """
     async def sweep(self, older_than: timedelta = ...) -> int:
-        """Delete unreferenced secrets, and return the number of deleted ones.
+        """Delete secrets that nothing refers to any more, and return the number of deleted ones.
 
-        A secret is left behind when its value is overwritten, or when its record is deleted with another one, expires
-        or is rolled up.
+        They are left when a value is overwritten, or when a record is deleted with another, expires or is rolled up.
         The maintenance service calls this.
 
         Args:
-            older_than: Secrets younger than this are kept, as a caller may be about to write a text that it has read.
+            older_than: Secrets encrypted since are kept, as a caller may be about to write a text that it has read.
         """
 
 class AsyncSharedTasks:
@@ -1365,7 +1366,7 @@ class AsyncAuditTrail:
     stored, by whichever method, has its entry. Neither can be changed or deleted, until ``prune`` removes old entries.
     """
     async def append(self, event_type: str, actor: str, payload: Mapping[str, Any] | None = None) -> str:
-        """Store an audit event and return its id. Its entry and its correlation have the same id.
+        """Store an audit event and return its id, which is its entry's and its correlation's.
 
         In a transaction, append last: until it ends, other writers of this occurrence's chain wait.
 
@@ -1375,7 +1376,7 @@ class AsyncAuditTrail:
             payload: Further data: a JSON object.
         """
     async def append_many(self, events: Iterable[AuditEvent]) -> builtins.list[str]:
-        """Store audit events, all or none, in the order given, and return their ids."""
+        """Store audit events, all or none, in the order given; returns their ids."""
     async def chains(self) -> builtins.list[str]:
         """Return the occurrences that have a chain, ascending."""
     async def find(self, chain: str | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
@@ -1395,16 +1396,16 @@ class AsyncAuditTrail:
     ) -> AuditReport:
         """Verify the chains: find entries and correlations that were changed, removed, moved or truncated.
 
-        Nothing is locked: writers and retention continue meanwhile. Without a key the verdict is never ``ok``, as a
-        party that can write to the database can recompute all hashes.
+        Nothing is locked: writers and retention go on meanwhile. Without a key the verdict is never ``ok``, as a party
+        that can write to the database can make all hashes anew.
 
         Args:
             chain: Only this one; otherwise all chains, and all audit events among the correlations.
             public_keys: Keys whose signatures count, beside the store's own signing key.
-            checkpoint: A result of ``checkpoint()`` that was kept elsewhere: each chain must still reach it.
-            require_signatures: True if one of the keys must have signed every entry and anchor: the default if a key is
-                known. Pass False for chains that are older than the key.
-            stores: Ids of other stores whose entries may be here. A copy that was made with a signing key lists them
+            checkpoint: Made earlier by ``checkpoint()`` and kept elsewhere: each chain must still reach it.
+            require_signatures: Every entry and anchor must be signed by one of the keys. So it is by default where a
+                key is known; False is for chains that began before there was one.
+            stores: Ids of other stores whose entries may be here. A copy that was made with a signing key says so
                 itself.
         """
     async def checkpoint(self) -> AuditCheckpoint:
@@ -1420,15 +1421,15 @@ class AsyncAuditTrail:
 
         An anchor replaces them, signed if the store has a signing key, so that the rest still verifies. An entry that
         is not old enough keeps all that follow it. The pruning itself becomes an audit event of the same chain. Export
-        the entries to keep first.
+        first what you want to keep.
 
         Args:
             before: Entries of that time and later stay. It must not lie in the future.
             chain: By default that of the store's own occurrence.
 
         Raises:
-            Corrupt: An entry to be removed is not as it was written. No more entries are removed, so that the evidence
-                stays: see ``verify``.
+            Corrupt: An entry to be removed is not as it was written. No more entries are removed, so that the traces
+                stay: see ``verify``.
         """
 
 class AsyncAuthorities:
@@ -1438,35 +1439,35 @@ class AsyncAuthorities:
     other write to IDENTITY.
     """
     async def find(self) -> builtins.list[Authority]:
-        """Return all registered authorities, revoked ones included, by id."""
+        """Return all that ever were registered, revoked ones too, by id."""
     async def bootstrap(self, public_key: str, name: str, *, identity: Iterable[GraphNode] = ...) -> bool:
-        """Register the first authority and store the first identity. Only this registration needs no approval.
+        """Register the first authority and store the first identity; the one time that it needs no approval.
 
-        Of concurrent callers, in any number of threads, processes and hosts, exactly one gets True. The others get
-        False, and nothing of theirs is stored.
+        Exactly one of all racers, in any number of threads, processes and hosts, gets True. Others get False, and
+        nothing of theirs is stored.
 
         Args:
-            public_key: The public key of the authority, as ``SigningKey.public_key`` returns it.
-            name: The name of the authority.
+            public_key: The authority's, as ``SigningKey.public_key`` gives it.
+            name: Who it is.
             identity: Nodes to be stored with it, none of which may exist.
 
         Raises:
             Conflict: A node of ``identity`` exists, or the store is an unfinished copy. Nothing was stored.
         """
     async def register(self, public_key: str, name: str) -> Authority:
-        """Register another authority. This needs an approval.
+        """Register another authority. Needs an approval.
 
         Raises:
-            AccessDenied: There is no approval. ``error.request`` is the request to have approved.
+            AccessDenied: Without one; ``error.request`` is what to have approved.
             AlreadyExists: That key was registered before.
         """
     async def revoke(self, key_id: str) -> Authority:
-        """Revoke an authority permanently: its approvals no longer count. This needs an approval.
+        """Let an authority's approvals count no more, from now on and for good. Needs an approval.
 
         Raises:
-            AccessDenied: There is no approval. ``error.request`` is the request to have approved.
-            NotFound: The authority is not registered.
-            Conflict: It is the last authority. Register another one first.
+            AccessDenied: Without one; ``error.request`` is what to have approved.
+            NotFound: It is not registered.
+            Conflict: It is the last one. Register another one first.
         """
 
 class AsyncOccurrenceHandle:
@@ -1509,7 +1510,7 @@ class AsyncOccurrenceHandle:
     ) -> tuple[Task, bool]:
         """Claim today's shared task of that type and take it over. See ``SharedTasks.claim_and_transfer``."""
     async def release_work(self) -> int:
-        """Release all claimed, unfinished tasks to their queues; return the number of released tasks.
+        """Return all claimed, unfinished tasks to their queues, and their number to the caller.
 
         They become pending again, and handles to them raise ``StaleFence``.
         """
@@ -1590,15 +1591,15 @@ class AsyncTransaction:
         """
 
 class AsyncBufferedWriter:
-    """Stores correlations and measurements in batches; made by ``store.correlations.buffered``.
+    """Writer that stores correlations and measurements in batches; made by ``store.correlations.buffered``.
 
     - ``add`` **accepts**: the item was checked and is in memory, and a crash of the process may lose it.
-    - ``flush`` and ``close`` **acknowledge**: what was accepted before is stored, as durably as by any other write.
+    - ``flush`` and ``close`` **acknowledge**: all items accepted before are stored, as durably as by any other write.
 
-    A thread stores what was accepted as soon as a batch is full or its oldest item has waited long enough. Where the
-    database is away the batch is kept and tried again, and ``add`` waits as soon as the buffer is full. What is stored
-    already is not stored twice, also where an answer was lost. An item that cannot be stored, such as one whose id
-    exists, is set apart for ``take_rejected``, and the others of its batch are stored.
+    A thread stores a batch as soon as it is full or its oldest item has waited for ``max_delay_seconds``. While the
+    database is unavailable, the batch is kept and tried again, and ``add`` waits as soon as the buffer is full. No item
+    is stored twice, even if the answer to a write was lost. An item that cannot be stored, such as one whose id exists,
+    is set apart for ``take_rejected``, and the others of its batch are stored.
 
     Use it in a ``with`` statement, or close it, before the store is closed. May be used from many threads.
     """
@@ -1612,9 +1613,9 @@ class AsyncBufferedWriter:
         """Number of items that were accepted and are not stored yet."""
     @property
     def last_error(self) -> StoreError | None:
-        """Why the last attempt to store a batch failed; None if it did not."""
+        """Error of the last attempt to store a batch; None if it succeeded."""
     async def add(self, *items: Item, timeout_seconds: float = 30.0) -> None:
-        """Accept correlations and measurements, all or none; times that were not given are those of this call.
+        """Accept correlations and measurements, all or none; missing times are set to that of this call.
 
         Raises:
             InvalidArgument: One of them cannot be stored.
@@ -1622,17 +1623,17 @@ class AsyncBufferedWriter:
             StoreClosed: The writer was closed.
         """
     async def flush(self, *, timeout_seconds: float | None = None) -> None:
-        """Wait until everything that was accepted before is stored.
+        """Wait until all items accepted before are stored.
 
         Raises:
-            StoreError: Why a batch could not be stored. Nothing is lost: it is tried again, by itself and by the next
-                flush; or why an item was rejected, see ``take_rejected``.
-            Unavailable: It took longer than ``timeout_seconds``; it goes on.
+            StoreError: A batch could not be stored. Nothing is lost: the thread and the next flush try again. Or an
+                item was rejected; see ``take_rejected``.
+            Unavailable: It took longer than ``timeout_seconds``; the thread goes on.
         """
     async def take_rejected(self) -> builtins.list[Rejection]:
-        """Return the items that could not be stored, which are forgotten here."""
+        """Return the items that could not be stored, and remove them from the writer."""
     async def close(self, *, timeout_seconds: float | None = None) -> None:
-        """Store what is left and end; raises as ``flush`` does, and is not closed where something is not stored yet."""
+        """Store the remaining items and end; raise as ``flush`` does, and stay open if an item is not stored yet."""
 
 class AsyncClaimedTask:
     """Claimed task with the fencing token of its claim.

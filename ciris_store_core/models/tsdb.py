@@ -39,7 +39,7 @@ class TSDBGraphNode(GraphNode):
     ) -> Self:
         """A measurement: ``value`` is finite, ``timestamp`` aware (by default the time when it is memorized).
 
-        ``retention_policy`` says how far it may be reduced; after ``ttl_seconds`` it is gone.
+        ``retention_policy`` says how far it may be rolled up; after ``ttl_seconds`` it is gone.
         """
         what = {"metric_name": metric_name, "value": float(value), "unit": unit}
         kind = CorrelationType.METRIC_DATAPOINT
@@ -89,8 +89,8 @@ class TSDBGraphNode(GraphNode):
         ttl_seconds: int | None,
     ) -> Self:
         known = {name: value for name, value in what.items() if value is not None}
-        reduced = RetentionPolicy.parse(retention_policy).value
-        attributes = {"data_type": kind.value, **known, "tags": dict(tags or {}), "retention_policy": reduced}
+        policy = RetentionPolicy.parse(retention_policy).value
+        attributes = {"data_type": kind.value, **known, "tags": dict(tags or {}), "retention_policy": policy}
         given: dict[str, Any] = {} if timestamp is None else {"created_at": timestamp}
         if ttl_seconds is not None:
             attributes["ttl_seconds"] = ttl_seconds

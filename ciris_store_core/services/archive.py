@@ -1,4 +1,4 @@
-"""Archives: what maintenance deletes, kept as JSON Lines."""
+"""Archives of the records that maintenance deletes, as JSON Lines."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class ArchiveEntry(NamedTuple):
     """One deleted record."""
 
     reason: str
-    """The rule that it fell under, such as ``orphaned_tasks``."""
+    """The rule that matched it, such as ``orphaned_tasks``."""
     record: Archived
 
 
 class Archive:
-    """One new file of JSON Lines, made when the first record is written.
+    """One new file of JSON Lines, created when the first record is written.
 
-    The file and the folder, where it makes one, are readable by their owner alone.
+    Only the owner can read the file, and the folder if the archive creates it.
     """
 
     def __init__(self, folder: Path | None, name: str) -> None:
-        """``folder`` None: records are not kept."""
+        """Prepare the archive. If ``folder`` is None, records are not kept."""
         self._wanted = None if folder is None else folder / name
         self._file: int | None = None
 
@@ -46,7 +46,7 @@ class Archive:
         return None if self._file is None else self._wanted
 
     def write(self, reason: str, records: Iterable[Archived]) -> None:
-        """Append records and return when they are on the disk: all of them, or none and an error.
+        """Append records and return once all of them are on the disk; after an error, none is appended.
 
         Raises:
             StorageFull: The disk or quota is full.
@@ -70,7 +70,7 @@ class Archive:
             os.fsync(self._file)
         except OSError:
             with contextlib.suppress(OSError):
-                os.ftruncate(self._file, end)  # No half line stays behind.
+                os.ftruncate(self._file, end)  # Leave no partial line.
             raise
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ class Archive:
             self._file = None
 
     def __enter__(self) -> Self:
-        """The archive."""
+        """Return the archive."""
         return self
 
     def __exit__(
@@ -93,7 +93,7 @@ class Archive:
 def read_archive(path: str | os.PathLike[str]) -> Iterator[ArchiveEntry]:
     """Yield the records of an archive, in the order in which they were written.
 
-    A record may occur twice, or still be in the store, where its deletion did not come about at the first try.
+    If a deletion failed at first, its record may occur twice, or still be in the store.
 
     Raises:
         Corrupt: A line cannot be read; the message names it.

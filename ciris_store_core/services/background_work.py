@@ -1,4 +1,4 @@
-"""Background work over a store, and the one place where it is listed."""
+"""Background work over a store; this module holds the one list of its services."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ciris_store_core.store import Store
 
 
 class BackgroundWork(Startable):
-    """All services that keep a store tidy by themselves: maintenance and retention, each under a lease of its own.
+    """The services that clean a store in the background: maintenance and retention, each under its own lease.
 
-    ``open_store(background=True)`` and a started memory service run it. ``start`` begins a daemon thread for each,
-    ``stop`` ends them; as a context manager it does both.
+    ``open_store(background=True)`` and a started memory service run it. ``start`` begins a daemon thread for
+    each service, ``stop`` ends them; as a context manager, the object does both.
     """
 
     def __init__(
@@ -26,14 +26,14 @@ class BackgroundWork(Startable):
         plan: RetentionPlan | str = "standard",
         archive_dir: str | os.PathLike[str] | None = DEFAULT_ARCHIVE,
     ) -> None:
-        """Prepare it; touches nothing.
+        """Prepare the services; the database is not touched.
 
         Args:
-            store: What to look after. Stop the work before you close it.
-            plan: For retention: one of your own, or the name of one of ``PRESETS``.
-            archive_dir: Where maintenance leaves what it removes; None: nowhere.
+            store: The store to clean. Stop the work before you close the store.
+            plan: Plan of retention: one of your own, or the name of one of ``PRESETS``.
+            archive_dir: Folder in which maintenance archives the records that it deletes; None: no archive.
         """
-        # A new service that is to run by itself is added here.
+        # Add every new background service here.
         self.services: tuple[Scheduled[Any], ...] = (
             DatabaseMaintenanceService(store, archive_dir=archive_dir),
             RetentionService(store, plan),
@@ -42,17 +42,17 @@ class BackgroundWork(Startable):
 
     @property
     def running(self) -> bool:
-        """True if any of it runs."""
+        """True if any of the services runs."""
         return any(service.running for service in self.services)
 
     def start(self) -> None:
-        """Do a pass of each now and then regularly, in the background; does nothing for what is running."""
+        """Run a pass of each service at once and then regularly, in the background; skip services that run already."""
         for service in self.services:
             service.start()
 
     def stop(self) -> None:
-        """End all of it, each after the batch that it is at."""
+        """Stop all services, each after its current batch."""
         for service in self.services:
-            service.stop(0)  # Told, and not waited for: the others need not go on meanwhile.
+            service.stop(0)  # Tell all before waiting for one, so that the others do not begin further batches.
         for service in self.services:
             service.stop()

@@ -1,4 +1,4 @@
-"""Adaptive configuration: read with its types, and learned by several occurrences at once."""
+"""Adaptive configuration: typed values that several occurrences learn at the same time."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ C = TypeVar("C", bound=Configuration)
 class AdaptiveConfiguration(Blocking):
     """The configurations of a store, each a node of type ``config`` in the scope that its kind needs.
 
-    ``kind`` is a class such as ``FilterConfig``, ``subject`` what it is about, such as ``channel_123``; the id of the
-    node is then ``filter_config_channel_123``::
+    ``kind`` is a class such as ``FilterConfig``; ``subject`` names the configured thing, such as ``channel_123``. The
+    id of the node is then ``filter_config_channel_123``::
 
         configuration = AdaptiveConfiguration(store)
         configuration.learn(FilterConfig, "channel_123", Count("trigger_counts", "spam"))
@@ -30,14 +30,14 @@ class AdaptiveConfiguration(Blocking):
     """
 
     def __init__(self, store: Store | Transaction) -> None:
-        """Over an open store or transaction."""
+        """Use an open store or transaction."""
         self._store = store
 
     def get(self, kind: type[C], subject: str) -> C:
-        """Return the configuration, or its defaults where nothing is stored of it.
+        """Return the stored configuration, or the defaults if none is stored.
 
         Raises:
-            Conflict: What is stored does not fit ``kind``.
+            Conflict: The stored configuration does not fit ``kind``.
         """
         node = self._store.graph.get(_id_of(kind, subject), kind.config_type.required_scope)
         return _read(kind, node) if node is not None else kind()
@@ -50,29 +50,30 @@ class AdaptiveConfiguration(Blocking):
             yield node.id.removeprefix(prefix), _read(kind, node)
 
     def put(self, subject: str, configuration: C) -> C:
-        """Write the fields that you gave, others stay; returns the configuration as stored."""
+        """Write the fields that were set, keep the others, and return the configuration as stored."""
         given = configuration.model_dump(mode="json", exclude_unset=True)
         return _read(type(configuration), self._store.graph.put(_node(type(configuration), subject, given)))
 
     def learn(self, kind: type[C], subject: str, *operations: Operation) -> C:
-        """Apply operations to the stored configuration, or to the defaults; returns it as stored.
+        """Apply operations to the stored configuration, or to the defaults, and return it as stored.
 
-        All of them happen at once, or none. However many threads, processes and hosts learn at the same time, nothing
-        that one of them learned is lost.
+        Either all operations are applied, or none. Threads, processes and hosts may learn at the same time: no
+        operation is lost.
 
         Raises:
             InvalidArgument: The result would not fit ``kind``. Nothing was written.
-            Conflict: What is stored does not fit ``kind``.
+            Conflict: The stored configuration does not fit ``kind``.
         """
         return as_one(self._store, lambda tx: _learn(tx, kind, subject, operations))
 
     def forget(self, kind: type[C], subject: str) -> bool:
-        """Go back to the defaults; False if nothing was stored."""
+        """Delete the stored configuration, so that the defaults apply; return False if none was stored."""
         return self._store.graph.delete(_id_of(kind, subject), kind.config_type.required_scope) == 1
 
 
 def _learn(tx: Transaction, kind: type[C], subject: str, operations: tuple[Operation, ...]) -> C:
-    # Writing nothing new locks the row until the transaction ends, and returns it as the last writer left it.
+    # A merge without changes locks the row until the transaction ends, so that concurrent learners serialize, and
+    # returns the row as the last writer left it.
     current = _read(kind, tx.graph.put(_node(kind, subject, {})))
     learned = _applied(current, operations, tx._ctx.clock.now())
     before, after = (each.model_dump(mode="json") for each in (current, learned))

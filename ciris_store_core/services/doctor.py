@@ -23,11 +23,11 @@ from ciris_store_core.transfer.record_kinds import KindSelection
 from ciris_store_core.transfer.store_reader import StoreReader
 
 SKEW = timedelta(seconds=5)
-"""How far the clocks of host and server may be apart; leases and heartbeats live for a minute or so."""
+"""Greatest tolerated difference between the clocks of host and server; leases and heartbeats last about a minute."""
 LONG_LEASE = timedelta(days=1)
-"""A longer lease keeps all others out for that long if its holder has died."""
-LOOKED_AT = 1000
-"""How many unfinished thoughts of ``__shared__`` are looked at."""
+"""Longest lease that is no finding. If its holder has died, a lease blocks all other owners until it expires."""
+PAGE_SIZE = 1000
+"""Number of unfinished thoughts of ``__shared__`` that one page reads."""
 
 _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 _UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE)
@@ -42,7 +42,7 @@ class Growth:
     records: int
     last_day: int
     last_week: int
-    """By the times in the records; of nodes, those that were written."""
+    """By the times in the records; for nodes, by the time of the last write."""
 
 
 @dataclass(slots=True)
@@ -54,9 +54,9 @@ class DoctorReport:
     info: dict[str, Any]
     """Versions and settings."""
     findings: list[Finding] = field(default_factory=list)
-    """The worst first."""
+    """Worst first."""
     tables: list[TableSize] = field(default_factory=list)
-    """Largest first, where the database tells."""
+    """Largest first, if the database reports sizes."""
     growth: dict[str, Growth] = field(default_factory=dict)
 
     def worst(self) -> Severity | None:
@@ -65,7 +65,7 @@ class DoctorReport:
 
 
 def examine(store: Store, *, thorough: bool = False) -> DoctorReport:
-    """Look the store over; changes nothing.
+    """Return the findings, sizes and growth of a store; nothing is changed.
 
     Args:
         store: The store.
@@ -82,13 +82,13 @@ def examine(store: Store, *, thorough: bool = False) -> DoctorReport:
 class _Doctor:
     def __init__(self, store: Store) -> None:
         self._store = store
-        # Layers above the API that work on rows go through the same executor as its parts.
+        # Services that work on rows use the same executor as the resources of the store.
         self._x = store._x
         self.now = store.server_now()
         self._policy = MaintenancePolicy()
 
     def findings(self, thorough: bool) -> Iterator[Finding]:
-        """Yield the findings that need no knowledge of the database."""
+        """Yield the findings that are the same for every backend."""
         yield from self._clocks()
         checks: tuple[Callable[[Session], Iterator[Finding]], ...] = (
             self._copies, self._leases, self._abandoned, self._shared_thoughts, self._old, self._future,
@@ -177,7 +177,7 @@ class _Doctor:
             (
                 "orphans",
                 would.orphaned_tasks + would.orphaned_thoughts,
-                "tasks or thoughts that lost what they hung on",
+                "orphaned tasks or thoughts",
             ),
             ("stuck_in_processing", would.recovered_thoughts, "thoughts that dead occurrences left in processing"),
         ):
@@ -206,7 +206,7 @@ class _Doctor:
             yield Finding("audit_chains", Severity.ERROR, summary, "ciris-store audit verify")
 
     def growth(self) -> dict[str, Growth]:
-        """Of the kinds that grow."""
+        """Return the growth of the kinds of records that grow."""
         return self._x.read("doctor.count_growth", self._growth, single=False)
 
     def _growth(self, session: Session) -> dict[str, Growth]:
@@ -220,12 +220,12 @@ class _Doctor:
         return {name: Growth(count(None), count(day), count(week)) for name, count in counts.items()}
 
 
-# --- thoughts that were left behind -----------------------------------------------------------
+# --- stuck thoughts ---------------------------------------------------------------------------
 
 
 def stuck_thoughts(session: Session) -> dict[tuple[str, str], int]:
-    """Return unfinished thoughts of ``__shared__`` whose task has another owner by now: (task, owner) and how many."""
-    query = ThoughtQuery(LOOKED_AT, occurrence_id=SHARED_OCCURRENCE, statuses=_UNFINISHED_THOUGHTS)
+    """Return the number of unfinished thoughts of ``__shared__`` whose task now has another owner, by (task, owner)."""
+    query = ThoughtQuery(PAGE_SIZE, occurrence_id=SHARED_OCCURRENCE, statuses=_UNFINISHED_THOUGHTS)
     found: dict[tuple[str, str], int] = {}
     while True:
         page = session.thoughts.find(query)
@@ -242,9 +242,9 @@ def stuck_thoughts(session: Session) -> dict[tuple[str, str], int]:
 
 
 def unstick(store: Store) -> int:
-    """Give the thoughts that are stuck in ``__shared__`` to the owners of their tasks; returns how many.
+    """Transfer the thoughts that are stuck in ``__shared__`` to the owners of their tasks; return their number.
 
-    Each transfer is audited, as every other.
+    Each transfer is audited, like any other.
     """
     stuck = store._x.read("doctor.unstick", stuck_thoughts, single=False)
     return sum(

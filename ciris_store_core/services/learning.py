@@ -1,4 +1,4 @@
-"""Learnable operations: operations on a configuration, each a step that loses nothing when others learn meanwhile."""
+"""Learnable operations on a configuration; concurrent learners lose none of them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, Protocol
 from ciris_store_core.errors import InvalidArgument
 
 NEUTRAL = 0.5
-"""The weight of what nothing is known of."""
+"""Weight of a key before its first reward."""
 
 
 class Operation(Protocol):
     """A change of a configuration's values, in place; the result must fit the configuration's fields."""
 
     def apply(self, values: dict[str, Any], now: datetime) -> None:
-        """Do it; ``now`` is the store's time."""
+        """Change ``values``; ``now`` is the store's time."""
         ...
 
 
@@ -30,7 +30,7 @@ class Count:
     by: int = 1
 
     def apply(self, values: dict[str, Any], now: datetime) -> None:
-        """Count from 0 on."""
+        """Add, starting from 0."""
         _change(values, self.field, self.key, lambda old: (old or 0) + self.by)
 
 
@@ -47,17 +47,17 @@ class MovingAverage:
     weight: float = 0.1
 
     def __post_init__(self) -> None:
-        """Refuse weights that are no fraction."""
+        """Raise ``InvalidArgument`` if the weight is not from 0 to 1."""
         _fraction(self.weight, "weight")
 
     def apply(self, values: dict[str, Any], now: datetime) -> None:
-        """Move it."""
+        """Move the value."""
         _change(values, self.field, self.key, lambda old: _towards(old, self.value, self.weight, self.value))
 
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Append to a list, of which the newest ``keep`` items stay; ``once``: not if the item is in it."""
+    """Append to a list and keep its newest ``keep`` items; with ``once``, only if the item is not in the list."""
 
     field: str
     item: Any
@@ -65,11 +65,11 @@ class Append:
     once: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse to keep nothing."""
+        """Raise ``InvalidArgument`` if ``keep`` is less than 1."""
         _at_least_one(self.keep)
 
     def apply(self, values: dict[str, Any], now: datetime) -> None:
-        """Append it."""
+        """Append the item."""
         items = values.get(self.field) or []
         if not isinstance(items, list):
             raise InvalidArgument(f"{self.field!r} is no list")
@@ -81,7 +81,7 @@ class Append:
 class Prefer:
     """Move the weight of ``key`` towards ``reward``, from 0 (bad) to 1 (good), by the fraction ``rate`` of the way.
 
-    What nothing is known of begins at 0.5.
+    A key without a weight begins at 0.5.
     """
 
     field: str
@@ -90,29 +90,29 @@ class Prefer:
     rate: float = 0.1
 
     def __post_init__(self) -> None:
-        """Refuse what is no fraction."""
+        """Raise ``InvalidArgument`` if the reward or rate is not from 0 to 1."""
         _fraction(self.reward, "reward")
         _fraction(self.rate, "rate")
 
     def apply(self, values: dict[str, Any], now: datetime) -> None:
-        """Move it."""
+        """Move the value."""
         _change(values, self.field, self.key, lambda old: _towards(old, self.reward, self.rate, NEUTRAL))
 
 
 @dataclass(frozen=True, slots=True)
 class ReplaceTemplate:
-    """Replace a template of ``ResponseTemplates``; of the former ones of that name the newest ``keep`` stay."""
+    """Replace a template of ``ResponseTemplates``, and keep the newest ``keep`` former ones of that name."""
 
     name: str
     template: str
     keep: int = 10
 
     def __post_init__(self) -> None:
-        """Refuse to keep nothing."""
+        """Raise ``InvalidArgument`` if ``keep`` is less than 1."""
         _at_least_one(self.keep)
 
     def apply(self, values: dict[str, Any], now: datetime) -> None:
-        """Replace it; nothing happens where it is the same."""
+        """Replace the template, unless it is the same."""
         if "templates" not in values:
             raise InvalidArgument("templates are replaced in ResponseTemplates")
         templates, former = values["templates"], values["former"]

@@ -1,4 +1,4 @@
-"""Keeping a database tidy that many occurrences share."""
+"""Maintenance of a database that many occurrences share."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MaintenancePolicy:
-    """Ages, by ``Store.server_now()``, from which records are cleaned, and the way to clean them."""
+    """Ages, by ``Store.server_now()``, at which records are cleaned, and options of the cleanup."""
 
     stale_shared_after: timedelta = timedelta(minutes=5)
-    """Pending shared tasks that no occurrence took over or updated for so long are removed."""
+    """Pending shared tasks that no occurrence claimed or updated for this long are deleted."""
     orphan_guard: timedelta = timedelta(minutes=2)
-    """Orphans that were not updated for so long are removed."""
+    """Orphans that were not updated for this long are deleted."""
     completed_after: timedelta | None = timedelta(days=30)
-    """Completed tasks that were not updated for so long are removed; None: never."""
+    """Completed tasks that were not updated for this long are deleted; None: never."""
     rescue: bool = True
-    """Whether work claimed by occurrences whose heartbeat ran out is released to its queue."""
+    """If True, work claimed by occurrences whose heartbeat expired is released to its queue."""
     expire: bool = True
-    """Whether nodes and correlations whose time is over are removed."""
+    """If True, nodes and correlations past their expiry are deleted."""
     batch_size: int = 100
-    """How many rows one transaction removes at most, not counting what hangs on them; 1 to 10,000."""
+    """Greatest number of rows that one transaction deletes, their descendants and thoughts not counted; 1 to 10,000."""
 
     def __post_init__(self) -> None:
-        """Refuse ages that would clean what is at work."""
+        """Raise ``InvalidArgument`` for ages that would clean live work, and for a batch size out of range."""
         ages = (self.stale_shared_after, self.orphan_guard, self.completed_after)
         if any(age is not None and age <= timedelta(0) for age in ages):
             raise InvalidArgument("a MaintenancePolicy needs ages of more than 0")
@@ -66,7 +66,7 @@ class MaintenanceReport:
     """Both by the store's clock."""
     dry_run: bool = False
     skipped: bool = False
-    """Another process was at it, and nothing was done."""
+    """Another process held the lease, and nothing was done."""
     rescued_tasks: int = 0
     """Released to their queues."""
     recovered_thoughts: int = 0
@@ -74,25 +74,25 @@ class MaintenanceReport:
     stale_shared_tasks: int = 0
     orphaned_tasks: int = 0
     old_tasks: int = 0
-    """Removed, with all that hangs on them: descendants are counted here, thoughts in ``thoughts``."""
+    """Deleted, with their descendants, which are counted here, and their thoughts, which ``thoughts`` counts."""
     thoughts: int = 0
     orphaned_thoughts: int = 0
-    """Removed, whose task was gone."""
+    """Deleted because their task does not exist."""
     expired_nodes: int = 0
     expired_correlations: int = 0
-    """Removed; a dry run counts up to 10,000 of each."""
+    """Deleted; a dry run counts up to 10,000 of each."""
     unused_secrets: int = 0
-    """Removed, as no record refers to them any more; a dry run does not look for them."""
+    """Deleted because no record refers to them; a dry run does not look for them."""
     kept: int = 0
-    """Tasks that matched a rule and stayed, as something that hangs on them is at work or unfinished."""
+    """Tasks that matched a rule and were kept, because a descendant or thought is in use or unfinished."""
     corrupt: int = 0
-    """Rows that matched a rule and cannot be read; they stay."""
+    """Corrupt rows that matched a rule; they are kept."""
     archive: Path | None = field(default=None)
-    """The file with what was removed; None if nothing was."""
+    """The file of the deleted tasks and thoughts; None if there were none, or they are not archived."""
 
     @property
     def removed(self) -> int:
-        """Number of removed records in all."""
+        """Total number of deleted records."""
         tasks = self.stale_shared_tasks + self.orphaned_tasks + self.old_tasks
         return tasks + self.thoughts + self.orphaned_thoughts + self.expired_nodes + self.expired_correlations
 
@@ -101,24 +101,24 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
     """Cleanup of expired, orphaned and old records, without touching live work of any occurrence.
 
     ``run`` does one pass. ``start`` begins a daemon thread that does one at once and then one every
-    ``interval_seconds``; ``stop`` ends it; as a context manager it does both. Of all processes on one database one at a
-    time is at it, under the lease ``maintenance``. Nothing runs before it is asked for.
+    ``interval_seconds``; ``stop`` ends it; as a context manager, the service does both. Of all processes on one
+    database, one at a time runs a pass, under the lease ``maintenance``. Nothing runs before ``run`` or ``start``.
 
     One pass, in this order:
 
     - Stale shared tasks: marked as shared, still owned by ``__shared__``, pending, and not updated for five minutes.
-    - Orphans of all occurrences but those that are alive: tasks whose parent is gone or failed, thoughts whose task is
-      gone, not updated for two minutes.
+    - Orphans, except those of living occurrences: tasks whose parent does not exist or failed, and thoughts whose task
+      does not exist, not updated for two minutes.
     - Completed tasks not updated for 30 days: those of this store's own occurrence, and of occurrences that are not
-      alive. Other occurrences clean theirs.
-    - Of occurrences whose heartbeat ran out: thoughts left in processing become pending, and claimed work goes back to
-      its queue. An occurrence that never registered is left alone in this.
+      alive. Other living occurrences clean their own.
+    - Work of occurrences whose heartbeat expired: thoughts in processing become pending, and claimed work is released
+      to its queue. Work of occurrences that never registered is not touched in this step.
     - Nodes and correlations past their expiry.
     - Secrets that no record refers to any more; see ``store.secrets.sweep``.
 
-    A task goes with its descendants and thoughts, or not at all: it stays where any of these belongs to a living
-    occurrence, was updated lately, or (completed tasks) is unfinished. What is removed is archived first, except for
-    what expired, which was written with the wish to be forgotten.
+    A task is deleted with its descendants and thoughts, or not at all: it is kept if one of these belongs to a living
+    occurrence, was updated lately, or (completed tasks) is unfinished. Tasks and thoughts are archived before they are
+    deleted. Expired nodes and correlations are not: their writer chose the time to forget them.
     """
 
     def __init__(
@@ -130,20 +130,21 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
         interval_seconds: float = 3600,
         occurrence_id: str | None = None,
     ) -> None:
-        """Prepare it; touches nothing.
+        """Prepare the service; the database is not touched.
 
         Args:
-            store: What to clean. Stop the service before you close it.
-            archive_dir: Where every pass that removes tasks or thoughts leaves one file of JSON Lines, readable by its
-                owner alone; made where it is missing. None: what is removed is gone for good.
+            store: The store to clean. Stop the service before you close the store.
+            archive_dir: Folder in which every pass that deletes tasks or thoughts leaves one file of JSON Lines,
+                readable by its owner alone; created if missing. None: no archive, and deleted records are lost.
             policy: Ages and limits.
-            interval_seconds: Between passes of the background thread.
-            occurrence_id: Whose completed tasks may be cleaned although it is alive: by default the store's own.
+            interval_seconds: Time between passes of the background thread.
+            occurrence_id: The occurrence whose completed tasks may be cleaned although it is alive; by default the
+                store's own.
         """
         self.policy = policy or MaintenancePolicy()
         """Ages and limits."""
         self._store = store
-        # Layers above the API that work on rows go through the same executor as its parts.
+        # Services that work on rows use the same executor as the resources of the store.
         self._x, self._ctx = store._x, store._ctx
         self._own = self._ctx.identity(occurrence_id or self._ctx.occurrence_id, "occurrence_id")
         self._folder = None if archive_dir is None else Path(archive_dir)
@@ -152,14 +153,14 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
     # --- one pass -----------------------------------------------------------------------------------
 
     def run(self, *, dry_run: bool = False) -> MaintenanceReport:
-        """Do one pass now, in this thread; running it again changes nothing more.
+        """Run one pass now, in this thread; running it again changes nothing more.
 
         Args:
-            dry_run: Change nothing, and report what a pass would do now.
+            dry_run: Change nothing, and report the result that a pass would have now.
 
         Raises:
             StorageFull, ReadOnly: The archive cannot be written; nothing of that batch was deleted.
-            StaleFence: The lease was lost, as by a computer that slept; what was done stands.
+            StaleFence: The lease was lost, for example because the computer slept; finished batches stay.
         """
         if dry_run:
             return self._pass(_nothing, dry_run=True)
@@ -167,9 +168,9 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
         return self._background.run_once() or MaintenanceReport(now, now, skipped=True)
 
     def rescue(self) -> MaintenanceReport:
-        """Rescue the work of dead occurrences only: release their claims, and free thoughts in processing.
+        """Rescue only the work of dead occurrences: release their claims, and move thoughts in processing to pending.
 
-        Needs no lease: whatever number of processes do it at once, each piece of work is released once.
+        No lease is needed: if several processes do this at once, each piece of work is released once.
         """
         now = self._ctx.server_now()
         sweeper = Sweeper(self._x, self._ctx, Archive(None, ""), _nothing, self.policy.batch_size, dry_run=False)
@@ -224,28 +225,28 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
         return total
 
     def _count_expired(self, delete: _Delete, keep: Keep) -> int:
-        """Deleting and taking it back: no query lists what has expired."""
+        """Return the number of expired rows. No query lists them: delete them and roll back."""
         now = self._ctx.server_now()
 
         def fn(session: Session) -> int:
-            raise _TakenBack(delete(session, now, _COUNTED_AT_MOST))
+            raise _RolledBack(delete(session, now, _COUNTED_AT_MOST))
 
         try:
             return self._x.write("maintenance.count_expired", fn, single=False)
-        except _TakenBack as taken_back:
-            return taken_back.count
+        except _RolledBack as rolled_back:
+            return rolled_back.count
 
 
 _Delete = Callable[[Session, datetime, int], int]
 
 
-class _TakenBack(Exception):
+class _RolledBack(Exception):
     def __init__(self, count: int) -> None:
         self.count = count
 
 
 def _nothing() -> None:
-    """Return a dry run holds no lease."""
+    """Do nothing: a dry run holds no lease."""
 
 
 def _tasks(report: MaintenanceReport, swept: Swept) -> int:

@@ -1,4 +1,4 @@
-"""The memory service: what an agent remembers, and what happened, as the specification shows it."""
+"""Memory service of the specification: an agent's nodes, edges and events."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ Nodes = list[GraphNode]
 
 
 class MemoryService(Startable, Blocking):
-    """Remembers nodes, edges and events, and recalls them. ``AsyncMemoryService`` is the same for asyncio.
+    """Service that stores and recalls nodes, edges and events. ``AsyncMemoryService`` is its async counterpart.
 
-    Operations that change something return a ``MemoryOpResult``: ``ok`` with what was stored in ``data``, or ``denied``
-    with the reason where a policy refused. All other errors are raised, those of the database included.
+    Operations that write return a ``MemoryOpResult``: ``ok`` with the result in ``data``, or, if a policy refused the
+    write, ``denied`` with the reason. All other errors are raised, those of the database included.
 
     An event is stored twice under one id, as a node and as a correlation, in one transaction. Aggregates, counts and
     ``recall_timeseries`` read the correlation alone.
 
-    Made over a transaction, all that it does is part of that. Made over a store it can ``start`` the background work
-    that keeps the store small; as a context manager it does, and ends it.
+    Over a transaction, every operation is part of that transaction. Over a store, ``start`` begins the background work
+    that keeps the store small, and ``stop`` ends it; as a context manager, the service does both.
     """
 
     def __init__(self, store: Store | Transaction, *, background: BackgroundWork | None = None) -> None:
-        """Over an open store or transaction, which stays open.
+        """Use an open store or transaction, and leave it open.
 
-        ``background``: what ``start`` begins; by default ``BackgroundWork(store)``.
+        ``background``: the work that ``start`` begins; by default ``BackgroundWork(store)``.
         """
         self._store = store
         self._background = background
@@ -58,7 +58,7 @@ class MemoryService(Startable, Blocking):
     # --- life ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin the background work; does nothing if it is running, and raises ``InvalidArgument`` in a transaction."""
+        """Begin the background work, unless it is running; raise ``InvalidArgument`` in a transaction."""
         if self._background is None:
             if not isinstance(self._store, Store):
                 raise InvalidArgument("a transaction has no background work: make the service over the store")
@@ -66,16 +66,16 @@ class MemoryService(Startable, Blocking):
         self._background.start()
 
     def stop(self) -> None:
-        """End the background work, after the batches that it is at; does nothing if it is not running."""
+        """End the background work after its current batches; do nothing if it is not running."""
         if self._background is not None:
             self._background.stop()
 
     # --- nodes and edges ----------------------------------------------------------------------------
 
     def memorize(self, node: GraphNode) -> MemoryOpResult:
-        """Write a node, merging its attributes into what is stored of it; ``data`` is the node as stored.
+        """Write a node, merging its attributes into the stored ones; ``data`` is the node as stored.
 
-        An event that ``TSDBGraphNode`` made gets its correlation too; memorizing it again adds nothing.
+        An event that ``TSDBGraphNode`` made is stored with its correlation; memorizing it again adds nothing.
         """
         if isinstance(node, TSDBGraphNode):
             return _outcome(lambda: as_one(self._store, lambda tx: _put_event_once(tx, node)))
@@ -93,17 +93,17 @@ class MemoryService(Startable, Blocking):
         """Return the nodes that the query names: one id, ``prefix*``, or ``*`` for all of the scope.
 
         Args:
-            query: With ``include_edges``, a single node comes with the nodes that ``depth`` steps lead to, nearest
+            query: With ``include_edges``, a single node comes with the nodes within ``depth`` steps, nearest
                 first, and the edges among them; the nodes of a pattern come with the edges that touch them.
-            limit: At most so many of a pattern, newest first.
+            limit: Greatest number of nodes of a pattern, newest first.
             cursor: The ``next_cursor`` of the page before; only patterns have more than one page.
-            action: What it is for: secrets that the action may have stand in place of their references; see
-                ``store.secrets.resolve``. None: none do.
-            accessor: Who asks, for the log of the secrets' use.
+            action: Purpose of the recall: secrets that the action may have replace their references; see
+                ``store.secrets.resolve``. None: every reference stays.
+            accessor: Name of the caller, for the access log of the secrets.
 
         Returns:
-            A page of nodes, empty where there are none, and its edges. ``truncated`` says that more than 10,000 nodes
-            are within reach, and the nearest of them were taken.
+            A page of nodes, empty if there are none, and its edges. If ``truncated`` is True, more than 10,000 nodes
+            are within reach, and the page holds the nearest of them.
         """
         found = self._recall(query, limit, cursor)
         if action is not None:
@@ -136,9 +136,9 @@ class MemoryService(Startable, Blocking):
         return found
 
     def forget(self, node: GraphNode | NodeKey | tuple[str, AnyScope]) -> MemoryOpResult:
-        """Delete a node, given as such or as (id, scope), with its edges; ``data`` is how many nodes went, 0 or 1.
+        """Delete a node, given as such or as (id, scope), with its edges; ``data`` is the number of nodes, 0 or 1.
 
-        The correlation of a metric or log message goes with it. That of an audit event stays.
+        The correlation of a metric or log message is deleted with it; that of an audit event is kept.
         """
         id, scope = node.key if isinstance(node, GraphNode) else node
         gone = _outcome(lambda: as_one(self._store, lambda tx: _forget(tx, id, scope)))
@@ -147,20 +147,20 @@ class MemoryService(Startable, Blocking):
         return gone
 
     def forget_secret(self, *secret_ids: str, accessor: str = "memory_service") -> MemoryOpResult:
-        """Delete secrets for good; ``data`` is how many went. The log of their use stays, and gets an entry."""
+        """Delete secrets for good; ``data`` is their number. Their access log stays, and records the deletion."""
         return _outcome(lambda: self._store.secrets.delete_many(secret_ids, accessor=accessor))
 
     def search(
         self, text: str, *, scope: AnyScope | None = None, type: NodeType | str | None = None, limit: int = 20
     ) -> Nodes:
-        """Return the nodes that hold all the words of ``text`` in id or attributes, best first [cap: full_text]."""
+        """Return the nodes with all the words of ``text`` in id or attributes, best match first [cap: full_text]."""
         return [hit.node for hit in self._store.graph.search(text, scope=scope, type=type, limit=limit)]
 
     def create_edge(self, edge: GraphEdge) -> MemoryOpResult:
         """Write an edge, or its new weight and attributes; ``data`` is the edge as stored.
 
         Raises:
-            NotFound: An end of it is not in its scope. Nothing was written.
+            NotFound: An end of the edge does not exist in its scope. Nothing was written.
         """
         return _outcome(lambda: self._store.graph.put_edge(edge))
 
@@ -187,10 +187,11 @@ class MemoryService(Startable, Blocking):
             tags: To filter and group by.
             scope: Of the node and the correlation.
             unit: Such as ``percent``.
-            handler_name: Who measured, in the correlation.
-            timestamp: When, aware; by default now, by the store's clock.
-            retention_policy: How far retention may reduce it.
-            ttl_seconds: After which it is gone.
+            handler_name: The component that measured, for the correlation.
+            timestamp: Aware time of the measurement; by default now, by the store's clock.
+            retention_policy: ``raw`` (never rolled up), ``aggregated`` (rolled up hourly) or ``downsampled`` (then
+                daily).
+            ttl_seconds: Age at which it expires.
         """
         node = TSDBGraphNode.create_metric_node(
             metric_name, value, tags, scope, unit=unit, timestamp=timestamp,
@@ -229,17 +230,17 @@ class MemoryService(Startable, Blocking):
         handler_name: str = "memory_service",
         timestamp: datetime | None = None,
     ) -> MemoryOpResult:
-        """Store an audit event: what was done, how it went, by whom, and whatever else is known.
+        """Store an audit event: action, outcome, actor and further details.
 
         Args:
-            action_type: What was done, such as ``login``.
-            outcome: How it went.
+            action_type: The action, such as ``login``.
+            outcome: Outcome of the action.
             tags: To filter by.
             scope: Of the node and the correlation.
-            actor: By whom; by default the store's own occurrence.
+            actor: The agent or person that acted; by default the store's own occurrence.
             details: A JSON object.
-            handler_name: Who reports it, in the correlation.
-            timestamp: When, aware; by default now, by the store's clock.
+            handler_name: The component that reports it, for the correlation.
+            timestamp: Aware time of the event; by default now, by the store's clock.
         """
         node = TSDBGraphNode.create_audit_node(
             action_type, outcome, tags, scope, actor=actor, details=details, timestamp=timestamp
@@ -262,28 +263,27 @@ class MemoryService(Startable, Blocking):
         limit: int = 1000,
         cursor: str | None = None,
     ) -> Points:
-        """Return one page of what happened, oldest first; pass its ``next_cursor`` to get the next one.
+        """Return one page of events, oldest first; pass its ``next_cursor`` to get the next page.
 
         Args:
-            scope: None and ``"default"`` mean any.
+            scope: None and ``"default"`` mean any scope.
             hours: How far back to look from ``end_time``, unless ``start_time`` is given.
-            correlation_types: By default metrics, log messages and audit events. Metrics include what retention made
-                of them.
+            correlation_types: By default metrics, log messages and audit events. Each type includes its summaries.
             start_time: The earliest, included; aware.
             end_time: The latest, included; aware. By default now, by the store's clock.
             metric_name: Only this metric.
-            tags: Only what has all of these.
-            limit: At most so many, 1 to 10,000.
+            tags: Only events with all of these tags.
+            limit: Greatest number of points, 1 to 10,000.
             cursor: The ``next_cursor`` of the page before, with the same other arguments.
 
         Returns:
-            Points that say where their value comes from in ``correlation_type`` and ``resolution``. One that is no
-            metric is named after its log level or action, has the number of events as its value, which is 1 until
-            retention sums them up, and its text in ``metadata``.
+            Points; ``correlation_type`` and ``resolution`` tell the source of a value. A point that is no metric is
+            named after its log level or action. Its value is the number of events, which is 1 until retention rolls
+            them up, and its text is in ``metadata``.
         """
         end = moment(end_time, "end_time") or self._store._ctx.clock.now()
         start = before(end, self._store._ctx.hours(hours, "hours")) if start_time is None else start_time
-        types = _with_reduced(correlation_types)
+        types = _with_summaries(correlation_types)
         filters: dict[str, Any] = {
             "type": types,
             "scope": None if scope == "default" else scope,
@@ -329,7 +329,7 @@ def _forget(tx: Transaction, id: str, scope: AnyScope) -> int:
     return tx.graph.delete(id, scope)
 
 
-def _with_reduced(types: Iterable[CorrelationType | str] | CorrelationType | str | None) -> list[Any]:
-    """Return the types, each with what retention makes of its rows."""
+def _with_summaries(types: Iterable[CorrelationType | str] | CorrelationType | str | None) -> list[Any]:
+    """Return the types, each with the types of its summaries."""
     asked = several(CorrelationType, types, "correlation_types") or TIME_SERIES_TYPES
     return [kind for each in asked for kind in (each, *SUMMARIES.get(each, ()))]

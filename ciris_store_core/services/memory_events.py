@@ -1,4 +1,4 @@
-"""Events of the memory service: the correlation that belongs to a node, and the point that a correlation is."""
+"""Events of the memory service: the correlation of a node, and the point of a correlation."""
 
 from __future__ import annotations
 

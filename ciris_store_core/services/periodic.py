@@ -1,4 +1,4 @@
-"""A job that runs again and again in a thread of its own, in one process at a time."""
+"""Periodic jobs, each in a thread of its own and in one process at a time."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from ciris_store_core.store.execution import Blocking
 
 T = TypeVar("T")
 Keep = Callable[[], None]
-"""Renews the job's lease, once in a while. Raises ``StaleFence`` when it is lost, or the job is to stop: let it out."""
+"""Renews the job's lease when due. Raises ``StaleFence`` if the lease is lost or the job must stop: do not catch it."""
 
 logger = logging.getLogger(__name__)
 
 
 class Startable(ABC):
-    """Something that runs from ``start`` to ``stop``; as a context manager it does both."""
+    """Base of objects that run from ``start`` to ``stop``; as context managers, they do both."""
 
     @abstractmethod
     def start(self) -> None:
-        """Begin; does nothing if it is running."""
+        """Begin; do nothing if it is running."""
 
     @abstractmethod
     def stop(self) -> object:
-        """End; does nothing if it is not running."""
+        """End; do nothing if it is not running."""
 
     def __enter__(self) -> Self:
         """Start."""
@@ -51,10 +51,10 @@ class Startable(ABC):
 
 
 class Background(Startable, Generic[T]):
-    """Runs ``job`` under a lease, so that one process at a time does, on one database.
+    """Periodic run of ``job`` under a lease, so that one process at a time runs it on a database.
 
     ``start`` begins a daemon thread, which runs the job at once and then every ``interval_seconds``; ``stop`` ends it.
-    As a context manager it does both. Nothing runs before ``start``.
+    As a context manager, the object does both. Nothing runs before ``start``.
     """
 
     def __init__(
@@ -66,23 +66,24 @@ class Background(Startable, Generic[T]):
         interval_seconds: float = 3600,
         ttl_seconds: float = 120,
     ) -> None:
-        """Prepare it.
+        """Prepare the job.
 
         Args:
-            store: Where the lease is. Stop this before you close it.
-            name: Of the lease, and of the thread.
-            job: Called with a function that it calls between its steps, more often than every ``ttl_seconds``.
-            interval_seconds: Between the end of one run and the beginning of the next.
-            ttl_seconds: How long a process that died keeps others from running the job.
+            store: The store that holds the lease. Stop the job before you close the store.
+            name: Name of the lease and of the thread.
+            job: Takes a function that renews the lease, and calls it between its steps, more often than every
+                ``ttl_seconds``.
+            interval_seconds: Time between the end of one run and the beginning of the next.
+            ttl_seconds: Time for which a process that died keeps others from running the job.
         """
         if not interval_seconds > 0:
             raise InvalidArgument("interval_seconds must be more than 0")
         self.name = name
-        """Of the lease."""
+        """Name of the lease."""
         self.last_result: T | None = None
         """Result of the last successful run."""
         self.last_error: Exception | None = None
-        """Why the last run failed; None if it did not."""
+        """Error of the last run; None if it succeeded."""
         self._store = store
         self._job = job
         self._interval = interval_seconds
@@ -96,7 +97,7 @@ class Background(Startable, Generic[T]):
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
-        """Begin; does nothing if it is running."""
+        """Begin; do nothing if it is running."""
         if self.running:
             return
         self._stop = threading.Event()
@@ -104,9 +105,9 @@ class Background(Startable, Generic[T]):
         self._thread.start()
 
     def stop(self, timeout_seconds: float | None = None) -> bool:
-        """Finish the step that is being done, and end; does nothing if it is not running.
+        """Finish the current step and end; do nothing if it is not running.
 
-        Returns whether the thread has ended, which may be False only with a ``timeout_seconds``.
+        Return True if the thread has ended, and False if ``timeout_seconds`` passed before that.
         """
         self._stop.set()
         if self._thread is not None:
@@ -116,10 +117,10 @@ class Background(Startable, Generic[T]):
     close = stop
 
     def run_once(self) -> T | None:
-        """Run the job now, in this thread; None if another process or thread holds the lease.
+        """Run the job now, in this thread, and return its result; None if another process or thread holds the lease.
 
         Raises:
-            StaleFence: The lease was lost meanwhile, as by a computer that slept.
+            StaleFence: The lease was lost meanwhile, for example because the computer slept.
         """
         return self._under_lease(threading.Event())
 
@@ -130,17 +131,17 @@ class Background(Startable, Generic[T]):
         try:
             result = self._job(_Keeper(self._store, lease, self._ttl, stop))
         finally:
-            # Where it cannot be released it runs out by itself; an error of the job must not be hidden by that.
+            # A lease that cannot be released expires by itself. That failure must not hide an error of the job.
             with suppress(StoreError):
                 self._store.leases.release(lease)
         return result
 
     def _loop(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            self._turn(stop)
+            self._run_and_record(stop)
             stop.wait(self._interval)
 
-    def _turn(self, stop: threading.Event) -> None:
+    def _run_and_record(self, stop: threading.Event) -> None:
         try:
             result = self._under_lease(stop)
         except StoreClosed as error:
@@ -159,10 +160,10 @@ class Background(Startable, Generic[T]):
 
 
 class Scheduled(Startable, Blocking, Generic[T]):
-    """The life of a service that runs in the background."""
+    """Base of services that run in the background."""
 
     def __init__(self, background: Background[T]) -> None:
-        """Around what it runs."""
+        """Schedule the given job."""
         self._background = background
 
     @property
@@ -172,27 +173,27 @@ class Scheduled(Startable, Blocking, Generic[T]):
 
     @property
     def last_report(self) -> T | None:
-        """Of the last pass that the background thread finished."""
+        """Report of the last pass that the background thread finished."""
         return self._background.last_result
 
     @property
     def last_error(self) -> Exception | None:
-        """Why the last pass of the background thread failed; None if it did not."""
+        """Error of the last pass of the background thread; None if it succeeded."""
         return self._background.last_error
 
     def start(self) -> None:
-        """Do a pass now and then regularly, in the background; does nothing if it is running."""
+        """Run a pass at once and then regularly, in the background; do nothing if it is running."""
         self._background.start()
 
     def stop(self, timeout_seconds: float | None = None) -> bool:
-        """End the background thread after the batch that it is at; returns whether it has ended."""
+        """End the background thread after its current batch; return True if it has ended."""
         return self._background.stop(timeout_seconds)
 
     close = stop
 
 
 class _Keeper:
-    """Keeps the lease during a job."""
+    """Renewal of the lease during a job."""
 
     def __init__(self, store: Store, lease: Lease, ttl: float, stop: threading.Event) -> None:
         self._store = store
@@ -206,7 +207,7 @@ class _Keeper:
             raise StaleFence(
                 f"{self._lease.name} was told to stop", kind="lease", key=self._lease.name, hint="End the job."
             )
-        # A quarter, so that the lease never comes near its end, and that quick steps do not write it every time.
+        # Renew after a quarter: the lease never comes near its expiry, and quick steps do not write it every time.
         if time.monotonic() - self._renewed < self._ttl / 4:
             return
         if self._store.leases.renew(self._lease, self._ttl) is None:
@@ -220,5 +221,5 @@ class _Keeper:
 
 
 def _holder() -> str:
-    """Return a name that no other run has, and that tells an operator where to look."""
+    """Return a unique name of this run that shows an operator its host and process."""
     return f"{platform.node()[:40]}:{os.getpid()}:{uuid7()}"

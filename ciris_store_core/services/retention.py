@@ -1,4 +1,4 @@
-"""Retention: measurements are rolled up by hour and downsampled by day, log entries counted."""
+"""Retention: hourly and daily summaries of measurements, and hourly counts of log entries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 from ciris_store_core.clock import before
 from ciris_store_core.contract.aggregation import bucket_start
 from ciris_store_core.contract.backend import Session
-from ciris_store_core.errors import Conflict, InvalidArgument
+from ciris_store_core.errors import AlreadyExists, InvalidArgument
 from ciris_store_core.models.correlations import Correlation, CorrelationFilter, CorrelationQuery
 from ciris_store_core.models.enums import CorrelationType, GraphScope, NodeType, Resolution, RetentionPolicy
 from ciris_store_core.models.graph import NodeKey
@@ -32,7 +32,7 @@ from ciris_store_core.store.execution import Executor
 from ciris_store_core.store.resource import Resource
 
 ATTEMPTS = 3
-"""How often a batch is tried whose summary another process wrote at the same time."""
+"""Number of attempts at a batch whose summary another process wrote at the same time."""
 
 _AGGREGATED, _DOWNSAMPLED = RetentionPolicy.AGGREGATED, RetentionPolicy.DOWNSAMPLED
 
@@ -46,14 +46,14 @@ class RolledUp:
     rows: int = 0
     """Deleted rows."""
     summaries: int = 0
-    """New rows that stand for them."""
+    """New summaries of these rows."""
     merged: int = 0
-    """Summaries that were there and had rows added."""
+    """Existing summaries to which rows were added."""
     nodes: int = 0
-    """Graph nodes that ``memorize_metric`` had written beside the rows, and that were deleted with them."""
+    """Graph nodes that ``memorize_metric`` had written beside the rows, deleted with them."""
 
     def add(self, other: RolledUp) -> None:
-        """Count the other's as well."""
+        """Add the counts of another result."""
         self.rows += other.rows
         self.summaries += other.summaries
         self.merged += other.merged
@@ -69,39 +69,39 @@ class RetentionReport:
     """Both by the store's clock."""
     dry_run: bool = False
     skipped: bool = False
-    """Another process was at it, and nothing was done."""
+    """Another process held the lease, and nothing was done."""
     hourly: RolledUp = field(default_factory=RolledUp)
     """Measurements that became hourly."""
     daily: RolledUp = field(default_factory=RolledUp)
-    """Measurements and hourly summaries that became daily. A dry run does not see those that the pass itself makes."""
+    """Measurements and hourly summaries that became daily. A dry run does not see summaries that the pass makes."""
     logs: RolledUp = field(default_factory=RolledUp)
     """Log entries that became hourly counts."""
     deleted: RolledUp = field(default_factory=RolledUp)
     """Records past ``delete_after``."""
     expired: int = 0
-    """Records whose ``ttl_seconds`` are over, which were deleted. A dry run counts them as the rules would have it."""
+    """Deleted records past their ``ttl_seconds``. A dry run counts them under the rules that match them instead."""
     kept: int = 0
-    """Old enough, and left as they are: of the IDENTITY scope, or too large to add up."""
+    """Records that are old enough and were kept: in IDENTITY scope, or with values too large to add up."""
     corrupt: int = 0
-    """Old enough, and cannot be read; they stay."""
+    """Corrupt rows that are old enough; they are kept."""
 
     @property
     def rows(self) -> int:
-        """Number of deleted rows in all."""
+        """Total number of deleted rows."""
         return self.hourly.rows + self.daily.rows + self.logs.rows + self.deleted.rows + self.expired
 
 
 class RetentionService(Scheduled[RetentionReport]):
-    """Retention of a store's telemetry by a plan, so that it doesn't grow without end.
+    """Retention of a store's telemetry by a plan, which limits its growth.
 
     ``run`` does one pass. ``start`` begins a daemon thread that does one at once and then one every
-    ``interval_seconds``; ``stop`` ends it; as a context manager it does both. Of all processes on one database one at a
-    time is at it, under the lease ``retention``. Nothing runs before it is asked for.
+    ``interval_seconds``; ``stop`` ends it; as a context manager, the service does both. Of all processes on one
+    database, one at a time runs a pass, under the lease ``retention``. Nothing runs before ``run`` or ``start``.
 
-    - count, min and max of the samples stay exact, sums within 1e-12, and the newest value is kept.
+    - Count, min and max of the samples stay exact, and sums within 1e-12; the newest value is kept.
     - Rows are deleted in the transaction that writes their summaries, in small batches.
     - Rows that arrive late are added to the summary of their period.
-    - Whole hours and days only: nothing that is younger than its rule says is touched.
+    - Only whole hours and days are rolled up: rows younger than the age in their rule are not touched.
     """
 
     def __init__(
@@ -112,29 +112,29 @@ class RetentionService(Scheduled[RetentionReport]):
         interval_seconds: float = 3600,
         lease_seconds: float = 120,
     ) -> None:
-        """Prepare it; touches nothing.
+        """Prepare the service; the database is not touched.
 
         Args:
-            store: What to look after. Stop the service before you close it.
+            store: The store to clean. Stop the service before you close the store.
             plan: One of your own, or the name of one of ``PRESETS``.
-            interval_seconds: Between passes of the background thread.
-            lease_seconds: How long a process that died keeps others from it.
+            interval_seconds: Time between passes of the background thread.
+            lease_seconds: Time for which a process that died keeps others from running a pass.
         """
         self.plan = _plan(plan)
         """Ages, by type and name."""
-        # Layers above the API that work on rows go through the same executor as its parts.
+        # Services that work on rows use the same executor as the resources of the store.
         self._x, self._ctx = store._x, store._ctx
         times = {"interval_seconds": interval_seconds, "ttl_seconds": lease_seconds}
         super().__init__(Background(store, "retention", self._pass, **times))
 
     def run(self, *, dry_run: bool = False) -> RetentionReport:
-        """Do one pass now, in this thread; running it again changes nothing more.
+        """Run one pass now, in this thread; running it again changes nothing more.
 
         Args:
-            dry_run: Change nothing, and report what a pass would do now.
+            dry_run: Change nothing, and report the result that a pass would have now.
 
         Raises:
-            StaleFence: The lease was lost, as by a computer that slept; what was done stands.
+            StaleFence: The lease was lost, for example because the computer slept; finished batches stay.
         """
         if dry_run:
             return self._pass(_nothing, dry_run=True)
@@ -161,7 +161,7 @@ class RetentionService(Scheduled[RetentionReport]):
 def start_retention(
     store: Store, plan: RetentionPlan | str = "standard", *, interval_seconds: float = 3600
 ) -> RetentionService:
-    """Start retention in the background, and return the service, to be stopped before the store is closed."""
+    """Start retention in the background and return the service; stop it before you close the store."""
     service = RetentionService(store, plan, interval_seconds=interval_seconds)
     service.start()
     return service
@@ -184,7 +184,7 @@ class _RetentionPass(Resource):
         # Ids of the summaries that a dry run would have written.
         self._seen: set[str] = set()
 
-    # --- what is old enough ---------------------------------------------------------------------------
+    # --- steps ----------------------------------------------------------------------------------------
 
     def metrics(self) -> None:
         """Roll up, downsample and delete measurements, one name at a time, as the indexes hold them."""
@@ -211,14 +211,14 @@ class _RetentionPass(Resource):
         return None if age is None else bucket_start(before(self._now, age), level.period)
 
     def logs(self, rule: RetentionRule) -> None:
-        """Turn log entries into counts."""
+        """Roll up log entries into hourly counts."""
         end = self._end(rule.hourly_after, LOGS)
         if end is not None:
             for policy in (_AGGREGATED, _DOWNSAMPLED):
                 self._batches(_of(LOG, Resolution.RAW, policy, before=end), self._report.logs, LOGS, rule)
 
     def delete(self, rule: RetentionRule, names: tuple[str, ...] = ()) -> None:
-        """Delete what is older than the rule's last age, of these metrics or of the whole type."""
+        """Delete rows older than the rule's ``delete_after``, of these metrics or of the whole type."""
         if rule.delete_after is None:
             return
         end = before(self._now, rule.delete_after)
@@ -227,7 +227,7 @@ class _RetentionPass(Resource):
             self._batches(where, self._report.deleted, None, rule)
 
     def expire(self) -> None:
-        """Delete records whose ``ttl_seconds`` are over."""
+        """Delete records past their ``ttl_seconds``."""
         limit = self._plan.batch_size
         count = limit
         while count == limit:
@@ -244,7 +244,7 @@ class _RetentionPass(Resource):
     ) -> None:
         """Roll up or delete rows page by page, each page in a transaction of its own.
 
-        ``rule``: names are yet to be compared with it.
+        ``rule``: only rows to which it applies; the query does not compare their names.
         """
         query: CorrelationQuery | None = CorrelationQuery(limit=self._plan.batch_size, where=where)
         while query is not None:
@@ -261,7 +261,7 @@ class _RetentionPass(Resource):
                 done, found, kept = run(
                     "retention.roll_up", partial(self._batch, query=query, level=level, rule=rule), single=False
                 )
-            except Conflict:  # Another process, whose lease ran out or ours, began a summary just now.
+            except AlreadyExists:  # Another process wrote a summary just now: its lease or ours expired.
                 if attempt == ATTEMPTS:
                     raise
                 continue
@@ -313,7 +313,7 @@ class _RetentionPass(Resource):
 
 
 def _delete_counterparts(session: Session, rows: list[Correlation]) -> int:
-    """Delete the nodes that stand for the same measurements."""
+    """Delete the nodes of the same measurements, and return their number."""
     keys = [NodeKey(row.correlation_id, row.scope) for row in rows]
     counterparts = [node for node in session.graph.get_nodes(keys, None) if node.type == NodeType.TSDB_DATA]
     return session.graph.delete_nodes([NodeKey(node.id, node.scope) for node in counterparts]) if counterparts else 0
@@ -348,4 +348,4 @@ def _plan(plan: RetentionPlan | str) -> RetentionPlan:
 
 
 def _nothing() -> None:
-    """Return a dry run holds no lease."""
+    """Do nothing: a dry run holds no lease."""

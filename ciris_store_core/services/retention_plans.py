@@ -41,7 +41,7 @@ class RetentionRule:
     """Records older than this are deleted, raw or rolled up; None: never."""
 
     def __post_init__(self) -> None:
-        """Refuse ages below an hour, steps that the type doesn't have, and the deletion of audit events."""
+        """Raise ``InvalidArgument`` for audit events, steps the type lacks, and ages below an hour or not growing."""
         object.__setattr__(self, "type", CorrelationType.parse(self.type))
         if self.type == CorrelationType.AUDIT_EVENT:
             raise InvalidArgument("audit events are not dropped by retention: leave the rule out")
@@ -54,30 +54,30 @@ class RetentionRule:
             raise InvalidArgument("only metric_datapoint and log_entry become hourly, and only metric_datapoint daily")
 
     def fits(self, name: str) -> bool:
-        """Return whether the rule is for records of that name."""
+        """Return True if the rule is for records of that name."""
         return fnmatchcase(name, self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionPlan:
-    """Rules, of which the first that fits a record decides, and how much is done at once."""
+    """Rules, of which the first that matches a record applies, and the size of a batch."""
 
     rules: tuple[RetentionRule, ...]
     batch_size: int = 1000
-    """Number of records that one transaction rolls up or deletes at most; 1 to 10,000."""
+    """Greatest number of records that one transaction rolls up or deletes; 1 to 10,000."""
 
     def __post_init__(self) -> None:
-        """Refuse batches that would keep writers waiting."""
+        """Raise ``InvalidArgument`` for batches so large that they would keep writers waiting."""
         if type(self.batch_size) is not int or not 1 <= self.batch_size <= 10_000:
             raise InvalidArgument("batch_size must be a whole number from 1 to 10000")
 
     def rule_for(self, type: str, name: str) -> RetentionRule | None:
-        """Return the rule that decides on records of that type and name; None: they stay as they are."""
+        """Return the rule that applies to records of that type and name; None: they stay unchanged."""
         return next((rule for rule in self.rules if rule.type == type and rule.fits(name)), None)
 
 
 def name_of(row: Correlation) -> str:
-    """Return the name that the pattern of a rule is compared with."""
+    """Return the name of a row that the pattern of a rule must match."""
     if row.metric_data is not None:
         return row.metric_data.metric_name
     return row.action_type if row.log_data is None else row.log_data.logger_name
@@ -104,4 +104,4 @@ PRESETS: Mapping[str, RetentionPlan] = MappingProxyType(
         ),
     }
 )
-"""Plans by name. ``archive`` and ``standard`` delete nothing; docs/howto/time-series.md tells what each costs."""
+"""Plans by name. ``archive`` and ``standard`` delete nothing; docs/howto/time-series.md lists the costs of each."""

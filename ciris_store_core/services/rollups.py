@@ -17,13 +17,13 @@ from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, Gr
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 SUM_REST = "sum_rest"
-"""In the metadata of a summary's metric: what its sum is short of the exact one, so that merging adds no error."""
+"""Key in the metadata of a summary's metric: the rounding error of its sum, kept so that merging adds no error."""
 COUNT = "count"
-"""In the extra fields of a summary of log entries: how many they were."""
+"""Key in the extra fields of a summary of log entries: their number."""
 
 _NAMESPACE = UUID("0b1c0e5e-7a3c-5d5c-9f57-3a1b6d6f4c11")
 _TOO_LARGE = 1e300
-"""Values beyond it stay single: their sums may be no finite number."""
+"""Rows with values beyond it are not rolled up: their sums may not be finite."""
 
 _SERIES = (
     "agent_occurrence_id",
@@ -34,7 +34,7 @@ _SERIES = (
     "retention_policy",
     "ttl_seconds",
 )
-"""Fields that the rows of one series have in common, beside what they measure."""
+"""Fields that the rows of one series have in common, beside those of the metric or log entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class Level:
     """Step of rolling up: the type, resolution and period of its summaries."""
 
     type: CorrelationType
-    """Of the summaries."""
+    """Type of the summaries."""
     resolution: Resolution
     period: timedelta
-    """One summary for each, aligned to the UTC epoch."""
+    """Time that one summary covers, aligned to the UTC epoch."""
 
 
 HOURLY = Level(CorrelationType.METRIC_HOURLY_SUMMARY, Resolution.HOURLY, HOUR)
@@ -54,7 +54,7 @@ LOGS = Level(CorrelationType.LOG_HOURLY_SUMMARY, Resolution.HOURLY, HOUR)
 
 
 def summaries_of(rows: Iterable[Correlation], level: Level, now: datetime) -> list[Correlation]:
-    """Return one row for each series and period, which stands for all rows of it."""
+    """Return one summary for each series and period of the rows."""
     groups: dict[str, list[Correlation]] = {}
     known: dict[tuple[Any, ...], str] = {}  # series repeat, and making an id takes longer than looking one up
     for row in rows:
@@ -67,7 +67,7 @@ def summaries_of(rows: Iterable[Correlation], level: Level, now: datetime) -> li
 
 
 def merged(stored: Correlation, new: Correlation, now: datetime) -> dict[str, Any]:
-    """Return the changes of a stored summary to which another one of its series and period is added."""
+    """Return the changes that add another summary of the same series and period to a stored one."""
     if stored.log_data is not None and new.log_data is not None:
         count = log_count(stored) + log_count(new)
         return {"log_data": _counted(stored.log_data, count), "updated_at": now}
@@ -75,16 +75,16 @@ def merged(stored: Correlation, new: Correlation, now: datetime) -> dict[str, An
 
 
 def log_count(row: Correlation) -> int:
-    """Return how many log entries a row stands for."""
+    """Return the number of log entries that a row stands for."""
     if row.log_data is None or row.resolution == Resolution.RAW:
         return 1
     return int(row.log_data.extra_fields.get(COUNT, 1))
 
 
 def may_be_rolled_up(row: Correlation) -> bool:
-    """Return whether a row can become part of a summary.
+    """Return True if a row can become part of a summary.
 
-    What belongs to the IDENTITY scope stays as it is: its node could not be removed without an approval.
+    Rows in IDENTITY scope are never rolled up: their nodes could not be deleted without an approval.
     """
     if row.scope == GraphScope.IDENTITY:
         return False
@@ -112,12 +112,12 @@ def _pairs(texts: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _id_of(key: tuple[Any, ...], level: Level) -> str:
-    """Return the id of a summary. It follows from series and period, so that a late row finds its summary."""
+    """Return the id of a summary. It is derived from series and period, so that a late row finds its summary."""
     start, *series = key
     return str(uuid5(_NAMESPACE, json.dumps([level.type.value, start.isoformat(), *series])))
 
 
-# What a summary has not: what belongs to single events.
+# Fields of single events, which a summary does not have.
 _BLANK: Mapping[str, Any] = {
     "request_data": None, "response_data": None, "metric_data": None, "log_data": None, "trace_context": None,
     "tags": {}, "parent_correlation_id": None, "child_correlation_ids": [], "metadata": {},
@@ -156,7 +156,7 @@ def _counted(log: LogData, count: int) -> LogData:
 
 
 def _metric(rows: list[Correlation]) -> MetricData:
-    """Return the metric of a summary. Of two newest samples of one microsecond, the one that came later counts."""
+    """Return the metric of a summary. If the newest samples have the same time, the later row counts."""
     newest = max(enumerate(rows), key=lambda each: (last_of(each[1])[0], each[0]))[1]
     like = newest.metric_data
     assert like is not None

@@ -1,7 +1,7 @@
-"""Finding tasks and thoughts that may go, and removing them without touching what anybody lives on.
+"""Deletion of old and orphaned tasks and thoughts, without touching work in use.
 
-Every batch is found by a reading transaction and removed by a writing one, which locks what it found, looks again,
-archives and deletes. Whatever changed in between stays, until a later look finds it again.
+A reading transaction finds each batch. A writing one locks the found records, checks them again, archives and deletes
+them. Records that changed in between are kept, until a later query finds them again.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ R = TypeVar("R", Task, Thought)
 T = TypeVar("T")
 
 ATTEMPTS = 3
-"""How often a batch is looked at again when something in it changed."""
+"""Number of attempts at a batch in which a record changes."""
 _PAGE = 1000
 
 
 @dataclass(slots=True)
 class Swept:
-    """Records that a sweep removed, or would remove."""
+    """Numbers of records that a sweep deleted, or would delete."""
 
     tasks: int = 0
     thoughts: int = 0
     kept: int = 0
-    """Matched, but an occurrence still works on it or on its children, or it changed again and again."""
+    """Records that matched and were kept: they or their children are in use, or they changed in every attempt."""
     corrupt: int = 0
 
     def add(self, other: Swept) -> None:
-        """Count the other's as well."""
+        """Add the counts of another sweep."""
         self.tasks += other.tasks
         self.thoughts += other.thoughts
         self.kept += other.kept
@@ -53,17 +53,17 @@ class Swept:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which tasks may go, with what hangs on them."""
+    """Rule for tasks that may be deleted with their descendants and thoughts."""
 
     reason: str
-    """In the archive."""
+    """Reason that the archive states."""
     query: TaskQuery
     older_than: datetime
-    """Nothing in the tree may have been updated since."""
+    """No record of the tree may have been updated since."""
     may_go: Callable[[Task | Thought], bool]
-    """Whether one item of the tree may go; if any may not, the whole tree stays."""
+    """Returns True if an item of the tree may be deleted; if one may not, the whole tree is kept."""
     own: str | None = None
-    """An owner whose own tasks may go although it is alive."""
+    """An owner whose tasks may be deleted although it is alive."""
     not_of: str | None = None
     """An owner whose tasks this rule passes over."""
 
@@ -81,7 +81,7 @@ class _Trees:
 
 
 class _Stays(Exception):
-    """Something in a tree may not go."""
+    """A record of a tree may not be deleted."""
 
 
 class Sweeper(Resource):
@@ -98,13 +98,13 @@ class Sweeper(Resource):
         self._keep = keep
         self._batch_size = batch_size
         self._dry_run = dry_run
-        # Ids that this pass took. A dry run leaves them in place, and must not count them again.
+        # Ids that a dry run counted. It leaves the rows in place, and must not count them again.
         self._seen: set[str] = set()
 
     # --- trees of tasks -----------------------------------------------------------------------------
 
     def tasks(self, rule: Rule) -> Swept:
-        """Remove what a rule names."""
+        """Delete the tasks that match a rule, with their descendants and thoughts."""
         total = Swept()
         query = replace(rule.query, updated_to=rule.older_than)
         for found in self._batches(lambda session, page: session.tasks.find(page), query):
@@ -138,7 +138,7 @@ class Sweeper(Resource):
         return [root for root in roots if root.parent_task_id not in good]
 
     def _tree(self, session: Session, rule: Rule, root: Task, alive: set[str]) -> _Trees:
-        """Return the task with all that hangs on it; raises ``_Stays`` where any of that may not go."""
+        """Return a task with its descendants and thoughts; raise ``_Stays`` if one of them may not be deleted."""
         tree, waiting = _Trees({}, {}), [root]
         while waiting:
             task = waiting.pop()
@@ -160,7 +160,7 @@ class Sweeper(Resource):
             self._lock(session, tasks, thoughts)
             self._archive.write(reason, tasks)
             self._archive.write(reason, thoughts)
-            # The thoughts go along. One more task than were looked at: a child was added meanwhile.
+            # Deletes their thoughts, too. If the numbers differ, a child was added since the tree was read.
             if session.tasks.delete(list(trees.tasks)) != len(tasks):
                 raise StaleFence("a task changed while it was being removed", kind="task", hint="Read it again.")
 
@@ -181,7 +181,7 @@ class Sweeper(Resource):
     # --- thoughts without a task ----------------------------------------------------------------------
 
     def orphaned_thoughts(self, older_than: datetime) -> Swept:
-        """Remove thoughts whose task is gone, of occurrences that are not alive."""
+        """Delete thoughts whose task does not exist, except those of living occurrences."""
         total, now = Swept(), self._ctx.server_now()
         query = ThoughtQuery(orphaned=True, owner_dead_at=now, updated_to=older_than)
         for found in self._batches(lambda session, page: session.thoughts.find(page), query):
@@ -207,10 +207,10 @@ class Sweeper(Resource):
             session.thoughts.delete(_ids(gone))
         return Swept(thoughts=len(gone))
 
-    # --- what the dead left: after the sweeps, as all of it moves ``updated_at`` -------------------------
+    # --- work of dead occurrences: after the sweeps, because these steps change ``updated_at`` -----------
 
     def recovered_thoughts(self) -> int:
-        """Move thoughts in processing, of occurrences whose heartbeat ran out, back to pending; returns how many."""
+        """Move thoughts in processing of occurrences whose heartbeat expired to pending; return their number."""
         now = self._ctx.server_now()
         query = ThoughtQuery(statuses=(ThoughtStatus.PROCESSING,), owner_dead_at=now)
         batches = self._batches(lambda session, page: session.thoughts.find(page), query)
@@ -225,7 +225,7 @@ class Sweeper(Resource):
         return self._in_transaction("maintenance.recover_thoughts", fn) if thoughts else 0
 
     def rescued_tasks(self) -> int:
-        """Return what occurrences had claimed whose heartbeat ran out to the queues that it came from; how many."""
+        """Release work claimed by occurrences whose heartbeat expired to its queues; return the number of tasks."""
         if self._dry_run:
             return self._to_rescue()
         total, count = 0, self._batch_size
@@ -256,13 +256,13 @@ class Sweeper(Resource):
         """Return the occurrences whose heartbeat has expired. An unregistered one may be at work, and is left alone."""
         return {known.occurrence_id for known in session.coordination.list_occurrences(None)} - self._alive(session)
 
-    # --- what all have in common ------------------------------------------------------------------------
+    # --- common helpers ---------------------------------------------------------------------------------
 
     def _alive(self, session: Session) -> set[str]:
         return {known.occurrence_id for known in session.coordination.list_occurrences(self._ctx.server_now())}
 
     def _batches(self, find: Callable[[Session, Query], ResultPage[R]], query: Query) -> Iterator[ResultPage[R]]:
-        """Page by page, each read in a transaction of its own, when it is needed."""
+        """Yield the result page by page; each page is read when it is needed, in a transaction of its own."""
         page: Query | None = replace(query, limit=self._batch_size)
         while page is not None:
             self._keep()
@@ -271,7 +271,7 @@ class Sweeper(Resource):
             page = None if found.next_after is None else replace(page, after=found.next_after)
 
     def _settle(self, found: ResultPage[R], sweep: Callable[[Session, list[R]], Swept]) -> Swept:
-        """Remove the found records; a record that changes again and again is left for the next pass."""
+        """Delete the found records; if they change in every attempt, leave them for the next pass."""
         swept = Swept(kept=len(found.items))
         for _ in range(ATTEMPTS if found.items else 0):
             try:
@@ -293,7 +293,7 @@ def _refuse(rule: Rule, item: Task | Thought, alive: set[str]) -> None:
 
 
 def _all(find: Callable[[Query], ResultPage[R]], query: Query) -> Iterator[R]:
-    """Yield all that match; raises ``_Stays`` where one of them cannot be read, and so cannot be archived."""
+    """Yield all records that match; raise ``_Stays`` if one is corrupt, and so cannot be archived."""
     while True:
         found = find(query)
         if found.corrupt:

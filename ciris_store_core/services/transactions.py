@@ -1,4 +1,4 @@
-"""Several calls as one, over a store or within a transaction."""
+"""Several calls in one transaction of a store, or as a part of a given transaction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def as_one(store: Store | Transaction, fn: Callable[[Transaction], T]) -> T:
-    """Run ``fn(tx)`` as a transaction, again as a whole after a retryable error; or as a part of the one given."""
+    """Run ``fn(tx)`` in a transaction, repeated after a retryable error, or in a savepoint of the given one."""
     if isinstance(store, Store):
         return store.run(fn)
     with store.savepoint():

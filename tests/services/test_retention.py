@@ -144,7 +144,7 @@ def test_a_late_point_is_added_to_its_summary(store: Store, retain: Any) -> None
     assert rows(store)[0].metric_value == 3.0
 
 
-def test_a_row_is_reduced_only_as_far_as_it_allows(store: Store, clock: ManualClock, retain: Any) -> None:
+def test_a_row_is_rolled_up_only_as_far_as_it_allows(store: Store, clock: ManualClock, retain: Any) -> None:
     for policy in ("raw", "aggregated", "downsampled"):
         measure(store, {1: 1.0, 2: 2.0}, policy=policy)
     clock.advance(days=60)
@@ -288,7 +288,7 @@ def test_a_time_to_live_is_honoured_before_and_after(store: Store, clock: Manual
     assert retain().expired == 1 and store.correlations.count() == 1
 
 
-# --- questions over what was reduced ----------------------------------------------------------
+# --- queries over summaries ---------------------------------------------------------------------
 
 
 def test_percentiles_need_raw_rows(store: Store, retain: Any) -> None:
