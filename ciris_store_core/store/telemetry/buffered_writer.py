@@ -1,4 +1,4 @@
-"""Writing many correlations at a high rate: accepted at once, stored in batches by a thread."""
+"""Buffered writes of correlations at a high rate: accepted at once, stored in batches by a thread."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ class Rejection(NamedTuple):
 
     item: Item
     error: StoreError
-    """Why."""
+    """Reason of the rejection."""
 
 
 Rejected = list[Rejection]
 
 _OF_THE_ITEM = (Conflict, InvalidArgument, AccessDenied)
-"""Errors that one item of a batch causes; all others are the database's, and the whole batch waits."""
+"""Errors that one item of a batch causes; the database causes all others, after which the whole batch waits."""
 
 logger = logging.getLogger(__name__)
 
 
 class BufferedWriter(Blocking):
-    """Stores correlations and measurements in batches; made by ``store.correlations.buffered``.
+    """Writer that stores correlations and measurements in batches; made by ``store.correlations.buffered``.
 
     - ``add`` **accepts**: the item was checked and is in memory, and a crash of the process may lose it.
-    - ``flush`` and ``close`` **acknowledge**: what was accepted before is stored, as durably as by any other write.
+    - ``flush`` and ``close`` **acknowledge**: all items accepted before are stored, as durably as by any other write.
 
-    A thread stores what was accepted as soon as a batch is full or its oldest item has waited long enough. Where the
-    database is away the batch is kept and tried again, and ``add`` waits as soon as the buffer is full. What is stored
-    already is not stored twice, also where an answer was lost. An item that cannot be stored, such as one whose id
-    exists, is set apart for ``take_rejected``, and the others of its batch are stored.
+    A thread stores a batch as soon as it is full or its oldest item has waited for ``max_delay_seconds``. While the
+    database is unavailable, the batch is kept and tried again, and ``add`` waits as soon as the buffer is full. No item
+    is stored twice, even if the answer to a write was lost. An item that cannot be stored, such as one whose id exists,
+    is set apart for ``take_rejected``, and the others of its batch are stored.
 
     Use it in a ``with`` statement, or close it, before the store is closed. May be used from many threads.
     """
@@ -69,7 +69,7 @@ class BufferedWriter(Blocking):
         max_delay_seconds: float = 1.0,
         capacity: int = 50_000,
     ) -> None:
-        """Made by ``Correlations.buffered``, which passes how to check, to store, and to look up what is stored."""
+        """Called by ``Correlations.buffered``, which passes functions that check, store and look up items."""
         batch_size, capacity = plain_number(batch_size), plain_number(capacity)  # type: ignore[assignment]
         if not (type(batch_size) is int and type(capacity) is int and 1 <= batch_size <= min(capacity, 10_000)):
             raise InvalidArgument("batch_size must be from 1 to 10000, and capacity a whole number no less than it")
@@ -85,7 +85,7 @@ class BufferedWriter(Blocking):
         self._error: StoreError | None = None
         self._rejected: Rejected = []
         self._told = 0
-        """How many of these a flush has raised."""
+        """Number of rejections that a flush has raised."""
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -96,11 +96,11 @@ class BufferedWriter(Blocking):
 
     @property
     def last_error(self) -> StoreError | None:
-        """Why the last attempt to store a batch failed; None if it did not."""
+        """Error of the last attempt to store a batch; None if it succeeded."""
         return self._error
 
     def add(self, *items: Item, timeout_seconds: float = 30.0) -> None:
-        """Accept correlations and measurements, all or none; times that were not given are those of this call.
+        """Accept correlations and measurements, all or none; missing times are set to that of this call.
 
         Raises:
             InvalidArgument: One of them cannot be stored.
@@ -121,25 +121,25 @@ class BufferedWriter(Blocking):
                 self._changed.notify_all()
 
     def flush(self, *, timeout_seconds: float | None = None) -> None:
-        """Wait until everything that was accepted before is stored.
+        """Wait until all items accepted before are stored.
 
         Raises:
-            StoreError: Why a batch could not be stored. Nothing is lost: it is tried again, by itself and by the next
-                flush; or why an item was rejected, see ``take_rejected``.
-            Unavailable: It took longer than ``timeout_seconds``; it goes on.
+            StoreError: A batch could not be stored. Nothing is lost: the thread and the next flush try again. Or an
+                item was rejected; see ``take_rejected``.
+            Unavailable: It took longer than ``timeout_seconds``; the thread goes on.
         """
         rejected = self._flushed(timeout_seconds)
         if rejected is not None:
             raise rejected
 
     def take_rejected(self) -> Rejected:
-        """Return the items that could not be stored, which are forgotten here."""
+        """Return the items that could not be stored, and remove them from the writer."""
         with self._changed:
             taken, self._rejected, self._told = self._rejected, [], 0
         return taken
 
     def close(self, *, timeout_seconds: float | None = None) -> None:
-        """Store what is left and end; raises as ``flush`` does, and is not closed where something is not stored yet."""
+        """Store the remaining items and end; raise as ``flush`` does, and stay open if an item is not stored yet."""
         rejected = self._flushed(timeout_seconds)
         with self._changed:
             self._closed = True
@@ -150,17 +150,17 @@ class BufferedWriter(Blocking):
             raise rejected
 
     def __enter__(self) -> Self:
-        """The writer."""
+        """Return the writer."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close it. If the block raised, that error is the one that goes on, with a note if closing failed as well."""
+        """Close the writer. An error of the block propagates, with a note if closing failed as well."""
         end_after(error, self.close, "storing what was buffered")
 
     def _flushed(self, timeout_seconds: float | None) -> StoreError | None:
-        """Wait until what was accepted is settled; returns why an item was rejected that no flush told of."""
+        """Wait until all accepted items are settled; return the first rejection that no flush has raised, or None."""
         with self._changed:
             goal, attempts = self._accepted, self._attempts
             self._wanted = goal
@@ -214,7 +214,7 @@ class BufferedWriter(Blocking):
         try:
             # After a failure some or all of them may be stored: an answer was lost, or a batch was divided.
             known = {id_of(item) for item in self._stored(batch)} if self._error else set()
-            rejected = self._divided([item for item in batch if id_of(item) not in known])
+            rejected = self._store_divided([item for item in batch if id_of(item) not in known])
         except StoreError as problem:
             error = problem
             if self._error is None:
@@ -235,8 +235,8 @@ class BufferedWriter(Blocking):
         self._rejected += rejected
         self._oldest = time.monotonic()
 
-    def _divided(self, batch: Items) -> Rejected:
-        """Store a batch, where it cannot be stored whole by halves; returns what is to blame."""
+    def _store_divided(self, batch: Items) -> Rejected:
+        """Store a batch, by halves if it cannot be stored whole, and return the rejected items."""
         if not batch:
             return []
         try:
@@ -245,16 +245,16 @@ class BufferedWriter(Blocking):
             if len(batch) == 1:
                 return [Rejection(batch[0], error)]
             half = len(batch) // 2
-            return self._divided(batch[:half]) + self._divided(batch[half:])
+            return self._store_divided(batch[:half]) + self._store_divided(batch[half:])
         return []
 
 
 def id_of(item: Item) -> str | None:
-    """Return the id that it is stored under."""
+    """Return the id under which an item is stored."""
     return item.metric_id if isinstance(item, Metric) else item.correlation_id
 
 
 def by_kind(items: Sequence[Item]) -> tuple[list[Metric], list[Correlation]]:
-    """Measurements, and the others."""
+    """Return the measurements, and the other items."""
     metrics = [item for item in items if isinstance(item, Metric)]
     return metrics, [item for item in items if not isinstance(item, Metric)]

@@ -1,4 +1,4 @@
-"""Which correlations are meant: the filters as users give them."""
+"""Filters of correlations, as callers give them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SEVERITY = {"DEBUG": 1, "INFO": 2, "WARNING": 3, "WARN": 3, "ERROR": 4, "CRITIC
 
 
 class CorrelationFilters(TypedDict, total=False):
-    """Which correlations are meant; all that are given must hold."""
+    """Filters of correlations; a correlation must match all that are given."""
 
     type: OneOrMore[CorrelationType | str]
     """One type or several."""
@@ -39,11 +39,11 @@ class CorrelationFilters(TypedDict, total=False):
     min_log_level: str | None
     """At least as severe as this one, of DEBUG, INFO, WARNING (WARN), ERROR and CRITICAL (FATAL), in either case."""
     tags: Mapping[str, str]
-    """Tags that must be there with exactly these values."""
+    """Tags that a correlation must have, with exactly these values."""
     task_id: str | None
     thought_id: str | None
     channel_id: str | None
-    """The three that the request names."""
+    """Task, thought and channel of the request."""
     action_type: str | None
     service_type: str | None
     status: CorrelationStatus | str | None
@@ -71,7 +71,7 @@ def where(
     retention_policy: OneOrMore[RetentionPolicy | str] = None,
     **ids: str | None,
 ) -> CorrelationFilter:
-    """Return the filter that checked arguments make; see ``CorrelationFilters``."""
+    """Check the arguments and return their filter; see ``CorrelationFilters``."""
     if log_level is not None and min_log_level is not None:
         raise InvalidArgument("give either log_level or min_log_level")
     refuse_unknown(sorted(set(ids) - _ID_FILTERS), CorrelationFilters)

@@ -1,4 +1,4 @@
-"""Correlations and time series, as users hold them."""
+"""Correlations and time series of a store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 from ciris_store_core.contract.aggregation import measured
 from ciris_store_core.contract.backend import Session
-from ciris_store_core.errors import Conflict, TransactionError
+from ciris_store_core.errors import AlreadyExists, TransactionError
 from ciris_store_core.models.correlations import (
     UPDATABLE_CORRELATION_FIELDS,
     Correlation,
@@ -45,7 +45,6 @@ from ciris_store_core.validation.validator import limit_of
 
 T = TypeVar("T")
 
-# Inside the class, ``list`` is a method.
 CorrelationList = list[Correlation]
 TraceNodes = list[TraceNode]
 Ids = list[str]
@@ -77,27 +76,27 @@ _METRIC_DEFAULTS: dict[str, Any] = {
 class Correlations(Series, Interactions):
     """Recorded events: service interactions, metrics, logs, spans and audit events.
 
-    Those whose ``ttl_seconds`` are over count as absent, cleaned up or not, in every question and change.
-    Unlike tasks, they are listed for all occurrences unless ``occurrence_id`` is given.
+    A correlation past its ``ttl_seconds`` counts as absent in every query and change, deleted or not.
+    Unlike tasks, correlations are listed for all occurrences unless ``occurrence_id`` is given.
     """
 
     __slots__ = ("_likes",)
 
     def __init__(self, executor: Executor, ctx: StoreContext) -> None:
-        """Made by the store."""
+        """Called by the store."""
         super().__init__(executor, ctx)
         self._likes: dict[Any, Correlation] = {}
-        """What measurements had in common so far: checking it takes longer than all else of storing one."""
+        """Checked common fields of earlier measurements: checking them takes longer than the rest of storing one."""
 
     def add(self, correlation: Correlation, *, exist_ok: bool = False) -> Correlation:
         """Store a new correlation and return it as stored.
 
-        Times that were not given are the store's; an occurrence that was not given is the store's own.
+        Missing times are set by the store's clock, and a missing occurrence to the store's own.
 
         Args:
-            correlation: What to store. It is not changed.
-            exist_ok: A stored correlation with that id is returned, if every field that you gave is stored so;
-                this makes it safe to call again after ``OutcomeUnknown``.
+            correlation: The correlation to store. It is not changed.
+            exist_ok: If a correlation with that id and the same value in every given field is stored, return it;
+                then it is safe to call again after ``OutcomeUnknown``.
 
         Raises:
             AlreadyExists: The id exists, and ``exist_ok`` is False or the stored correlation differs.
@@ -144,17 +143,17 @@ class Correlations(Series, Interactions):
         return ready
 
     def add_metrics(self, metrics: Iterable[Metric], **common: Unpack[MetricCommon]) -> Ids:
-        """Store many measurements, all or none, at several times the rate of ``add_many``; returns their ids.
+        """Store many measurements, all or none, at several times the rate of ``add_many``; return their ids.
 
         Each becomes a correlation of type ``metric_datapoint``.
 
         Args:
-            metrics: Name, value and, if you like, tags, timestamp, unit and id of each.
-            common: What they have in common; see ``MetricCommon``.
+            metrics: Name and value and, optionally, tags, timestamp, unit and id of each.
+            common: Fields that all of them have in common; see ``MetricCommon``.
 
         Raises:
             AlreadyExists: An id exists. Nothing was written.
-            InvalidArgument: Something cannot be stored. Nothing was written.
+            InvalidArgument: A value cannot be stored. Nothing was written.
         """
         now = self._ctx.clock.now()
         like = self._like(common, now)
@@ -180,17 +179,17 @@ class Correlations(Series, Interactions):
         capacity: int = 50_000,
         **common: Unpack[MetricCommon],
     ) -> BufferedWriter:
-        """Return a writer for high rates, which accepts at once and stores in batches; see ``BufferedWriter``.
+        """Return a writer for high rates, which accepts items at once and stores batches; see ``BufferedWriter``.
 
         Args:
-            batch_size: How many items are stored at once, 1 to 10,000.
-            max_delay_seconds: About how long an item waits at most for others to be stored with.
-            capacity: How many items may wait; ``add`` waits when there are more.
-            common: What measurements have in common; see ``MetricCommon``.
+            batch_size: Number of items stored at once, 1 to 10,000.
+            max_delay_seconds: Approximate longest time that an item waits for others of its batch.
+            capacity: Number of items that may wait to be stored; ``add`` waits while there are more.
+            common: Fields that measurements have in common; see ``MetricCommon``.
         """
         if not isinstance(self._x, StoreExecutor):
             raise TransactionError("a buffered writer stores by itself: make it from the store, not in a transaction")
-        self.add_metrics([], **common)  # refuses what cannot be stored
+        self.add_metrics([], **common)  # raises if the common fields cannot be stored
         return BufferedWriter(
             self._checked,
             lambda items: self._store_all(items, common),
@@ -222,7 +221,7 @@ class Correlations(Series, Interactions):
         ids = [id_of(item) or "" for item in items]
         found = self._x.read(
             "correlations.get_many", lambda session: session.correlations.get(ids)
-        )  # those that expired since, too
+        )  # rows that have expired since, too
         times = {row.correlation_id: row.timestamp for row in found}
         return [item for item in items if times.get(id_of(item) or "") == item.timestamp]
 
@@ -268,7 +267,7 @@ class Correlations(Series, Interactions):
         """Return one page of correlations by ``timestamp``, then id.
 
         Args:
-            limit: At most so many, 1 to 10,000.
+            limit: Greatest number of correlations, 1 to 10,000.
             cursor: The ``next_cursor`` of the page before, of the same direction and filters.
             descending: Newest first; otherwise oldest first.
             filters: See ``CorrelationFilters``.
@@ -282,27 +281,28 @@ class Correlations(Series, Interactions):
         on_corrupt: OnCorrupt | None = None,
         **filters: Unpack[CorrelationFilters],
     ) -> Iterator[Correlation]:
-        """Return all correlations that the filters match, read page by page; see ``list``.
+        """Yield all correlations that the filters match, read page by page; see ``find``.
 
-        A stored row that cannot be read raises ``Corrupt``, or is passed to ``on_corrupt``.
+        A corrupt row raises ``Corrupt``, or is passed to ``on_corrupt``.
         """
         chosen = where(self._ctx, **filters)
         return all_pages(lambda cursor: self._page(chosen, SCAN_SIZE, cursor, descending), on_corrupt)
 
     def count(self, **filters: Unpack[CorrelationFilters]) -> int:
-        """Return how many correlations the filters match; loads none of them."""
+        """Return the number of correlations that the filters match, without loading them."""
         chosen = where(self._ctx, **filters)
         return self._x.read("correlations.count", lambda session: session.correlations.count(chosen))
 
     def delete(self, correlation_id: str) -> int:
-        """Delete a correlation; return 1, or 0 if there is none, or it expired."""
+        """Delete a correlation; return 1, or 0 if it does not exist or has expired."""
         return self.delete_many([correlation_id])
 
     def delete_many(self, correlation_ids: Iterable[str]) -> int:
         """Delete many correlations and return the number of deleted ones. Unknown and expired ids do not count.
 
-        Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that others
-        need not wait for the whole; after an error, some batches may be gone. In a transaction it is all or none.
+        Outside a transaction, more than 1,000 are deleted in batches, each a transaction of its own, so that other
+        writers wait for one batch at most; after an error, some batches may be deleted. In a transaction, all are
+        deleted or none.
         """
         ids = self._ctx.check.idents(correlation_ids, "correlation_ids")
         if not ids:
@@ -317,10 +317,10 @@ class Correlations(Series, Interactions):
             lambda session, batch: session.correlations.delete(batch, now),
         )
 
-    # --- the questions that agents ask ------------------------------------------------------------
+    # --- queries of agents ------------------------------------------------------------------------
 
     def by_channel(self, channel_id: str, limit: int = 100) -> Page[Correlation]:
-        """Return the newest ``limit`` correlations of a channel, returned oldest first."""
+        """Return the newest ``limit`` correlations of a channel, oldest first."""
         page = self._page(where(self._ctx, channel_id=channel_id), limit, None, True)
         return Page(page.items[::-1], None, page.corrupt)
 
@@ -331,18 +331,19 @@ class Correlations(Series, Interactions):
     def trace(self, trace_id: str) -> TraceNodes:
         """Return the spans of a trace as trees: its roots, oldest first, each with its children, oldest first.
 
-        A span hangs on the span that ``parent_span_id`` names, else on the correlation that
-        ``parent_correlation_id`` names; one whose parent is not stored is a root. Empty for an unknown trace.
+        The parent of a span is the span that ``parent_span_id`` names, else the correlation that
+        ``parent_correlation_id`` names; a span whose parent is not stored is a root. The list is empty for an unknown
+        trace.
         """
         return tree_of(self.scan(trace_id=trace_id))
 
-    # --- inside -----------------------------------------------------------------------------------
+    # --- internals --------------------------------------------------------------------------------
 
     def _adding(self, ids: Ids, add: Callable[[], T]) -> T:
-        """Return what ``add`` gives; correlations of these ids that expired are no obstacle."""
+        """Call ``add`` and return its result; if the ids belong to expired correlations, delete them and try again."""
         try:
             return add()
-        except Conflict:  # Backends of contract 1 raise no AlreadyExists.
+        except AlreadyExists:
             if not self._x.write(
                 "correlations.delete_expired", lambda session: self._remove_expired(session, ids), single=False
             ):
@@ -364,11 +365,11 @@ class Correlations(Series, Interactions):
         return kept
 
     def _like(self, common: MetricCommon, now: datetime) -> Correlation:
-        """Return the record of a measurement but for its own values."""
+        """Return the record of a measurement without its own values."""
         key: tuple[Any, ...] | None = (*common.items(), *map(type, common.values()))  # 1 is not True
         try:
             known = self._likes.get(key)
-        except TypeError:  # metadata, which may change
+        except TypeError:  # metadata is not hashable, and may change
             key, known = None, None
         if known is None:
             fields = {**_METRIC_DEFAULTS, **common, "correlation_type": CorrelationType.METRIC_DATAPOINT}

@@ -89,14 +89,14 @@ class Interactions(Resource):
     def complete_interaction(
         self, correlation_id: str, *, success: bool = True, **result: Unpack[InteractionResult]
     ) -> Correlation | None:
-        """Record the answer of a service: outcome, duration and status (completed or failed), in the same correlation.
+        """Record a service's response: outcome, duration and status (completed or failed), in the same correlation.
 
-        Returns the correlation as it is now, or None if there is none with that id. Of several calls at the same time
-        one succeeds.
+        Return the correlation as it is now, or None if there is none with that id. Of several concurrent calls, one
+        succeeds.
 
         Raises:
-            Conflict: It was completed before.
-            InvalidArgument: It records no request, or a value does not fit.
+            Conflict: The interaction was completed before.
+            InvalidArgument: The correlation records no request, or a value does not fit.
         """
         key = self._ctx.check.ident(correlation_id, "correlation_id")
         return self._x.write(

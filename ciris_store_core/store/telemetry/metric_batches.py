@@ -1,4 +1,4 @@
-"""Checks of measurements, of which a batch holds many that are alike."""
+"""Checks of measurements; a batch holds many that are alike."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GREATEST = sys.float_info.max
 def checked_metrics(
     check: Validator, metrics: Iterable[Metric], now: datetime
 ) -> tuple[list[Metric], list[Mapping[str, str]]]:
-    """The measurements as they are to be stored: complete, and checked, each series once; and all tags and units."""
+    """Return the measurements, completed and checked (each series once), and all their tags and units."""
     names: dict[str, str] = {}
     units: dict[str | None, str | None] = {None: None}
     known: dict[tuple[Any, ...], Mapping[str, str]] = {}
@@ -37,7 +37,7 @@ def checked_metrics(
                 known[series] = check.tags(tags, "tags")
             if unit is not None and unit not in units:
                 units[unit] = check.text(unit, "unit")
-        except (AttributeError, TypeError):  # no dict, or a list or the like in it
+        except (AttributeError, TypeError):  # tags are no dict, or hold a value that is not hashable
             raise InvalidArgument("a Metric has a text as name, and a dict of text to text as tags") from None
         ready.append(
             Metric(

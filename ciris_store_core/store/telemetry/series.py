@@ -30,18 +30,18 @@ PercentilePoints = list[PercentilePoint]
 MetricNames = list[str]
 
 SHAPE = (datetime, str)
-"""Of the sort key of correlations."""
+"""Types of the sort key of correlations."""
 MAX_GROUP_BY = 100
 LONGEST_BUCKET = timedelta(days=1_000_000)
 _FUNCTIONS = get_args(Aggregate)
-_REDUCED = (CorrelationType.METRIC_HOURLY_SUMMARY.value, CorrelationType.METRIC_DAILY_SUMMARY.value)
+_SUMMARIES = (CorrelationType.METRIC_HOURLY_SUMMARY.value, CorrelationType.METRIC_DAILY_SUMMARY.value)
 
 
 class Series(Resource):
-    """The part of ``Correlations`` that asks about metrics.
+    """The part of ``Correlations`` that queries metrics.
 
-    A filter for the type ``metric_datapoint`` means, here, also what retention made of those: their hourly and daily
-    summaries. ``resolution`` picks among them.
+    Here, a filter for the type ``metric_datapoint`` also matches the hourly and daily summaries of such rows.
+    ``resolution`` selects among them.
     """
 
     __slots__ = ()
@@ -54,10 +54,10 @@ class Series(Resource):
         descending: bool = False,
         **filters: Unpack[CorrelationFilters],
     ) -> Page[TimeSeriesDataPoint]:
-        """Return one page of the points of the metrics that the filters match, in the order of ``list``."""
+        """Return one page of the points of the metrics that the filters match, in the order of ``find``."""
         listing = listing_of("points", descending)
         after = position(self._ctx, listing, SHAPE, cursor)
-        query = CorrelationQuery(limit_of(limit), after, _with_reduced(where(self._ctx, **filters)), bool(descending))
+        query = CorrelationQuery(limit_of(limit), after, _with_summaries(where(self._ctx, **filters)), bool(descending))
         return page_of(self._x.read("correlations.points", lambda session: session.correlations.points(query)), listing)
 
     def metric_series(
@@ -96,13 +96,13 @@ class Series(Resource):
             group_by: Tag keys, at most 100; a series without the tag is in the group None.
             filters: See ``CorrelationFilters``.
 
-        Rolled up rows count as the samples they stand for. Buckets without samples are left out. A sum beyond the
+        A rolled-up row counts as the samples that it stands for. Buckets without samples are left out. A sum beyond the
         greatest float is inf, or -inf; an average never is.
         """
         if function not in _FUNCTIONS:
             raise InvalidArgument(f"function must be one of {', '.join(_FUNCTIONS)}, not {function!r}")
         keys = self._groups(group_by)
-        query = AggregateQuery(_with_reduced(where(self._ctx, **filters)), function, _bucket(bucket), keys)
+        query = AggregateQuery(_with_summaries(where(self._ctx, **filters)), function, _bucket(bucket), keys)
         return self._x.read("correlations.aggregate", lambda session: session.correlations.aggregate(query))
 
     def percentiles(
@@ -113,7 +113,7 @@ class Series(Resource):
         group_by: Iterable[str] = (),
         **filters: Unpack[CorrelationFilters],
     ) -> PercentilePoints:
-        """Percentiles of metrics per bucket of time and group of tags, by start, then group (None first).
+        """Return percentiles of metrics per bucket of time and group of tags, by start, then group (None first).
 
         Args:
             percents: For instance ``[50, 95, 99]``; each from 0, the least value, to 100, the greatest. Between two
@@ -123,19 +123,19 @@ class Series(Resource):
             filters: See ``CorrelationFilters``.
 
         Raises:
-            NotSupported: Something that matches was rolled up, and its samples are gone.
+            NotSupported: A matching row was rolled up, and its samples no longer exist.
         """
         fractions = tuple(_fraction(percent) for percent in percents)
         if not fractions:
             raise InvalidArgument("percents: name at least one, as in [50, 95, 99]")
         keys = self._groups(group_by)
-        query = PercentileQuery(_with_reduced(where(self._ctx, **filters)), fractions, _bucket(bucket), keys)
+        query = PercentileQuery(_with_summaries(where(self._ctx, **filters)), fractions, _bucket(bucket), keys)
         return self._x.read(
             "correlations.percentiles", lambda session: session.correlations.percentiles(query), single=False
         )
 
     def metric_names(self) -> MetricNames:
-        """Return the names of all stored metrics, ascending; at a cost that grows with the number of names."""
+        """Return the names of all stored metrics, ascending. The cost grows with the number of names."""
         now = self._ctx.server_now()
         return self._x.read("correlations.metric_names", lambda session: session.correlations.metric_names(now))
 
@@ -145,10 +145,10 @@ def listing_of(name: str, descending: bool) -> str:
     return f"{name}:{'descending' if descending else 'ascending'}"
 
 
-def _with_reduced(chosen: CorrelationFilter) -> CorrelationFilter:
+def _with_summaries(chosen: CorrelationFilter) -> CorrelationFilter:
     if CorrelationType.METRIC_DATAPOINT not in chosen.types:
         return chosen
-    return replace(chosen, types=tuple(dict.fromkeys((*chosen.types, *_REDUCED))))
+    return replace(chosen, types=tuple(dict.fromkeys((*chosen.types, *_SUMMARIES))))
 
 
 def _bucket(bucket: Any) -> timedelta:

@@ -1,4 +1,4 @@
-"""The spans of a trace, put together as trees."""
+"""The spans of a trace, assembled as trees."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ciris_store_core.models.correlations import Correlation
 
 @dataclass(slots=True)
 class TraceNode:
-    """One span and the spans that it caused."""
+    """One span and its child spans."""
 
     correlation: Correlation
     children: list[TraceNode] = field(default_factory=list)
 
 
 def tree_of(correlations: Iterable[Correlation]) -> list[TraceNode]:
-    """Return the roots, each with its children, in the order given; every correlation is in exactly one place."""
+    """Return the roots, each with its children, in the order given; every correlation occurs exactly once."""
     nodes = [TraceNode(correlation) for correlation in correlations]
     by_span = {context.span_id: node for node in reversed(nodes) if (context := node.correlation.trace_context)}
     by_correlation = {node.correlation.correlation_id: node for node in nodes}
@@ -39,7 +39,7 @@ def _parent(row: Correlation, by_span: dict[str, TraceNode], by_correlation: dic
 
 
 def _is_above(node: TraceNode, start: TraceNode, parents: dict[int, TraceNode]) -> bool:
-    """Return whether ``node`` is ``start`` or one of its ancestors: hanging it there would close a circle."""
+    """Return True if ``node`` is ``start`` or one of its ancestors: adding it there would close a cycle."""
     step: TraceNode | None = start
     while step is not None and step is not node:
         step = parents.get(id(step))
