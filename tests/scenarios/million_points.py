@@ -1,4 +1,4 @@
-"""Many points over a month: how fast they are stored, how large they are, and that reducing them changes no answer."""
+"""Many points over a month: their rate of storage, their size, and the proof that rolling them up changes no answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 END = START + DAYS * DAY
 METRICS, HOSTS = 5, 10
 BATCH = 10_000
-#: Everything becomes hourly that is older than a day, and in a second pass daily.
+#: Points older than a day are rolled up hourly, and in a second pass downsampled daily.
 HOURLY = RetentionPlan((RetentionRule(hourly_after=DAY),))
 DAILY = RetentionPlan((RetentionRule(hourly_after=DAY, daily_after=DAY),))
 
@@ -48,8 +48,8 @@ class Result:
     before: Answers
     hourly: Answers
     daily: Answers
-    reduce_seconds: tuple[float, float]
-    """For all points to become hourly, and for those to become daily."""
+    rollup_seconds: tuple[float, float]
+    """Time to roll up all points hourly, and to downsample these daily."""
 
     @property
     def same(self) -> bool:
@@ -58,7 +58,7 @@ class Result:
 
 
 def run(url: str, points: int) -> Result:
-    """Store the points, ask, reduce, and ask again."""
+    """Store the points, query, roll up, and query again."""
     clock = ManualClock(END)
     with open_store(url, testing=TestSeams(clock=clock, server_clock=clock)) as store:
         began = time.perf_counter()
@@ -133,7 +133,7 @@ def _same(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> bool:
 
 
 def _vacuum(url: str) -> None:
-    """Give room back, so that what is measured is what the rows need."""
+    """Free unused space, so that the size is that of the rows."""
     if url.startswith("sqlite"):
         import sqlite3
 
@@ -170,8 +170,8 @@ def _told(kind: str, result: Result) -> Iterator[str]:
     states = {"raw": result.before, "hourly": result.hourly, "daily": result.daily}
     yield f"{kind}: {result.points:,} points of {METRICS * HOSTS} series over {DAYS} days"
     yield f"  stored in {result.ingest_seconds:.1f} s: {result.points / result.ingest_seconds:,.0f} a second"
-    to_hourly, to_daily = result.reduce_seconds
-    yield f"  made hourly in {to_hourly:.1f} s, then daily in {to_daily:.1f} s"
+    to_hourly, to_daily = result.rollup_seconds
+    yield f"  rolled up hourly in {to_hourly:.1f} s, then downsampled daily in {to_daily:.1f} s"
     for name, state in states.items():
         size, each = state.size / 1e6, state.size / state.rows
         yield f"  {name:7} {state.rows:>9,} rows {size:>7.1f} MB {each:>5.0f} bytes a row"

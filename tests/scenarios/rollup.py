@@ -30,13 +30,13 @@ class Outcome:
     totals: dict[str, dict[str, float]]
     """Count, min, max and sum that the store gives for each."""
     raw: int
-    """Rows that were left as they were written."""
+    """Rows that were not rolled up."""
     nodes: int
-    """Graph nodes that were written beside points and are left."""
+    """Graph nodes that were written beside points and still exist."""
 
     @property
     def right(self) -> bool:
-        """True if every point is counted once, and all that is old was reduced."""
+        """True if every point is counted once, and all old rows were rolled up."""
         return self.raw == self.nodes == 0 and all(
             totals["count"] == len(values)
             and totals["min"] == min(values)
@@ -47,9 +47,9 @@ class Outcome:
 
 
 def roll_up(url: str, points: int, rounds: int, *, together: bool = True) -> Outcome:
-    """Write points in rounds while others roll up, one of which is killed in each round.
+    """Write points in rounds while two processes roll up; one of them is killed in each round.
 
-    ``together``: both at once, without the lease, as if it had run out for one that was paused.
+    ``together``: both at once, without the lease, as if it had expired while one was paused.
     """
     numbers = random.Random(3)
     written: dict[str, list[float]] = {}
@@ -103,7 +103,7 @@ def _totals(store: Store) -> dict[str, dict[str, float]]:
 
 
 def main() -> int:
-    """Run it; 1 if a total is wrong."""
+    """Run the scenario; return 1 if a total is wrong."""
     options = arguments_of(__doc__ or "", points=20_000, rounds=10)
     right = True
     for kind in options.databases:
