@@ -1214,6 +1214,11 @@ class AsyncOccurrences:
         An id of the form ``__…__`` is refused. Unfinished tasks that an earlier run of that id claimed return to the
         queues that they came from, in the same transaction. Their fencing tokens grow: if the earlier run is still
         working, its handles raise ``StaleFence``. So register once, before claiming, and then send heartbeats.
+
+        Raises:
+            Unavailable: A transaction of the earlier run is still open and holds its rows; on PostgreSQL each wait for
+                one of them lasts 3 s, also in the rest of a transaction that contains this call. If its process is
+                stopped, end it.
         """
     async def heartbeat(self, occurrence_id: str, ttl_seconds: float = 60) -> bool:
         """Extend the life of an occurrence to ``ttl_seconds`` from now; return False if it is not registered now."""
