@@ -186,6 +186,7 @@ METHODS: dict[str, Method] = {
     "graph.put_many": _writes(nodes=[whole_node("new"), node("n")], merge=True, insert=False),
     "graph.put_edge": _writes(edge=whole_edge("n", "m")),
     "graph.put_edge_many": _writes(edges=[whole_edge("n", "m"), edge("m", "n")]),
+    "graph.increment": _writes(id="n", scope=LOCAL, key="n", by=1),
     "graph.delete": _writes(id="n", scope=LOCAL),
     "graph.delete_many": _writes(keys=[KEY]),
     "graph.delete_edge": _writes(source="n", target="m", relationship="knows", scope=LOCAL),
