@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.scenarios.rollup import roll_up
 
 from tests.scenarios.audit_trail import tamper_with, write_and_cut
 from tests.scenarios.bystander import watch
@@ -15,6 +14,7 @@ from tests.scenarios.clocks import race_across_midnight, race_with_wrong_clocks,
 from tests.scenarios.million_points import run as many_points
 from tests.scenarios.moving import filled, journey, run
 from tests.scenarios.processes import database, prepared
+from tests.scenarios.rollup import roll_up
 from tests.scenarios.work_sharing import share
 from tests.store.conftest import BACKENDS
 
