@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import rows, values
 from benchmarks.contender import Contender
 from ciris_store_core.words import node_words
-from ciris_store_sqlite.graph import MOST_PENDING, TAKE_OVER
+from ciris_store_sqlite.graph import INDEX_PENDING, MOST_PENDING
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -147,7 +147,7 @@ class RawSqlite(Contender):
         self.db.execute(PUT_WORDS, (node_number, len(words), f" {' '.join(words)} "))
         self._changed += 1
         if self._changed % MOST_PENDING == 0:
-            for statement in TAKE_OVER:
+            for statement in INDEX_PENDING:
                 self.db.execute(statement)
 
     def node_get(self, number: int) -> Any:

@@ -49,7 +49,7 @@ def clocked(part: PartT, time_service: TimeService) -> PartT:
     """Return the part of a store, with the time service's clock if one is given."""
     if time_service is None:
         return part
-    return type(part)(part._x, replace(part._ctx, clock=ServiceClock(time_service)))
+    return type(part)(part._x, replace(part._ctx, clock=ServiceClock(time_service), clock_given=True))
 
 
 def instant(value: datetime | str, name: str) -> datetime:

@@ -87,6 +87,8 @@ class StoreContext:
     capabilities: frozenset[Capability]
     occurrence_id: str
     """Owner of records in calls that name none."""
+    clock_given: bool = False
+    """Whether the caller gave the clock for one call, so that it alone dates changes."""
     bound: bool = False
     """Refuse any other owner than ``occurrence_id``."""
     signer: SigningKey | None = None
@@ -95,8 +97,12 @@ class StoreContext:
     """Functions that bring the attributes of older nodes up to date."""
 
     def changed_at(self) -> datetime:
-        """Return the time of a change. It is never before the server's, by which other hosts judge its age."""
-        return max(self.clock.now(), self.server_now())
+        """Return the time of a change. It is never before the server's, by which other hosts judge its age.
+
+        A clock that the caller gave for this call decides alone.
+        """
+        now = self.clock.now()
+        return now if self.clock_given else max(now, self.server_now())
 
     def bind(self, occurrence_id: str) -> StoreContext:
         """Return a copy that is bound to one occurrence."""

@@ -193,7 +193,7 @@ def test_run_refuses_a_coroutine_that_would_run_after_its_transaction(within: Ca
         return work(tx)
 
     async def body(store: AsyncStore) -> None:
-        with pytest.raises(InvalidArgument, match="pass the async function itself"):
+        with pytest.raises(InvalidArgument, match="Pass the async function itself"):
             await store.run(fn)
         assert await store.tasks.count() == 0
 

@@ -154,7 +154,7 @@ def test_there_may_be_fewer_distributions_than_workers(
 
 def test_it_says_that_there_is_nothing_to_inspect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ciris_store_core.demo.run.places", lambda: ())
-    with pytest.raises(NotFound, match="install one"):
+    with pytest.raises(NotFound, match="Install one"):
         run_demo(f"sqlite:///{tmp_path}/store.db", DemoOptions(ttl_seconds=1.0), Listener())
 
 

@@ -127,7 +127,8 @@ def made(keys: KeyRing, plaintext: str, **fields: Any) -> SecretRecord:
 def test_encrypted_values_are_decrypted(keys: KeyRing, plaintext: str) -> None:
     secret = made(keys, plaintext)
     assert decrypt(keys, secret) == plaintext
-    assert plaintext.encode() not in secret.ciphertext or not plaintext
+    # A short text may stand in random bytes by chance.
+    assert plaintext.encode() not in secret.ciphertext or len(plaintext) < 2
     assert made(keys, plaintext, secret_id=secret.secret_id).ciphertext != secret.ciphertext
 
 

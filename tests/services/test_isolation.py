@@ -31,7 +31,7 @@ def one(row: Any) -> list[str]:
 TASK_QUERIES: dict[str, Answer] = {
     "get": lambda tasks: [i for owner in OWNERS for i in one(tasks.get(f"{owner}-active"))],
     "get_many": lambda tasks: list(tasks.get_many([f"{owner}-{status}" for owner in OWNERS for status in STATUSES])),
-    "list": lambda tasks: [
+    "find": lambda tasks: [
         *ids(tasks.find()), *ids(tasks.find(order="priority")), *ids(tasks.find(order="updated_desc")),
         *ids(tasks.find(status="active", channel_id="c")), *ids(tasks.find(correlation_id="k")),
         *ids(tasks.find(parent_task_id="p")), *ids(tasks.find(shared_type="S")),
@@ -48,7 +48,7 @@ THOUGHT_QUERIES: dict[str, Answer] = {
     "get_many": lambda thoughts: list(
         thoughts.get_many([f"{owner}-{status}" for owner in OWNERS for status in THOUGHT_STATUSES])
     ),
-    "list": lambda thoughts: [
+    "find": lambda thoughts: [
         *ids(thoughts.find()), *ids(thoughts.find(order="updated_desc")),
         *ids(thoughts.find(source_task_id="a-active")), *ids(thoughts.find(parent_thought_id="p")),
         *ids(thoughts.find(status="pending", thought_type="standard")),
@@ -58,7 +58,19 @@ THOUGHT_QUERIES: dict[str, Answer] = {
 }  # fmt: skip
 
 COUNTS = {"count", "count_by_status"}
-WRITES = {"add", "add_many", "update", "delete", "transfer", "retry", "escalate", "claim_next", "claimed", "add_unique"}
+WRITES = {
+    "add",
+    "add_many",
+    "update",
+    "delete",
+    "delete_many",
+    "transfer",
+    "retry",
+    "escalate",
+    "claim_next",
+    "claimed",
+    "add_unique",
+}
 
 
 @pytest.mark.parametrize(("part", "queries"), [(Tasks, TASK_QUERIES), (Thoughts, THOUGHT_QUERIES)])
