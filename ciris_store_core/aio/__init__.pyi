@@ -994,8 +994,8 @@ class AsyncTasks:
 
         Args:
             task: The task to store. It is not changed.
-            exist_ok: A stored task with that id is returned, if every field that you gave is stored so;
-                this makes it safe to call again after ``OutcomeUnknown``.
+            exist_ok: If a stored task has that id, and every given field with the same value, return it.
+                This makes it safe to call again after ``OutcomeUnknown``.
 
         Raises:
             AlreadyExists: The id exists, and ``exist_ok`` is False or the stored task differs.
@@ -1087,11 +1087,11 @@ class AsyncTasks:
         """Transfer a task to another owner; return False if ``from_occurrence`` does not own it, or no longer.
 
         Only owner, ``updated_at`` and ``fence`` change; its thoughts keep their owner. At every moment a reader sees
-        exactly one owner. In the same transaction an audit event ``task_ownership_transfer`` is
-        stored, as a correlation of type ``audit_event``.
+        exactly one owner. In the same transaction an audit event ``task_ownership_transfer`` is stored, as a
+        correlation of type ``audit_event``.
         """
     async def claim_next(self, worker: str, limit: int = 1, *, queue: str = ...) -> builtins.list[AsyncClaimedTask]:
-        """Make the worker the owner of up to ``limit`` pending tasks of the queue, and them active.
+        """Claim up to ``limit`` pending tasks of the queue: they become active, and the worker their owner.
 
         Tasks of the highest priority come first, then the oldest; no two workers get the same task. Unfinished
         thoughts of the queue move along. Register the worker first and send heartbeats: ``rescue`` releases the tasks
@@ -1120,8 +1120,8 @@ class AsyncThoughts:
 
         Args:
             thought: The thought to store. It is not changed.
-            exist_ok: A stored thought with that id is returned, if every field that you gave is stored so;
-                this makes it safe to call again after ``OutcomeUnknown``.
+            exist_ok: If a stored thought has that id, and every given field with the same value, return it.
+                This makes it safe to call again after ``OutcomeUnknown``.
 
         Raises:
             AlreadyExists: The id exists, and ``exist_ok`` is False or the stored thought differs.
@@ -1266,8 +1266,9 @@ class AsyncSecrets:
     async def resolve(self, record: R, *, action: Action, accessor: str) -> R:
         """Return a copy of a stored record, with the secrets that the action may have in place of their references.
 
-        References that it may not have, or that are none of this record's, stay as they are; a node resolves only
-        what its ``secret_refs`` list. Do not store the copy's texts elsewhere: they would be encrypted again.
+        References to secrets that the action may not have, or that another record owns, stay as they are; a node
+        resolves only the references that its ``secret_refs`` list. Do not store the copy's texts elsewhere: they would
+        be encrypted again.
 
         Args:
             record: A node, edge, task, thought, correlation or occurrence, as it was read.
@@ -1276,14 +1277,14 @@ class AsyncSecrets:
             accessor: The caller's name, for the log.
 
         Raises:
-            SecretKeyError: The store has no key, or another than a secret's.
+            SecretKeyError: The store has no key, or not the key of a secret.
             Corrupt: A secret that the action may have was damaged or tampered with. Nothing is resolved.
-            TransactionError: In a transaction, where the log could be rolled back.
+            TransactionError: A transaction is open, which could roll the log back.
         """
     async def disclose(self, secret_id: str, *, accessor: str, reason: str) -> Any:
-        """Return the value of one secret of whatever sensitivity, because a person decided so; None if there is none.
+        """Return the value of one secret of any sensitivity, as a person decided; None if there is no such secret.
 
-        No code that runs by itself should call this. ``reason`` goes to the log.
+        Unattended code should not call this. ``reason`` is logged.
 
         Raises:
             SecretKeyError, Corrupt, TransactionError: As ``resolve``.
@@ -1298,36 +1299,37 @@ class AsyncSecrets:
     async def delete_many(self, secret_ids: Iterable[str], *, accessor: str | None = None) -> int:
         """Delete many secrets for good and return the number of deleted ones. See ``delete``."""
     async def get(self, secret_id: str) -> SecretInfo | None:
-        """Return what is known of a secret, without its value; None if there is none with that id."""
+        """Return the description of a secret, without its value; None if there is no such secret."""
     async def find(self, *, limit: int = 100, cursor: str | None = None) -> Page[SecretInfo]:
-        """Return one page of what is known of the secrets, without their values, oldest first."""
+        """Return one page of descriptions of the secrets, without their values, oldest first."""
     async def access_log(
         self, secret_id: str | None = None, *, limit: int = 100, cursor: str | None = None
     ) -> Page[SecretAccess]:
-        """Return one page of the access log, oldest first, of all secrets or of one, also of one that is gone."""
+        """Return one page of the access log, oldest first, of all secrets or of one, which may be deleted."""
     async def check(self) -> SecretsReport:
         """Decrypt every secret, one after the other, and count them by key. The values are discarded."""
     async def rotate(self, progress: Progress = ...) -> SecretsReport:
-        """Encrypt all secrets anew under the active key, and prove it: ``report.rotated``.
+        """Encrypt all secrets again under the active key, and verify it: ``report.rotated``.
 
-        It may be killed and called again, and readers and writers may go on. Before it, give every process that
-        writes the new key, first in its ring, and keep the old one behind it; from now on, writers that only have the
-        old one are refused secrets. Keep old keys for as long as you keep backups from before.
+        The call may be killed and repeated, and readers and writers may continue. Before it, give every writing process
+        the new key, first in its ring, and keep the old key behind it: from now on, a writer that only has the old key
+        cannot store secrets. Keep old keys for as long as you keep backups from before.
 
         Args:
-            progress: Called with how many were moved so far, some hundred at a time.
+            progress: Called with the number of secrets moved so far, every few hundred.
 
         Raises:
             SecretKeyError: The store was opened without a key.
         """
     async def sweep(self, older_than: timedelta = ...) -> int:
-        """Delete secrets that nothing refers to any more, and return the number of deleted ones.
+        """Delete unreferenced secrets, and return the number of deleted ones.
 
-        They are left when a value is overwritten, or when a record is deleted with another, expires or is rolled up.
+        A secret is left behind when its value is overwritten, or when its record is deleted with another one, expires
+        or is rolled up.
         The maintenance service calls this.
 
         Args:
-            older_than: Secrets encrypted since are kept, as a caller may be about to write a text that it has read.
+            older_than: Secrets younger than this are kept, as a caller may be about to write a text that it has read.
         """
 
 class AsyncSharedTasks:
@@ -1371,7 +1373,7 @@ class AsyncAuditTrail:
     stored, by whichever method, has its entry. Neither can be changed or deleted, until ``prune`` removes old entries.
     """
     async def append(self, event_type: str, actor: str, payload: Mapping[str, Any] | None = None) -> str:
-        """Store an audit event and return its id, which is its entry's and its correlation's.
+        """Store an audit event and return its id. Its entry and its correlation have the same id.
 
         In a transaction, append last: until it ends, other writers of this occurrence's chain wait.
 
@@ -1381,7 +1383,7 @@ class AsyncAuditTrail:
             payload: Further data: a JSON object.
         """
     async def append_many(self, events: Iterable[AuditEvent]) -> builtins.list[str]:
-        """Store audit events, all or none, in the order given; returns their ids."""
+        """Store audit events, all or none, in the order given, and return their ids."""
     async def chains(self) -> builtins.list[str]:
         """Return the occurrences that have a chain, ascending."""
     async def find(self, chain: str | None = None, *, limit: int = 100, cursor: str | None = None) -> Page[AuditEntry]:
@@ -1401,16 +1403,16 @@ class AsyncAuditTrail:
     ) -> AuditReport:
         """Verify the chains: find entries and correlations that were changed, removed, moved or truncated.
 
-        Nothing is locked: writers and retention go on meanwhile. Without a key the verdict is never ``ok``, as a party
-        that can write to the database can make all hashes anew.
+        Nothing is locked: writers and retention continue meanwhile. Without a key the verdict is never ``ok``, as a
+        party that can write to the database can recompute all hashes.
 
         Args:
             chain: Only this one; otherwise all chains, and all audit events among the correlations.
             public_keys: Keys whose signatures count, beside the store's own signing key.
-            checkpoint: Made earlier by ``checkpoint()`` and kept elsewhere: each chain must still reach it.
-            require_signatures: Every entry and anchor must be signed by one of the keys. So it is by default where a
-                key is known; False is for chains that began before there was one.
-            stores: Ids of other stores whose entries may be here. A copy that was made with a signing key says so
+            checkpoint: A result of ``checkpoint()`` that was kept elsewhere: each chain must still reach it.
+            require_signatures: True if one of the keys must have signed every entry and anchor: the default if a key is
+                known. Pass False for chains that are older than the key.
+            stores: Ids of other stores whose entries may be here. A copy that was made with a signing key lists them
                 itself.
         """
     async def checkpoint(self) -> AuditCheckpoint:
@@ -1426,15 +1428,15 @@ class AsyncAuditTrail:
 
         An anchor replaces them, signed if the store has a signing key, so that the rest still verifies. An entry that
         is not old enough keeps all that follow it. The pruning itself becomes an audit event of the same chain. Export
-        first what you want to keep.
+        the entries to keep first.
 
         Args:
             before: Entries of that time and later stay. It must not lie in the future.
             chain: By default that of the store's own occurrence.
 
         Raises:
-            Corrupt: An entry to be removed is not as it was written. No more entries are removed, so that the traces
-                stay: see ``verify``.
+            Corrupt: An entry to be removed is not as it was written. No more entries are removed, so that the evidence
+                stays: see ``verify``.
         """
 
 class AsyncAuthorities:
@@ -1444,35 +1446,35 @@ class AsyncAuthorities:
     other write to IDENTITY.
     """
     async def find(self) -> builtins.list[Authority]:
-        """Return all that ever were registered, revoked ones too, by id."""
+        """Return all registered authorities, revoked ones included, by id."""
     async def bootstrap(self, public_key: str, name: str, *, identity: Iterable[GraphNode] = ...) -> bool:
-        """Register the first authority and store the first identity; the one time that it needs no approval.
+        """Register the first authority and store the first identity. Only this registration needs no approval.
 
-        Exactly one of all racers, in any number of threads, processes and hosts, gets True. Others get False, and
-        nothing of theirs is stored.
+        Of concurrent callers, in any number of threads, processes and hosts, exactly one gets True. The others get
+        False, and nothing of theirs is stored.
 
         Args:
-            public_key: The authority's, as ``SigningKey.public_key`` gives it.
-            name: Who it is.
+            public_key: The public key of the authority, as ``SigningKey.public_key`` returns it.
+            name: The name of the authority.
             identity: Nodes to be stored with it, none of which may exist.
 
         Raises:
             Conflict: A node of ``identity`` exists, or the store is an unfinished copy. Nothing was stored.
         """
     async def register(self, public_key: str, name: str) -> Authority:
-        """Register another authority. Needs an approval.
+        """Register another authority. This needs an approval.
 
         Raises:
-            AccessDenied: Without one; ``error.request`` is what to have approved.
+            AccessDenied: There is no approval. ``error.request`` is the request to have approved.
             AlreadyExists: That key was registered before.
         """
     async def revoke(self, key_id: str) -> Authority:
-        """Let an authority's approvals count no more, from now on and for good. Needs an approval.
+        """Revoke an authority permanently: its approvals no longer count. This needs an approval.
 
         Raises:
-            AccessDenied: Without one; ``error.request`` is what to have approved.
-            NotFound: It is not registered.
-            Conflict: It is the last one. Register another one first.
+            AccessDenied: There is no approval. ``error.request`` is the request to have approved.
+            NotFound: The authority is not registered.
+            Conflict: It is the last authority. Register another one first.
         """
 
 class AsyncOccurrenceHandle:
@@ -1515,7 +1517,7 @@ class AsyncOccurrenceHandle:
     ) -> tuple[Task, bool]:
         """Claim today's shared task of that type and take it over. See ``SharedTasks.claim_and_transfer``."""
     async def release_work(self) -> int:
-        """Return all claimed, unfinished tasks to their queues, and their number to the caller.
+        """Release all claimed, unfinished tasks to their queues; return the number of released tasks.
 
         They become pending again, and handles to them raise ``StaleFence``.
         """

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from ciris_store_core.contract.backend import Session
-from ciris_store_core.errors import AlreadyExists, SecretKeyError, Unavailable
+from ciris_store_core.errors import Conflict, SecretKeyError, Unavailable
 from ciris_store_core.models.ids import uuid7
 from ciris_store_core.models.paging import PageRequest
 from ciris_store_core.models.secrets import SecretRecord, Sensitivity
@@ -126,7 +126,7 @@ def keep(session: Session, extracted: Sequence[SecretRecord], owners: Iterable[S
             raise SecretKeyError(f"key {key_id} was retired by a rotation: give this process the new one first")
     try:
         session.secrets.add([secret for secret in wanted if secret.secret_id not in known])
-    except AlreadyExists:
+    except Conflict:  # Backends of contract 1 raise no AlreadyExists.
         raise Unavailable("another process began to use the same key just now: run the transaction again") from None
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
 from ciris_store_core.contract.backend import Session
-from ciris_store_core.errors import AlreadyExists, Corrupt, InvalidArgument, StoreError, Unavailable
+from ciris_store_core.errors import AlreadyExists, Conflict, Corrupt, InvalidArgument, StoreError, Unavailable
 from ciris_store_core.models.base import NamedEnum, Record
 from ciris_store_core.models.paging import CorruptRow, Page, ResultPage, SortKey, decode_cursor, encode_cursor
 from ciris_store_core.secrets.crypto import keep, resolve_references
@@ -207,7 +207,7 @@ def add_or_same(
         if new:
             try:
                 add(session, new)
-            except AlreadyExists as error:
+            except Conflict as error:  # Backends of contract 1 raise no AlreadyExists.
                 raise _Raced from error
             if extracted:
                 keep(session, extracted, [owner_of(record) for record in new])

@@ -122,7 +122,7 @@ def test_critical_secrets_need_a_person(store: Store) -> None:
     stored = store.graph.put(node(text=f"card {CARD}"))
     for action in ("speak", "tool", "memorize"):
         assert store.secrets.resolve(stored, action=action, accessor="me") == stored
-    with pytest.raises(InvalidArgument, match="say why"):
+    with pytest.raises(InvalidArgument, match="Give a reason"):
         store.secrets.disclose(only_id(store), accessor="ada", reason=" ")
     assert store.secrets.disclose(only_id(store), accessor="ada", reason="a refund") == CARD
     last = store.secrets.access_log(only_id(store)).items[-1]

@@ -339,7 +339,7 @@ def test_cutting_nothing_leaves_nothing(store: Store, clock: ManualClock) -> Non
 
 
 def test_two_chains_in_opposite_orders(store: Store) -> None:
-    """The loser of a deadlock of two audit chains is told that the transaction can be run again."""
+    """The loser of a deadlock of two audit chains gets an error that tells it to run the transaction again."""
     barrier, broken = threading.Barrier(2), []
 
     def both(number: int) -> None:

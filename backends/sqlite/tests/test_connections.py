@@ -162,10 +162,10 @@ def test_closing_among_many_threads_ends_all_of_them_with_one_error(path: Path) 
         assert open_files() == before
 
 
-def test_closing_while_a_thread_waits_for_the_turn_leaves_the_turn_free(path: Path) -> None:
+def test_closing_while_a_thread_waits_for_the_write_lock_leaves_it_free(path: Path) -> None:
     with open_once(path) as other:
         store = open_once(path)
-        turn = backend_of(store)._write_lock
+        lock = backend_of(store)._write_lock
 
         def add() -> None:
             with pytest.raises(StoreClosed):
@@ -174,12 +174,12 @@ def test_closing_while_a_thread_waits_for_the_turn_leaves_the_turn_free(path: Pa
         with backend_of(other).session(write=True):
             waiting = threading.Thread(target=add)
             waiting.start()
-            while turn._file is None or not turn._file._asked:
+            while lock._file is None or not lock._file._asked:
                 waiting.join(0.01)
             store.close()
         waiting.join(30)
         assert not waiting.is_alive()
-        # Another process, since turns are passed among threads in another way.
+        # Another process, since the lock passes among threads in another way.
         assert output_of(WRITE_ONE, path) == "written\n"
 
 
@@ -255,7 +255,7 @@ with store.transaction() as tx:
 """
 
 
-def test_the_child_of_a_killed_writer_does_not_keep_the_turn(path: Path) -> None:
+def test_the_child_of_a_killed_writer_does_not_keep_the_write_lock(path: Path) -> None:
     open_once(path).close()
     process = start(FORK_AND_BE_KILLED, path)
     process.wait(60)

@@ -111,7 +111,7 @@ def test_names_of_files_are_taken_as_they_are(tmp_path: Path, name: str) -> None
     assert {file.name for file in tmp_path.iterdir()} == {path.name, f"{path.name}-turn"}
 
 
-def test_a_link_leads_to_one_file_and_one_turn(path: Path) -> None:
+def test_a_link_leads_to_one_file_and_one_write_lock(path: Path) -> None:
     link = path.with_name("link.db")
     link.symlink_to(path)
     with open_once(path) as first, open_once(link) as second:

@@ -230,7 +230,7 @@ def test_the_control_starts_without_transactions(tmp_path: Path, whole_schema: l
 
 def test_a_stopped_writer_delays_the_others_no_longer_than_the_timeout(start: Start, path: Path) -> None:
     with open_once(path, busy_timeout=0.5) as store:
-        holder = start(writers.hold_the_turn, path)
+        holder = start(writers.hold_the_write_lock, path)
         assert line_of(holder) == "ready\n"
         os.kill(holder.pid, signal.SIGSTOP)
         for _ in range(3):
@@ -238,7 +238,7 @@ def test_a_stopped_writer_delays_the_others_no_longer_than_the_timeout(start: St
             with pytest.raises(Unavailable):
                 store.tasks.add(task("refused"))
             assert 0.4 < time.monotonic() - began < 1.5
-            assert store.tasks.count() == 0, "readers need no turn"
+            assert store.tasks.count() == 0, "readers need no write lock"
         os.kill(holder.pid, signal.SIGCONT)
         assert holder.stdin is not None
         holder.stdin.write("go\n")
@@ -247,9 +247,9 @@ def test_a_stopped_writer_delays_the_others_no_longer_than_the_timeout(start: St
         assert sorted(found.task_id for found in store.tasks.scan()) == ["accepted", "held"]
 
 
-def test_a_killed_writer_passes_the_turn_on(start: Start, path: Path) -> None:
+def test_a_killed_writer_passes_the_write_lock_on(start: Start, path: Path) -> None:
     open_once(path).close()
-    holder = start(writers.hold_the_turn, path)
+    holder = start(writers.hold_the_write_lock, path)
     assert line_of(holder) == "ready\n"
     holder.kill()
     with open_once(path, busy_timeout=5) as store:

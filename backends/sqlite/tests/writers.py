@@ -104,14 +104,14 @@ def start_up_and_die(pipe: Connection, path: str, left: int, loose: bool) -> Non
     pipe.send("up")
 
 
-def hold_the_turn(path: str) -> None:
+def hold_the_write_lock(path: str) -> None:
     """Stay inside a transaction until told to commit."""
     with open_store(path) as store, store.transaction() as tx:
         tx.tasks.add(Task(task_id="held", channel_id="c", description="d"))
         wait_for_start()
 
 
-PROGRAMS = (compete, hold_the_turn)
+PROGRAMS = (compete, hold_the_write_lock)
 
 if __name__ == "__main__":
     with suppress(BrokenPipeError):

@@ -1,4 +1,4 @@
-"""Rules by which an overridden policy is asked before every call: what each method of the contract does, and where."""
+"""Access rules of an overridden policy: the access of each method of the contract, asked before every call."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class WatchedStore:
     __slots__ = ("_ask", "_inner")
 
     def __init__(self, inner: Any, ask: Callable[..., None]) -> None:
-        """Watch ``inner``. ``ask(kind, records, operation, scopes)`` raises if the policy refuses."""
+        """Guard ``inner``. ``ask(kind, records, operation, scopes)`` raises if the policy refuses."""
         self._inner = inner
         self._ask = ask
 

@@ -34,24 +34,24 @@ class ApprovalRequest(Record):
     ``revoke_authority``."""
     scope: GraphScope
     store: str = ""
-    """The id of the store that it is for. A copy of the store has another one, so an approval works in one of them."""
+    """The id of the store. A copy of the store has another id, so an approval counts in one of them only."""
     content: list[JsonObject]
     """The keys, and for writes the full content, in the order of the call."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the request's one form: what an approval is bound to."""
+        """SHA-256 of the request's canonical form. An approval is bound to it."""
         return hash_of("ciris-store approval request 1", fields_of(self))
 
     def approve(
         self, key: SigningKey, *, valid_seconds: float = 3600, now: datetime | None = None, nonce: str | None = None
     ) -> Approval:
-        """Sign it. The approval is good for one write, of exactly this content, in that time.
+        """Sign the request. The approval allows one write, of exactly this content, within its validity.
 
         Args:
-            key: The authority's.
-            valid_seconds: How long it can be used, by the store's clock; at most 30 days.
-            now: When that time begins; by default now, by this host's clock.
+            key: The signing key of the authority.
+            valid_seconds: The validity by the store's clock, at most 30 days.
+            now: The beginning of the validity; by default now, by this host's clock.
             nonce: 32 hexadecimal digits that no other approval has; by default random.
         """
         if not 0 < valid_seconds <= LONGEST_LIFE.total_seconds():
@@ -73,12 +73,12 @@ class ApprovalRequest(Record):
 
 
 class Approval(Record):
-    """A Wise Authority's signature under a request; can be sent as JSON (``to_json``, ``from_json``)."""
+    """Signature of a Wise Authority under a request. It can be sent as JSON (``to_json``, ``from_json``)."""
 
     authority: Id
-    """The id of its key."""
+    """The id of the authority's key."""
     request: Annotated[str, _hexadecimal(64)]
-    """Digest of what it approved."""
+    """The digest of the approved request."""
     expires_at: UtcDateTime
     nonce: Annotated[str, _hexadecimal(32)]
     signature: Annotated[str, _hexadecimal(128)]
@@ -100,9 +100,9 @@ def given() -> tuple[Approval, ...]:
 
 @contextmanager
 def approved(*approvals: Approval) -> Iterator[None]:
-    """Within the block, whatever these approvals are for can be written: each once, exactly as approved.
+    """Allow the approved writes within the block: each once, exactly as approved.
 
-    It holds for the code that runs in the block, in transactions, services and awaited calls too, and for no other
+    This holds for code that runs in the block, transactions, services and awaited calls included, and for no other
     thread or task.
     """
     token = _given.set((*_given.get(), *approvals))

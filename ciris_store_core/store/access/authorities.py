@@ -31,18 +31,18 @@ class Authorities(Resource):
     __slots__ = ()
 
     def find(self) -> AuthorityList:
-        """Return all that ever were registered, revoked ones too, by id."""
+        """Return all registered authorities, revoked ones included, by id."""
         return self._x.read("authorities.find", lambda session: stored_authorities(session.graph), single=False)
 
     def bootstrap(self, public_key: str, name: str, *, identity: Iterable[GraphNode] = ()) -> bool:
-        """Register the first authority and store the first identity; the one time that it needs no approval.
+        """Register the first authority and store the first identity. Only this registration needs no approval.
 
-        Exactly one of all racers, in any number of threads, processes and hosts, gets True. Others get False, and
-        nothing of theirs is stored.
+        Of concurrent callers, in any number of threads, processes and hosts, exactly one gets True. The others get
+        False, and nothing of theirs is stored.
 
         Args:
-            public_key: The authority's, as ``SigningKey.public_key`` gives it.
-            name: Who it is.
+            public_key: The public key of the authority, as ``SigningKey.public_key`` returns it.
+            name: The name of the authority.
             identity: Nodes to be stored with it, none of which may exist.
 
         Raises:
@@ -67,10 +67,10 @@ class Authorities(Resource):
         return self._x.write("authorities.bootstrap", fn, single=False)
 
     def register(self, public_key: str, name: str) -> Authority:
-        """Register another authority. Needs an approval.
+        """Register another authority. This needs an approval.
 
         Raises:
-            AccessDenied: Without one; ``error.request`` is what to have approved.
+            AccessDenied: There is no approval. ``error.request`` is the request to have approved.
             AlreadyExists: That key was registered before.
         """
         authority = self._authority(public_key, name)
@@ -90,12 +90,12 @@ class Authorities(Resource):
         return self._x.write("authorities.register", fn, single=False)
 
     def revoke(self, key_id: str) -> Authority:
-        """Let an authority's approvals count no more, from now on and for good. Needs an approval.
+        """Revoke an authority permanently: its approvals no longer count. This needs an approval.
 
         Raises:
-            AccessDenied: Without one; ``error.request`` is what to have approved.
-            NotFound: It is not registered.
-            Conflict: It is the last one. Register another one first.
+            AccessDenied: There is no approval. ``error.request`` is the request to have approved.
+            NotFound: The authority is not registered.
+            Conflict: It is the last authority. Register another one first.
         """
         key = self._ctx.check.ident(key_id, "key_id")
 

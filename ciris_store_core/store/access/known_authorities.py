@@ -8,7 +8,7 @@ from typing import Any
 
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.contract.graph import GraphStore
-from ciris_store_core.errors import AlreadyExists, Conflict
+from ciris_store_core.errors import Conflict
 from ciris_store_core.models.base import Id, Record
 from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.models.graph import GraphNode, NodeKey, NodeQuery, NodeWrite, NodeWriteMode
@@ -19,20 +19,20 @@ from ciris_store_core.store.audit.store_identity import STORE_CHAIN
 from ciris_store_core.store.work.ownership import queue_up
 
 RESERVED = "wa:"
-"""How the ids of these nodes begin."""
+"""The prefix of the ids of these nodes."""
 
 ROOT_TYPE, AUTHORITY_TYPE, APPROVAL_TYPE = "wa_root", "wa_authority", "wa_approval"
 
 ROOT_ID = "wa:root"
 ROOT_KEY = NodeKey(ROOT_ID, GraphScope.IDENTITY)
-"""The node that says that the store has authorities."""
+"""The node that marks the store as having authorities."""
 _PAGE = 1000
 _SKEW = timedelta(minutes=5)
-"""How far an authority's clock may be ahead."""
+"""The tolerance for an authority's clock that runs ahead."""
 
 
 class Authority(Record):
-    """A Wise Authority: a person or service whose signature approves of writes to protected scopes."""
+    """A Wise Authority: a person or service whose signature approves writes to protected scopes."""
 
     key_id: Id
     public_key: Id
@@ -55,7 +55,7 @@ class KnownAuthorities:
         return has_authorities(self._graph)
 
     def bootstrap(self) -> bool:
-        """Mark the store as having authorities from now on; False if it was before."""
+        """Mark the store as having authorities from now on; return False if it was marked before."""
         if self.bootstrapped():
             return False
         if self.all():
@@ -64,16 +64,16 @@ class KnownAuthorities:
         return True
 
     def all(self) -> list[Authority]:
-        """Return all that ever were registered, by id."""
+        """Return all registered authorities, revoked ones included, by id."""
         return stored_authorities(self._graph)
 
     def get(self, key_id: str) -> Authority | None:
-        """Return the one with that key."""
+        """Return the authority with that key."""
         node = self._node(_id_of(key_id))
         return None if node is None else _authority(node)
 
     def put(self, authority: Authority, mode: NodeWriteMode) -> None:
-        """Store one."""
+        """Store an authority."""
         self._write(_id_of(authority.key_id), AUTHORITY_TYPE, dict(authority), mode)
 
     def fault(self, approval: Approval) -> str | None:
@@ -93,11 +93,11 @@ class KnownAuthorities:
         return None if self._use(approval) else "the approval was used before: each is good for one write"
 
     def _use(self, approval: Approval) -> bool:
-        """Remember it until it has expired; False if it is remembered already."""
+        """Store the approval as used until it has expired; return False if it was used already."""
         about = {"authority": approval.authority, "request": approval.request}
         try:
             self._write(f"wa:used:{approval.nonce}", APPROVAL_TYPE, about, "insert", approval.expires_at)
-        except AlreadyExists:
+        except Conflict:  # Backends of contract 1 raise no AlreadyExists.
             return False
         return True
 
@@ -134,14 +134,15 @@ def has_authorities(graph: GraphStore) -> bool:
 def lock_authorities(session: Session) -> None:
     """Wait until no other transaction is between here and its commit.
 
-    Bootstrap and import both look for the root node and then write: with the lock, the second sees what the first did.
+    Bootstrap and import both look for the root node and then write. With the lock, the second of them sees the writes
+    of the first.
     """
     # A head locks without a record of any kind, which an import would find as a difference at its end.
     session.audit.head(STORE_CHAIN)
 
 
 def stored_authorities(graph: GraphStore) -> list[Authority]:
-    """Return all that ever were registered, by id."""
+    """Return all registered authorities, revoked ones included, by id."""
     query = NodeQuery(_PAGE, scope=GraphScope.IDENTITY, type=AUTHORITY_TYPE)
     return sorted(map(_authority, all_nodes(graph, query)), key=lambda authority: authority.key_id)
 

@@ -10,7 +10,7 @@ from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.store.access.approvals import ApprovalRequest
 
 Records = Literal["nodes", "edges", "correlations", "tasks", "thoughts", "coordination", "secrets", "audit"]
-"""Kinds of records that a call reads or writes. The audit trail tells of every scope."""
+"""Kinds of records that a call reads or writes. The audit trail covers every scope."""
 
 ALL_SCOPES = frozenset(GraphScope)
 
@@ -24,7 +24,7 @@ class Access:
     operation: str
     """The method of the contract that is about to be called, such as ``put_nodes``."""
     scopes: frozenset[GraphScope]
-    """All that it may touch; every scope, where the call does not say. Empty for tasks, thoughts, secrets and
+    """The scopes that the call may touch; every scope, if the call names none. Empty for tasks, thoughts, secrets and
     coordination (occurrences and leases), which have none."""
     caller: str
     """The occurrence that the store was opened for."""
@@ -46,16 +46,16 @@ class ScopePolicy:
         """Protect some scopes.
 
         Args:
-            protected: Where every write needs an approval.
-            approve: Asked for each such write, within its transaction: the name of who approved it, or None to leave it
-                to signatures.
+            protected: The scopes in which every write needs an approval.
+            approve: Called for each such write, within its transaction. It returns the name of the approver, or None to
+                require a signature.
         """
         self.protected = frozenset(GraphScope.parse(scope) for scope in protected)
-        """Scopes of which every write needs an approval."""
+        """Scopes in which every write needs an approval."""
         self._approve = approve
 
     def allow(self, access: Access) -> bool:
-        """Return whether the call may go on. The store calls it only if it is overridden, and without the records."""
+        """Return whether the call is allowed. The store calls it only if it is overridden, and passes no records."""
         return True
 
     def approve(self, request: ApprovalRequest) -> str | None:

@@ -20,7 +20,7 @@ from ciris_store_core.store.execution import Executor, StoreExecutor
 K = TypeVar("K")
 
 DELETE_BATCH = 1000
-"""How many records one transaction deletes at most, where the caller has none open."""
+"""The largest number of records that one transaction deletes, if the caller has none open."""
 
 
 def as_read(nodes: list[GraphNode]) -> list[GraphNode]:
@@ -62,7 +62,7 @@ def put_extracted(session: Session, writes: Sequence[NodeWrite], now: datetime) 
 
 
 def drop(session: Session, refs: Iterable[tuple[SecretOwner, Sequence[str]]]) -> None:
-    """Delete the secrets that these records refer to, as far as they are their own."""
+    """Delete the secrets that these records refer to and own."""
     owners = {ref: owner for owner, ids in refs for ref in ids}
     found = session.secrets.get([*owners]) if owners else []
     own = [secret.secret_id for secret in found if secret.metadata.get("owner") == owners[secret.secret_id]]
@@ -83,7 +83,7 @@ def delete_with_secrets(
     get: Callable[[Session, Sequence[K]], Sequence[Record]],
     delete: Callable[[Session, Sequence[K]], int],
 ) -> int:
-    """Delete records with their secrets, in batches; returns how many ``delete`` deleted."""
+    """Delete records with their secrets, in batches; return the number that ``delete`` returns."""
 
     def fn(session: Session, batch: Sequence[K]) -> int:
         going = get(session, batch)
@@ -97,10 +97,10 @@ def delete_with_secrets(
 
 
 def in_batches(executor: Executor, keys: Sequence[K], delete: Callable[[Sequence[K]], int]) -> int:
-    """Delete many records; returns how many were deleted.
+    """Delete many records in batches; return the number of deleted ones.
 
     Outside a transaction every batch is a transaction of its own: one long delete would keep other writers waiting.
-    Inside one, and for protected scopes, which are approved of as a whole, there is one batch.
+    Inside one, and for protected scopes, which are approved as a whole, there is one batch.
     """
     if not isinstance(executor, StoreExecutor) or len(keys) <= DELETE_BATCH:
         return delete(keys)

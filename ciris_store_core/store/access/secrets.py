@@ -56,8 +56,9 @@ class Secrets(Resource):
     def resolve(self, record: R, *, action: Action, accessor: str) -> R:
         """Return a copy of a stored record, with the secrets that the action may have in place of their references.
 
-        References that it may not have, or that are none of this record's, stay as they are; a node resolves only
-        what its ``secret_refs`` list. Do not store the copy's texts elsewhere: they would be encrypted again.
+        References to secrets that the action may not have, or that another record owns, stay as they are; a node
+        resolves only the references that its ``secret_refs`` list. Do not store the copy's texts elsewhere: they would
+        be encrypted again.
 
         Args:
             record: A node, edge, task, thought, correlation or occurrence, as it was read.
@@ -66,9 +67,9 @@ class Secrets(Resource):
             accessor: The caller's name, for the log.
 
         Raises:
-            SecretKeyError: The store has no key, or another than a secret's.
+            SecretKeyError: The store has no key, or not the key of a secret.
             Corrupt: A secret that the action may have was damaged or tampered with. Nothing is resolved.
-            TransactionError: In a transaction, where the log could be rolled back.
+            TransactionError: A transaction is open, which could roll the log back.
         """
         allowed = ALLOWED.get(action)
         if allowed is None:
@@ -89,9 +90,9 @@ class Secrets(Resource):
         return made
 
     def disclose(self, secret_id: str, *, accessor: str, reason: str) -> Any:
-        """Return the value of one secret of whatever sensitivity, because a person decided so; None if there is none.
+        """Return the value of one secret of any sensitivity, as a person decided; None if there is no such secret.
 
-        No code that runs by itself should call this. ``reason`` goes to the log.
+        Unattended code should not call this. ``reason`` is logged.
 
         Raises:
             SecretKeyError, Corrupt, TransactionError: As ``resolve``.
@@ -103,7 +104,7 @@ class Secrets(Resource):
             check.text(reason, "reason"),
         )
         if not why.strip():
-            raise InvalidArgument("reason: say why, for the log")
+            raise InvalidArgument("reason: it is blank, and the access log records it. Give a reason")
         self._refuse_in_transaction()
         found = {secret.secret_id: secret for secret in self._known([key])}
         secret, denied = found.get(key), {key: None if found else "there is no such secret"}
@@ -135,27 +136,27 @@ class Secrets(Resource):
 
         return self._x.write("secrets.delete_many", fn, single=False) if ids else 0
 
-    # --- what there is ----------------------------------------------------------------------------
+    # --- descriptions -----------------------------------------------------------------------------
 
     def get(self, secret_id: str) -> SecretInfo | None:
-        """Return what is known of a secret, without its value; None if there is none with that id."""
+        """Return the description of a secret, without its value; None if there is no such secret."""
         ids = [self._ctx.check.ident(secret_id, "secret_id")]
         found = self._known(ids)
         return _info(found[0]) if found else None
 
     def find(self, *, limit: int = 100, cursor: str | None = None) -> Page[SecretInfo]:
-        """Return one page of what is known of the secrets, without their values, oldest first."""
+        """Return one page of descriptions of the secrets, without their values, oldest first."""
         page = PageRequest(limit_of(limit), position(self._ctx, "secrets", (str,), cursor))
         found = page_of(self._x.read("secrets.find", lambda session: session.secrets.find(page, None)), "secrets")
         known = [secret for secret in found.items if not is_check(secret)]
         secrets = [_info(secret) for secret in self._without_expired(known)]
-        # The checks of keys come behind all secrets.
+        # The checks of keys sort after all secrets.
         return Page(secrets, found.next_cursor if len(known) == len(found.items) else None, found.corrupt)
 
     def access_log(
         self, secret_id: str | None = None, *, limit: int = 100, cursor: str | None = None
     ) -> Page[SecretAccess]:
-        """Return one page of the access log, oldest first, of all secrets or of one, also of one that is gone."""
+        """Return one page of the access log, oldest first, of all secrets or of one, which may be deleted."""
         page = PageRequest(limit_of(limit), position(self._ctx, "secret_access", (datetime, str), cursor))
         key = self._ctx.check.optional(secret_id, "secret_id")
         return page_of(
@@ -170,14 +171,14 @@ class Secrets(Resource):
         return survey(lambda fn: self._x.read("secrets.check", fn), self._ctx.crypto)
 
     def rotate(self, progress: Progress = lambda moved: None) -> SecretsReport:
-        """Encrypt all secrets anew under the active key, and prove it: ``report.rotated``.
+        """Encrypt all secrets again under the active key, and verify it: ``report.rotated``.
 
-        It may be killed and called again, and readers and writers may go on. Before it, give every process that
-        writes the new key, first in its ring, and keep the old one behind it; from now on, writers that only have the
-        old one are refused secrets. Keep old keys for as long as you keep backups from before.
+        The call may be killed and repeated, and readers and writers may continue. Before it, give every writing process
+        the new key, first in its ring, and keep the old key behind it: from now on, a writer that only has the old key
+        cannot store secrets. Keep old keys for as long as you keep backups from before.
 
         Args:
-            progress: Called with how many were moved so far, some hundred at a time.
+            progress: Called with the number of secrets moved so far, every few hundred.
 
         Raises:
             SecretKeyError: The store was opened without a key.
@@ -193,13 +194,14 @@ class Secrets(Resource):
         )
 
     def sweep(self, older_than: timedelta = timedelta(minutes=10)) -> int:
-        """Delete secrets that nothing refers to any more, and return the number of deleted ones.
+        """Delete unreferenced secrets, and return the number of deleted ones.
 
-        They are left when a value is overwritten, or when a record is deleted with another, expires or is rolled up.
+        A secret is left behind when its value is overwritten, or when its record is deleted with another one, expires
+        or is rolled up.
         The maintenance service calls this.
 
         Args:
-            older_than: Secrets encrypted since are kept, as a caller may be about to write a text that it has read.
+            older_than: Secrets younger than this are kept, as a caller may be about to write a text that it has read.
         """
         age, total = span(older_than, "older_than", timedelta(0), timedelta.max), 0
         encrypted_by = before(self._ctx.clock.now(), age)
@@ -228,7 +230,7 @@ class Secrets(Resource):
         return self._without_expired(self._x.read("secrets.get", lambda session: _secrets(session, ids)))
 
     def _without_expired(self, secrets: SecretRecords) -> SecretRecords:
-        """Without those of records that have expired and are not cleaned up yet."""
+        """Return the secrets without those of records that have expired and are not deleted yet."""
         keys = {kind: [s.metadata["owner"][1:] for s in secrets if _kind(s) == kind] for kind in _EXPIRING}
         if not any(keys.values()):
             return secrets
@@ -244,7 +246,9 @@ class Secrets(Resource):
 
     def _refuse_in_transaction(self) -> None:
         if isinstance(self._x, TransactionExecutor):
-            raise TransactionError("ask the store itself, outside of the transaction: the log must not be rolled back")
+            raise TransactionError(
+                "a rollback would undo the access log: call the store itself, outside of the transaction"
+            )
 
     def _logged(
         self,
@@ -255,7 +259,7 @@ class Secrets(Resource):
         action: str,
         why: str | None = None,
     ) -> Any:
-        """Return what ``decrypt`` returns, once the log is stored; where it fails, nothing was granted."""
+        """Return the result of ``decrypt``, once the access is logged; if ``decrypt`` fails, it is logged as denied."""
         failure: StoreError | None = None
         value = None
         try:

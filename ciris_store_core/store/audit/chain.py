@@ -1,8 +1,8 @@
 """Hash chains of audit events: a canonical form of every record, a hash over it, and entries that follow one another.
 
-An audit event is stored twice in one transaction: as a correlation of type ``audit_event``, where it is found beside
-everything else that happened, and as the entry of a chain, which holds the same id, the whole context and a hash of the
-correlation. So a change of either shows.
+An audit event is stored twice in one transaction: as a correlation of type ``audit_event``, where queries find it
+beside all other correlations, and as the entry of a chain, which holds the same id, the whole context and a hash of the
+correlation. So a change of either is detected.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class StoreIdentity:
     """Identity of a store, to which its audit entries and approvals are bound."""
 
     store: str
-    """Made with the first audit event or copy; a copy of a store gets another one."""
+    """The id, made with the first audit event or copy. A copy of a store gets another id."""
     copied: tuple[str, ...]
     """Stores whose audit entries were copied here."""
 
@@ -34,7 +34,7 @@ class StoreIdentity:
 
 
 def identity_of(anchor: AuditAnchor | None) -> StoreIdentity | None:
-    """Return what the anchor of ``STORE_CHAIN`` says."""
+    """Return the identity that the anchor of ``STORE_CHAIN`` holds."""
     if anchor is None:
         return None
     store, copied = anchor.metadata.get("store"), anchor.metadata.get("copied", [])
@@ -42,7 +42,7 @@ def identity_of(anchor: AuditAnchor | None) -> StoreIdentity | None:
 
 
 def is_changed(anchor: AuditAnchor) -> bool:
-    """Return whether the anchor of ``STORE_CHAIN`` is not as it was written, as far as hashes tell."""
+    """Return whether the anchor of ``STORE_CHAIN`` is not as it was written, as far as hashes can show."""
     numbers = (anchor.sequence, anchor.removed_count)
     return numbers != (1, 1) or anchor.entry_hash != _hash(anchor.metadata, anchor.at)
 
@@ -52,7 +52,7 @@ def _hash(about: Mapping[str, Any], at: datetime) -> str:
 
 
 def read_identity(session: Session) -> StoreIdentity | None:
-    """Return the store's identity; None if there was no need of one yet."""
+    """Return the store's identity; None if none was needed yet."""
     return identity_of(session.audit.anchor(STORE_CHAIN))
 
 

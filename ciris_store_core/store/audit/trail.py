@@ -43,7 +43,7 @@ class AuditTrail(Resource):
     __slots__ = ()
 
     def append(self, event_type: str, actor: str, payload: Mapping[str, Any] | None = None) -> str:
-        """Store an audit event and return its id, which is its entry's and its correlation's.
+        """Store an audit event and return its id. Its entry and its correlation have the same id.
 
         In a transaction, append last: until it ends, other writers of this occurrence's chain wait.
 
@@ -55,7 +55,7 @@ class AuditTrail(Resource):
         return self.append_many([AuditEvent(event_type, actor, payload or {})])[0]
 
     def append_many(self, events: Iterable[AuditEvent]) -> Names:
-        """Store audit events, all or none, in the order given; returns their ids."""
+        """Store audit events, all or none, in the order given, and return their ids."""
         wanted = list(events)
         refuse_repeats([event.event_id for event in wanted], "event_id")
         if wanted:
@@ -102,16 +102,16 @@ class AuditTrail(Resource):
     ) -> AuditReport:
         """Verify the chains: find entries and correlations that were changed, removed, moved or truncated.
 
-        Nothing is locked: writers and retention go on meanwhile. Without a key the verdict is never ``ok``, as a party
-        that can write to the database can make all hashes anew.
+        Nothing is locked: writers and retention continue meanwhile. Without a key the verdict is never ``ok``, as a
+        party that can write to the database can recompute all hashes.
 
         Args:
             chain: Only this one; otherwise all chains, and all audit events among the correlations.
             public_keys: Keys whose signatures count, beside the store's own signing key.
-            checkpoint: Made earlier by ``checkpoint()`` and kept elsewhere: each chain must still reach it.
-            require_signatures: Every entry and anchor must be signed by one of the keys. So it is by default where a
-                key is known; False is for chains that began before there was one.
-            stores: Ids of other stores whose entries may be here. A copy that was made with a signing key says so
+            checkpoint: A result of ``checkpoint()`` that was kept elsewhere: each chain must still reach it.
+            require_signatures: True if one of the keys must have signed every entry and anchor: the default if a key is
+                known. Pass False for chains that are older than the key.
+            stores: Ids of other stores whose entries may be here. A copy that was made with a signing key lists them
                 itself.
         """
         check = self._ctx.check
@@ -155,22 +155,24 @@ class AuditTrail(Resource):
 
         An anchor replaces them, signed if the store has a signing key, so that the rest still verifies. An entry that
         is not old enough keeps all that follow it. The pruning itself becomes an audit event of the same chain. Export
-        first what you want to keep.
+        the entries to keep first.
 
         Args:
             before: Entries of that time and later stay. It must not lie in the future.
             chain: By default that of the store's own occurrence.
 
         Raises:
-            Corrupt: An entry to be removed is not as it was written. No more entries are removed, so that the traces
-                stay: see ``verify``.
+            Corrupt: An entry to be removed is not as it was written. No more entries are removed, so that the evidence
+                stays: see ``verify``.
         """
         name, limit = self._chain(chain), moment(before, "before")
         if limit is None:
-            raise InvalidArgument("before: say up to when audit events may go")
+            raise InvalidArgument(
+                "before: it is missing, and decides which audit events are removed. Pass an aware datetime"
+            )
         if limit > max(self._ctx.clock.now(), self._ctx.server_now()):
-            # A mistyped year would take events along that are appended while this runs.
-            raise InvalidArgument(f"before: {limit.isoformat()} lies in the future: give a time that is over")
+            # A mistyped year would also remove events that are appended while this runs.
+            raise InvalidArgument(f"before: {limit.isoformat()} lies in the future: give a time in the past")
         total, count = 0, _BATCH
         while count == _BATCH:
             count = self._x.write("audit.prune", lambda session: self._prune(session, name, limit), single=False)

@@ -41,11 +41,11 @@ Verdict = Literal["ok", "hashes only", "changed"]
 
 @dataclass(frozen=True, slots=True)
 class AuditProblem:
-    """One thing that is not as it was written."""
+    """One fault: an entry, correlation or signature that is not as it was written."""
 
     kind: Wrong
     message: str
-    """In words, naming the entry."""
+    """The fault in words, with the entry."""
     chain: str | None = None
     sequence: int | None = None
     entry_id: str | None = None
@@ -57,28 +57,28 @@ class AuditReport:
 
     chains: int = 0
     entries: int = 0
-    """That were read."""
+    """Number of entries read."""
     signed: int = 0
-    """Of these, with a signature of a known key."""
+    """Entries with a signature of a known key."""
     unchecked: int = 0
-    """With a signature that could not be checked, as no public key was given."""
+    """Entries with a signature that could not be checked, as no public key was given."""
     removed: int = 0
-    """That retention removed, by the anchors."""
+    """Entries that retention removed, as counted by the anchors."""
     unproven: int = 0
-    """That no checked signature covers: neither their own, nor one of an entry that follows in their chain."""
+    """Entries that no checked signature covers: neither their own, nor that of a later entry in their chain."""
     unbound: int = 0
-    """That name no store, as they were written before entries did."""
+    """Entries that name no store, as they are older than that field."""
     keyed: bool = False
-    """A key was known whose signatures count."""
+    """True if a key was known whose signatures count."""
     problems: list[AuditProblem] = field(default_factory=list)
-    """By chain and sequence."""
+    """The faults, by chain and sequence."""
 
     @property
     def verdict(self) -> Verdict:
         """Return ``changed`` if there are problems, ``ok`` if signatures prove that there are none.
 
-        It is ``hashes only`` if the hashes fit and no key proves them: who can write to the database can make all of
-        them anew.
+        It is ``hashes only`` if the hashes match and no key proves them: a party that can write to the database can
+        recompute all of them.
         """
         if self.problems:
             return "changed"
@@ -94,13 +94,13 @@ class Signatures:
     """Check of signatures by a set of public keys."""
 
     def __init__(self, public_keys: Sequence[str], *, required: bool) -> None:
-        """By these keys; where they are required, a missing one is wrong."""
+        """Check by these keys. If signatures are ``required``, a missing one is a fault."""
         self._keys = {key_id_of(key): key for key in public_keys}
         self.keyed = bool(self._keys)
         self._required = required
 
     def fault(self, statement: bytes, key_id: str | None, signature: str | None, after_signed: bool) -> str | None:
-        """Return what is wrong with a signature, or None."""
+        """Return the fault of a signature, or None."""
         if signature is None or key_id is None:
             return "has no signature" if self._required or after_signed else None
         if not self._keys:
@@ -125,14 +125,14 @@ class ChainCheck:
         report: AuditReport,
         stores: Collection[str],
     ) -> None:
-        """Adds what it finds to the report. ``stores``: ids of stores whose entries may be here."""
+        """Add faults to the report. ``stores``: ids of stores whose entries may be here."""
         self.chain = chain
         self.unproven = 0
-        """How many entries come after the last one with a signature that was checked."""
+        """Number of entries after the last one whose signature was checked."""
         self._stores = stores
         self._store: str | None = None
         self.number = anchor.sequence if anchor else 0
-        """Of the last entry, or of the anchor."""
+        """The hash of the last entry, or of the anchor."""
         self.hash = anchor.entry_hash if anchor else GENESIS
         self._signed = False
         self._signatures = signatures
@@ -141,7 +141,7 @@ class ChainCheck:
             self._look_at_anchor(anchor)
 
     def follow(self, entry: AuditEntry) -> None:
-        """Look at the next entry."""
+        """Check the next entry."""
         self.report.entries += 1
         if entry.sequence <= self.number:
             self.found("not_following", "it lies before the anchor", entry.sequence, entry)
@@ -158,7 +158,7 @@ class ChainCheck:
         self.number, self.hash = entry.sequence, entry.entry_hash
 
     def compare(self, entry: AuditEntry, correlation: Correlation | None) -> None:
-        """Look at the entry's correlation."""
+        """Compare the entry with its correlation."""
         if correlation is None:
             self.found("correlation_missing", "its correlation was deleted", entry.sequence, entry)
         elif correlation_hash(correlation) != entry.metadata.get(CORRELATION_HASH):
@@ -203,7 +203,7 @@ class ChainCheck:
 
 
 class Verifier:
-    """Reads a trail, page by page, each in a transaction of its own, and checks it."""
+    """Verification of a trail, read page by page, each page in a transaction of its own."""
 
     def __init__(
         self,
@@ -221,7 +221,7 @@ class Verifier:
         self._stores = self._given
 
     def run(self, chain: str | None) -> AuditReport:
-        """Look at one chain or at everything."""
+        """Verify one chain, or the whole trail."""
         report = AuditReport(keyed=self._signatures.keyed)
         self._look_at_identity(report)
         self._look_at_checkpoint(report)
@@ -253,7 +253,7 @@ class Verifier:
         report.problems += part.problems
 
     def _chain(self, name: str) -> AuditReport:
-        """Return one chain; looked at again where retention cut it meanwhile, which looks like a fault."""
+        """Return the report of one chain; look again if retention pruned it meanwhile, as that looks like a fault."""
         for _ in range(_LOOKS):
             anchor = self._anchor(name)
             report = AuditReport(chains=1)
@@ -338,7 +338,7 @@ class Verifier:
             report.problems.append(AuditProblem("checkpoint", f"the checkpoint {fault}"))
 
     def _look_for_unchained(self, report: AuditReport) -> None:
-        """Return audit events among the correlations that have no entry."""
+        """Report audit events among the correlations that have no entry."""
         # The ids of the correlations are read first: an append in between stores event and entry, and a pruning removes
         # both, so neither looks like an event without an entry.
         left = {

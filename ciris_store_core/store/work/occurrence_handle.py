@@ -89,7 +89,7 @@ class OccurrenceHandle(Blocking):
         return shared.claim_and_transfer(task_type, channel_id, description, priority)
 
     def release_work(self) -> int:
-        """Return all claimed, unfinished tasks to their queues, and their number to the caller.
+        """Release all claimed, unfinished tasks to their queues; return the number of released tasks.
 
         They become pending again, and handles to them raise ``StaleFence``.
         """

@@ -88,8 +88,8 @@ class Tasks(Resource):
 
         Args:
             task: The task to store. It is not changed.
-            exist_ok: A stored task with that id is returned, if every field that you gave is stored so;
-                this makes it safe to call again after ``OutcomeUnknown``.
+            exist_ok: If a stored task has that id, and every given field with the same value, return it.
+                This makes it safe to call again after ``OutcomeUnknown``.
 
         Raises:
             AlreadyExists: The id exists, and ``exist_ok`` is False or the stored task differs.
@@ -283,8 +283,8 @@ class Tasks(Resource):
         """Transfer a task to another owner; return False if ``from_occurrence`` does not own it, or no longer.
 
         Only owner, ``updated_at`` and ``fence`` change; its thoughts keep their owner. At every moment a reader sees
-        exactly one owner. In the same transaction an audit event ``task_ownership_transfer`` is
-        stored, as a correlation of type ``audit_event``.
+        exactly one owner. In the same transaction an audit event ``task_ownership_transfer`` is stored, as a
+        correlation of type ``audit_event``.
         """
         check, ctx = self._ctx.check, self._ctx
         key, source = check.ident(task_id, "task_id"), ctx.one_owner(from_occurrence, "from_occurrence")
@@ -299,7 +299,7 @@ class Tasks(Resource):
         return self._x.write("tasks.transfer", fn, single=False)
 
     def claim_next(self, worker: str, limit: int = 1, *, queue: str = DEFAULT_OCCURRENCE) -> ClaimedTasks:
-        """Make the worker the owner of up to ``limit`` pending tasks of the queue, and them active.
+        """Claim up to ``limit`` pending tasks of the queue: they become active, and the worker their owner.
 
         Tasks of the highest priority come first, then the oldest; no two workers get the same task. Unfinished
         thoughts of the queue move along. Register the worker first and send heartbeats: ``rescue`` releases the tasks

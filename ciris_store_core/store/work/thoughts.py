@@ -74,8 +74,8 @@ class Thoughts(Resource):
 
         Args:
             thought: The thought to store. It is not changed.
-            exist_ok: A stored thought with that id is returned, if every field that you gave is stored so;
-                this makes it safe to call again after ``OutcomeUnknown``.
+            exist_ok: If a stored thought has that id, and every given field with the same value, return it.
+                This makes it safe to call again after ``OutcomeUnknown``.
 
         Raises:
             AlreadyExists: The id exists, and ``exist_ok`` is False or the stored thought differs.
