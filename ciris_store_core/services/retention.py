@@ -10,7 +10,7 @@ from functools import partial
 from ciris_store_core.clock import before
 from ciris_store_core.contract.aggregation import bucket_start
 from ciris_store_core.contract.backend import Session
-from ciris_store_core.errors import AlreadyExists, InvalidArgument
+from ciris_store_core.errors import Conflict, InvalidArgument
 from ciris_store_core.models.correlations import Correlation, CorrelationFilter, CorrelationQuery
 from ciris_store_core.models.enums import CorrelationType, GraphScope, NodeType, Resolution, RetentionPolicy
 from ciris_store_core.models.graph import NodeKey
@@ -261,7 +261,7 @@ class _RetentionPass(Resource):
                 done, found, kept = run(
                     "retention.roll_up", partial(self._batch, query=query, level=level, rule=rule), single=False
                 )
-            except AlreadyExists:  # Another process wrote a summary just now: its lease or ours expired.
+            except Conflict:  # Another process wrote a summary just now: its lease or ours expired.
                 if attempt == ATTEMPTS:
                     raise
                 continue

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 from ciris_store_core.contract.aggregation import measured
 from ciris_store_core.contract.backend import Session
-from ciris_store_core.errors import AlreadyExists, TransactionError
+from ciris_store_core.errors import Conflict, TransactionError
 from ciris_store_core.models.correlations import (
     UPDATABLE_CORRELATION_FIELDS,
     Correlation,
@@ -343,7 +343,7 @@ class Correlations(Series, Interactions):
         """Call ``add`` and return its result; if the ids belong to expired correlations, delete them and try again."""
         try:
             return add()
-        except AlreadyExists:
+        except Conflict:  # Backends of contract 1 raise no AlreadyExists.
             if not self._x.write(
                 "correlations.delete_expired", lambda session: self._remove_expired(session, ids), single=False
             ):
