@@ -86,7 +86,7 @@ $(BENCH_VENV)/.stamp: $(PYPROJECTS)
 	@touch $@
 
 faults: setup ## Show that the conformance suite catches every planted fault
-	$(PY) -m tests.mutants
+	$(PY) -m tests.mutants --runs 3
 
 soak: setup ## Run the long tests
 	$(PY) -m tests.reliability $(SOAK_ARGS)

@@ -15,6 +15,7 @@ pytest_plugins = ["ciris_store_core.conformance.plugin"]
 
 @pytest.fixture
 def harness(request: pytest.FixtureRequest) -> Iterator[Harness]:
-    made = LabHarness(request.param)
+    fault, _ = request.param
+    made = LabHarness(fault)
     yield made
     made.cleanup()

@@ -12,18 +12,25 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core.conformance import Clause
+from ciris_store_core.conformance import Clause, Level
 from ciris_store_core.errors import StoreError
 from tests.mutants.planting import NO_FAULT, Fault
 
 HERE = Path(__file__).parent
+
+DETERMINISTIC = (Level.CORE, Level.OPERABLE)
+"""Levels whose tests have one thread: a second run would give the same outcome."""
 
 
 @dataclass
 class Outcomes:
     """Outcomes by fault and clause."""
 
+    runs: int = 1
+    """Number of times that each fault meets a test that races."""
     failed: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+    caught: set[tuple[str, str, int]] = field(default_factory=set)
+    """Fault, clause and number of each run in which a test of the clause failed."""
     ran: set[tuple[str, str]] = field(default_factory=set)
     accidents: dict[str, str] = field(default_factory=dict)
     """Faults whose own code raised an unintended error."""
@@ -32,14 +39,28 @@ class Outcomes:
 
     def escaped(self, fault: Fault) -> list[str]:
         """Return the clauses whose tests did not catch the fault."""
-        return [clause for clause in fault.clauses if not self.failed.get((fault.name, clause))]
+        return [clause for clause in fault.clauses if self.misses(fault, clause)]
+
+    def misses(self, fault: Fault, clause: str) -> int:
+        """Return the number of runs in which no test of the clause caught the fault."""
+        known = self.clauses.get(clause)
+        runs = 1 if known is None else runs_of(known, self.runs)
+        return sum((fault.name, clause, number) not in self.caught for number in range(runs))
+
+
+def runs_of(clause: Clause, runs: int) -> int:
+    """Return how often the tests of a clause are run with each of its faults."""
+    return 1 if clause.level in DETERMINISTIC else runs
 
 
 class Plugin:
     """Pytest plugin that plants the faults and records the outcomes."""
 
-    def __init__(self, faults: Sequence[Fault], progress: Callable[[int, int], None]) -> None:
-        self.outcomes = Outcomes()
+    def __init__(
+        self, faults: Sequence[Fault], progress: Callable[[int, int], None], *, runs: int, whole: bool
+    ) -> None:
+        self.outcomes = Outcomes(runs)
+        self._whole = whole
         self._progress = progress
         self._done = self._total = 0
         self._by_clause: dict[str, list[Fault]] = defaultdict(list)
@@ -53,8 +74,14 @@ class Plugin:
         if clause is None or "harness" not in metafunc.fixturenames:
             return
         self.outcomes.clauses[clause.id] = clause
-        faults = [NO_FAULT, *self._by_clause[clause.id]]
-        metafunc.parametrize("harness", faults, indirect=True, ids=[fault.name for fault in faults])
+        runs = range(runs_of(clause, self.outcomes.runs))
+        planted = [(NO_FAULT, 0), *((fault, run) for fault in self._by_clause[clause.id] for run in runs)]
+        metafunc.parametrize("harness", planted, indirect=True, ids=[f"{fault.name}-{run}" for fault, run in planted])
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave out the tests of clauses without a fault, unless the sound backend must pass all tests."""
+        if not self._whole:
+            items[:] = [item for item in items if self._by_clause[_clause_of(item).id]]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Count the tests."""
@@ -64,10 +91,11 @@ class Plugin:
     def pytest_runtest_makereport(self, item: Any, call: pytest.CallInfo[Any]) -> Any:
         """Record the outcome of a test."""
         report = yield
-        fault, clause = item.callspec.params["harness"], item.obj.clause.id
+        (fault, run), clause = item.callspec.params["harness"], _clause_of(item).id
         if report.when == "call" and not report.skipped:
             self.outcomes.ran.add((fault.name, clause))
         if report.failed:
+            self.outcomes.caught.add((fault.name, clause, run))
             self._record_failure(fault, clause, report.when, call.excinfo)
         if report.when == "teardown":
             self._done += 1
@@ -82,9 +110,27 @@ class Plugin:
             self.outcomes.accidents[fault.name] = f"{when}: {caught.exconly()}"
 
 
-def run(faults: Sequence[Fault], progress: Callable[[int, int], None] = lambda done, total: None) -> Outcomes:
-    """Run the mutants. ``progress`` gets the number of tests done and the total."""
-    plugin = Plugin(faults, progress)
+def _clause_of(item: Any) -> Clause:
+    clause: Clause = item.obj.clause
+    return clause
+
+
+def run(
+    faults: Sequence[Fault],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    runs: int = 1,
+    whole: bool = True,
+) -> Outcomes:
+    """Run the mutants. ``progress`` gets the number of tests done and the total.
+
+    Args:
+        faults: Planted faults.
+        progress: Callback.
+        runs: Number of times that a fault meets each test that races. A fault that one of them misses escapes.
+        whole: Whether the sound backend must pass all tests of the suite, or only those that the faults meet.
+    """
+    plugin = Plugin(faults, progress, runs=runs, whole=whole)
     arguments = [
         str(HERE / "cases.py"),
         "-q",
