@@ -25,3 +25,9 @@ class Capability(StrEnum):
 
     DURABLE = "durable"
     """Acknowledged writes survive the end of the process, and the store can be reopened."""
+
+    DOCUMENTS = "documents"
+    """Documents: JSON values and bytes by namespace and key, ``session.documents``."""
+
+    STREAMS = "streams"
+    """Streams: append-only sequences of entries by namespace and name, ``session.streams``."""

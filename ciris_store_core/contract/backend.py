@@ -1,4 +1,4 @@
-"""Backends and sessions: the part of the contract that opens transactions on the seven aggregates.
+"""Backends and sessions: the part of the contract that opens transactions on the aggregates.
 
 This package is the contract for authors of backends. Callers hold a ``Store``, which passes on only valid records,
 retries, and turns results into pages. Every docstring here is a list of clauses, and each clause has a test in the
@@ -18,8 +18,10 @@ from ciris_store_core.capabilities import Capability
 from ciris_store_core.contract.audit import AuditStore
 from ciris_store_core.contract.coordination import CoordinationStore
 from ciris_store_core.contract.correlations import CorrelationStore
+from ciris_store_core.contract.documents import DocumentStore
 from ciris_store_core.contract.graph import GraphStore
 from ciris_store_core.contract.secrets import SecretStore
+from ciris_store_core.contract.streams import StreamStore
 from ciris_store_core.contract.tasks import TaskStore
 from ciris_store_core.contract.thoughts import ThoughtStore
 from ciris_store_core.errors import NotSupported
@@ -42,6 +44,10 @@ class Session(ABC):
     coordination: CoordinationStore
     secrets: SecretStore
     audit: AuditStore
+    documents: DocumentStore
+    """Only with the capability ``documents``."""
+    streams: StreamStore
+    """Only with the capability ``streams``."""
 
     @abstractmethod
     def savepoint(self) -> AbstractContextManager[None]:
