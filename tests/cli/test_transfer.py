@@ -86,7 +86,7 @@ def test_a_bad_file_makes_no_store(command: Command, source: str, name: str, tmp
 
 def test_what_cannot_be_left_out_is_refused(command: Command, stores: Stores, source: str) -> None:
     assert command("copy", source, stores.url("sqlite"), "--without", "wat") == Exit.USAGE
-    assert "there is nothing called 'wat' to leave out: use one of audit," in command.err
+    assert "there is nothing called 'wat' to leave out. Use one of audit," in command.err
 
 
 def test_no_password_is_shown(command: Command, stores: Stores) -> None:

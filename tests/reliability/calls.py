@@ -247,7 +247,7 @@ METHODS: dict[str, Method] = {
     # --- audit
     "audit.append": _writes(event_type="login", actor=ME, payload={"k": 1}),
     "audit.append_many": _writes(events=[AuditEvent("login", ME, {"k": 1}, "new"), AuditEvent("logout", ME)]),
-    "audit.prune": _writes(before=at(9), chain=None),
+    "audit.prune": _writes(before=at(1), chain=None),
     "audit.checkpoint": _reads(),
     "audit.chains": _reads(),
     "audit.export": _reads(chain="default"),
@@ -351,11 +351,14 @@ PLAIN_WRITES = [name for name, method in METHODS.items() if method.writes and no
 WITHOUT_INPUT = (
     {
         f"store.{name}"
-        for name in ("capabilities", "clock", "close", "info", "is_empty", "run", "server_now", "stats", "transaction")
+        for name in (
+            "capabilities", "clock", "close", "info", "is_empty", "run", "server_now", "start_background", "stats",
+            "transaction",
+        )
     }
     | {"secrets.rotate"}
     | {f"store.{part}" for part in PARTS}
-)
+)  # fmt: skip
 """Calls that take no value and store none; rotation stores the values that it found, under another key."""
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from ciris_store_core.errors import AccessDenied, NotFound, SecretKeyError, StoreError
 from ciris_store_core.inmemory.tasks import MemoryTasks
 from tests.conformance.harnesses import _EMPTY_ALL_TABLES, SqliteHarness, prepare
-from tests.reliability.calls import METHODS, WITHOUT_INPUT, public_methods
+from tests.reliability.calls import METHODS, WITHOUT_INPUT, call, plain_arguments, public_methods
 from tests.reliability.cases import Case, cases
 from tests.reliability.corpus import Findings, Subject, compare
 from tests.reliability.rows import record
@@ -81,6 +82,22 @@ def test_every_public_method_is_handed_the_corpus() -> None:
         "correlations.metric_names", "audit.checkpoint", "audit.chains", "authorities.find", "secrets.check",
         "occurrences.find", "leases.find", "handle.recover_thoughts", "handle.release_work", "handle.shutdown",
     }  # fmt: skip
+
+
+NOT_ACCEPTED = {"authorities.register": AccessDenied, "authorities.revoke": NotFound, "secrets.check": SecretKeyError}
+"""Without a Wise Authority and keys, these have nothing to act on."""
+
+
+def test_plain_calls_are_accepted() -> None:
+    """Otherwise every case of the corpus is refused for one and the same reason."""
+    refused = {}
+    for method in METHODS:
+        with memory().open() as store:
+            try:
+                call(store, method, plain_arguments(method))
+            except StoreError as error:
+                refused[method] = type(error)
+    assert refused == NOT_ACCEPTED
 
 
 CHANGES: dict[str, Any] = {

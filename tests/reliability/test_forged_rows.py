@@ -101,7 +101,7 @@ def test_the_control_a_verifier_that_trusts_the_table_of_chains(
     url: str, subject: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def chains(self: SqlAuditStore) -> list[Any]:
-        return [row[0] for row in self.session.rows(_OLD_CHAINS)]
+        return [row[0] for row in self.executor.rows(_OLD_CHAINS)]
 
     monkeypatch.setattr(SqlAuditStore, "chains", chains)
     monkeypatch.setattr(SqlAuditStore, "unlisted", lambda self: [])

@@ -12,7 +12,7 @@ from backends.postgres.tests.support import COMMIT, ONCE, PLAIN, store_at, wait_
 from ciris_store_core import RetryPolicy, Store, Transaction
 from ciris_store_core.conformance.factories import correlation, task, thought
 from ciris_store_core.errors import StoreError
-from ciris_store_postgres import session
+from ciris_store_postgres import executor
 from ciris_store_postgres.errors import translate
 from tests.reliability.rows import counts, record
 from tests.support.pgserver import ExternalServer, execute
@@ -120,7 +120,7 @@ def test_no_retry_of_the_store_hides_it(url: str, rounds: int) -> None:
 
 
 def test_the_control_a_lost_connection_that_counts_as_nothing_done(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "translate", lambda error, committing: translate(error))
+    monkeypatch.setattr(executor, "translate", lambda error, committing: translate(error))
     told = lose_answers(url, 20, RetryPolicy())
     record("lost-answer", "PostgreSQL", 20, 20 - told["OutcomeUnknown"], control=True, note=f"{dict(told)}")
     assert told["OutcomeUnknown"] == 0
