@@ -6,21 +6,33 @@ parent or an expired end of an edge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from ciris_store_core.models.audit import AuditEntry, AuditQuery
 from ciris_store_core.models.correlations import Correlation, CorrelationFilter
+from ciris_store_core.models.document_filters import matches
+from ciris_store_core.models.documents import (
+    DocumentKey,
+    DocumentOrder,
+    DocumentQuery,
+    Namespace,
+    NamespaceQuery,
+    StoredDocument,
+)
 from ciris_store_core.models.graph import EdgeQuery, GraphEdge, GraphNode, NodeQuery
 from ciris_store_core.models.paging import SortKey
+from ciris_store_core.models.paths import index_key, path_of
+from ciris_store_core.models.streams import StreamInfo, StreamKey, StreamQuery
 from ciris_store_core.models.tasks import Task, TaskOrder, TaskQuery
 from ciris_store_core.models.thoughts import Thought, ThoughtOrder, ThoughtQuery
 
 # --- times ------------------------------------------------------------------------------------
 
 
-def has_expired(record: GraphNode | Correlation, now: datetime | None) -> bool:
+def has_expired(record: GraphNode | Correlation | StoredDocument, now: datetime | None) -> bool:
     """Return whether the record expired by ``now``; False for None."""
     return now is not None and record.expires_at is not None and record.expires_at <= now
 
@@ -137,6 +149,44 @@ def audit_entry_matches(entry: AuditEntry, query: AuditQuery) -> bool:
     return query.chain in (None, entry.chain)
 
 
+def document_matches(document: StoredDocument, query: DocumentQuery) -> bool:
+    """Return whether a document passes the filter."""
+    return (
+        document.namespace[: len(query.prefix)] == query.prefix
+        and document.key.startswith(query.key_prefix or "")
+        and not has_expired(document, query.now)
+        and _value_matches(document, query)
+    )
+
+
+def _value_matches(document: StoredDocument, query: DocumentQuery) -> bool:
+    if query.filter is None:
+        return True
+    text = document.payload.filtered_text
+    return text is not None and matches(query.filter, json.loads(text))
+
+
+def namespace_matches(namespace: Namespace, query: NamespaceQuery) -> bool:
+    """Return whether a namespace, not shortened yet, begins and ends as the query says."""
+    beginning, end = len(query.prefix), len(namespace) - len(query.suffix)
+    return (
+        end >= 0
+        and _segments_match(namespace[:beginning], query.prefix)
+        and _segments_match(namespace[end:], query.suffix)
+    )
+
+
+def _segments_match(segments: Namespace, pattern: Sequence[str | None]) -> bool:
+    return len(segments) == len(pattern) and all(
+        wanted in (None, segment) for segment, wanted in zip(segments, pattern, strict=True)
+    )
+
+
+def stream_matches(info: StreamInfo, query: StreamQuery) -> bool:
+    """Return whether a stream passes the filter."""
+    return info.namespace[: len(query.prefix)] == query.prefix and info.name.startswith(query.name_prefix or "")
+
+
 # --- orders -----------------------------------------------------------------------------------
 
 TASK_ORDERS: Mapping[TaskOrder, tuple[Callable[[Task], SortKey], tuple[bool, ...]]] = {
@@ -171,3 +221,23 @@ def correlation_sort_key(row: Correlation) -> SortKey:
 def claim_sort_key(task: Task) -> SortKey:
     """Return the ascending sort key of claimed tasks; a task whose claim has no time is as old as the task."""
     return (task.claimed_at or task.created_at, task.task_id)
+
+
+def path_sort_key(key: DocumentKey | StreamKey) -> tuple[str, str]:
+    """Return the sort key of a document or stream, as its key orders it: path and key, or path and name."""
+    namespace, name = key
+    return index_key(path_of(namespace)), index_key(name)
+
+
+DOCUMENT_ORDERS: Mapping[DocumentOrder, Callable[[StoredDocument], SortKey]] = {
+    "key": lambda document: path_sort_key(document.id),
+    "created": lambda document: (document.created_at, *path_sort_key(document.id)),
+    "updated": lambda document: (document.updated_at, *path_sort_key(document.id)),
+}
+"""The sort key of each order of documents, which ascends or descends as the query says."""
+
+
+def stream_sort_key(info: StreamInfo, query: StreamQuery) -> SortKey:
+    """Return the sort key of a stream in the order of the query, which ascends or descends as the query says."""
+    key = path_sort_key(StreamKey(info.namespace, info.name))
+    return (info.updated_at, *key) if query.order == "updated" else key

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PROJECT = "ciris_store"
 ENTRY_POINT_GROUP = "ciris_store.backends"
 
-CONTRACT_VERSION = "2.0"
+CONTRACT_VERSION = "2.1"
 """Of the contract between the core and its backends, apart from the version of any package. A new capability, or a
 new method with a default, moves the minor number; a new required method or a tighter clause the major one."""
 

@@ -29,7 +29,7 @@ class StreamStore(ABC):
           position without those before it.
         - An entry whose id the stream has is not appended; in its place the stored one is returned.
         - With ``expected_position``, another position of the newest entry (0: of none): RevisionMismatch, and nothing
-          is written; not judged if every id is stored already.
+          is written; not judged if every id is stored already. If no entry is new, nothing changes.
         - Returns the entries with their positions, in the order given.
         """
 
@@ -59,14 +59,16 @@ class StreamStore(ABC):
         Required. Returns how many. One of the two is given.
 
         - Below: later positions stay as they are, and the next append goes on behind the newest position that there
-          was. Above: the next append follows the newest entry left.
+          was. Above: the deleted positions are given again, from the lowest on.
+        - ``updated_at`` becomes ``now`` if an entry is deleted; likewise in ``pop``.
         """
 
     @abstractmethod
     def fork(self, source: StreamKey, target: StreamKey, up_to: int | None, now: datetime) -> int:
         """Make ``target`` a stream with the entries of ``source``, up to a position; returns how many. Required.
 
-        - The entries keep positions, ids and times. Both streams go on independently.
+        - The entries keep positions, ids and times. Both streams go on independently: the target behind its newest
+          entry, or, if it has none, at the source's first position.
         - A target that exists: AlreadyExists; a source that does not: NotFound; then nothing is written.
         - It is one moment of the source: an append that runs at the same time is in the target whole or not at all.
         """

@@ -18,13 +18,23 @@ from ciris_store_core.errors import MigrationRequired, StoreClosed, TransactionE
 from ciris_store_core.inmemory.audit import MemoryAudit
 from ciris_store_core.inmemory.coordination import MemoryCoordination
 from ciris_store_core.inmemory.correlations import MemoryCorrelations
+from ciris_store_core.inmemory.documents import MemoryDocuments
 from ciris_store_core.inmemory.graph import MemoryGraph
 from ciris_store_core.inmemory.secrets import MemorySecrets
+from ciris_store_core.inmemory.streams import MemoryStreams
 from ciris_store_core.inmemory.tables import TABLE_NAMES, Snapshot, Tables
 from ciris_store_core.inmemory.tasks import MemoryTasks
 from ciris_store_core.inmemory.thoughts import MemoryThoughts
 
-CAPABILITIES = frozenset({Capability.SAVEPOINTS, Capability.TRANSACTIONAL_DDL, Capability.FULL_TEXT})
+CAPABILITIES = frozenset(
+    {
+        Capability.SAVEPOINTS,
+        Capability.TRANSACTIONAL_DDL,
+        Capability.FULL_TEXT,
+        Capability.DOCUMENTS,
+        Capability.STREAMS,
+    }
+)
 WAIT_SECONDS = 30.0
 
 
@@ -41,6 +51,8 @@ class MemorySession(Session):
         self.coordination = MemoryCoordination(tables)
         self.secrets = MemorySecrets(tables)
         self.audit = MemoryAudit(tables)
+        self.documents = MemoryDocuments(tables)
+        self.streams = MemoryStreams(tables)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, TypeVar
 
 from ciris_store_core.errors import AlreadyExists, TransactionError
@@ -11,14 +11,16 @@ from ciris_store_core.models.audit import AuditAnchor, AuditEntry
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.coordination import Lease, Occurrence
 from ciris_store_core.models.correlations import Correlation
+from ciris_store_core.models.documents import DocumentKey, StoredDocument
 from ciris_store_core.models.graph import EdgeKey, GraphEdge, GraphNode, NodeKey
 from ciris_store_core.models.paging import PageRequest, ResultPage, SortKey
 from ciris_store_core.models.secrets import SecretAccess, SecretRecord
+from ciris_store_core.models.streams import StoredEntry, StreamInfo, StreamKey
 from ciris_store_core.models.tasks import Task
 from ciris_store_core.models.thoughts import Thought
 
 K = TypeVar("K")
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=Record | StoredDocument | StoredEntry)
 
 Snapshot = list[dict[Any, Any]]
 """The rows of all tables at one moment, in the order of ``Tables``' fields. Nothing changes them any more."""
@@ -69,7 +71,8 @@ class Table(Generic[K, R]):
 
     def change(self, key: K, **changes: Any) -> None:
         """Replace some fields of a stored record."""
-        self.put(key, self.rows[key].replaced(**changes))
+        stored = self.rows[key]
+        self.put(key, stored.replaced(**changes) if isinstance(stored, Record) else replace(stored, **changes))
 
     def delete(self, keys: Iterable[K]) -> int:
         """Remove records; return the number of removed ones."""
@@ -117,6 +120,9 @@ class Tables:
     accesses: Table[str, SecretAccess]
     entries: Table[tuple[str, int], AuditEntry]
     anchors: Table[str, AuditAnchor]
+    documents: Table[DocumentKey, StoredDocument]
+    streams: Table[StreamKey, StreamInfo]
+    stream_entries: Table[tuple[StreamKey, int], StoredEntry]
 
     @classmethod
     def of(cls, snapshot: Snapshot, *, writable: bool) -> Tables:
@@ -154,13 +160,22 @@ _KINDS = (
     "secret access",
     "audit entry",
     "audit anchor",
+    "document",
+    "stream",
+    "stream entry",
 )
 
 
 def copied(value: Any) -> Any:
     """Return a deep copy of a record or of JSON, as a database would return it: tuples as lists, -0.0 as 0.0."""
+    if isinstance(value, StreamInfo):
+        return value.replaced()  # its namespace stays a tuple
     if isinstance(value, Record):
         return _copied_record(value)
+    if isinstance(value, StoredDocument):
+        return replace(value, metadata=copied(value.metadata))
+    if isinstance(value, StoredEntry):
+        return replace(value)
     if isinstance(value, dict):
         return {key: copied(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
