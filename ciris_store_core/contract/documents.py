@@ -82,7 +82,7 @@ class DocumentStore(ABC):
 
     @abstractmethod
     def delete(self, keys: Sequence[DocumentKey], now: datetime | None) -> int:
-        """Delete documents, expired or not; returns how many had not expired by ``now``. Required; constant round trips."""
+        """Delete documents, expired or not; returns how many had not by ``now``. Required; constant round trips."""
 
     @abstractmethod
     def delete_matching(self, query: DocumentQuery) -> int:
