@@ -297,7 +297,7 @@ PAGE = made("PageRequest", limit=LIMIT)
 
 ADDING: tuple[Text, ...] = (
     session("tasks.add", batch(record("task", **TASK_FIELDS), ID)),
-    session("thoughts.add", batch(record("thought", ID, **THOUGHT_FIELDS), ID)),
+    session("thoughts.add", batch(record("thought", ID, **THOUGHT_FIELDS), ID), one_of("False", "False", "True")),
     session("graph.put_nodes", batch(_write, joined(" | ", ID, SCOPE)), TIME),
     session("graph.put_edges", batch(_edge, joined(" | ", ID, ID, named("knows", "likes"), SCOPE), 2)),
     session("correlations.add", batch(_event, ID)),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from ciris_store_core.contract.locking import cannot_lock
+from ciris_store_core.errors import NotFound
 from ciris_store_core.models.enums import ThoughtStatus
 from ciris_store_core.models.paging import ResultPage
 from ciris_store_core.models.thoughts import Thought, ThoughtChanges, ThoughtQuery
@@ -16,11 +17,13 @@ class ThoughtStore(ABC):
     """Thoughts by thought_id. Every thought has one owner, ``agent_occurrence_id``."""
 
     @abstractmethod
-    def add(self, thoughts: Sequence[Thought]) -> None:
+    def add(self, thoughts: Sequence[Thought], needs_task: bool = False) -> None:
         """Store new thoughts; no id occurs twice. Required; constant round trips.
 
         - An id that exists: AlreadyExists, and nothing of the call is written.
-        - The task need not exist.
+        - With ``needs_task``, a task that does not exist: NotFound, and nothing of the call is written. No transaction
+          deletes the tasks before this one is over, so that a thought never outlives its task.
+        - Without, the task need not exist: copies bring thoughts in any order.
         """
 
     @abstractmethod
@@ -95,3 +98,13 @@ class ThoughtSelector:
         """Exactly one of the two is given."""
         self.thought_ids = tuple(thought_ids)
         self.task_id = task_id
+
+
+def missing_task(thought: Thought) -> NotFound:
+    """Return the error for a thought whose task does not exist."""
+    return NotFound(
+        f"thought {thought.thought_id!a} belongs to task {thought.source_task_id!a}, and there is no such task",
+        kind="task",
+        key=thought.source_task_id,
+        hint="Add the task first.",
+    )

@@ -64,7 +64,7 @@ def _outcome(row: EngineRow) -> TaskOutcome | None:
 
 
 def thought(row: EngineRow) -> Thought:
-    """Return a thought; its task need not exist."""
+    """Return a thought."""
     fields: dict[str, Any] = {
         "thought_id": row.required("thought_id"),
         "source_task_id": row.required("source_task_id", "unknown"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from ciris_store_core.contract.filters import THOUGHT_ORDERS, thought_matches
-from ciris_store_core.contract.thoughts import ThoughtSelector, ThoughtStore
+from ciris_store_core.contract.thoughts import ThoughtSelector, ThoughtStore, missing_task
 from ciris_store_core.inmemory.coordination import alive_owners
 from ciris_store_core.inmemory.tables import Tables, page
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
@@ -23,8 +23,11 @@ class MemoryThoughts(ThoughtStore):
         self._tables = tables
         self._tasks, self._thoughts = tables.tasks, tables.thoughts
 
-    def add(self, thoughts: Sequence[Thought]) -> None:
-        """Store new thoughts, all or none."""
+    def add(self, thoughts: Sequence[Thought], needs_task: bool = False) -> None:
+        """Store new thoughts, all or none; with ``needs_task``, only if their tasks exist."""
+        missing = [thought for thought in thoughts if needs_task and thought.source_task_id not in self._tasks.rows]
+        if missing:
+            raise missing_task(missing[0])
         self._thoughts.add({thought.thought_id: thought for thought in thoughts})
 
     def get(self, thought_ids: Sequence[str], occurrence_id: str | None) -> list[Thought]:

@@ -35,6 +35,7 @@ FRAGMENTS: Mapping[str, str] = {
     "keys4": "a bound JSON array of quadruples of texts, as rows",
     "for_update": "locks the selected rows until the transaction ends, where rows are locked one by one",
     "skip_locked": "as for_update, leaving out rows that another transaction locked",
+    "key_lock": "locks the selected rows against deletion until the transaction ends, but not against other changes",
     "share_lock": "locks the selected rows against change until the transaction ends",
     "no_index": "keeps the planner from choosing an index by the column that follows",
     "bucket": "the start of a timestamp column's bucket, in its units, at the earliest the year 1; binds the width",

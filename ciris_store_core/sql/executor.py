@@ -13,7 +13,7 @@ from typing import Any
 from ciris_store_core.errors import StoreError, TransactionError
 from ciris_store_core.sql.dialect import Dialect
 from ciris_store_core.sql.rows import Row
-from ciris_store_core.sql.statements import leave_out_nulls
+from ciris_store_core.sql.statements import leave_out_nulls, select_values
 
 _OVER = TransactionError("over")
 
@@ -120,10 +120,15 @@ class SqlExecutor(ABC):
             return self.run(statement, many[0])
         return self.run_many(statement, many)
 
-    def insert_new(self, statement: str, row: Sequence[Any]) -> bool:
-        """Run an INSERT ... ON CONFLICT DO NOTHING for one row; return False if its key exists."""
+    def insert_new(self, statement: str, row: Sequence[Any], *, source: str = "", params: Sequence[Any] = ()) -> bool:
+        """Run an INSERT ... ON CONFLICT DO NOTHING for one row; return False if its key exists.
+
+        ``source``, a FROM clause that binds ``params``, must have a row; otherwise return False, too.
+        """
         statement, rows = leave_out_nulls(statement, (row,))
-        return self.run(statement, rows[0]) == 1
+        if source:
+            statement = select_values(statement, source)
+        return self.run(statement, (*rows[0], *params)) == 1
 
     def _execute(self, statement: str, params: Sequence[Any]) -> None:
         if self._aborted is not None:

@@ -23,13 +23,13 @@ def insert_new(executor: SqlExecutor, statement: str, existing: str, kind: str, 
     """
     if len(rows) == 1:
         if not executor.insert_new(statement, rows[0]):
-            raise _already_exists(kind, [rows[0][0]])
+            raise already_exists(kind, [rows[0][0]])
     elif rows:
         with executor.atomic():
             # Asked first, so that the error can name the ids: the count of rows below tells only that one exists.
             found = executor.rows(existing, (executor.codec.texts_in([row[0] for row in rows]),))
             if found:
-                raise _already_exists(kind, [row[0] for row in found])
+                raise already_exists(kind, [row[0] for row in found])
             statement, rows = leave_out_nulls(statement, rows)
             if executor.dialect.locks_rows:
                 # An insert waits for an uncommitted row of the same key. In one order, two callers that insert the same
@@ -42,7 +42,8 @@ def insert_new(executor: SqlExecutor, statement: str, existing: str, kind: str, 
                 )
 
 
-def _already_exists(kind: str, ids: Sequence[str]) -> AlreadyExists:
+def already_exists(kind: str, ids: Sequence[str]) -> AlreadyExists:
+    """Return the error for records whose ids exist."""
     key = ids[0] if len(ids) == 1 else None
     again = f", or call {kind}s.add(..., exist_ok=True) to accept an identical record" if kind in _REPEATABLE else ""
     message = f"{kind} {', '.join(map(repr, ids))} already exists"

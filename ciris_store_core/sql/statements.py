@@ -87,6 +87,13 @@ def replace_conflict_clause(statement: str, clause: str) -> str:
     return f"{into} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) {clause}".rstrip()
 
 
+@lru_cache(maxsize=1000)
+def select_values(statement: str, source: str) -> str:
+    """Return the INSERT with its VALUES as a SELECT from ``source``, so that it stores nothing if that has no row."""
+    into, columns, rest = _split_insert(statement)
+    return f"{into} ({', '.join(columns)}) SELECT {', '.join('?' * len(columns))} {source}{rest}"
+
+
 def leave_out_nulls(statement: str, rows: Sequence[Sequence[Any]]) -> tuple[str, list[tuple[Any, ...]]]:
     """Return the INSERT without the columns that are NULL in all rows, and the rows without those values.
 

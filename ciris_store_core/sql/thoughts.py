@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-from ciris_store_core.contract.thoughts import ThoughtSelector, ThoughtStore
+from ciris_store_core.contract.thoughts import ThoughtSelector, ThoughtStore, missing_task
 from ciris_store_core.models.enums import ThoughtStatus, ThoughtType
 from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.models.thoughts import FinalAction, Thought, ThoughtChanges, ThoughtQuery
 from ciris_store_core.sql.codec import object_out
-from ciris_store_core.sql.inserting import insert_new
+from ciris_store_core.sql.inserting import already_exists, insert_new
 from ciris_store_core.sql.rows import Row, read_all, read_page
 from ciris_store_core.sql.statements import collect_given, fill_in, match_members, set_columns, where_clause
 
@@ -27,6 +27,14 @@ INSERT INTO {thoughts} (thought_id, source_task_id, content, agent_occurrence_id
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (thought_id) DO NOTHING
 """
+
+# For one thought: the statement stores nothing if the task is not there, and locks it, so that a concurrent DELETE of
+# the task waits and then finds the thought. FOR KEY SHARE lets others update the task meanwhile: under a stronger lock,
+# two transactions that each add a thought and then update its task would wait for each other.
+TASK_OF = "FROM {tasks} WHERE task_id = ? {key_lock}"
+
+# For a batch, in key order, as every statement that locks several tasks.
+LOCK_TASKS_OF = "SELECT task_id FROM {tasks} WHERE task_id {in_texts} ORDER BY task_id {key_lock}"
 
 EXISTING = "SELECT thought_id FROM {thoughts} WHERE thought_id {in_texts} ORDER BY thought_id LIMIT 3"
 
@@ -150,8 +158,32 @@ class SqlThoughtStore(ThoughtStore):
 
     # --- the contract -------------------------------------------------------------------------
 
-    def add(self, thoughts: Sequence[Thought]) -> None:
+    def add(self, thoughts: Sequence[Thought], needs_task: bool = False) -> None:
+        if not needs_task:
+            self.insert(thoughts)
+        elif len(thoughts) == 1:
+            self._add_to_task(thoughts[0])
+        else:
+            with self.executor.atomic():
+                self._lock_tasks_of(thoughts)
+                self.insert(thoughts)
+
+    def insert(self, thoughts: Sequence[Thought]) -> None:
+        """Store new thoughts, whether or not their tasks exist."""
         insert_new(self.executor, INSERT, EXISTING, "thought", [self._values(thought) for thought in thoughts])
+
+    def _add_to_task(self, thought: Thought) -> None:
+        task = (thought.source_task_id,)
+        if not self.executor.insert_new(INSERT, self._values(thought), source=TASK_OF, params=task):
+            self._lock_tasks_of([thought])
+            raise already_exists("thought", [thought.thought_id])
+
+    def _lock_tasks_of(self, thoughts: Sequence[Thought]) -> None:
+        tasks = {thought.source_task_id for thought in thoughts}
+        found = {row[0] for row in self.executor.rows(LOCK_TASKS_OF, (self.codec.texts_in([*tasks]),))}
+        for thought in thoughts:
+            if thought.source_task_id not in found:
+                raise missing_task(thought)
 
     def get(self, thought_ids: Sequence[str], occurrence_id: str | None) -> list[Thought]:
         if len(thought_ids) == 1:

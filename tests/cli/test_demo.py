@@ -17,6 +17,7 @@ from ciris_store_core import (
     Conflict,
     NotFound,
     Store,
+    Task,
     TaskStatus,
     Thought,
     ThoughtStatus,
@@ -117,6 +118,7 @@ def test_demo_refuses_a_store_with_records_unless_forced(
 ) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
     with open_store(url) as store:
+        store.tasks.add(Task(task_id="t", channel_id="c", description="d"))
         store.thoughts.add(Thought(thought_id="mine", source_task_id="t", content="a thought of the user's"))
     assert run(["demo", "--url", url], monkeypatch, capsys)[0] == 2
     code, out = run(["demo", "--url", url, "--force", "--workers", "2", "--json"], monkeypatch, capsys)

@@ -93,6 +93,20 @@ class Stopped(Exception):
     pass
 
 
+def test_thoughts_come_after_their_tasks_and_not_without_them(engine: Engine, store: Store) -> None:
+    engine.add("thoughts", "a-lost", source_task_id="gone")
+    engine.add("thoughts", "b", source_task_id="t1")
+    engine.add("thoughts", "c-lost", source_task_id="x" * 300)
+    engine.add("tasks", "t1")
+    engine.add("tasks", "x" * 300)
+    lines: list[dict[str, Any]] = []
+    report = run(engine, store, say=lines.append)
+    assert counts(report)["thoughts"] == (3, 1, 0, 0, 2)
+    reasons = {line["key"][0]: line["refused"][-1] for line in lines}
+    assert "'gone', and there is no such task" in reasons["a-lost"]
+    assert [thought.thought_id for thought in store.thoughts.scan(occurrence_id=ANY_OCCURRENCE)] == ["b"]
+
+
 @pytest.mark.parametrize("after", [1, 5])
 def test_what_was_interrupted_is_finished_by_the_next_run(
     after: int, engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch

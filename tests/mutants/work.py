@@ -85,6 +85,24 @@ def thoughts_need_a_task(self: Any, sound: Any, thoughts: Any) -> None:
     sound([each for each in thoughts if each.source_task_id in self._tasks.rows])
 
 
+@plant("thoughts.add.needs_task thoughts.add.needs_task.race", "thoughts.add")
+def thoughts_never_need_their_task(self: Any, sound: Any, thoughts: Any, needs_task: bool = False) -> None:
+    sound(thoughts)
+
+
+@plant("thoughts.add.needs_task", "thoughts.add")
+def only_the_first_thought_needs_its_task(self: Any, sound: Any, thoughts: Any, needs_task: bool = False) -> None:
+    sound(thoughts[:1], needs_task)
+    sound(thoughts[1:])
+
+
+@plant("thoughts.add.needs_task.race", "thoughts.add")
+def a_task_that_was_there_is_there(self: Any, sound: Any, thoughts: Any, needs_task: bool = False) -> None:
+    known = vars(self.lab).setdefault("known_tasks", set())
+    known.update(self._tasks.rows)
+    sound(thoughts, needs_task and not known.issuperset(each.source_task_id for each in thoughts))
+
+
 @plant("tasks.add_or_get", "tasks.add_or_get")
 def add_or_get_overwrites(self: Any, sound: Any, task: Any) -> Any:
     created = task.task_id not in self._tasks.rows

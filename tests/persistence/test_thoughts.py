@@ -27,6 +27,7 @@ from ciris_store_core.persistence import (
     get_thoughts_by_task_id,
     get_thoughts_older_than,
     pending_thoughts,
+    task_exists,
     thought_exists_for,
     update_thought_status,
 )
@@ -39,11 +40,15 @@ def ids(thoughts: list[Thought]) -> list[str]:
 
 
 def add(db: str, *thoughts: Thought) -> None:
+    """Add thoughts, and first the tasks that they belong to and that are not there."""
     for each in thoughts:
+        if not task_exists(each.source_task_id, db):
+            add_task(task(each.source_task_id), db)
         add_thought(each, db)
 
 
 def test_a_thought_comes_back_as_it_was_added(db: str) -> None:
+    add_task(task("t1"), db)
     given = thought("th1", created_at=START, updated_at=START, ponder_notes=["why?"], thought_depth=2)
     assert add_thought(given, db) == "th1"
     assert get_thought_by_id("th1", "default", db) == given

@@ -89,7 +89,9 @@ def pass_on(url: str, seconds: float, how: Transfer = transfer) -> Seen:
 
     with open_store(url) as store:
         store.tasks.add_many([task(each, agent_occurrence_id="a") for each in TASKS])
-        store.thoughts.add_many([thought(each, "elsewhere", agent_occurrence_id="a") for each in THOUGHTS])
+        # Of no task, which a transfer of this test may delete, and its thoughts with it.
+        thoughts = [thought(each, "elsewhere", agent_occurrence_id="a") for each in THOUGHTS]
+        store._x.write("fill", lambda session: session.thoughts.add(thoughts))
         jobs = [(write, number) for number in range(WRITERS)] + [(read, number) for number in range(READERS)]
         threads = [threading.Thread(target=guarded, args=(work, store, number)) for work, number in jobs]
         for thread in threads:

@@ -83,7 +83,14 @@ def leave_all_kinds_of_work(me: OccurrenceHandle, old: datetime) -> None:
         [Thought(thought_id=f"{name}-{status}", source_task_id=f"{name}-active", content="x", status=status, **times)
          for status in ("pending", "processing", "completed")]
     )  # fmt: skip
-    me.thoughts.add(Thought(thought_id=f"{name}-lonely", source_task_id="nowhere", content="x", **times))
+    add_orphan(me, Thought(thought_id=f"{name}-lonely", source_task_id="nowhere", content="x", **times))
+
+
+def add_orphan(me: OccurrenceHandle, thought: Thought) -> Thought:
+    """Store a thought whose task does not exist, as an older program or a copy leaves it."""
+    orphan = thought.replaced(agent_occurrence_id=me.occurrence_id)
+    me.thoughts._x.write("orphan", lambda session: session.thoughts.add([orphan]))
+    return orphan
 
 
 def _a(pipe: Connection, url: str) -> None:
@@ -103,7 +110,10 @@ def _work(store: Store, me: OccurrenceHandle, pipe: Connection) -> tuple[int, di
         me.heartbeat()
         task_id = f"A-new-{writes:06}"
         task = me.tasks.add(Task(task_id=task_id, channel_id="c", description="d", parent_task_id="nowhere"))
-        thought = me.thoughts.add(Thought(thought_id=task_id, source_task_id="gone", content="x", status="processing"))
+        times = {"created_at": task.created_at, "updated_at": task.created_at}
+        thought = add_orphan(
+            me, Thought(thought_id=task_id, source_task_id="gone", content="x", status="processing", **times)
+        )
         assert me.tasks.update(task_id, status="completed", updated_at=task.created_at - LONG_AGO)
         done = task.replaced(status=task.status.COMPLETED, updated_at=task.created_at - LONG_AGO)
         expected |= {f"task {task_id}": done.to_json(), f"thought {task_id}": thought.to_json()}

@@ -154,8 +154,18 @@ def _update_task(store: Store, plant: Planted) -> None:
     assert store.tasks.update(plant.id("t"), **plant.changes(Task, "description", "context", "outcome", "metadata"))
 
 
+def add_thought(store: Store, plant: Planted, thought: Thought) -> None:
+    store.tasks.add(plain(plant, Task), exist_ok=True)
+    store.thoughts.add(thought)
+
+
+def _add_thoughts(store: Store, plant: Planted) -> None:
+    store.tasks.add(plain(plant, Task), exist_ok=True)
+    store.thoughts.add_many([made(plant, Thought)], exist_ok=True)
+
+
 def _update_thought(store: Store, plant: Planted) -> None:
-    store.thoughts.add(plain(plant, Thought))
+    add_thought(store, plant, plain(plant, Thought))
     assert store.thoughts.update(
         plant.id("th"), **plant.changes(Thought, "content", "context", "ponder_notes", "final_action")
     )
@@ -221,8 +231,8 @@ WRITES: dict[str, Write] = {
     "tasks.add_many": lambda s, p: s.tasks.add_many([made(p, Task), made(p, Task, task_id=p.id("u"))]),
     "tasks.add_unique": lambda s, p: s.tasks.add_unique(made(p, Task)),
     "tasks.update": _update_task,
-    "thoughts.add": lambda s, p: s.thoughts.add(made(p, Thought)),
-    "thoughts.add_many": lambda s, p: s.thoughts.add_many([made(p, Thought)], exist_ok=True),
+    "thoughts.add": lambda s, p: add_thought(s, p, made(p, Thought)),
+    "thoughts.add_many": _add_thoughts,
     "thoughts.update": _update_thought,
     "occurrences.register": lambda s, p: s.occurrences.register(p.id("o"), metadata=p.json()),
     "handle.register": lambda s, p: s.for_occurrence(p.id("o")).register(metadata=p.json()),

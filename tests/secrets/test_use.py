@@ -232,11 +232,14 @@ def test_an_expired_node_leaves_no_secret_to_its_successor(store: Store, clock: 
 
 @pytest.mark.parametrize("exist", ["task", "thought", "correlation"])
 def test_the_same_secret_again_is_no_conflict(store: Store, exist: str) -> None:
+    store.tasks.add(Task(task_id="of thoughts", channel_id="c", description="d"))
+
     def add(value: str) -> Any:
         if exist == "task":
             return store.tasks.add(Task(task_id="t", channel_id="c", description=value), exist_ok=True)
         if exist == "thought":
-            return store.thoughts.add(Thought(thought_id="t", source_task_id="t", content=value), exist_ok=True)
+            thought = Thought(thought_id="t", source_task_id="of thoughts", content=value)
+            return store.thoughts.add(thought, exist_ok=True)
         fields = {"correlation_id": "c", "service_type": "s", "handler_name": "h", "action_type": "a"}
         return store.correlations.add(Correlation(**fields, log_level="x", log_message=value), exist_ok=True)
 
@@ -266,6 +269,7 @@ def test_secrets_go_with_their_record(store: Store) -> None:
     store.graph.put_many([node(key=KEY), node("bob", key=KEY)])
     store.graph.put_edge(edge())
     store.tasks.add(Task(task_id="t", channel_id="c", description=KEY))
+    store.tasks.add(Task(task_id="x", channel_id="c", description="d"))
     store.thoughts.add(Thought(thought_id="th", source_task_id="x", content=KEY))
     row = store.correlations.add(log_of(KEY))
     assert len(store.secrets.find().items) == 6

@@ -23,6 +23,7 @@ from ciris_store_core import (
 from ciris_store_core.errors import ReadOnly
 from ciris_store_core.services import DatabaseMaintenanceService, MaintenancePolicy, MaintenanceReport, read_archive
 from ciris_store_core.services.sweeps import ATTEMPTS, Sweeper
+from tests.services.conftest import add_orphans
 from tests.services.dumps import rows_of
 
 Service = Callable[..., DatabaseMaintenanceService]
@@ -121,9 +122,8 @@ def test_orphans_of_all_occurrences_go_after_a_guard(store: Store, clock: Manual
         [task("gone", "a", parent_task_id="nowhere"), task("lost", "b", parent_task_id="failed"),
          task("fine", "a", parent_task_id="good"), task("below", "c", parent_task_id="gone", status="active")]
     )  # fmt: skip
-    store.thoughts.add_many(
-        [thought("h1", "below", context=None), thought("h2", "nowhere", "b"), thought("h3", "good", context=None)]
-    )
+    store.thoughts.add_many([thought("h1", "below", context=None), thought("h3", "good", context=None)])
+    add_orphans(store, thought("h2", "nowhere", "b"))
     clock.advance(minutes=2, seconds=-1)
     assert clean() == {}
     clock.advance(seconds=1)
@@ -134,7 +134,7 @@ def test_orphans_of_all_occurrences_go_after_a_guard(store: Store, clock: Manual
 def test_orphans_of_the_living_stay_until_they_die(store: Store, clock: ManualClock, clean: Any) -> None:
     store.occurrences.register("a", 3600)
     store.tasks.add(task("t", "a", parent_task_id="nowhere"))
-    store.thoughts.add(thought("h", "nowhere", "a"))
+    add_orphans(store, thought("h", "nowhere", "a"))
     clock.advance(minutes=59)
     assert clean() == {}
     clock.advance(minutes=1)
@@ -291,7 +291,7 @@ def test_many_go_in_small_batches(store: Store, clock: ManualClock, clean: Any) 
     store.tasks.add_many([task(f"o{n:02}", parent_task_id="nowhere") for n in range(25)])
     store.tasks.add_many([task(f"kept{n}", parent_task_id="nowhere") for n in range(5)])
     store.thoughts.add_many([thought(f"k{n}", f"kept{n}", "alive") for n in range(5)])
-    store.thoughts.add_many([thought(f"h{n:02}", "nowhere") for n in range(25)])
+    add_orphans(store, *(thought(f"h{n:02}", "nowhere") for n in range(25)))
     store.occurrences.register("alive", 3600)
     clock.advance(minutes=3)
     found = clean(policy=MaintenancePolicy(batch_size=4))
@@ -304,8 +304,9 @@ def test_what_is_removed_is_archived_first(store: Store, clock: ManualClock, ser
         store.tasks.add(task("top", "default", status="completed", metadata={"é": [1, 1.0, None]})),
         store.thoughts.add(thought("h", "top", "default", status="completed", content="a\nb")),
         store.tasks.add(task("orphan", parent_task_id="nowhere")),
-        store.thoughts.add(thought("lonely", "nowhere")),
+        thought("lonely", "nowhere", created_at=clock.now(), updated_at=clock.now()),
     ]
+    add_orphans(store, rows[-1])
     clock.advance(days=31)
     report = service().run()
     assert report.archive is not None and report.archive.stat().st_mode & 0o777 == 0o600
@@ -334,7 +335,8 @@ def test_a_dry_run_changes_nothing_and_makes_no_file(
     store.occurrences.register("dead", 1)
     store.tasks.add_many([task("orphan", parent_task_id="nowhere"), task("c", "default")])
     store.tasks.claim_next("dead")
-    store.thoughts.add_many([thought(i, i, status="processing") for i in ("orphan", "c", "nowhere")])
+    store.thoughts.add_many([thought(i, i, status="processing") for i in ("orphan", "c")])
+    add_orphans(store, thought("nowhere", "nowhere", status="processing"))
     clock.advance(minutes=3)
     before = rows_of(store, "dead")
     report = service().run(dry_run=True)
@@ -391,7 +393,7 @@ THOUGHT_CHANGES: dict[str, Callable[[Store], object]] = {
 def test_a_thought_that_changed_after_the_look_stays(
     store: Store, clock: ManualClock, service: Service, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    store.thoughts.add(thought("h", "nowhere"))
+    add_orphans(store, thought("h", "nowhere"))
     clock.advance(minutes=3)
     _before_first_batch(monkeypatch, lambda: THOUGHT_CHANGES[change](store))
     report = service().run()

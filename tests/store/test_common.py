@@ -36,7 +36,10 @@ DELETES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], int]]] = {
         lambda s: s.correlations.delete_many(IDS),
     ),
     "tasks": (lambda s: s.tasks.add_many(map(task, IDS)), lambda s: s.tasks.delete_many(IDS)),
-    "thoughts": (lambda s: s.thoughts.add_many(map(thought, IDS)), lambda s: s.thoughts.delete_many(IDS)),
+    "thoughts": (
+        lambda s: (s.tasks.add(task(), exist_ok=True), s.thoughts.add_many(map(thought, IDS))),
+        lambda s: s.thoughts.delete_many(IDS),
+    ),
     "nodes": (
         lambda s: s.graph.put_many(map(node, IDS)),
         lambda s: s.graph.delete_many((each, "local") for each in IDS),

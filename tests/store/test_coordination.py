@@ -269,7 +269,7 @@ def test_thoughts_come_along_with_a_shared_task(store: Store) -> None:
     shared = Thought(
         thought_id="h", source_task_id="WAKEUP_SHARED_20250101", content="x", agent_occurrence_id="__shared__"
     )
-    store.thoughts.add(shared)
+    store._x.write("test", lambda session: session.thoughts.add([shared]))  # it comes before its task, as a copy can
     me = store.for_occurrence("o1")
     assert me.try_claim_shared("wakeup", "c", "d")[1]
     assert [row.thought_id for row in me.thoughts.find()] == ["h"]

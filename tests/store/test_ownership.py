@@ -64,6 +64,7 @@ def test_a_transfer_of_a_task_is_recorded_once(store: Store, clock: ManualClock)
 
 
 def test_a_transfer_of_thoughts_is_recorded(store: Store) -> None:
+    store.tasks.add(task())
     store.thoughts.add_many([thought("a"), thought("b"), thought("c")])
     store.thoughts.transfer(thought_id="a", from_occurrence="default", to_occurrence="o")
     store.thoughts.transfer(task_id="t", from_occurrence="default", to_occurrence="o")
@@ -76,7 +77,8 @@ def test_a_transfer_of_thoughts_is_recorded(store: Store) -> None:
 
 
 def test_a_claim_with_transfer_is_recorded(store: Store) -> None:
-    store.thoughts.add(thought("h", "WAKEUP_SHARED_20250101", agent_occurrence_id="__shared__"))
+    early = thought("h", "WAKEUP_SHARED_20250101", agent_occurrence_id="__shared__")
+    store._x.write("test", lambda session: session.thoughts.add([early]))
     for _ in range(2):
         store.shared_tasks.claim_and_transfer("wakeup", "c", "d", occurrence_id="o")
     assert {facts(event)[0]: facts(event)[3:] for event in events(store)} == {
@@ -199,6 +201,7 @@ def test_two_who_take_over_share_the_work(store: Store, clock: ManualClock) -> N
 
 def test_an_occurrence_recovers_its_own_thoughts(store: Store) -> None:
     me = store.for_occurrence("me")
+    store.tasks.add(task())
     me.thoughts.add_many([thought(f"p{n:03}", status="processing") for n in range(101)])
     me.thoughts.add(thought("done", status="completed"))
     store.thoughts.add(thought("other", status="processing"))
@@ -219,6 +222,7 @@ Change = Callable[[Store], object]
     ],
 )
 def test_a_thought_that_changed_meanwhile_is_not_recovered(store: Store, change: Change) -> None:
+    store.tasks.add(task())
     seen = store.thoughts.add(thought(status="processing"))
     change(store)
     after = store.thoughts.get("h", occurrence_id=ANY_OCCURRENCE)

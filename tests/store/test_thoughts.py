@@ -10,6 +10,7 @@ from ciris_store_core import (
     FinalAction,
     InvalidArgument,
     ManualClock,
+    NotFound,
     Store,
     Task,
     Thought,
@@ -20,6 +21,12 @@ from ciris_store_core import (
 
 def thought(thought_id: str = "th", **fields: Any) -> Thought:
     return Thought(**{"thought_id": thought_id, "source_task_id": "t", "content": "x", **fields})
+
+
+@pytest.fixture(autouse=True)
+def tasks(store: Store) -> None:
+    """Store the tasks that the thoughts belong to."""
+    store.tasks.add_many(Task(task_id=each, channel_id="c", description="d") for each in "tu")
 
 
 def ids(thoughts: Any) -> list[str]:
@@ -42,6 +49,27 @@ def test_add_and_exist_ok(store: Store, clock: ManualClock) -> None:
         store.thoughts.add(thought(content="y"), exist_ok=True)
     assert ids(store.thoughts.add_many([thought("b"), thought("a")])) == ["b", "a"]
     assert list(store.thoughts.get_many(["a", "zz", "th"])) == ["a", "th"]
+
+
+def test_a_thought_needs_its_task(store: Store) -> None:
+    """Otherwise a thought is accepted, and deleted by maintenance soon after."""
+    bound = store.for_occurrence("o")
+    lost = thought("lost", source_task_id="gone")
+    for add in (
+        lambda: store.thoughts.add(lost),
+        lambda: store.thoughts.add(lost, exist_ok=True),
+        lambda: store.thoughts.add_many([thought("a"), lost]),
+        lambda: bound.thoughts.add(lost),
+        lambda: store.run(lambda tx: tx.thoughts.add(lost)),
+    ):
+        with pytest.raises(NotFound, match="Add the task first") as caught:
+            add()
+        assert (caught.value.kind, caught.value.key) == ("task", "gone")
+    assert store.thoughts.count(occurrence_id=ANY_OCCURRENCE) == 0
+    with store.transaction() as tx:
+        tx.tasks.add(Task(task_id="gone", channel_id="c", description="d"))
+        tx.thoughts.add(lost)
+    assert get(store, "lost").source_task_id == "gone"
 
 
 def test_update_stores_the_final_action(store: Store, clock: ManualClock) -> None:

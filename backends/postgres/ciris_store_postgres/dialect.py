@@ -12,6 +12,7 @@ _FRAGMENTS = {
     "keys4": "(SELECT k ->> 0, k ->> 1, k ->> 2, k ->> 3 FROM jsonb_array_elements(?::jsonb) k)",
     "for_update": "FOR UPDATE",
     "skip_locked": "FOR UPDATE SKIP LOCKED",
+    "key_lock": "FOR KEY SHARE",
     "share_lock": "FOR SHARE",
     "no_index": "",
     "bucket": "greatest(date_bin(?, c.timestamp, timestamptz '1970-01-01 00:00:00+00'), "

@@ -15,7 +15,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INER
 
 from ciris_store_core.errors import AlreadyExists, Corrupt, OutcomeUnknown, StoreError, TransactionError, Unavailable
 from ciris_store_core.sql import SqlExecutor
-from ciris_store_core.sql.statements import leave_out_nulls, replace_conflict_clause
+from ciris_store_core.sql.statements import replace_conflict_clause
 from ciris_store_postgres.connection import NEVER, PooledConnection
 from ciris_store_postgres.dialect import PostgresDialect
 from ciris_store_postgres.errors import translate
@@ -174,15 +174,15 @@ class PostgresExecutor(SqlExecutor):
     def _with_unsent(self, text: str | bytes) -> str | bytes:
         return self._unsent + text if isinstance(text, str) else self._unsent.encode() + text
 
-    def insert_new(self, statement: str, row: Sequence[Any]) -> bool:
-        """Insert a row. Return False if its key exists."""
+    def insert_new(self, statement: str, row: Sequence[Any], *, source: str = "", params: Sequence[Any] = ()) -> bool:
+        """Insert a row. Return False if its key exists, or ``source`` has no row."""
         if self._in_transaction:
-            return super().insert_new(statement, row)
+            return super().insert_new(statement, row, source=source, params=params)
         # Outside a transaction a failed statement does no harm, so the key's constraint reports the conflict: ON
         # CONFLICT costs a tenth of the call.
-        statement, rows = leave_out_nulls(replace_conflict_clause(statement, ""), (row,))
+        statement = replace_conflict_clause(statement, "")
         try:
-            return self.run(statement, rows[0]) == 1
+            return super().insert_new(statement, row, source=source, params=params)
         except AlreadyExists:
             return False
 

@@ -9,7 +9,7 @@ from operator import attrgetter
 from ciris_store_core.models.tasks import Task
 from ciris_store_core.sql.columns import TASK_COLUMNS
 from ciris_store_core.sql.rows import read_all
-from ciris_store_core.sql.tasks import SqlTaskStore
+from ciris_store_core.sql.tasks import DELETE_THOUGHTS, SqlTaskStore
 from ciris_store_postgres.bulk_copy import ROWS_TO_COPY, copy_new
 from ciris_store_postgres.executor import PostgresExecutor
 
@@ -98,20 +98,17 @@ SELECT {TASK_COLUMNS} FROM released ORDER BY since, task_id
 
 # OFFSET 0 makes the planner look up the children of each task by tasks_by_parent; as a join, each level would read the
 # whole table. The ids are passed as an array for the same reason: the planner takes the tree for a large set, and would
-# read the tables instead of looking the rows up. A CTE that no other part reads runs last, so the thoughts are locked
-# after the tasks, as by claims.
-DELETE = """
+# read the tables instead of looking the rows up.
+DELETE_TREE = """
 WITH RECURSIVE tree (task_id) AS (
     SELECT task_id FROM {tasks} WHERE task_id {in_texts}
     UNION
     SELECT child.task_id FROM tree CROSS JOIN LATERAL (
         SELECT t.task_id FROM {tasks} t WHERE t.parent_task_id = tree.task_id OFFSET 0
     ) child
-), deleted_thoughts AS (
-    DELETE FROM {thoughts}
-    WHERE {lock_thoughts} source_task_id = ANY (ARRAY(SELECT task_id FROM tree)) {end_lock_thoughts}
 )
 DELETE FROM {tasks} WHERE {lock_tasks} task_id = ANY (ARRAY(SELECT task_id FROM tree)) {end_lock_tasks}
+RETURNING task_id
 """
 
 
@@ -150,7 +147,13 @@ class PostgresTaskStore(SqlTaskStore):
 
     def delete(self, task_ids: Sequence[str]) -> int:
         """Delete tasks, their descendants and the thoughts of all of them."""
-        return self.executor.run(DELETE, (self.codec.texts_in(task_ids),))
+        # Two statements: the first waits for transactions that add a thought to one of the tasks, and only the snapshot
+        # of the second shows what they committed. It locks the thoughts after the tasks, as claims do.
+        with self.executor.atomic():
+            deleted = [row[0] for row in self.executor.rows(DELETE_TREE, (self.codec.texts_in(task_ids),))]
+            if deleted:
+                self.executor.run(DELETE_THOUGHTS, (self.codec.texts_in(deleted),))
+            return len(deleted)
 
 
 def _by_priority(task: Task) -> tuple[int, datetime, str]:

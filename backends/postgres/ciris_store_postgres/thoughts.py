@@ -21,9 +21,9 @@ class PostgresThoughtStore(SqlThoughtStore):
 
     executor: PostgresExecutor
 
-    def add(self, thoughts: Sequence[Thought]) -> None:
+    def insert(self, thoughts: Sequence[Thought]) -> None:
         """Store new thoughts."""
         if len(thoughts) < ROWS_TO_COPY:
-            super().add(thoughts)
+            super().insert(thoughts)
         else:
             copy_new(self.executor, COPY, map(self._values, sorted(thoughts, key=_BY_ID)), "thought")

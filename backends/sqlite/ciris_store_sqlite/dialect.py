@@ -13,6 +13,7 @@ _FRAGMENTS = {
     # SQLite has one writer at a time: a write transaction excludes every other, so no row needs a lock.
     "for_update": "",
     "skip_locked": "",
+    "key_lock": "",
     "share_lock": "",
     # Without statistics the planner prefers an equality to a range, however many rows share the value.
     "no_index": "+",

@@ -10,9 +10,18 @@ from ciris_store_core.conformance.factories import T0, at, occurrence, task, tho
 from ciris_store_core.conformance.harness import Harness
 from ciris_store_core.conformance.levels import Level, clause
 from ciris_store_core.conformance.samples import full_thought
-from ciris_store_core.conformance.support import everything, exact, pages, race, reading, transact, writing
-from ciris_store_core.contract import Backend, ThoughtSelector
-from ciris_store_core.errors import AlreadyExists
+from ciris_store_core.conformance.support import (
+    BackgroundCall,
+    everything,
+    exact,
+    pages,
+    race,
+    reading,
+    transact,
+    writing,
+)
+from ciris_store_core.contract import Backend, Session, ThoughtSelector
+from ciris_store_core.errors import AlreadyExists, NotFound
 from ciris_store_core.models import TaskStatus, Thought, ThoughtStatus, ThoughtType
 from ciris_store_core.models.thoughts import UPDATABLE_THOUGHT_FIELDS, ThoughtQuery
 
@@ -36,6 +45,12 @@ def add(backend: Backend, *records: Thought) -> None:
     """Store thoughts in a transaction of their own."""
     with writing(backend) as session:
         session.thoughts.add(records)
+
+
+def alone(backend: Backend, *records: Thought) -> None:
+    """Store thoughts of tasks that exist, as the only call of a session."""
+    with backend.session(write=True, single=True) as session:
+        session.thoughts.add(records, needs_task=True)
 
 
 def ids(backend: Backend, **fields: Any) -> list[str]:
@@ -71,6 +86,56 @@ class TestWriteThoughts:
         """Otherwise thoughts that arrive before their task are lost."""
         add(backend, thought(task_id="gone"))
         assert ids(backend, source_task_id="gone") == ["h"]
+
+    @pytest.mark.parametrize("others", [0, 3])
+    @clause("thoughts.add.needs_task")
+    def test_a_thought_without_its_task_is_refused(self, backend: Backend, others: int) -> None:
+        """Otherwise a thought is accepted for a task that nobody has, and maintenance deletes it soon after."""
+        add(backend, thought("old", "lost"))
+        with writing(backend) as session:
+            session.tasks.add([task()])
+        batch = [thought(f"h{number}") for number in range(others)]
+        with pytest.raises(NotFound), writing(backend) as session:
+            session.thoughts.add([*batch, thought("x", "gone")], needs_task=True)
+        with pytest.raises(NotFound):
+            alone(backend, *batch, thought("x", "gone"))
+        with pytest.raises(AlreadyExists):
+            alone(backend, *batch, thought("old"))
+        assert ids(backend) == ["old"]
+        alone(backend, *batch, thought("x"))
+        assert ids(backend, source_task_id="t") == [*(each.thought_id for each in batch), "x"]
+        with writing(backend) as session:
+            session.tasks.add([task("new")])
+            session.thoughts.add([thought("y", "new")], needs_task=True)
+        assert ids(backend, source_task_id="new") == ["y"]
+
+    @pytest.mark.parametrize("count", [1, 3])
+    @clause("thoughts.add.needs_task.race", Level.CONCURRENT)
+    def test_a_thought_and_the_delete_of_its_task(self, backend: Backend, count: int) -> None:
+        """Otherwise a thought that is added while its task is deleted stays behind."""
+        batch = [thought(f"h{number}") for number in range(count)]
+
+        def delete(session: Session) -> int:
+            return session.tasks.delete(["t"])
+
+        for _ in range(3):
+            with writing(backend) as session:
+                session.tasks.add([task()])
+            with writing(backend) as session:
+                session.thoughts.add(batch, needs_task=True)
+                later = BackgroundCall(lambda: transact(backend, delete))
+                assert not later.finished()
+            assert later.result() == 1
+            assert ids(backend) == []
+        with writing(backend) as session:
+            session.tasks.add([task()])
+        with writing(backend) as session:
+            session.tasks.delete(["t"])
+            late = BackgroundCall(lambda: alone(backend, *batch))
+            assert not late.finished()
+        with pytest.raises(NotFound):
+            late.result()
+        assert ids(backend) == []
 
     @clause("thoughts.add.batch")
     def test_batches_of_any_size(self, backend: Backend) -> None:

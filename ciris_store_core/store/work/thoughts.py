@@ -68,7 +68,7 @@ class Thoughts(Resource):
     __slots__ = ()
 
     def add(self, thought: Thought, *, exist_ok: bool = False) -> Thought:
-        """Store a new thought and return it as stored. Its task need not exist.
+        """Store a new thought and return it as stored. Its task must exist.
 
         Times that were not given are the store's; an owner that was not given is the store's own occurrence.
 
@@ -78,6 +78,7 @@ class Thoughts(Resource):
                 This makes it safe to call again after ``OutcomeUnknown``.
 
         Raises:
+            NotFound: There is no such task. No transaction deletes the task before this one is over.
             AlreadyExists: The id exists, and ``exist_ok`` is False or the stored thought differs.
             InvalidArgument: A field cannot be stored. Nothing was written.
         """
@@ -85,7 +86,7 @@ class Thoughts(Resource):
             return self.add_many([thought], exist_ok=True)[0]
         extracted = ExtractedSecrets()
         ready = prepare(self._ctx, thought, Thought, self._ctx.clock.now(), extracted)
-        self._x.write("thoughts.add", lambda session: session.thoughts.add([ready]), extracted=extracted)
+        self._x.write("thoughts.add", lambda session: session.thoughts.add([ready], True), extracted=extracted)
         return ready
 
     def add_many(self, thoughts: Iterable[Thought], *, exist_ok: bool = False) -> ThoughtList:
@@ -98,7 +99,7 @@ class Thoughts(Resource):
             return add_or_same(
                 "thoughts.add_many", self._x, self._ctx, given, ready, "thought_id", _stored, _add, extracted
             )
-        self._x.write("thoughts.add_many", lambda session: session.thoughts.add(ready), extracted=extracted)
+        self._x.write("thoughts.add_many", lambda session: session.thoughts.add(ready, True), extracted=extracted)
         return ready
 
     def get(self, thought_id: str, *, occurrence_id: Owner = None, for_update: bool = False) -> Thought | None:
@@ -315,4 +316,4 @@ def _stored(session: Session, ids: Ids) -> ThoughtList:
 
 
 def _add(session: Session, thoughts: ThoughtList) -> None:
-    session.thoughts.add(thoughts)
+    session.thoughts.add(thoughts, True)

@@ -14,6 +14,7 @@ _FRAGMENTS = {
     # One transaction writes at a time (see backend.py), so no row needs a lock.
     "for_update": "",
     "skip_locked": "",
+    "key_lock": "",
     "share_lock": "",
     "no_index": "",
     "bucket": "greatest(c.timestamp - ((c.timestamp % ? + ?) % ?), -62135596800000000)",
