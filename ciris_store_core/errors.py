@@ -47,7 +47,7 @@ class StoreError(Exception):
     def __str__(self) -> str:
         """Return message and hint in one line, with control characters of whatever they quote escaped."""
         message = super().__str__()
-        return printable(f"{message}. {self.hint}" if self.hint else message)
+        return printable(f"{message.removesuffix('.')}. {self.hint}" if self.hint else message)
 
 
 # --- the caller's input -----------------------------------------------------------------------

@@ -67,7 +67,7 @@ class SigningKey:
         except (ValueError, TypeError, UnsupportedAlgorithm):
             private = None
         if not isinstance(private, ed25519.Ed25519PrivateKey):
-            raise InvalidArgument(f"{path} holds no Ed25519 key without a passphrase: make one with SigningKey.save")
+            raise InvalidArgument(f"{path} holds no Ed25519 key without a passphrase. Make one with SigningKey.save.")
         return cls(private)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -84,7 +84,7 @@ class SigningKey:
                 hint="Choose another name.",
             ) from None
         except OSError as error:
-            raise AccessDenied(f"{path} cannot be written ({error.strerror}): check the directory") from error
+            raise AccessDenied(f"{path} cannot be written ({error.strerror}). Check the directory.") from error
         with os.fdopen(handle, "wb") as file:
             file.write(self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
             file.flush()
@@ -111,7 +111,9 @@ def is_signed(message: bytes, signature: str, public_key: str) -> bool:
 def key_id_of(public_key: str) -> str:
     """The id of a public key; ``InvalidArgument`` where it is none."""
     if not _PUBLIC.fullmatch(public_key):
-        raise InvalidArgument("a public key is 64 hexadecimal digits in lower case, as SigningKey.public_key gives it")
+        raise InvalidArgument(
+            "a public key must be 64 hexadecimal digits in lower case, as SigningKey.public_key gives it"
+        )
     return "ed25519-" + sha256(bytes.fromhex(public_key)).hexdigest()[:32]
 
 
@@ -120,7 +122,7 @@ def _read_private(path: Path) -> bytes:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if stat.S_IMODE(mode) & 0o077:
-                raise AccessDenied(f"others than its owner may use the key file {path}: run chmod 600 {path}")
+                raise AccessDenied(f"others than its owner may use the key file {path}. Run chmod 600 {path}.")
             return file.read(_MOST_BYTES)
     except FileNotFoundError:
         raise NotFound(
@@ -132,11 +134,13 @@ def _read_private(path: Path) -> bytes:
     except OSError as error:
         if isinstance(error, AccessDenied):
             raise
-        raise AccessDenied(f"the key file {path} cannot be read ({error.strerror}): check its owner") from error
+        raise AccessDenied(f"the key file {path} cannot be read ({error.strerror}). Check its owner.") from error
 
 
 def _library() -> None:
     try:
         import cryptography  # noqa: F401
     except ImportError:
-        raise NotSupported("keys need a library: pip install 'ciris-store-core[secrets]'") from None
+        raise NotSupported(
+            "signing keys need the package cryptography. Install it: pip install 'ciris-store-core[secrets]'"
+        ) from None

@@ -25,7 +25,7 @@ SCHEME_PATTERN = r"[a-z][a-z0-9+.-]*"
 
 _URL = re.compile(rf"({SCHEME_PATTERN})://(.*)", re.IGNORECASE | re.DOTALL | re.ASCII)
 # A colon before any slash, or a user's ':' and '@': a URL with a slip in it, unless it is a Windows drive.
-_LIKE_A_URL = re.compile(r"[^/\\:]{2,}:|.*://|[^/\\:]:[^/\\].*@|.*//[^/]*:.*@", re.DOTALL)
+_LIKE_A_URL = re.compile(r"[^/\\:]{2,}:|.*://|[^/\\:]:[^/\\].*@|\w+//[^/]*:|.*//[^/]*:.*@", re.DOTALL)
 # What libpq, ODBC and ADO.NET take in place of a URL.
 _KEYWORDS = re.compile(
     r"(?:.*[\s;])?(?:host|hostaddr|port|dbname|database|user|username|user ?id|uid|password|pwd|passfile|service"
@@ -146,7 +146,7 @@ def _text_of(url: str | os.PathLike[str] | None) -> str:
         raise InvalidURL(f"a database URL is text or a path, not {type(url).__name__}")
     text = os.fsdecode(url)
     if not text.strip():
-        raise InvalidURL(f"the database URL is empty: give one, or None for {ENVIRONMENT_VARIABLE} or {DEFAULT_URL}")
+        raise InvalidURL(f"the database URL is empty. Give one, or None for {ENVIRONMENT_VARIABLE} or {DEFAULT_URL}.")
     return text
 
 
@@ -154,7 +154,7 @@ def _from_environment() -> str:
     text = os.environ.get(ENVIRONMENT_VARIABLE, DEFAULT_URL)
     if not text.strip():
         # Falling back to SQLite here would hide that a deployment lost its setting.
-        raise InvalidURL(f"{ENVIRONMENT_VARIABLE} is set but empty: give it a URL, or unset it for {DEFAULT_URL}")
+        raise InvalidURL(f"{ENVIRONMENT_VARIABLE} is set but empty. Give it a URL, or unset it for {DEFAULT_URL}.")
     return text
 
 
@@ -166,9 +166,9 @@ def _parse(text: str) -> StoreURL:
     scheme, rest = match[1].lower(), match[2]
     _refuse_driver_suffix(scheme)
     if "#" in rest:
-        raise InvalidURL("a raw '#' in the database URL: write it as %23, in a password too")
+        raise InvalidURL("a raw '#' in the database URL. Write it as %23, in a password too.")
     if rest != rest.rstrip():
-        raise InvalidURL("the database URL ends with white space: remove it, or write it as %20")
+        raise InvalidURL("the database URL ends with white space. Remove it, or write it as %20.")
     place, _, query = rest.partition("?")
     if scheme == "sqlite":
         return _sqlite(place, _options(query), is_default=text == DEFAULT_URL)
@@ -180,44 +180,44 @@ def _parse(text: str) -> StoreURL:
 def _refuse_unsafe(text: str) -> None:
     if _UNSAFE_TEXT.search(text):
         raise InvalidURL(
-            "the database URL holds a NUL, a line break or a lone surrogate: remove it "
-            "(a URL read from a file often keeps the file's last line break)"
+            "the database URL holds a NUL, a line break or a lone surrogate. Remove it "
+            "(a URL read from a file often keeps the file's last line break)."
         )
 
 
 def _refuse_driver_suffix(scheme: str) -> None:
     plain, plus, _ = scheme.partition("+")
     if plus:
-        raise InvalidURL(f"the backend chooses its own driver: write {plain}:// instead of {scheme}://")
+        raise InvalidURL(f"the backend chooses its own driver. Write {plain}:// instead of {scheme}://.")
 
 
 def _bare_path(text: str) -> StoreURL:
     if _LIKE_A_URL.match(text):
         raise InvalidURL(
-            "this looks like a database URL but has no scheme followed by '://' at its beginning: "
-            "write for instance postgresql://user@host/name, "
-            "or for a file with ':' in its name sqlite:///name with the ':' as %3A"
+            "this looks like a database URL but has no scheme followed by '://' at its beginning. "
+            "Write for instance postgresql://user@host/name, "
+            "or for a file with ':' in its name sqlite:///name with the ':' as %3A."
         )
     if _KEYWORDS.match(text):
         raise InvalidURL(
-            "these are connection keywords (host=... dbname=...), not a database URL: "
-            "write postgresql://user:password@host:5432/dbname, or for a file with '=' in its name sqlite:///name"
+            "these are connection keywords (host=... dbname=...), not a database URL. "
+            "Write postgresql://user:password@host:5432/dbname, or for a file with '=' in its name sqlite:///name."
         )
     if _OPTION_IN_PATH.search(text) or is_secret_option("", text):
         raise InvalidURL(
-            "a bare path takes no options: write sqlite:///path?name=value, "
-            "or for a file with '?', '&' or '=' in its name sqlite:///name with them as %3F, %26 and %3D"
+            "a bare path takes no options. Write sqlite:///path?name=value, "
+            "or for a file with '?', '&' or '=' in its name sqlite:///name with them as %3F, %26 and %3D."
         )
     return StoreURL("sqlite", database=text)
 
 
 def _sqlite(place: str, options: dict[str, str], *, is_default: bool) -> StoreURL:
     if place == "/":
-        raise InvalidURL("sqlite:/// names no file: write sqlite:///path/to/file.db, or sqlite:// for one in memory")
+        raise InvalidURL("sqlite:/// names no file. Write sqlite:///path/to/file.db, or sqlite:// for one in memory.")
     if place and not place.startswith("/"):
         raise InvalidURL(
-            "an SQLite URL has no host: write three slashes before a relative path (sqlite:///data/x.db), "
-            "four before an absolute one (sqlite:////srv/x.db), and sqlite:///:memory: for one in memory"
+            "an SQLite URL has no host. Write three slashes before a relative path (sqlite:///data/x.db), "
+            "four before an absolute one (sqlite:////srv/x.db), and sqlite:///:memory: for one in memory."
         )
     path = _file(place[1:], "path") or ":memory:"
     return StoreURL("sqlite", database=path, options=options, is_default=is_default)
@@ -226,7 +226,7 @@ def _sqlite(place: str, options: dict[str, str], *, is_default: bool) -> StoreUR
 def _network(scheme: str, place: str, query: str) -> StoreURL:
     if "@" in query:
         # Else 'user:p@ss?word@host' would send half of the password to the host 'ss'.
-        raise InvalidURL("an '@' after a '?': write a '?' in the password as %3F, and an '@' in an option as %40")
+        raise InvalidURL("an '@' after a '?'. Write a '?' in the password as %3F, and an '@' in an option as %40.")
     user, _, place = place.rpartition("@")
     username, password = _user(user)
     authority, _, path = place.partition("/")
@@ -240,7 +240,7 @@ def _network(scheme: str, place: str, query: str) -> StoreURL:
 def _user(text: str) -> tuple[str | None, str | None]:
     name, colon, password = text.partition(":")
     if "/" in name:
-        raise InvalidURL("a raw '/' in the user name, or '@' in the database name: write them as %2F and %40")
+        raise InvalidURL("a raw '/' in the user name, or '@' in the database name. Write them as %2F and %40.")
     return _decode(name, "user name") or None, _password(password) if colon else None
 
 
@@ -251,14 +251,14 @@ def _password(text: str) -> str:
 
 def _refuse_slash(database: str) -> None:
     if "/" in database:
-        raise InvalidURL("a second '/' after the host: a database name has none; write one that does with %2F")
+        raise InvalidURL("a second '/' after the host: a database name has none. Write one that does with %2F.")
 
 
 def _file(text: str, part: str) -> str:
     if _USER_IN_PATH.match(text):
         raise InvalidURL(
-            "an SQLite or memory URL has no user and no password: "
-            "write postgresql://user:password@host/dbname for a server, or ':' and '@' in a name as %3A and %40"
+            "an SQLite or memory URL has no user and no password. "
+            "Write postgresql://user:password@host/dbname for a server, or ':' and '@' in a name as %3A and %40."
         )
     return _path(text, part)
 
@@ -267,18 +267,18 @@ def _path(text: str, part: str) -> str:
     if _OPTION_IN_PATH.search(text) or is_secret_option("", text):
         # Else an option, which may be a password, would become part of a name that errors show.
         raise InvalidURL(
-            f"an option in the {part}: begin the options with '?', or write '&', ':' and '=' as %26, %3A and %3D"
+            f"an option in the {part}. Begin the options with '?', or write '&', ':' and '=' as %26, %3A and %3D."
         )
     return _decode(text, part)
 
 
 def _decode(text: str, part: str) -> str:
     if _STRAY_PERCENT.search(text):
-        raise InvalidURL(f"a '%' in the {part} is not followed by two hexadecimal digits: write a plain '%' as %25")
+        raise InvalidURL(f"a '%' in the {part} is not followed by two hexadecimal digits. Write a plain '%' as %25.")
     try:
         decoded = unquote_to_bytes(text).decode()
     except UnicodeDecodeError:
-        raise InvalidURL(f"the {part} is not UTF-8 once percent-decoded: write a plain '%' as %25") from None
+        raise InvalidURL(f"the {part} is not UTF-8 once percent-decoded. Write a plain '%' as %25.") from None
     _refuse_unsafe(decoded)
     return decoded
 
@@ -292,7 +292,7 @@ def _hosts(authority: str) -> tuple[Host, ...]:
     texts = authority.split(",")
     hosts = tuple(_host(text) for text in texts)
     if len(hosts) > 1 and any(not name for name, _ in hosts):
-        raise InvalidURL("an empty host in the list of hosts: remove the extra ','")
+        raise InvalidURL("an empty host in the list of hosts. Remove the extra ','.")
     return hosts
 
 
@@ -300,18 +300,18 @@ def _host(text: str) -> Host:
     if text.startswith("["):
         name, closed, tail = text[1:].partition("]")
         if not closed or (tail and not tail.startswith(":")):
-            raise InvalidURL("a '[' that begins an IPv6 address needs its ']', as in [::1]:5432")
+            raise InvalidURL("a '[' begins an IPv6 address that has no ']'. Write it as in [::1]:5432.")
         return _ipv6(_decode(name, "host")), _port(tail[1:]) if tail else None
     name, colon, port = text.partition(":")
     if ":" in port:
-        raise InvalidURL("several ':' in a host: write an IPv6 address in brackets, as in [::1]:5432")
+        raise InvalidURL("several ':' in a host. Write an IPv6 address in brackets, as in [::1]:5432.")
     return _host_name(_decode(name, "host")), _port(port) if colon else None
 
 
 def _host_name(name: str) -> str:
     # A ',' that hides behind %2C would become a second host in the driver.
     if "," in name or (name and not _is_socket(name) and not _HOST_NAME.fullmatch(name)):
-        raise InvalidURL("the host is neither a name, an address nor a path: check what stands after the last '@'")
+        raise InvalidURL("the host is neither a name, an address nor a path. Check what stands after the last '@'.")
     return name
 
 
@@ -324,14 +324,14 @@ def _ipv6(text: str) -> str:
     try:
         ipaddress.IPv6Address(text)
     except ValueError:
-        raise InvalidURL("what stands in the host's brackets is not an IPv6 address; an example is [::1]") from None
+        raise InvalidURL("the text in the host's brackets is not an IPv6 address. Write one, as in [::1].") from None
     return text
 
 
 def _port(text: str) -> int:
     if not _PORT.fullmatch(text) or not 1 <= int(text) <= 65535:
         raise InvalidURL(
-            "the port is not a number from 1 to 65535 (a password needs an '@' after it, and the host after that)"
+            "the port is not a number from 1 to 65535. Fix it, or add the '@' and the host that follow a password."
         )
     return int(text)
 
@@ -341,7 +341,7 @@ def _with_host_options(hosts: tuple[Host, ...], options: dict[str, str]) -> tupl
     named, port = options.pop("host", None), options.pop("port", None)
     if named is not None:
         if hosts:
-            raise InvalidURL("the host stands before the '?' and in host= as well: keep one of them")
+            raise InvalidURL("the host stands before the '?' and in host= as well. Keep one of them.")
         hosts = tuple((_ipv6(name) if _is_ipv6(name) else _host_name(name), None) for name in named.split(","))
     return hosts if port is None else _with_ports(hosts or (("", None),), port.split(","))
 
@@ -352,9 +352,9 @@ def _is_ipv6(name: str) -> bool:
 
 def _with_ports(hosts: tuple[Host, ...], ports: list[str]) -> tuple[Host, ...]:
     if any(port is not None for _, port in hosts):
-        raise InvalidURL("the port stands before the '?' and in port= as well: keep one of them")
+        raise InvalidURL("the port stands before the '?' and in port= as well. Keep one of them.")
     if len(ports) not in (1, len(hosts)):
-        raise InvalidURL(f"{len(hosts)} hosts but {len(ports)} ports: give one port, or one for each host")
+        raise InvalidURL(f"{len(hosts)} hosts but {len(ports)} ports. Give one port, or one for each host.")
     ports = ports * len(hosts) if len(ports) == 1 else ports
     return tuple((name, _port(port)) for (name, _), port in zip(hosts, ports, strict=True))
 
@@ -367,8 +367,8 @@ def _options(query: str) -> dict[str, str]:
     for piece in query.split("&") if query else ():
         name, equals, value = piece.partition("=")
         if not equals or not _OPTION_NAME.fullmatch(name):
-            raise InvalidURL("what follows the '?' is not of the form name=value&name=value; encode '&' as %26")
+            raise InvalidURL("the text after the '?' is not of the form name=value&name=value. Encode '&' as %26.")
         if name in options:
-            raise InvalidURL(f"the option {name!r} is given twice: keep one of them")
+            raise InvalidURL(f"the option {name!r} is given twice. Keep one of them.")
         options[name] = _decode(value, f"option {name!r}")
     return options

@@ -98,8 +98,8 @@ class OptionReader:
         if not unknown:
             return
         hints = "".join(map(self._suggest, unknown))
-        valid = ", ".join(sorted(self._known)) or "none"
-        raise InvalidURL(f"unknown URL option: {', '.join(unknown)}.{hints} Valid here: {valid}")
+        advice = f"Use one of: {', '.join(sorted(self._known))}." if self._known else "Leave it out."
+        raise InvalidURL(f"unknown URL option: {', '.join(unknown)}.{hints} {advice}")
 
     def _suggest(self, unknown: str) -> str:
         close = difflib.get_close_matches(unknown, self._known, 1)

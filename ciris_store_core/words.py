@@ -210,12 +210,14 @@ def search_terms(text: str) -> tuple[str, ...]:
         InvalidArgument: The text is longer than 20,000 characters, or has more than 128 distinct words.
     """
     if len(text) > MAX_QUERY:
-        raise InvalidArgument(f"text: {len(text)} characters, and {MAX_QUERY} is the most: search for fewer words")
+        raise InvalidArgument(
+            f"text: it has {len(text)} characters, and {MAX_QUERY} is the most. Search for fewer words."
+        )
     terms: dict[str, None] = {}
     for term in _terms(normalize("NFC", text.translate(_QUERY))):
         terms[term] = None
         if len(terms) > MAX_TERMS:
-            raise InvalidArgument(f"text: more than {MAX_TERMS} distinct words: search for fewer words")
+            raise InvalidArgument(f"text: it has more than {MAX_TERMS} distinct words. Search for fewer words.")
     return tuple(terms)
 
 

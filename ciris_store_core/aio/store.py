@@ -109,7 +109,7 @@ def refuse_awaitable(result: T) -> T:
         result.close()
     raise InvalidArgument(
         "the function returned a coroutine, which would run after its transaction. Pass the async function itself, "
-        "as in 'await store.run(fn, arg)'"
+        "as in 'await store.run(fn, arg)'."
     )
 
 

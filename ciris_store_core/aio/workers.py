@@ -89,7 +89,7 @@ class Workers:
             # do so.
             raise TransactionError(
                 "this task is inside a transaction of this store. Use the transaction's handle, "
-                "as in 'async with store.transaction() as tx: await tx.tasks...', or tx.savepoint() to nest"
+                "as in 'async with store.transaction() as tx: await tx.tasks...', or tx.savepoint() to nest."
             )
         context = copy_context()
         try:
@@ -122,7 +122,7 @@ class Workers:
 
 
 def _closed() -> StoreClosed:
-    return StoreClosed("the store was closed: open a new one")
+    return StoreClosed("the store was closed. Open a new one.")
 
 
 class _RollBack(Exception):
@@ -158,7 +158,7 @@ class TransactionThread:
         context = copy_context()
         with self._lock:
             if self._over:
-                raise TransactionError("the transaction is over. Begin a new one")
+                raise TransactionError("the transaction is over. Begin a new one.")
             self._jobs.put((future, lambda: context.run(fn)))
         return future
 

@@ -141,7 +141,7 @@ def _new_file(path: Path) -> TextIO:
     except OSError as error:
         failure = AlreadyExists if isinstance(error, FileExistsError) else Conflict
         raise failure(
-            f"{path} cannot be made ({error.strerror})", kind="file", key=str(path), hint="Choose another name."
+            f"{path} cannot be created ({error.strerror})", kind="file", key=str(path), hint="Choose another name."
         ) from None
 
 
@@ -159,7 +159,7 @@ def _checkpoint_of(path: Path) -> AuditCheckpoint:
     from ciris_store_core.models import AuditCheckpoint
 
     if path.exists() and not path.is_file():
-        raise InvalidArgument(f"{path} is no regular file: give a checkpoint, or an export that ends with one")
+        raise InvalidArgument(f"{path} is no regular file. Give a checkpoint, or an export that ends with one.")
     try:
         last = _last_line(path)
     except OSError as error:
@@ -181,7 +181,9 @@ def _last_line(path: Path) -> str:
         file.seek(start)
         _, line_feed, last = file.read(_MOST_BYTES).strip().rpartition(b"\n")
     if start and not line_feed:
-        raise InvalidArgument(f"the last line of {path} exceeds {_MOST_BYTES:,} bytes, so it is no checkpoint")
+        raise InvalidArgument(
+            f"the last line of {path} exceeds {_MOST_BYTES:,} bytes, so it is no checkpoint. Name another file."
+        )
     return last.decode(errors="replace")
 
 

@@ -55,7 +55,7 @@ def bootstrap(public_key: PublicKey, name: Name, url: Url = None, as_json: Json 
     with open_existing(url) as store:
         if not store.authorities.bootstrap(public_key, name):
             raise AccessDenied(
-                "the store has authorities already: register another one with the approval of one of them"
+                "the store has authorities already. Register another one with the approval of one of them."
             )
         _show(store.authorities.find()[0], as_json)
 

@@ -130,7 +130,9 @@ def matrix(
 
 def _require_suite() -> None:
     if find_spec("pytest") is None:
-        raise NotSupported("the conformance suite needs pytest: pip install 'ciris-store-core[conformance]'")
+        raise NotSupported(
+            "the conformance suite needs pytest. Install it: pip install 'ciris-store-core[conformance]'"
+        )
 
 
 def _split_module_and_url(module: str | None, url: str | None) -> tuple[str | None, str | None]:
@@ -141,7 +143,9 @@ def _split_module_and_url(module: str | None, url: str | None) -> tuple[str | No
         return module, url
     if any(mark in module for mark in ":/.\\"):
         return None, module
-    raise InvalidArgument(f"{module!r} is neither a URL nor a module of the suite: {', '.join(module_names())}")
+    raise InvalidArgument(
+        f"{module!r} is neither a URL nor a module of the suite. Use one of: {', '.join(module_names())}."
+    )
 
 
 def _options(modules: list[str], levels: list[LevelName], quick: bool, waive: list[str]) -> Options:
@@ -158,7 +162,7 @@ def _run_all(names: list[BackendName], url: str | None, options: Options, *, sil
     from ciris_store_core.cli.conformance_view import run_visibly
 
     if names and url:
-        raise InvalidArgument(f"give either a URL or {BACKENDS_OPTION}, not both")
+        raise InvalidArgument(f"a URL and {BACKENDS_OPTION} were given. Give one of them.")
     reports = []
     wanted: Sequence[BackendName | None] = names or [None]
     for name in wanted:
@@ -187,7 +191,7 @@ def _postgres_url() -> str:
         if url.startswith(tuple(f"{scheme}://" for scheme in POSTGRES_SCHEMES)):
             return url
     raise InvalidArgument(
-        f"no PostgreSQL database to test: set {ENVIRONMENT_VARIABLE} or {POSTGRES_VARIABLE} to the URL of an empty one"
+        f"no PostgreSQL database to test. Set {ENVIRONMENT_VARIABLE} or {POSTGRES_VARIABLE} to the URL of an empty one."
     )
 
 
@@ -210,4 +214,4 @@ def _write_file(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise InvalidArgument(f"{path} cannot be written: {error.strerror}") from error
+        raise InvalidArgument(f"{path} cannot be written ({error.strerror}). Choose another path.") from error

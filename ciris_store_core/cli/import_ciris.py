@@ -50,7 +50,7 @@ def import_engine(
 
     source, target = resolve_url(old), resolve_url(new)
     if source == target:
-        raise InvalidArgument("OLD and NEW are the same database. Name another one for the store")
+        raise InvalidArgument("OLD and NEW are the same database. Name another one for the store.")
     done = ImportReport(str(source), str(target))
     # Until it has its own authority, the store accepts the identity of the engine's agent.
     policy = ScopePolicy(approve=lambda request: None if request.store else "import-ciris")
@@ -79,7 +79,9 @@ def _lines(path: Path | None) -> Iterator[Any]:
         with path.open("w", encoding="utf-8") as file:
             yield lambda row: file.write(json.dumps(row, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise InvalidArgument(f"the report {path} cannot be written: {error.strerror}") from error
+        raise InvalidArgument(
+            f"the report {path} cannot be written ({error.strerror}). Choose another path."
+        ) from error
 
 
 @contextmanager

@@ -93,5 +93,5 @@ def _say(report: SecretsReport, as_json: bool, more: dict[str, Any], well: bool)
         console().print(facts({**found, "corrupt": len(report.corrupt)}))
     if not well:
         if report.corrupt and not as_json:
-            say_error(f"cannot be decrypted: {', '.join(report.corrupt[:5])}: restore these from a backup")
+            say_error(f"secrets cannot be decrypted: {', '.join(report.corrupt[:5])}. Restore these from a backup.")
         raise typer.Exit(Exit.FAILED)

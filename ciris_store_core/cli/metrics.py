@@ -105,7 +105,7 @@ def plot(
 ) -> None:
     """Draw a metric over time, one line for each value of the tags in --by."""
     if function not in get_args(Function):
-        raise InvalidArgument(f"--function is one of {', '.join(get_args(Function))}, not {function!r}")
+        raise InvalidArgument(f"--function must be one of {', '.join(get_args(Function))}, not {function!r}")
     with open_existing(url) as store:
         span, start, end = _window(store, hours, bucket, _COLUMNS)
         points = _points(store, name, function, span, start, end, by, tag)

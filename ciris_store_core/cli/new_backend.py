@@ -29,7 +29,7 @@ def new_backend(
 
     names = Names(name)
     if names.scheme in {plugin.scheme for plugin in Registry().installed()}:
-        raise InvalidArgument(f"an installed backend serves {names.scheme}:// already: choose another name")
+        raise InvalidArgument(f"an installed backend serves {names.scheme}:// already. Choose another name.")
     folder = make(name, Path(), sql=sql, core_version=".".join(__version__.split(".")[:2]))
     url = f"{names.scheme}:///{names.scheme}.db" if sql else f"{names.scheme}://"
     typer.echo(NEXT.format(folder=folder, url=url))

@@ -53,7 +53,7 @@ def parse_tags(given: list[str] | None) -> dict[str, str]:
     pairs = [each.partition("=") for each in given or ()]
     wrong = [key for key, equals, _ in pairs if not equals]
     if wrong:
-        raise InvalidArgument(f"--tag takes KEY=VALUE, as in host=a, not {wrong[0]!r}")
+        raise InvalidArgument(f"--tag must be KEY=VALUE, as in host=a, not {wrong[0]!r}")
     return {key: value for key, _, value in pairs}
 
 
@@ -61,7 +61,7 @@ def parse_span(text: str) -> timedelta:
     """Return the time span of a text such as 30s, 5m, 1h or 7d."""
     number, unit = text[:-1], _UNITS.get(text[-1:])
     if unit is None or not number.isdecimal() or not 0 < int(number) < 1_000_000:
-        raise InvalidArgument(f"a span is a number with a unit, as in 30s, 5m, 1h or 7d, not {text!r}")
+        raise InvalidArgument(f"a span must be a number with a unit, as in 30s, 5m, 1h or 7d, not {text!r}")
     return int(number) * unit
 
 

@@ -105,7 +105,7 @@ def _figure(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise NotSupported("pictures need matplotlib: pip install 'ciris-store-core[plot]'") from None
+        raise NotSupported("pictures need matplotlib. Install it: pip install 'ciris-store-core[plot]'") from None
     return Figure(figsize=(width, height), layout="constrained")
 
 

@@ -65,7 +65,9 @@ def show_task(task_id: Annotated[str, typer.Argument(help="Its id.")], url: Url 
     with open_existing(url) as store:
         task = store.tasks.get(task_id, occurrence_id=_owner(None))
         if task is None:
-            raise NotFound(f"there is no task {task_id!r}", kind="task", key=task_id)
+            raise NotFound(
+                f"there is no task {task_id!r}", kind="task", key=task_id, hint="See ciris-store tasks list."
+            )
         steps = store.thoughts.find(source_task_id=task_id, occurrence_id=_owner(None), limit=1000).items
         children = store.tasks.find(parent_task_id=task_id, occurrence_id=_owner(None), limit=1000).items
         now = store.server_now()
@@ -142,7 +144,7 @@ def show_thought(
         thought = store.thoughts.get(thought_id, occurrence_id=_owner(None))
         now = store.server_now()
     if thought is None:
-        raise NotFound(f"there is no thought {thought_id!r}", kind="thought", key=thought_id)
+        raise NotFound(f"there is no thought {thought_id!r}", kind="thought", key=thought_id, hint="Check the id.")
     say_json(_json(thought)) if as_json else _show_record(thought, now)
 
 

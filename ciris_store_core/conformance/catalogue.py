@@ -75,7 +75,7 @@ def _modules_of(name: str) -> tuple[str, ...]:
     if plain in GROUPS:
         return GROUPS[plain]
     if plain not in module_names():
-        raise InvalidArgument(f"the suite has no module {name!r}: use one of {', '.join(module_names())}")
+        raise InvalidArgument(f"the suite has no module {name!r}. Use one of {', '.join(module_names())}.")
     return (plain,)
 
 

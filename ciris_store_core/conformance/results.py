@@ -264,5 +264,5 @@ def read_reports(paths: Iterable[Path]) -> list[Report]:
         try:
             found += from_json(path.read_text(encoding="utf-8"), str(path))
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidArgument(f"{path} cannot be read: {error}") from error
+            raise InvalidArgument(f"{path} cannot be read ({error}). Check the path.") from error
     return found

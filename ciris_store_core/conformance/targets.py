@@ -230,7 +230,7 @@ class SingleTarget(Target):
         if not emptied:
             raise CannotEmpty(
                 "an earlier test left leases, audit entries or entries of the access log, which the contract cannot "
-                f"delete: put {NUMBER} in the URL, so that each test gets a store of another number, or write a harness"
+                f"delete. Put {NUMBER} in the URL, so that each test gets a store of its own, or write a harness."
             )
 
     def _keep(self) -> Backend:

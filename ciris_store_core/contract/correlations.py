@@ -148,8 +148,8 @@ class CorrelationStore(ABC):
             page = self.points(query)
             if page.items:
                 raise NotSupported(
-                    "percentiles need every sample, and some of this time were rolled up: "
-                    "ask for a later time, or leave the rolled up ones out with resolution='raw'"
+                    "percentiles need every sample, and some of this time were rolled up. "
+                    "Ask for a later time, or leave the rolled up ones out with resolution='raw'."
                 )
             if page.next_after is None:  # a page may hold no point at all, and yet have a next one
                 return

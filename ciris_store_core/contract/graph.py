@@ -263,7 +263,8 @@ class GraphStore(ABC):
         - Nodes expired by ``now`` are left out.
         """
         raise NotSupported(
-            f"this backend has no {Capability.FULL_TEXT}: list nodes by type or attribute, or use a backend that has it"
+            f"this backend has no {Capability.FULL_TEXT}. "
+            "List nodes by type or attribute, or use a backend that has it."
         )
 
 

@@ -120,7 +120,7 @@ class Registry:
         if allowed is not None and _normal(name) not in allowed:
             raise PluginError(
                 f"{name}, which serves {scheme}://, is not among the allowed backends "
-                f"({', '.join(sorted(allowed)) or 'none'}): add it to {ALLOWED_VARIABLE} if it should be"
+                f"({', '.join(sorted(allowed)) or 'none'}). Add it to {ALLOWED_VARIABLE} if it should be."
             )
 
     def _scan(self) -> tuple[list[_Claim], bool]:
@@ -161,10 +161,10 @@ class Registry:
         installed = sorted({plugin.scheme for plugin in self.installed()})
         close = difflib.get_close_matches(scheme, sorted({*installed, *OWNERS}), 1)
         wanted = f"{CORE}[{EXTRAS[scheme]}]" if scheme in EXTRAS else f"ciris-store-{scheme}"
-        hint = f"did you mean {close[0]}://? Else try" if close and scheme not in EXTRAS else "try"
+        near = f"Did you mean {close[0]}://? If not, install" if close and scheme not in EXTRAS else "Install"
         return UnknownScheme(
-            f"no installed backend serves {scheme}://; {hint}: pip install '{wanted}' "
-            f"(installed: {', '.join(installed)})"
+            f"no installed backend serves {scheme}:// (installed: {', '.join(installed)}). "
+            f"{near} one: pip install '{wanted}'"
         )
 
 
@@ -188,22 +188,33 @@ def _spec_of(manager: pluggy.PluginManager, scheme: str, name: str) -> BackendSp
     try:
         answers = manager.hook.ciris_store_backend()
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{name}: its hook ciris_store_backend failed ({_named(error)}); report it there") from error
+        raise PluginError(
+            f"the hook ciris_store_backend of {name} failed ({_named(error)}). Report it to its authors."
+        ) from error
     if not answers:
-        raise PluginError(f"{name} claims {scheme}:// but has no hook ciris_store_backend, or it returned None")
+        raise PluginError(
+            f"{name} claims {scheme}:// but has no hook ciris_store_backend, or it returned None. "
+            "Report it to its authors."
+        )
     spec = answers[0]
     if not isinstance(spec, BackendSpec):
-        raise PluginError(f"{name}: its hook ciris_store_backend returned {type(spec).__name__}, not a BackendSpec")
+        raise PluginError(
+            f"the hook ciris_store_backend of {name} returned {type(spec).__name__}, not a BackendSpec. "
+            "Report it to its authors."
+        )
     if scheme not in spec.schemes:
-        raise PluginError(f"{name} claims {scheme}:// but its BackendSpec serves only {', '.join(spec.schemes)}")
+        raise PluginError(
+            f"{name} claims {scheme}:// but its BackendSpec serves only {', '.join(spec.schemes)}. "
+            "Report it to its authors."
+        )
     _check_contract(spec.contract_version, name)
     return spec
 
 
 def _broken(scheme: str, plugin: InstalledPlugin, error: BaseException) -> PluginError:
     return PluginError(
-        f"{plugin.distribution} {plugin.version}, which serves {scheme}://, cannot be loaded ({_named(error)}): "
-        f"reinstall it, or report it to its authors; other backends are not affected"
+        f"{plugin.distribution} {plugin.version}, which serves {scheme}://, cannot be loaded ({_named(error)}); "
+        f"other backends are not affected. Reinstall it, or report it to its authors."
     )
 
 
@@ -217,11 +228,11 @@ def _named(error: BaseException) -> str:
 def _check_owner(scheme: str, name: str) -> None:
     owner = CORE if scheme in BUILT_IN else OWNERS.get(scheme)
     if owner is not None and _normal(name) != owner:
-        raise PluginError(f"{name} claims {scheme}://, which only {owner} may serve: uninstall {name}")
+        raise PluginError(f"{name} claims {scheme}://, which only {owner} may serve. Uninstall {name}.")
 
 
 def _claimed_twice(scheme: str, names: list[str]) -> PluginError:
-    return PluginError(f"{scheme}:// is claimed by {' and by '.join(sorted(names))}: uninstall all but one of them")
+    return PluginError(f"{scheme}:// is claimed by {' and by '.join(sorted(names))}. Uninstall all but one of them.")
 
 
 def _check_contract(version: str, name: str, ours: str = CONTRACT_VERSION) -> None:
@@ -229,13 +240,13 @@ def _check_contract(version: str, name: str, ours: str = CONTRACT_VERSION) -> No
     theirs, mine = int(version.split(".")[0]), int(ours.split(".")[0])
     if theirs > mine:
         raise PluginError(
-            f"{name} implements contract {version}, and this {CORE} speaks {ours}: "
-            f"pip install --upgrade {CORE}, or install an older {name}"
+            f"{name} implements contract {version}, and this {CORE} speaks {ours}. "
+            f"Upgrade it (pip install --upgrade {CORE}), or install an older {name}."
         )
     if theirs < mine - 1:
         raise PluginError(
-            f"{name} implements contract {version}, and this {CORE} accepts {mine - 1}.x and {mine}.x: "
-            f"pip install --upgrade {name}"
+            f"{name} implements contract {version}, and this {CORE} accepts {mine - 1}.x and {mine}.x. "
+            f"Upgrade the backend: pip install --upgrade {name}"
         )
 
 

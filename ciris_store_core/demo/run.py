@@ -75,11 +75,11 @@ def run_demo(url: str, options: DemoOptions, watcher: Watcher) -> Results:
 
 def _check(store: Store, force: bool) -> None:
     if Capability.MULTI_PROCESS not in store.capabilities:
-        raise NotSupported("no other process can open this store, and the demo runs several. Name a file or a server")
+        raise NotSupported("no other process can open this store, and the demo runs several. Name a file or a server.")
     if not force and not store.is_empty():
         raise InvalidArgument(
             "the store holds records, and the demo needs an empty one. Name an empty database, or add --force to "
-            "run beside them (the demo's records stay, under names that begin with 'demo-')"
+            "run beside them (the demo's records stay, under names that begin with 'demo-')."
         )
 
 

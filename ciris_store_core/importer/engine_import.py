@@ -138,7 +138,9 @@ def open_engine(url: str | os.PathLike[str], *, registry: Registry | None = None
         del url  # The URL may hold a password, which a traceback with local variables would show.
     spec = (registry or Registry()).spec_for(target.scheme)
     if spec.open_foreign is None:
-        raise NotSupported(f"{target.scheme}:// cannot be read from: OLD is an SQLite file or a postgresql:// URL")
+        raise NotSupported(
+            f"{target.scheme}:// cannot be read from. Name as OLD an SQLite file or a postgresql:// URL."
+        )
     return spec.open_foreign(target)
 
 

@@ -82,7 +82,7 @@ class Database:
         """Be the only writer during the block; ``Unavailable`` if another stays longer than ``wait_seconds``."""
         if self._lock.is_mine():
             # Waiting would be waiting for oneself.
-            raise TransactionError("this thread is writing in another session of this database: use that one")
+            raise TransactionError("this thread is writing in another session of this database. Use that one.")
         ticket = Ticket()
         try:
             if not self._lock.acquire(ticket, wait_seconds):
@@ -93,7 +93,7 @@ class Database:
 
 
 def _too_long(seconds: float) -> Unavailable:
-    problem = Unavailable(f"another transaction has been writing for over {seconds:g} s: try again later")
+    problem = Unavailable(f"another transaction has been writing for over {seconds:g} s. Try again later.")
     problem.waited = True
     return problem
 
@@ -126,7 +126,7 @@ class MemoryBackend(Backend):
         """Mark a new database as ready; ``MigrationRequired`` if it is new and must not be made one."""
         database = self._opened()
         if not database.prepared and not (migrate and self._create):
-            raise MigrationRequired("the database in memory is new and empty: open it with create and migrate allowed")
+            raise MigrationRequired("the database in memory is new and empty. Open it with create and migrate allowed.")
         database.prepared = True
 
     @contextmanager

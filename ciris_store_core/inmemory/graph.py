@@ -166,7 +166,7 @@ def _check_size(node: GraphNode) -> None:
     if size > MAX_ATTRIBUTE_BYTES:
         raise InvalidArgument(
             f"the attributes of node {node.id!r} would grow to {size} bytes of JSON, and {MAX_ATTRIBUTE_BYTES} is the "
-            "most: remove some, or spread them over several nodes"
+            "most. Remove some, or spread them over several nodes."
         )
 
 

@@ -45,7 +45,7 @@ class Table(Generic[K, R]):
     def rows(self) -> Mapping[K, R]:
         """The stored rows. The records are not copies: never change one, and never return one to a caller."""
         if self._over:
-            raise TransactionError("the transaction is over: open a new one and use its own handle")
+            raise TransactionError("the transaction is over. Open a new one and use its own handle.")
         return self._rows
 
     def pick(self, keys: Iterable[K]) -> list[R]:
@@ -82,7 +82,7 @@ class Table(Generic[K, R]):
     def require_write(self) -> None:
         """Raise ``TransactionError`` in a transaction that holds no lock, since it was opened for reading."""
         if not self._writable:
-            raise TransactionError("the session was opened for reading: open it with write=True")
+            raise TransactionError("the session was opened for reading. Open it with write=True.")
 
     def snapshot(self) -> dict[K, R]:
         """The rows as they are now; later changes of this table do not reach them."""

@@ -58,7 +58,7 @@ class FastAPIStore:
     def current(self) -> AsyncStore:
         """Return the open store, for code outside routes; raise ``StoreClosed`` while the application does not run."""
         if self._opened is None:
-            raise StoreClosed("the application has not opened its store. Pass lifespan=database.lifespan to FastAPI")
+            raise StoreClosed("the application has not opened its store. Pass lifespan=database.lifespan to FastAPI.")
         return self._opened
 
     @cached_property
@@ -89,6 +89,6 @@ def _depends(dependency: Any) -> Any:
     from fastapi import Depends
 
     if "scope" not in inspect.signature(Depends).parameters:
-        raise NotSupported("this FastAPI ends dependencies after the response. Install fastapi 0.121 or later")
+        raise NotSupported("this FastAPI ends dependencies after the response. Install fastapi 0.121 or later.")
     # The default scope, "request", sends the response first and commits afterwards.
     return Depends(dependency, scope="function")

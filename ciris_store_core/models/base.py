@@ -33,7 +33,7 @@ def to_utc(value: Any) -> datetime:
     """An aware datetime (or its ISO 8601 text) in UTC; a naive one is refused."""
     if isinstance(value, str):
         if _TOO_FINE.search(value):  # Python would cut off what it cannot hold
-            raise ValueError("times are kept to the microsecond: round it first")
+            raise ValueError("times are kept to the microsecond. Round the time first.")
         value = datetime.fromisoformat(value)
     moment: datetime = value if type(value) is datetime else _plain_datetime(value)
     zone = moment.tzinfo
@@ -41,13 +41,15 @@ def to_utc(value: Any) -> datetime:
         return moment
     if zone is None:
         raise ValueError(
-            "a datetime without a time zone is ambiguous: give it one, as in datetime.now(UTC) "
-            "or value.replace(tzinfo=UTC)"
+            "a datetime without a time zone is ambiguous. Give it one, as in datetime.now(UTC) "
+            "or value.replace(tzinfo=UTC)."
         )
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("the datetime is outside the years 1 to 9999 once converted to UTC") from None
+        raise ValueError(
+            "the datetime is outside the years 1 to 9999 once converted to UTC. Give a time within them."
+        ) from None
 
 
 def _plain_datetime(value: Any) -> datetime:
@@ -153,7 +155,7 @@ class NamedEnum(StrEnum):
         member = cls._lookup(value)
         if member is None:
             valid = ", ".join(m.value for m in cls)
-            raise InvalidArgument(f"{_shown(value)} is not a {cls.__name__}: use one of {valid}")
+            raise InvalidArgument(f"{_shown(value)} is not a {cls.__name__}. Use one of {valid}.")
         return member
 
     @classmethod
@@ -187,8 +189,8 @@ class OpenEnum(NamedEnum):
             return str.__str__(value)
         known = ", ".join(m.value for m in cls)
         raise InvalidArgument(
-            f"{_shown(value)} is not a {cls.__name__}: use one of {known}, "
-            "or a name of your own in lower case: a letter, then letters, digits and _ (64 at most)"
+            f"{_shown(value)} is not a {cls.__name__}. Use one of {known}, "
+            "or a name of your own in lower case: a letter, then letters, digits and _ (64 at most)."
         )
 
 

@@ -86,7 +86,7 @@ def decode_cursor(listing: str, cursor: str | None) -> SortKey | None:
         name, values = json.loads(raw)
         after = tuple(_EPOCH + _MICROSECOND * v if kind == "t" else v for kind, v in values)
     except (ValueError, TypeError, OverflowError, binascii.Error, AttributeError, RecursionError):
-        raise InvalidArgument("the cursor is not one of this store's: pass on page.next_cursor as it is") from None
+        raise InvalidArgument("the cursor is not one of this store's. Pass on page.next_cursor as it is.") from None
     if name != listing:
-        raise InvalidArgument(f"the cursor belongs to another listing than {listing}: start without one")
+        raise InvalidArgument(f"the cursor belongs to another listing than {listing}. Start without one.")
     return after

@@ -32,7 +32,7 @@ class ServiceClock:
         if not (hasattr(time_service, "now") or hasattr(time_service, "now_iso")):
             raise InvalidArgument(
                 f"time_service: {type(time_service).__name__} has neither now() nor now_iso(). "
-                "Leave it out to use the store's clock"
+                "Leave it out to use the store's clock."
             )
         self._service = time_service
 
@@ -42,7 +42,9 @@ class ServiceClock:
             value = getattr(self._service, name, lambda: None)()
             if isinstance(value, datetime | str):
                 return instant(value, f"time_service.{name}()").astimezone(UTC)
-        raise InvalidArgument("time_service: neither now() nor now_iso() gives a datetime or its ISO 8601 text")
+        raise InvalidArgument(
+            "time_service: its now() and now_iso() give no datetime and no ISO 8601 text. Fix it, or leave it out."
+        )
 
 
 def clocked(part: PartT, time_service: TimeService) -> PartT:

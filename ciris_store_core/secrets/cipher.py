@@ -37,7 +37,7 @@ def aes_gcm(key: bytes) -> AESGCM:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ImportError:
         raise SecretKeyError(
-            "encrypting secrets needs the package cryptography: pip install 'ciris-store-core[secrets]'"
+            "encrypting secrets needs the package cryptography. Install it: pip install 'ciris-store-core[secrets]'"
         ) from None
     return AESGCM(key)
 
@@ -88,5 +88,6 @@ def _associated(secret: SecretRecord) -> bytes:
 
 def _corrupt(secret: SecretRecord) -> Corrupt:
     return Corrupt(
-        f"secret {secret.secret_id} cannot be decrypted: its row was damaged or tampered with; restore it from a backup"
+        f"secret {secret.secret_id} cannot be decrypted: its row was damaged or tampered with. "
+        "Restore it from a backup."
     )

@@ -48,7 +48,7 @@ class SecretCrypto:
     def keys(self) -> KeyRing:
         """The keys; ``SecretKeyError`` where there are none."""
         if self._keys is None:
-            raise SecretKeyError(f"there is no key for the secrets of this store: {HOW_TO_GET_A_KEY}")
+            raise SecretKeyError(f"there is no key for the secrets of this store. {HOW_TO_GET_A_KEY}.")
         return self._keys
 
     def encrypt(self, owner: SecretOwner, pattern: SecretPattern, value: Any, now: datetime) -> SecretRecord:
@@ -123,11 +123,11 @@ def keep(session: Session, extracted: Sequence[SecretRecord], owners: Iterable[S
     known = {s.secret_id: s for s in session.secrets.get([s.secret_id for s in wanted if is_check(s)])}
     for key_id, check in ((id.removeprefix(CHECK_PREFIX), check) for id, check in known.items()):
         if check.key_id != key_id:
-            raise SecretKeyError(f"key {key_id} was retired by a rotation: give this process the new one first")
+            raise SecretKeyError(f"key {key_id} was retired by a rotation. Give this process the new one first.")
     try:
         session.secrets.add([secret for secret in wanted if secret.secret_id not in known])
     except Conflict:  # Backends of contract 1 raise no AlreadyExists.
-        raise Unavailable("another process began to use the same key just now: run the transaction again") from None
+        raise Unavailable("another process began to use the same key just now. Run the transaction again.") from None
 
 
 def resolve_references(crypto: SecretCrypto, value: Any, secrets: Iterable[SecretRecord]) -> Any:

@@ -24,7 +24,7 @@ class Detector:
         unknown = [name for name in without if name not in BUILT_IN]
         if isinstance(without, str) or unknown:
             raise InvalidArgument(
-                f"without: {ascii(unknown or without)[:80]} is not built in: choose from {', '.join(sorted(BUILT_IN))}"
+                f"without: {ascii(unknown or without)[:80]} is not built in. Choose from {', '.join(sorted(BUILT_IN))}."
             )
         self._without = frozenset(without)
         self._plain_keys: set[str] = set()

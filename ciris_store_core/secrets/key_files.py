@@ -19,7 +19,7 @@ KEY_VARIABLE = "CIRIS_SECRETS_KEY"
 FILE_VARIABLE = "CIRIS_SECRETS_KEY_FILE"
 
 HOW_TO_GET_A_KEY = (
-    f"make a key with 'ciris-store key new' and give it in {KEY_VARIABLE}, {FILE_VARIABLE} or "
+    f"Make a key with 'ciris-store key new' and give it in {KEY_VARIABLE}, {FILE_VARIABLE} or "
     "open_store(secrets=SecretsConfig(keys=...))"
 )
 
@@ -34,16 +34,16 @@ def read_key_file(path: Path) -> str:
             mode = os.fstat(file.fileno()).st_mode
             raw = file.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise SecretKeyError(f"the key file {path} cannot be read ({error.strerror}): {HOW_TO_GET_A_KEY}") from None
+        raise SecretKeyError(f"the key file {path} cannot be read ({error.strerror}). {HOW_TO_GET_A_KEY}.") from None
     if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-        raise SecretKeyError(f"others may read the key file {path}: chmod 600 it, and think about a new key")
+        raise SecretKeyError(f"others may read the key file {path}. Run chmod 600 on it, and consider a new key.")
     # A part of a file would hide keys, and a copy of a part would lose them.
     if len(raw) > _MOST_BYTES:
-        raise SecretKeyError(f"the key file {path} is larger than 1 MiB: remove what is no key from it")
+        raise SecretKeyError(f"the key file {path} is larger than 1 MiB. Remove what is no key from it.")
     try:
         return raw.decode("ascii")
     except UnicodeDecodeError:
-        raise SecretKeyError(f"the key file {path} holds something else than keys") from None
+        raise SecretKeyError(f"the key file {path} holds something else than keys. Remove it from the file.") from None
 
 
 def add_to_key_file(path: Path, key: str) -> None:

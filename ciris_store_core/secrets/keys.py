@@ -49,7 +49,7 @@ class KeyRing:
             keys = [keys]
         ring = {key_id_of(key): key for key in map(_key_of, keys)}
         if not ring:
-            raise SecretKeyError(f"there is no key in the key ring: {HOW_TO_GET_A_KEY}")
+            raise SecretKeyError(f"there is no key in the key ring. {HOW_TO_GET_A_KEY}.")
         self._keys = ring
         self._ciphers: dict[str, AESGCM] = {}
         self.active = next(iter(ring))
@@ -73,8 +73,8 @@ class KeyRing:
             key = self._keys.get(key_id)
             if key is None:
                 raise SecretKeyError(
-                    f"a secret is encrypted under key {key_id}, and the keys given are {', '.join(self.ids)}: "
-                    "give that key too, behind the one for new secrets"
+                    f"a secret is encrypted under key {key_id}, and the keys given are {', '.join(self.ids)}. "
+                    "Give that key too, behind the one for new secrets."
                 )
             cipher = self._ciphers[key_id] = aes_gcm(key)
         return cipher
@@ -99,8 +99,8 @@ def _key_of(key: str | bytes) -> bytes:
             key = b""
     if len(key) != _KEY_BYTES:
         raise SecretKeyError(
-            "a key is 32 random bytes, as text in base64: this is not one (it is not shown). "
-            "'ciris-store key new' makes one"
+            "the given value is no key (it is not shown): a key is 32 random bytes, as text in base64. "
+            "Make one with 'ciris-store key new'."
         )
     return key
 
@@ -139,7 +139,7 @@ def ring_of_variables(environ: Mapping[str, str]) -> KeyRing | None:
     """Return the keys that the variables name; None if neither is set."""
     text, path = environ.get(KEY_VARIABLE), environ.get(FILE_VARIABLE)
     if text is not None and path is not None:
-        raise SecretKeyError(f"both {KEY_VARIABLE} and {FILE_VARIABLE} are set: unset one of them")
+        raise SecretKeyError(f"both {KEY_VARIABLE} and {FILE_VARIABLE} are set. Unset one of them.")
     if text is not None:
         return KeyRing.from_text(text)
     return None if path is None else KeyRing.from_file(path)

@@ -29,14 +29,16 @@ class SecretPattern:
         """Refuse what cannot be part of a reference, or cannot be searched for."""
         if not _NAME.fullmatch(self.name):
             raise InvalidArgument(
-                "the name of a SecretPattern is 1 to 40 of a-z, 0-9 and _, beginning with a letter: "
-                f"{ascii(self.name)[:60]} is not"
+                "the name of a SecretPattern must be 1 to 40 of a-z, 0-9 and _, beginning with a letter, "
+                f"not {ascii(self.name)[:60]}"
             )
         object.__setattr__(self, "sensitivity", Sensitivity.parse(self.sensitivity))
         try:
             compiled = re.compile(self.regex)
         except (re.error, TypeError) as error:
-            raise InvalidArgument(f"the regex of SecretPattern {self.name!r} cannot be used: {error}") from None
+            raise InvalidArgument(
+                f"the regex of SecretPattern {self.name!r} cannot be used ({error}). Fix it."
+            ) from None
         object.__setattr__(self, "regex", compiled)
 
     @property

@@ -283,8 +283,8 @@ class _Redaction:
         if not self._crypto.has_keys:
             raise SecretDetected(
                 f"{'.'.join(self._path)}: this holds a secret ({pattern.description}), and there is no key to encrypt "
-                f"it with: {HOW_TO_GET_A_KEY}; or switch detection off with open_store(secrets=False) or "
-                f"{DETECT_VARIABLE}=off"
+                f"it with. {HOW_TO_GET_A_KEY}, or switch detection off with open_store(secrets=False) or "
+                f"{DETECT_VARIABLE}=off."
             )
 
 
@@ -294,5 +294,5 @@ class _Refusal(_Redaction):
     def _reference(self, value: Any, pattern: SecretPattern) -> str:
         raise SecretDetected(
             f"{'.'.join(self._path)}: this holds a secret ({pattern.description}), and no reference can replace it "
-            f"here: use another key; or switch detection off with open_store(secrets=False) or {DETECT_VARIABLE}=off"
+            f"here. Use another key, or switch detection off with open_store(secrets=False) or {DETECT_VARIABLE}=off."
         )

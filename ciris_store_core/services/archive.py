@@ -103,7 +103,10 @@ def read_archive(path: str | os.PathLike[str]) -> Iterator[ArchiveEntry]:
             try:
                 yield _entry(line)
             except (ValueError, KeyError, TypeError) as error:
-                raise Corrupt(f"line {number} of {os.fspath(path)} is no archived record: {error}") from error
+                raise Corrupt(
+                    f"line {number} of {os.fspath(path)} is no archived record ({error}). "
+                    "Restore the file, or remove the line."
+                ) from error
 
 
 def _entry(line: str) -> ArchiveEntry:
@@ -136,8 +139,8 @@ def _write_all(file: int, content: bytes) -> None:
 
 def _as_store_error(error: OSError, path: Path) -> StoreError:
     if error.errno in _NO_SPACE:
-        return StorageFull(f"no room for the archive {path}: nothing of this batch was deleted; make room there")
+        return StorageFull(f"no room for the archive {path}: nothing of this batch was deleted. Make room there.")
     return ReadOnly(
-        f"the archive {path} cannot be written ({error.strerror}): nothing of this batch was deleted; "
-        "fix the permissions, or name another archive_dir"
+        f"the archive {path} cannot be written ({error.strerror}): nothing of this batch was deleted. "
+        "Fix the permissions, or name another archive_dir."
     )

@@ -94,7 +94,7 @@ def _id_of(kind: type[Configuration], subject: str) -> str:
 
 def _node(kind: type[Configuration], subject: str, attributes: dict[str, Any]) -> GraphNode:
     if not subject:
-        raise InvalidArgument("subject: say what the configuration is about, such as channel_123")
+        raise InvalidArgument("subject: it is empty. Say what the configuration is about, such as channel_123.")
     return GraphNode(
         id=_id_of(kind, subject),
         type=NodeType.CONFIG,

@@ -72,7 +72,7 @@ class Append:
         """Append the item."""
         items = values.get(self.field) or []
         if not isinstance(items, list):
-            raise InvalidArgument(f"{self.field!r} is no list")
+            raise InvalidArgument(f"{self.field!r} is no list. Name a field that is one.")
         if not (self.once and self.item in items):
             values[self.field] = [*items, self.item][-self.keep :]
 
@@ -114,7 +114,7 @@ class ReplaceTemplate:
     def apply(self, values: dict[str, Any], now: datetime) -> None:
         """Replace the template, unless it is the same."""
         if "templates" not in values:
-            raise InvalidArgument("templates are replaced in ResponseTemplates")
+            raise InvalidArgument("the configuration has no templates. Learn them on ResponseTemplates.")
         templates, former = values["templates"], values["former"]
         old = templates.get(self.name)
         if old == self.template:
@@ -131,13 +131,13 @@ def _change(values: dict[str, Any], field: str, key: str | None, change: Callabl
         return
     entries = values.get(field) or {}
     if not isinstance(entries, dict):
-        raise InvalidArgument(f"{field!r} has no entries: leave out the key")
+        raise InvalidArgument(f"{field!r} has no entries. Leave out the key.")
     values[field] = {**entries, key: change(_number(entries.get(key), field))}
 
 
 def _number(value: Any, field: str) -> float | None:
     if value is not None and type(value) not in (int, float):
-        raise InvalidArgument(f"{field!r} is no number: name one of its entries by its key, or another field")
+        raise InvalidArgument(f"{field!r} is no number. Name one of its entries by its key, or another field.")
     return value  # type: ignore[no-any-return]
 
 
@@ -148,9 +148,9 @@ def _towards(old: float | None, goal: float, rate: float, first: float) -> float
 
 def _fraction(value: float, name: str) -> None:
     if not 0 <= value <= 1:
-        raise InvalidArgument(f"{name} must be from 0 to 1")
+        raise InvalidArgument(f"{name} must be from 0 to 1, not {value!r}")
 
 
 def _at_least_one(keep: int) -> None:
     if type(keep) is not int or keep < 1:
-        raise InvalidArgument("keep must be a whole number of at least 1")
+        raise InvalidArgument(f"keep must be a whole number of at least 1, not {keep!r}")

@@ -52,7 +52,7 @@ class MaintenancePolicy:
         """Raise ``InvalidArgument`` for ages that would clean live work, and for a batch size out of range."""
         ages = (self.stale_shared_after, self.orphan_guard, self.completed_after)
         if any(age is not None and age <= timedelta(0) for age in ages):
-            raise InvalidArgument("a MaintenancePolicy needs ages of more than 0")
+            raise InvalidArgument("the ages of a MaintenancePolicy must be more than 0")
         if type(self.batch_size) is not int or not 1 <= self.batch_size <= 10_000:
             raise InvalidArgument("batch_size must be a whole number from 1 to 10000")
 

@@ -61,7 +61,7 @@ class MemoryService(Startable, Blocking):
         """Begin the background work, unless it is running; raise ``InvalidArgument`` in a transaction."""
         if self._background is None:
             if not isinstance(self._store, Store):
-                raise InvalidArgument("a transaction has no background work: make the service over the store")
+                raise InvalidArgument("a transaction has no background work. Make the service over the store.")
             self._background = BackgroundWork(self._store)
         self._background.start()
 

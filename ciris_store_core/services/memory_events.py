@@ -21,7 +21,7 @@ def correlation_of(node: TSDBGraphNode, at: datetime, names: Mapping[str, str]) 
     attributes = node.attributes
     kind = attributes.get("data_type")
     if kind not in TIME_SERIES_TYPES:
-        raise InvalidArgument("the node is no event: make it with TSDBGraphNode.create_metric_node and its siblings")
+        raise InvalidArgument("the node is no event. Make it with TSDBGraphNode.create_metric_node and its siblings.")
     return Correlation(
         correlation_id=node.id,
         correlation_type=kind,

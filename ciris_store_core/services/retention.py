@@ -342,7 +342,7 @@ def _of(
 def _plan(plan: RetentionPlan | str) -> RetentionPlan:
     if isinstance(plan, str):
         if plan not in PRESETS:
-            raise InvalidArgument(f"there is no plan {plan!r}: choose {', '.join(PRESETS)}, or make a RetentionPlan")
+            raise InvalidArgument(f"there is no plan {plan!r}. Choose {', '.join(PRESETS)}, or make a RetentionPlan.")
         return PRESETS[plan]
     return plan
 

@@ -44,7 +44,7 @@ class RetentionRule:
         """Raise ``InvalidArgument`` for audit events, steps the type lacks, and ages below an hour or not growing."""
         object.__setattr__(self, "type", CorrelationType.parse(self.type))
         if self.type == CorrelationType.AUDIT_EVENT:
-            raise InvalidArgument("audit events are not dropped by retention: leave the rule out")
+            raise InvalidArgument("audit events are not dropped by retention. Leave the rule out.")
         ages = [age for age in (self.hourly_after, self.daily_after, self.delete_after) if age is not None]
         if any(age < HOUR for age in ages):
             raise InvalidArgument("the ages of a RetentionRule are timedeltas of at least an hour")

@@ -128,7 +128,7 @@ class StoreContext:
     def other_owner(self, occurrence_id: Any) -> InvalidArgument:
         """Return the error for another owner than that of this handle."""
         return InvalidArgument(
-            f"this handle is bound to occurrence {self.occurrence_id!r}, not {occurrence_id!r}: use the store itself"
+            f"this handle is bound to occurrence {self.occurrence_id!r}, not {occurrence_id!r}. Use the store itself."
         )
 
     def identity(self, occurrence_id: str, name: str) -> str:
@@ -136,11 +136,11 @@ class StoreContext:
         owner = self.check.ident(occurrence_id, name)
         if owner == SHARED_OCCURRENCE:
             raise InvalidArgument(
-                f"{name}: {SHARED_OCCURRENCE!r} is the namespace of shared tasks, which no occurrence runs under: "
-                "choose an id of its own"
+                f"{name}: {SHARED_OCCURRENCE!r} is the namespace of shared tasks, which no occurrence runs under. "
+                "Choose an id of its own."
             )
         if is_reserved(owner):
-            raise InvalidArgument(f"{name}: {owner!a} is reserved, as all of the form __...__ are: choose another id")
+            raise InvalidArgument(f"{name}: {owner!a} is reserved, as all of the form __...__ are. Choose another id.")
         return owner
 
     def span(self, seconds: float, name: str = "ttl_seconds") -> timedelta:

@@ -171,16 +171,16 @@ class StoreExecutor:
     def lock(self, fn: Callable[[Session], T]) -> T:
         """Refuse: a lock ends with its transaction, and that would be the call itself."""
         raise TransactionError(
-            "for_update locks records until the transaction ends, and no transaction is open: "
-            "use the handle of one, as in 'with store.transaction() as tx: tx.graph.get(..., for_update=True)'"
+            "for_update locks records until the transaction ends, and no transaction is open. "
+            "Use the handle of one, as in 'with store.transaction() as tx: tx.graph.get(..., for_update=True)'."
         )
 
     def refuse_inside(self) -> None:
         """Raise ``TransactionError`` if this thread has an open transaction: it would wait for itself."""
         if self._inside.include_this_thread():
             raise TransactionError(
-                "this thread has a transaction open on this store: use the transaction's handle, "
-                "as in 'with store.transaction() as tx: tx.tasks...', or tx.savepoint() to nest"
+                "this thread has a transaction open on this store. Use the transaction's handle, "
+                "as in 'with store.transaction() as tx: tx.tasks...', or tx.savepoint() to nest."
             )
 
     @contextmanager
@@ -230,8 +230,8 @@ class TransactionExecutor:
         if self._thread == get_ident():
             return self._session
         if self._thread is None:
-            raise TransactionError("the transaction is over: begin a new one")
-        raise TransactionError("a transaction belongs to the thread that began it: begin one of your own here")
+            raise TransactionError("the transaction is over. Begin a new one.")
+        raise TransactionError("a transaction belongs to the thread that began it. Begin one of your own here.")
 
     def end(self) -> None:
         """Reject all later calls."""

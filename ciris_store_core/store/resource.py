@@ -53,7 +53,7 @@ def position(ctx: StoreContext, listing: str, shape: Sequence[type], cursor: str
     if after is None:
         return None
     if len(after) != len(shape) or any(type(value) is not kind for value, kind in zip(after, shape, strict=True)):
-        raise InvalidArgument("the cursor is not one of this store's: pass on page.next_cursor as it is")
+        raise InvalidArgument("the cursor is not one of this store's. Pass on page.next_cursor as it is.")
     return tuple(_checked(ctx, value) for value in after)
 
 
@@ -69,7 +69,7 @@ def end_after(error: BaseException | None, end: Callable[[], object], name: str)
 
 def _checked(ctx: StoreContext, value: Any) -> Any:
     if isinstance(value, int) and value not in INT64:
-        raise InvalidArgument("the cursor is not one of this store's: pass on page.next_cursor as it is")
+        raise InvalidArgument("the cursor is not one of this store's. Pass on page.next_cursor as it is.")
     return ctx.check.text(value, "cursor") if isinstance(value, str) else value
 
 
@@ -80,7 +80,7 @@ def all_pages(next_page: Callable[[str | None], Page[T]], on_corrupt: OnCorrupt 
         page = next_page(cursor)
         for row in page.corrupt:
             if on_corrupt is None:
-                raise_corrupt(row, "repair it, or pass on_corrupt= to go on")
+                raise_corrupt(row, "Repair it, or pass on_corrupt= to go on.")
             on_corrupt(row)
         yield from page.items
         cursor = page.next_cursor
@@ -88,9 +88,9 @@ def all_pages(next_page: Callable[[str | None], Page[T]], on_corrupt: OnCorrupt 
             return
 
 
-def raise_corrupt(row: CorruptRow, advice: str = "repair it") -> NoReturn:
+def raise_corrupt(row: CorruptRow, advice: str = "Repair it.") -> NoReturn:
     """Raise ``Corrupt`` for a row that its listing could not decode."""
-    raise Corrupt(f"the stored row {row.key!r} cannot be read ({row.error}): {advice}")
+    raise Corrupt(f"the stored row {row.key!r} cannot be read ({row.error}). {advice}")
 
 
 # --- filters ----------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def several(kind: type[E], value: OneOrMore[Any], name: str) -> tuple[Any, ...]:
         return (kind.parse(value),)
     members = tuple(dict.fromkeys(kind.parse(item) for item in value))
     if not members:
-        raise InvalidArgument(f"{name}: the selection is empty: leave it out to mean all")
+        raise InvalidArgument(f"{name}: the selection is empty. Leave it out to mean all.")
     return members
 
 
@@ -120,7 +120,7 @@ def several_ids(ctx: StoreContext, value: OneOrMore[str], name: str) -> tuple[st
         return ()
     names = tuple(ctx.check.idents([value] if isinstance(value, str) else value, name))
     if not names:
-        raise InvalidArgument(f"{name}: the selection is empty: leave it out to mean all")
+        raise InvalidArgument(f"{name}: the selection is empty. Leave it out to mean all.")
     return names
 
 
@@ -177,7 +177,7 @@ def refuse_repeats(keys: Sequence[Any], name: str) -> None:
     """Raise ``InvalidArgument`` if a batch names one key twice."""
     if len(set(keys)) != len(keys):
         twice = Counter(keys).most_common(1)[0][0]
-        raise InvalidArgument(f"{name} {ascii(twice)[:80]} occurs twice in this batch: keep one of them")
+        raise InvalidArgument(f"{name} {ascii(twice)[:80]} occurs twice in this batch. Keep one of them.")
 
 
 def add_or_same(
@@ -218,7 +218,7 @@ def add_or_same(
             return executor.write(operation, fn, single=False)
         except _Raced:
             continue  # Another caller inserted one of them between the read and the write; now it can be compared.
-    raise Unavailable(f"other callers added and deleted the same records {_TRIES} times meanwhile: call again")
+    raise Unavailable(f"other callers added and deleted the same records {_TRIES} times meanwhile. Call again.")
 
 
 class _Raced(Exception):

@@ -36,7 +36,7 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         """Refuse a policy that would never run, or never wait."""
         if self.attempts < 1 or self.first_delay < 0 or self.longest_delay < 0 or self.budget < 0:
-            raise InvalidArgument("a RetryPolicy needs at least 1 attempt, and no delay below 0")
+            raise InvalidArgument("the attempts of a RetryPolicy must be at least 1, and its delays at least 0")
 
     def delay(self, failures: int) -> float:
         """Return the seconds to wait after that many failures, jitter included."""

@@ -25,9 +25,9 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         StorageFull, ReadOnly: The file cannot be written.
     """
     if path.exists() and not (overwrite and path.is_file()):
-        raise InvalidArgument(f"{path} exists. Choose another name, or pass overwrite=True")
+        raise InvalidArgument(f"{path} exists. Choose another name, or pass overwrite=True.")
     if not path.parent.is_dir():
-        raise InvalidArgument(f"there is no folder {path.parent}. Create it")
+        raise InvalidArgument(f"there is no folder {path.parent}. Create it.")
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield part
@@ -49,7 +49,7 @@ def _rename(part: Path, path: Path, overwrite: bool) -> None:
         try:
             os.link(part, path)  # unlike a rename, fails if another process has created the file meanwhile
         except FileExistsError as error:
-            raise InvalidArgument(f"{path} was created by another process meanwhile. Choose another name") from error
+            raise InvalidArgument(f"{path} was created by another process meanwhile. Choose another name.") from error
         except OSError:  # a file system without links
             part.replace(path)
 
@@ -70,5 +70,5 @@ def open_new(path: Path) -> int:
 def as_store_error(error: OSError, path: Path) -> StoreError:
     """Return the store's error for one of the file system's."""
     if error.errno in _NO_SPACE:
-        return StorageFull(f"no room for {path}: nothing is left of it; make room, and begin again")
-    return ReadOnly(f"{path} cannot be written ({error.strerror}): fix the permissions, or choose another folder")
+        return StorageFull(f"no room for {path}: nothing is left of it. Make room, and begin again.")
+    return ReadOnly(f"{path} cannot be written ({error.strerror}). Fix the permissions, or choose another folder.")

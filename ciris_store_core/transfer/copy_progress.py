@@ -59,7 +59,10 @@ class CopyProgress:
                 before=before,
             )
         except (KeyError, ValueError, AttributeError, TypeError) as error:
-            raise Corrupt(f"the marker of the unfinished copy, occurrence {MARKER_ID!r}, cannot be read") from error
+            raise Corrupt(
+                f"the marker of the unfinished copy, occurrence {MARKER_ID!r}, cannot be read. "
+                "Empty the target, and copy again."
+            ) from error
 
 
 def read_progress(session: Session) -> CopyProgress | None:

@@ -189,28 +189,28 @@ def _read_header(path: Path, line: bytes) -> DumpHeader:
         known = {name: found[name] for name in DumpHeader.__dataclass_fields__ if name in found}
         return DumpHeader(**{**known, **lists})
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise NotADatabase(f"{path} is no export of a store. Name a file that export or backup wrote") from None
+        raise NotADatabase(f"{path} is no export of a store. Name a file that export or backup wrote.") from None
 
 
 def _later(path: Path, version: int) -> NotSupported:
-    return NotSupported(f"{path} has format {version}, and this program reads {FORMAT_VERSION}: upgrade it")
+    return NotSupported(f"{path} has format {version}, and this program reads {FORMAT_VERSION}. Upgrade it.")
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
-            raise InvalidArgument(f"{path} is no regular file: write its content to one first")
+            raise InvalidArgument(f"{path} is no regular file. Write its content to one first.")
         with path.open("rb") as raw:
             compressed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             yield io.BufferedReader(gzip.GzipFile(fileobj=raw)) if compressed else raw
     except FileNotFoundError:
-        raise InvalidArgument(f"there is no file {path}. Check the path") from None
+        raise InvalidArgument(f"there is no file {path}. Check the path.") from None
     except IsADirectoryError:
-        raise InvalidArgument(f"{path} is a folder: name the file in it") from None
+        raise InvalidArgument(f"{path} is a folder. Name the file in it.") from None
     except PermissionError as error:
-        raise InvalidArgument(f"{path} cannot be read: {error.strerror}") from None
+        raise InvalidArgument(f"{path} cannot be read ({error.strerror}). Check its permissions.") from None
 
 
 def _next_line(path: Path, number: int, file: IO[bytes]) -> bytes:
@@ -219,10 +219,13 @@ def _next_line(path: Path, number: int, file: IO[bytes]) -> bytes:
         line = file.readline(LONGEST_HEADER if number == 1 else LONGEST_LINE)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise Corrupt(
-            f"line {number} of {path} cannot be unpacked ({error}): the file is cut off or damaged"
+            f"line {number} of {path} cannot be unpacked ({error}), so the file is cut off or damaged. Export it again."
         ) from error
     if len(line) == LONGEST_LINE:
-        raise Corrupt(f"line {number} of {path} has more than {LONGEST_LINE} bytes: no record of a store is so large")
+        raise Corrupt(
+            f"line {number} of {path} has more than {LONGEST_LINE} bytes, and no record of a store is so large. "
+            "Export it again."
+        )
     return line
 
 
@@ -283,7 +286,7 @@ class DumpReader:
             # A file is untrusted input: it must not bring in records that a caller may not store.
             checked = self._check.record(record, type(record), EPOCH, None)
             if is_stores_own(checked):
-                raise InvalidArgument("only a store itself writes such a record: remove the line")
+                raise InvalidArgument("only a store itself writes such a record. Remove the line.")
         except InvalidArgument as error:
             raise Corrupt(f"line {number} of {self.path}: {error}") from error
         if isinstance(checked, GraphNode) and checked.key == ROOT_KEY:
@@ -303,7 +306,7 @@ class DumpReader:
                     return
                 self.found.setdefault(name, Tally()).add_texts([text])
                 yield number, name, text
-        raise Corrupt(f"{self.path} is cut off after line {number}: export it again")
+        raise Corrupt(f"{self.path} is cut off after line {number}. Export it again.")
 
     def _split(self, number: int, line: bytes) -> tuple[str, bytes]:
         # Our own exports spell lines like this. Other spellings are parsed as JSON, more slowly.
@@ -323,13 +326,15 @@ class DumpReader:
                 raise ValueError(f"there is no kind {ascii(found['kind'])[:40]}")
             return found["kind"], json.dumps(found["record"]).encode()
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise Corrupt(f"line {number} of {self.path} is no record of a store: {error}") from error
+            raise Corrupt(
+                f"line {number} of {self.path} is no record of a store ({error}). Export it again."
+            ) from error
 
     def _digests(self, number: int, text: bytes) -> dict[str, Tally]:
         try:
             return {kind: Tally.parse(each) for kind, each in json.loads(text).items()}
         except (ValueError, AttributeError, RecursionError) as error:
-            raise Corrupt(f"line {number} of {self.path} holds no digests: export it again") from error
+            raise Corrupt(f"line {number} of {self.path} holds no digests. Export it again.") from error
 
 
 def check_dump(path: str | os.PathLike[str], *, on_step: OnStep = silent) -> TransferReport:
@@ -353,7 +358,7 @@ def checked(path: Path, on_step: OnStep) -> tuple[DumpReader, dict[str, Tally]]:
         on_step(TransferStep("check", name, found[name].count))
     wrong = [name for name in (HEADER, *KINDS) if reader.found.get(name) != reader.digests.get(name)]
     if wrong:
-        raise Corrupt(f"{', '.join(wrong)} in {path} do not fit the digests at its end: export it again")
+        raise Corrupt(f"{', '.join(wrong)} in {path} do not fit the digests at its end. Export it again.")
     return reader, found
 
 

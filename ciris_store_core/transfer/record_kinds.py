@@ -174,7 +174,7 @@ class KindSelection:
         valid = sorted({*KINDS, *GROUPS, *(scope.value for scope in GraphScope)})
         for name in names:
             if name not in valid:
-                raise InvalidArgument(f"there is nothing called {name!r} to leave out. Use one of {', '.join(valid)}")
+                raise InvalidArgument(f"there is nothing called {name!r} to leave out. Use one of {', '.join(valid)}.")
         return cls(names)
 
     def kinds(self) -> list[RecordKind]:

@@ -112,7 +112,7 @@ def copy_store(
     """
     selection = KindSelection.of(without)
     if str(source.info()["url"]) == str(target.info()["url"]) and source.info()["backend"] != "memory":
-        raise InvalidArgument("source and target are the same store. Name another target")
+        raise InvalidArgument("source and target are the same store. Name another target.")
     skipped: list[str] = []
 
     def skip(kind: str, row: CorruptRow) -> None:

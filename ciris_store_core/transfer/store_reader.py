@@ -73,7 +73,7 @@ def executor_of(store: Store) -> StoreExecutor:
 def refuse_corrupt(kind: str, row: CorruptRow) -> None:
     """Raise ``Corrupt`` for the row: the default ``OnCorrupt``."""
     raise Corrupt(
-        f"a stored row of {kind}, {row.key!r}, cannot be read ({row.error}). Fix or delete it, or leave it out"
+        f"a stored row of {kind}, {row.key!r}, cannot be read ({row.error}). Fix or delete it, or leave it out."
     )
 
 

@@ -24,18 +24,18 @@ _MANY_DIGITS = b"0" * 19  # Fewer always fit into 64 bits.
 
 _BASES: tuple[type[Any], ...] = (int, float, dict, list, tuple)
 _ADVICE = {
-    "datetime": "use its .isoformat()",
-    "date": "use its .isoformat()",
-    "time": "use its .isoformat()",
-    "timedelta": "use its .total_seconds()",
-    "bytes": "encode it, for instance with base64",
-    "bytearray": "encode it, for instance with base64",
-    "set": "use a list",
-    "frozenset": "use a list",
-    "Decimal": "use str() or float()",
-    "UUID": "use str()",
-    "PosixPath": "use str()",
-    "mappingproxy": "use dict()",
+    "datetime": "Use its .isoformat()",
+    "date": "Use its .isoformat()",
+    "time": "Use its .isoformat()",
+    "timedelta": "Use its .total_seconds()",
+    "bytes": "Encode it, for instance with base64",
+    "bytearray": "Encode it, for instance with base64",
+    "set": "Use a list",
+    "frozenset": "Use a list",
+    "Decimal": "Use str() or float()",
+    "UUID": "Use str()",
+    "PosixPath": "Use str()",
+    "mappingproxy": "Use dict()",
 }
 
 
@@ -77,7 +77,7 @@ def clean_text(text: str, *, replace: bool) -> str:
 
 
 def _bad_text(what: str) -> str:
-    return f"the text holds {what}: remove it, or open the store with text_errors='replace'"
+    return f"the text holds {what}. Remove it, or open the store with text_errors='replace'."
 
 
 def plain_text(value: Any) -> str:
@@ -137,7 +137,7 @@ def close_copy(value: Any, *, replace: bool) -> Any:
     copy = copier.copy(value, 0)
     # Only a payload that may be too large is measured exactly.
     if copier.at_most > MAX_BYTES and encoded_size(copy) > MAX_BYTES:
-        raise Refused("larger than 16 MiB of JSON: store it elsewhere and keep a reference")
+        raise Refused("larger than 16 MiB of JSON. Store it elsewhere and keep a reference.")
     return copy
 
 
@@ -178,10 +178,10 @@ class _Copier:
     def _number(self, value: float) -> float:
         if type(value) is int:
             if value not in INT64:
-                raise Refused("the integer has more than 64 bits: keep it as text")
+                raise Refused("the integer has more than 64 bits. Keep it as text.")
             return value
         if not isfinite(value):
-            raise Refused(f"{value} is not a finite number: leave it out or use None")
+            raise Refused(f"{value} is not a finite number. Leave it out or use None.")
         return value + 0.0  # -0.0 becomes 0.0
 
     def _array(self, values: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
@@ -206,14 +206,14 @@ class _Copier:
             refused.path.append(ascii(key)[:80])
             raise
         if len(copy) != len(values):
-            raise Refused("two keys become the same text once they are cleaned: rename one")
+            raise Refused("two keys become the same text once they are cleaned. Rename one.")
         return copy
 
     def _key(self, key: Any) -> str:
         if type(key) is str:
             return self._text(key)
         if not isinstance(key, str):
-            raise Refused(f"a key of a JSON object must be text, not {type(key).__name__}: use str()")
+            raise Refused(f"a key of a JSON object must be text, not {type(key).__name__}. Use str().")
         return self._text(plain_text(key))
 
     def _unusual(self, value: Any, depth: int) -> Any:
@@ -225,12 +225,12 @@ class _Copier:
                 return self.copy(base(value), depth)
         name = type(value).__name__
         if isinstance(value, Enum):
-            raise Refused(f"{name} is not JSON: use its .value")
+            raise Refused(f"{name} is not JSON. Use its .value.")
         if hasattr(value, "model_dump"):
-            raise Refused(f"{name} is not JSON: use its .model_dump(mode='json')")
-        raise Refused(f"{name} is not JSON: {_ADVICE.get(name, 'use text, numbers, booleans, None, lists and dicts')}")
+            raise Refused(f"{name} is not JSON. Use its .model_dump(mode='json').")
+        raise Refused(f"{name} is not JSON. {_ADVICE.get(name, 'Use text, numbers, booleans, None, lists and dicts')}.")
 
     def _enter(self, values: Sized, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise Refused(f"nested deeper than {MAX_DEPTH} levels: make it flatter")
+            raise Refused(f"nested deeper than {MAX_DEPTH} levels. Make it flatter.")
         self.at_most += _SCALAR_BYTES * (len(values) + 1)

@@ -58,12 +58,12 @@ class Validator:
     """Checks and normalises records, changes and arguments; whatever it refuses is ``InvalidArgument``."""
 
     def __init__(self, text_errors: TextErrors = "strict", redactor: SecretRedactor | None = None) -> None:
-        """``text_errors``: what becomes of NUL and lone surrogates, ``refuse`` or ``replace`` (by U+FFFD).
+        """``text_errors``: what becomes of NUL and lone surrogates, ``strict`` or ``replace`` (by U+FFFD).
 
-        ``sealer``: takes secrets out of what is to be written; None: detection is off.
+        ``redactor``: takes secrets out of what is to be written; None: detection is off.
         """
         if text_errors not in ("strict", "replace"):
-            raise InvalidArgument(f"text_errors must be 'refuse' or 'replace', not {text_errors!r}")
+            raise InvalidArgument(f"text_errors must be 'strict' or 'replace', not {text_errors!r}")
         self._replace = text_errors == "replace"
         self._plans: dict[type[Record], _Plan] = {}
         self._redactor = redactor
@@ -101,7 +101,7 @@ class Validator:
         """
         if not changes.keys() <= updatable:
             wrong = ", ".join(map(repr, sorted(changes.keys() - updatable)))
-            raise InvalidArgument(f"{wrong} cannot be updated here: choose from {', '.join(sorted(updatable))}")
+            raise InvalidArgument(f"{wrong} cannot be updated here. Choose from {', '.join(sorted(updatable))}.")
         scratch, validate = model.trusted({}), model.__pydantic_validator__.validate_assignment
         try:
             for name, value in changes.items():
@@ -178,7 +178,7 @@ class Validator:
     def idents(self, values: Iterable[str], name: str) -> list[str]:
         """Ids in the order given, without repeats."""
         if isinstance(values, str):
-            raise InvalidArgument(f"{name}: expected several, not one text: put it into a list")
+            raise InvalidArgument(f"{name}: expected several, not one text. Put it into a list.")
         return list(dict.fromkeys([self.ident(value, name) for value in values]))
 
     def text(self, value: str, name: str) -> str:
@@ -201,7 +201,7 @@ class Validator:
         copy = self._named(self._json, value, name)
         if isinstance(copy, dict | list):
             raise InvalidArgument(
-                f"{name}: compare with text, a number, a boolean or None, not a {type(copy).__name__}"
+                f"{name}: a {type(copy).__name__} cannot be compared with. Use text, a number, a boolean or None."
             )
         return copy
 
@@ -220,7 +220,7 @@ class Validator:
         text = clean_text(plain_text(value), replace=self._replace)
         size = len(text.encode())
         if not 1 <= size <= MAX_ID_BYTES:
-            raise Refused(f"an id or name has 1 to {MAX_ID_BYTES} bytes of UTF-8, not {size}: shorten or hash it")
+            raise Refused(f"an id or name has 1 to {MAX_ID_BYTES} bytes of UTF-8, not {size}. Shorten or hash it.")
         return text
 
     def _text(self, value: Any) -> str:
@@ -228,7 +228,7 @@ class Validator:
             return value
         text = clean_text(plain_text(value), replace=self._replace)
         if len(text) > _SHORT and len(text.encode()) > MAX_BYTES:
-            raise Refused("larger than 16 MiB: store it elsewhere and keep a reference")
+            raise Refused("larger than 16 MiB. Store it elsewhere and keep a reference.")
         return text
 
     def _json(self, value: Any) -> Any:
@@ -261,7 +261,7 @@ class Validator:
             refused.path.append(ascii(key)[:80])
             raise
         if len(copy) != len(values):
-            raise Refused("two keys become the same text once they are cleaned: rename one")
+            raise Refused("two keys become the same text once they are cleaned. Rename one.")
         return copy
 
     # --- plans ----------------------------------------------------------------------------------
@@ -343,9 +343,9 @@ def _number(value: Any) -> float:
     try:
         number = float(number)
     except OverflowError:
-        raise Refused("the number is larger than any float: leave it out") from None
+        raise Refused("the number is larger than any float. Leave it out.") from None
     if not isfinite(number):
-        raise Refused(f"{number} is not a finite number: leave it out or use None")
+        raise Refused(f"{number} is not a finite number. Leave it out or use None.")
     return number + 0.0  # -0.0 becomes 0.0
 
 
@@ -375,7 +375,7 @@ def _as_model(record: Any, model: type[R]) -> R:
         raise InvalidArgument(f"expected a {model.__name__}, not {type(record).__name__}")
     more = set(type(record).model_fields) - set(model.model_fields)
     if more:
-        raise InvalidArgument(f"{type(record).__name__} adds {', '.join(sorted(more))}: keep them in metadata instead")
+        raise InvalidArgument(f"{type(record).__name__} adds {', '.join(sorted(more))}. Keep them in metadata instead.")
     plain = model.trusted(dict(record.__dict__))
     object.__setattr__(plain, "__pydantic_fields_set__", set(record.__pydantic_fields_set__))
     object.__setattr__(plain, "__pydantic_extra__", record.__pydantic_extra__)
@@ -406,7 +406,7 @@ def whole(value: int, name: str, low: int, high: int) -> int:
 def span(value: Any, name: str, low: timedelta, high: timedelta) -> timedelta:
     """A plain timedelta from ``low`` to ``high``, both included."""
     if not isinstance(value, timedelta) or not low <= value <= high:
-        raise InvalidArgument(f"{name} must be a timedelta from {_told(low)} to {_told(high)}")
+        raise InvalidArgument(f"{name} must be a timedelta from {_told(low)} to {_told(high)}, not {ascii(value)[:40]}")
     return timedelta(value.days, value.seconds, value.microseconds)
 
 

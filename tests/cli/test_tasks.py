@@ -46,7 +46,7 @@ def test_tasks_are_filtered(command: Command, store: Store, url: str) -> None:
     assert ids("--status", "pending", "--status", "completed") == ["t0", "t1", "t2", "child"]
     assert ids("--occurrence", "nobody") == []
     assert command("tasks", "list", url, "--status", "wat") == Exit.USAGE
-    assert "use one of pending, active" in command.err
+    assert "Use one of pending, active" in command.err
     assert command("tasks", "list", url, "--cursor", "wat") == Exit.USAGE
 
 
@@ -58,7 +58,7 @@ def test_a_task_is_shown_with_what_hangs_on_it(command: Command, store: Store, u
     assert command("tasks", "show", "t1", url) == Exit.OK
     assert {"child", "hm"} <= set(command.out.split())
     assert command("tasks", "show", "gone", url) == Exit.FAILED
-    assert command.err == "error: there is no task 'gone'\n"
+    assert command.err == "error: there is no task 'gone'. See ciris-store tasks list.\n"
 
 
 def test_thoughts_are_listed_and_shown(command: Command, store: Store, url: str) -> None:

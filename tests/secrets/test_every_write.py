@@ -325,7 +325,7 @@ def test_a_secret_that_nothing_can_replace_is_refused(name: str, store: Store, u
     plant = Planted(len(WRITES))
     store.graph.put(GraphNode(id=plant.id("n"), type="user", scope="local", attributes={}))
     before = everything_in(store, url)
-    with pytest.raises(SecretDetected, match=r"increment.*no reference can replace it here: use another key") as caught:
+    with pytest.raises(SecretDetected, match=r"increment.*no reference can replace it here. Use another key") as caught:
         REFUSES[name](store, plant)
     assert plant.values
     assert not any(value in str(caught.value) for value in plant.values)

@@ -370,7 +370,7 @@ def test_the_commands(tmp_path: Path) -> None:
     made = run("new", "--file", str(file))
     assert made.returncode == 0 and not made.stdout
     wrong = run("check", url, CIRIS_SECRETS_KEY=new_key())
-    assert wrong.returncode == 1 and "give that key too" in wrong.stderr and "Traceback" not in wrong.stderr
+    assert wrong.returncode == 1 and "Give that key too" in wrong.stderr and "Traceback" not in wrong.stderr
     done = run("rotate", url, "--json", CIRIS_SECRETS_KEY_FILE=str(file))
     assert done.returncode == 0 and json.loads(done.stdout)["rotated"] is True
     shown = run("check", url, CIRIS_SECRETS_KEY_FILE=str(file))

@@ -421,5 +421,5 @@ def test_bad_key_files(tmp_path: Path) -> None:
     path.chmod(0o600)
     with pytest.raises(InvalidArgument, match="no Ed25519 key"):
         SigningKey.load(path)
-    with pytest.raises(AccessDenied, match="check the directory"):
+    with pytest.raises(AccessDenied, match="Check the directory"):
         KEY.save(tmp_path / "none" / "audit.pem")

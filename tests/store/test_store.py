@@ -157,7 +157,7 @@ def test_the_stores_own_methods_are_refused_inside_a_transaction(store: Store) -
             lambda: store.tasks.add(task()),
             lambda: store.transaction().__enter__(),
         ):
-            with pytest.raises(TransactionError, match="use the transaction's handle"):
+            with pytest.raises(TransactionError, match="Use the transaction's handle"):
                 call()
         tx.tasks.add(task())
     assert store.tasks.get("t") is not None

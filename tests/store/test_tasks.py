@@ -84,7 +84,7 @@ def test_looking_up_filters_by_owner(store: Store) -> None:
     assert get(store, "b").agent_occurrence_id == "o"
     assert list(store.tasks.get_many(["b", "x", "a"], occurrence_id=ANY_OCCURRENCE)) == ["b", "a"]
     assert list(store.tasks.get_many(["b", "a"])) == ["a"] and store.tasks.get_many([]) == {}
-    with pytest.raises(InvalidArgument, match="put it into a list"):
+    with pytest.raises(InvalidArgument, match="Put it into a list"):
         store.tasks.get_many("ab")
 
 

@@ -144,7 +144,8 @@ def test_an_unknown_scheme_lists_what_is_installed_and_what_to_install(site: Sit
     with pytest.raises(UnknownScheme) as caught:
         Registry().spec_for("redis")
     message = str(caught.value)
-    assert message.startswith("no installed backend serves redis://; try: pip install 'ciris-store-redis' (installed: ")
+    assert message.startswith("no installed backend serves redis:// (installed: ")
+    assert message.endswith("). Install one: pip install 'ciris-store-redis'")
     assert "fake" in message
     assert "memory" in message
     assert isinstance(caught.value, InvalidURL)
@@ -156,8 +157,8 @@ def test_an_unknown_scheme_lists_what_is_installed_and_what_to_install(site: Sit
         ("sqlite", "pip install 'ciris-store-core[sqlite]'"),
         ("postgresql", "pip install 'ciris-store-core[postgres]'"),
         ("postgres", "pip install 'ciris-store-core[postgres]'"),
-        ("postgress", "did you mean postgres://? Else try: pip install 'ciris-store-postgress'"),
-        ("memroy", "did you mean memory://?"),
+        ("postgress", "Did you mean postgres://? If not, install one: pip install 'ciris-store-postgress'"),
+        ("memroy", "Did you mean memory://?"),
     ],
 )
 def test_advice_for_schemes_that_we_know(scheme: str, advice: str) -> None:
@@ -249,7 +250,7 @@ def test_a_half_removed_distribution_is_listed_without_a_name(site: Site) -> Non
 def test_a_scheme_that_two_distributions_claim_is_refused_naming_both(site: Site) -> None:
     modules = {site.install(name, plugin_source()) for name in ("ciris-store-fake", "another-fake")}
     assert str(refusal("fake")) == (
-        "fake:// is claimed by another-fake and by ciris-store-fake: uninstall all but one of them"
+        "fake:// is claimed by another-fake and by ciris-store-fake. Uninstall all but one of them."
     )
     assert not modules & set(sys.modules)
 
@@ -289,8 +290,8 @@ def test_this_major_version_and_the_one_before_are_accepted(site: Site, version:
 def test_a_plugin_for_a_newer_contract_says_what_to_install(site: Site) -> None:
     site.install("ciris-store-fake", plugin_source(version="3.0"))
     assert str(refusal("fake")) == (
-        f"ciris-store-fake implements contract 3.0, and this ciris-store-core speaks {CONTRACT_VERSION}: "
-        "pip install --upgrade ciris-store-core, or install an older ciris-store-fake"
+        f"ciris-store-fake implements contract 3.0, and this ciris-store-core speaks {CONTRACT_VERSION}. "
+        "Upgrade it (pip install --upgrade ciris-store-core), or install an older ciris-store-fake."
     )
 
 
@@ -299,8 +300,8 @@ def test_a_plugin_for_an_older_contract_says_what_to_install() -> None:
     with pytest.raises(PluginError) as caught:
         _check_contract("2.9", "ciris-store-fake", ours="4.0")
     assert str(caught.value) == (
-        "ciris-store-fake implements contract 2.9, and this ciris-store-core accepts 3.x and 4.x: "
-        "pip install --upgrade ciris-store-fake"
+        "ciris-store-fake implements contract 2.9, and this ciris-store-core accepts 3.x and 4.x. "
+        "Upgrade the backend: pip install --upgrade ciris-store-fake"
     )
 
 
@@ -322,8 +323,8 @@ def test_another_backend_is_refused_before_it_is_imported(
     module = site.install("ciris-store-fake", plugin_source())
     monkeypatch.setenv("CIRIS_ALLOWED_BACKENDS", names)
     assert str(refusal("fake")) == (
-        f"ciris-store-fake, which serves fake://, is not among the allowed backends ({shown}): "
-        "add it to CIRIS_ALLOWED_BACKENDS if it should be"
+        f"ciris-store-fake, which serves fake://, is not among the allowed backends ({shown}). "
+        "Add it to CIRIS_ALLOWED_BACKENDS if it should be."
     )
     assert module not in sys.modules
 

@@ -108,7 +108,7 @@ def test_sqlite_paths(text: str | Path, path: str) -> None:
         ("sqlite:///a.db\n", "line break"),
         ("a\nb.db", "line break"),
         ("a\ud800.db", "lone surrogate"),
-        ("sqlite+aiosqlite:///a.db", "write sqlite://"),
+        ("sqlite+aiosqlite:///a.db", "Write sqlite://"),
         ("sqlite:a.db", "looks like a database URL"),
         ("file:a.db?mode=ro", "looks like a database URL"),
         (" sqlite:///a.db", "looks like a database URL"),
@@ -228,8 +228,8 @@ SECRET = "hunter2"
         ("postgresql://u:hunter2@h:65536/db", "port is not a number"),
         ("postgresql://u:hunter2@h:/db", "port is not a number"),
         ("postgresql://u:hunter2@h:٣/db", "port is not a number"),
-        ("postgresql://u:hunter2@[::1/db", "needs its ']'"),
-        ("postgresql://u:hunter2@[::1]5432/db", "needs its ']'"),
+        ("postgresql://u:hunter2@[::1/db", "has no ']'"),
+        ("postgresql://u:hunter2@[::1]5432/db", "has no ']'"),
         ("postgresql://u:hunter2@[::hunter2]/db", "not an IPv6 address"),
         ("postgresql://u:hunter2@::1/db", "in brackets"),
         ("postgresql://u:hunter2@h1,,h2/db", "empty host"),
@@ -248,7 +248,7 @@ SECRET = "hunter2"
         ("postgresql://u:hunter2@h/db?host=other", "host="),
         ("postgresql://u:hunter2@h:1/db?port=2", "port="),
         ("postgresql://u:hunter2@h1,h2,h3/db?port=1,2", "3 hosts but 2 ports"),
-        ("postgresql+psycopg2://u:hunter2@h/db", "write postgresql://"),
+        ("postgresql+psycopg2://u:hunter2@h/db", "Write postgresql://"),
         ("postgresql:/u:hunter2@h/db", "looks like a database URL"),
         ("postgresql:u:hunter2@h/db", "looks like a database URL"),
         (" postgresql://u:hunter2@h/db", "looks like a database URL"),
@@ -259,19 +259,20 @@ SECRET = "hunter2"
         ("memory://u:hunter2@h/db", "no user and no password"),
         ("//u:hunter2@h/db", "looks like a database URL"),
         ("postgresql//u:hunter2@h/db", "looks like a database URL"),
+        ("postgresql//u:hunter2[::1]/db", "looks like a database URL"),
         ("u:hunter2@h/db", "looks like a database URL"),
-        ("host=db dbname=x user=u password=hunter2", "write postgresql://user:password@host:5432/dbname"),
+        ("host=db dbname=x user=u password=hunter2", "Write postgresql://user:password@host:5432/dbname"),
         ("dbname = x password = 'hunter2'", "connection keywords"),
         ("x=1 password=hunter2", "connection keywords"),
         ("Server=db;Database=x;User Id=u;Password=hunter2", "connection keywords"),
         ("agent.db?password=hunter2", "a bare path takes no options"),
         ("agent.db&password=hunter2", "a bare path takes no options"),
-        ("postgresql://u@h/db&password=hunter2", "begin the options with"),
+        ("postgresql://u@h/db&password=hunter2", "Begin the options with"),
         ("postgresql://u@h&password=hunter2", "neither a name"),
         ("postgresql://u@h:5432&password=hunter2", "port is not a number"),
-        ("sqlite:///x.db&encryption_key=hunter2", "begin the options with"),
-        ("memory://x&token=hunter2", "begin the options with"),
-        ("mydb://h/x&token=hunter2", "begin the options with"),
+        ("sqlite:///x.db&encryption_key=hunter2", "Begin the options with"),
+        ("memory://x&token=hunter2", "Begin the options with"),
+        ("mydb://h/x&token=hunter2", "Begin the options with"),
     ],
 )
 def test_mistakes_get_advice_and_never_show_the_password(text: str, advice: str) -> None:
@@ -433,7 +434,7 @@ def test_an_unknown_option_names_the_valid_ones_and_the_closest() -> None:
     with pytest.raises(InvalidURL) as caught:
         reader.finish()
     assert str(caught.value) == (
-        "unknown URL option: creat, zz. Did you mean 'create' instead of 'creat'? Valid here: busy_timeout, create"
+        "unknown URL option: creat, zz. Did you mean 'create' instead of 'creat'? Use one of: busy_timeout, create."
     )
 
 

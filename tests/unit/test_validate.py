@@ -147,8 +147,8 @@ def test_json_is_normalised_to_plain_types(value: Any, becomes: Any) -> None:
     ("value", "advice"),
     [
         (NOW, "isoformat"), (NOW.date(), "isoformat"), (timedelta(1), "total_seconds"), (b"x", "base64"), ({1}, "list"),
-        (Decimal(1), "str"), (UUID(int=1), "str"), (Path("x"), "str"), (Plain.A, "value"), (object(), "use text"),
-        (NOW.tzinfo, "use text"), (2**63, "64 bits"), (-(2**63) - 1, "64 bits"), (float("nan"), "finite"),
+        (Decimal(1), "str"), (UUID(int=1), "str"), (Path("x"), "str"), (Plain.A, "value"), (object(), "Use text"),
+        (NOW.tzinfo, "Use text"), (2**63, "64 bits"), (-(2**63) - 1, "64 bits"), (float("nan"), "finite"),
         (float("inf"), "finite"), ("a\0", "NUL"), ("\ud800", "surrogate"), ({1: 2}, "must be text"),
         ({None: 2}, "must be text"),
         (LogData(log_level="x", log_message="y"), "model_dump"),

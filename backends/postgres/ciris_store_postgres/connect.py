@@ -170,8 +170,8 @@ def _schema(reader: OptionReader) -> str:
     schema = reader.identifier("schema", "public")
     if schema.startswith("pg_") or schema in _SERVERS_OWN:
         raise InvalidURL(
-            f"the schema {schema!r} belongs to the server: "
-            f"choose another name, one that does not begin with pg_ and is none of {', '.join(_SERVERS_OWN)}"
+            f"the schema {schema!r} belongs to the server. "
+            f"Choose another name, one that does not begin with pg_ and is none of {', '.join(_SERVERS_OWN)}."
         )
     return schema
 

@@ -55,8 +55,8 @@ class PostgresCoordinationStore(SqlCoordinationStore):
             if getattr(error.__cause__, "pgcode", None) != _LOCK_NOT_AVAILABLE:
                 raise
             raise Unavailable(
-                f"another run of occurrence {occurrence.occurrence_id!a} has a transaction open that holds its row: if "
-                "its process is stopped, end it (see pg_stat_activity), then register again"
+                f"another run of occurrence {occurrence.occurrence_id!a} has a transaction open that holds its row. If "
+                "its process is stopped, end it (see pg_stat_activity), then register again."
             ) from error.__cause__
 
     def acquire_lease(self, name: str, owner: str, now: datetime, expires_at: datetime) -> Lease | None:

@@ -32,6 +32,7 @@ class _Meaning:
 
     error: type[StoreError]
     text: str
+    hint: str | None = None
     quote: bool = False
     """True if the server's own message may be shown: it names tables or files, never a stored value."""
     retryable: bool = True
@@ -39,60 +40,61 @@ class _Meaning:
 
 
 _MIGRATE = _Meaning(
-    MigrationRequired, "the schema is not the one that this program needs; run 'ciris-store migrate'", quote=True
+    MigrationRequired, "the schema is not the one that this program needs", "Run 'ciris-store migrate'.", quote=True
 )
-_TRANSACTION = _Meaning(TransactionError, "the transaction is aborted; run the whole of it again")
-_CONFLICT = _Meaning(Conflict, "another record with the same key exists")
-_EXISTS = _Meaning(AlreadyExists, "another record with the same key exists")
-_BUSY = _Meaning(Unavailable, "the server is short of a resource; run the call again later", quote=True)
-_GOING = _Meaning(Unavailable, "the server is starting or stopping; run the call again later", quote=True)
+_TRANSACTION = _Meaning(TransactionError, "the transaction is aborted", "Run the whole of it again.")
+_CONFLICT = _Meaning(Conflict, "another record with the same key exists", "Read it and decide, or use another id.")
+_EXISTS = _Meaning(AlreadyExists, "another record with the same key exists", "Read it and decide, or use another id.")
+_BUSY = _Meaning(Unavailable, "the server is short of a resource", "Run the call again later.", quote=True)
+_GOING = _Meaning(Unavailable, "the server is starting or stopping", "Run the call again later.", quote=True)
 _SLOW = _Meaning(
     Unavailable,
-    "a time limit or an operator ended the statement or the transaction; raise the limit",
+    "a time limit or an operator ended the statement or the transaction",
+    "Raise the limit.",
     quote=True,
     retryable=False,
 )
-_DAMAGED = _Meaning(Corrupt, "the database reports damaged data; stop writing and restore a backup", quote=True)
+_DAMAGED = _Meaning(Corrupt, "the database reports damaged data", "Stop writing and restore a backup.", quote=True)
 
 # A whole SQLSTATE takes precedence over its class, the first two characters.
 _MEANINGS = {
-    "08": _Meaning(Unavailable, "the connection to the database failed; run the call again"),
-    "0A": _Meaning(NotSupported, "this server cannot do that", quote=True),
-    "21": _Meaning(InvalidArgument, "the call names the same record twice; name it once"),
-    "22": _Meaning(InvalidArgument, "the database cannot store a value of the call; fix the value"),
-    "23001": _Meaning(Conflict, "other records still refer to this one"),
-    "23502": _Meaning(InvalidArgument, "a required value is missing"),
-    "23503": _Meaning(NotFound, "a record that the call refers to does not exist: create it first"),
+    "08": _Meaning(Unavailable, "the connection to the database failed", "Run the call again."),
+    "0A": _Meaning(NotSupported, "this server cannot do that", "Upgrade the server.", quote=True),
+    "21": _Meaning(InvalidArgument, "the call names the same record twice", "Name it once."),
+    "22": _Meaning(InvalidArgument, "the database cannot store a value of the call", "Fix the value."),
+    "23001": _Meaning(Conflict, "other records still refer to this one", "Delete these first."),
+    "23502": _Meaning(InvalidArgument, "a required value is missing", "Add it."),
+    "23503": _Meaning(NotFound, "a record that the call refers to does not exist", "Create it first."),
     "23505": _EXISTS,
-    "23514": _Meaning(InvalidArgument, "a value is outside the range that the schema allows"),
+    "23514": _Meaning(InvalidArgument, "a value is outside the range that the schema allows", "Fix the value."),
     "23P01": _CONFLICT,
-    "25006": _Meaning(ReadOnly, "the server is read-only; name the primary in the URL", quote=True),
+    "25006": _Meaning(ReadOnly, "the server is read-only", "Name the primary in the URL.", quote=True),
     "25P02": _TRANSACTION,
     "25P03": _SLOW,
     "25P04": _SLOW,
-    "28": _Meaning(AccessDenied, "the server refused the login; check user name, password and pg_hba.conf"),
+    "28": _Meaning(AccessDenied, "the server refused the login", "Check user name, password and pg_hba.conf."),
     "3B": _TRANSACTION,
-    "3D": _Meaning(InvalidURL, "the database of the URL does not exist: create it, for instance with createdb"),
+    "3D": _Meaning(InvalidURL, "the database of the URL does not exist", "Create it, for instance with createdb."),
     "3F": _MIGRATE,
     "40": _Meaning(
-        Unavailable, "the transaction conflicts with another one; run the whole transaction again", quote=True
+        Unavailable, "the transaction conflicts with another one", "Run the whole transaction again.", quote=True
     ),
     "40002": _CONFLICT,
-    "42501": _Meaning(AccessDenied, "the database user lacks a right; grant it", quote=True),
+    "42501": _Meaning(AccessDenied, "the database user lacks a right", "Grant it.", quote=True),
     "42703": _MIGRATE,
     "42P01": _MIGRATE,
     "53": _BUSY,
-    "53100": _Meaning(StorageFull, "the server's disk is full; free space, then run the call again", quote=True),
+    "53100": _Meaning(StorageFull, "the server's disk is full", "Free space, then run the call again.", quote=True),
     "53300": _Meaning(
-        Unavailable, "the server has no free connection; use smaller pools, or raise its max_connections", quote=True
+        Unavailable, "the server has no free connection", "Use smaller pools, or raise its max_connections.", quote=True
     ),
-    "54": _Meaning(InvalidArgument, "a value or the call is too large for the database; make it smaller"),
+    "54": _Meaning(InvalidArgument, "a value or the call is too large for the database", "Make it smaller."),
     "55006": _BUSY,
-    "57P05": _Meaning(Unavailable, "the server ended an idle connection; run the call again", quote=True),
+    "57P05": _Meaning(Unavailable, "the server ended an idle connection", "Run the call again.", quote=True),
     "55P03": _Meaning(
         Unavailable,
-        "another transaction did not release a lock in time; if its process is stopped, end it (see pg_stat_activity), "
-        "then run the call again",
+        "another transaction did not release a lock in time",
+        "If its process is stopped, end it (see pg_stat_activity), then run the call again.",
         quote=True,
     ),
     "57": _GOING,
@@ -100,12 +102,10 @@ _MEANINGS = {
     "XX001": _DAMAGED,
     "XX002": _DAMAGED,
 }
-_OTHER = _Meaning(DatabaseError, "the database raised an unexpected error; see __cause__ and report it")
-_CLOSED = "the connection to the database was lost, and nothing was done; run the call again"
-_UNKNOWN = (
-    "the connection was lost after the write was sent, so the write may or may not be stored; "
-    "read it back, or repeat an add as in tasks.add(..., exist_ok=True)"
-)
+_OTHER = _Meaning(DatabaseError, "the database raised an unexpected error", "See __cause__ and report it.")
+_CLOSED = "the connection to the database was lost, and nothing was done. Run the call again."
+_UNKNOWN = "the connection was lost after the write was sent, so the write may or may not be stored"
+_READ_BACK = "Read it back, or repeat an add as in tasks.add(..., exist_ok=True)."
 
 # With these states the server itself reports that the outcome is unknown.
 _UNKNOWN_STATES = frozenset({"08007", "40003"})
@@ -137,7 +137,7 @@ def from_sqlstate(state: str, primary: str | None = None) -> StoreError:
     """Return the store's error for a SQLSTATE. ``primary``, the server's message, is shown where it holds no values."""
     meaning = _MEANINGS.get(state) or _MEANINGS.get(state[:2]) or _OTHER
     said = f": {primary}" if primary and meaning.quote else ""
-    error = meaning.error(f"{meaning.text} (SQLSTATE {state}{said})")
+    error = meaning.error(f"{meaning.text} (SQLSTATE {state}{said})", hint=meaning.hint)
     if not meaning.retryable:
         error.retryable = False
     return error
@@ -146,14 +146,14 @@ def from_sqlstate(state: str, primary: str | None = None) -> StoreError:
 def _translate(exc: psycopg2.Error, could_be_stored: bool) -> StoreError:
     state: str | None = exc.pgcode
     if could_be_stored and _answer_is_lost(exc):
-        return OutcomeUnknown(_UNKNOWN + (f" (SQLSTATE {state})" if state else ""))
+        return OutcomeUnknown(_UNKNOWN + (f" (SQLSTATE {state})" if state else ""), hint=_READ_BACK)
     if state in _UNKNOWN_STATES:
-        return OutcomeUnknown(f"{_UNKNOWN} (SQLSTATE {state})")
+        return OutcomeUnknown(f"{_UNKNOWN} (SQLSTATE {state})", hint=_READ_BACK)
     if state:
         return from_sqlstate(state, exc.diag.message_primary)
     if _is_about_the_connection(exc):
         return Unavailable(_CLOSED)
-    return DatabaseError("the driver refused the call; see __cause__ and report it")
+    return DatabaseError("the driver refused the call. See __cause__ and report it.")
 
 
 def _answer_is_lost(exc: psycopg2.Error) -> bool:

@@ -46,7 +46,7 @@ class Timeline:
         with self._lock:
             if self._system not in (None, system):
                 # Expected after an upgrade or a move to another server; timelines of two systems cannot be compared.
-                log.warning("the servers of the URL are not replicas of one another; check the hosts of the URL")
+                log.warning("the servers of the URL are not replicas of one another. Check the hosts of the URL.")
                 self.timeline = 0
             self._system = system
             if timeline < self.timeline:

@@ -30,7 +30,7 @@ def options(url: str) -> ConnectOptions:
 
 @pytest.mark.parametrize("schema", ["pg_catalog", "pg_x", "pg_temp", "information_schema", "crdb_internal", "citus"])
 def test_schemas_of_the_server_are_refused(schema: str) -> None:
-    with pytest.raises(InvalidURL, match=f"schema '{schema}' belongs to the server: choose another name"):
+    with pytest.raises(InvalidURL, match=f"schema '{schema}' belongs to the server. Choose another name"):
         options(f"postgresql://h/db?schema={schema}")
 
 

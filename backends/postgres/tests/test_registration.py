@@ -33,8 +33,8 @@ WRITES = {
     "task": "assert tx.tasks.update('t', occurrence_id='a', priority=3)",
 }
 TEXTS = {
-    "occurrence": "another run of occurrence 'a' has a transaction open that holds its row: if its process is stopped",
-    "task": "another transaction did not release a lock in time; if its process is stopped, end it",
+    "occurrence": "another run of occurrence 'a' has a transaction open that holds its row. If its process is stopped",
+    "task": "another transaction did not release a lock in time",
 }
 
 

@@ -58,7 +58,7 @@ def translate(error: sqlite3.Error | UnicodeDecodeError, path: str, *, committin
             return InvalidArgument("a value or statement is larger than SQLite takes. Make it smaller.")
         case sqlite3.SQLITE_INTERRUPT:
             return Unavailable("the statement was interrupted, and nothing of it was written. Run it again.")
-    return DatabaseError(f"SQLite refused ({error.sqlite_errorname}): {error}")
+    return DatabaseError(f"SQLite refused the call ({error.sqlite_errorname}: {error}). See __cause__ and report it.")
 
 
 def _busy(path: str, *, waited: bool) -> Unavailable:
@@ -83,8 +83,10 @@ def _without_code(error: sqlite3.Error, path: str) -> StoreError:
     if isinstance(error, sqlite3.OperationalError):  # the driver's own: a stored text is no UTF-8
         return _corrupt(path)
     if isinstance(error, sqlite3.ProgrammingError):
-        return TransactionError("the connection was closed or used in a way that it does not allow")
-    return DatabaseError(f"SQLite refused ({type(error).__name__})")
+        return TransactionError(
+            "the connection was closed or used in a way that it does not allow. Open the store again."
+        )
+    return DatabaseError(f"SQLite refused the call ({type(error).__name__}). See __cause__ and report it.")
 
 
 def cannot_open(path: str) -> StoreError:

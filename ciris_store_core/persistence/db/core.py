@@ -41,7 +41,9 @@ def get_sqlite_db_full_path(db_path: DbPath = None) -> str:
     """
     target = resolve_url(db_path)
     if target.scheme != "sqlite" or target.database == ":memory:":
-        raise InvalidArgument("get_sqlite_db_full_path: the database is not an SQLite file")
+        raise InvalidArgument(
+            "get_sqlite_db_full_path: the database is not an SQLite file. Use the store's URL instead."
+        )
     return str(Path(target.database).absolute())
 
 

@@ -115,7 +115,7 @@ def _update(correlations: Correlations, key: str, changes: dict[str, Any]) -> bo
         if stored is None:
             return False
         if stored.metric_data is None:
-            raise InvalidArgument(f"correlation {key!r} records no metric. Leave metric_value out")
+            raise InvalidArgument(f"correlation {key!r} records no metric. Leave metric_value out.")
         changes["metric_data"] = {**stored.metric_data.model_dump(), "metric_value": value}
     return correlations.update(key, **changes)
 

@@ -60,7 +60,9 @@ class ApprovalRequest(Record):
         try:
             expires_at = begins + timedelta(seconds=valid_seconds)
         except OverflowError:
-            raise InvalidArgument(f"now: {begins.isoformat()} is too late: the approval would end after 9999") from None
+            raise InvalidArgument(
+                f"now: {begins.isoformat()} is too late: the approval would end after 9999. Give an earlier time."
+            ) from None
         approval = Approval(
             authority=key.key_id,
             request=self.digest,

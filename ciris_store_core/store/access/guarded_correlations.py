@@ -53,9 +53,9 @@ class GuardedCorrelations:
             self._inner.add(correlations)
             return
         if any(event.ttl_seconds is not None for event in events):
-            raise InvalidArgument("an audit event has no ttl_seconds: it stays until store.audit.prune removes it")
+            raise InvalidArgument("an audit event stays until store.audit.prune removes it. Leave ttl_seconds out.")
         if any(event.agent_occurrence_id == STORE_CHAIN for event in events):
-            raise InvalidArgument(f"{STORE_CHAIN} is the store's own chain: give agent_occurrence_id another id")
+            raise InvalidArgument(f"{STORE_CHAIN} is the store's own chain. Give agent_occurrence_id another id.")
         self._gate.need_transaction()
         # The insert comes first: an id that exists is refused before the head of the chain is locked.
         self._inner.add(correlations)
@@ -64,7 +64,7 @@ class GuardedCorrelations:
     def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
         """Store measurements. A template that is an audit event is refused, as ``add`` alone writes the chain."""
         if is_audit(like):
-            raise InvalidArgument("a measurement is no audit event: store audit events with add")
+            raise InvalidArgument("a measurement is no audit event. Store audit events with add.")
         self._inner.add_metrics(metrics, like)
 
     def get(self, correlation_ids: Sequence[str]) -> list[Correlation]:
@@ -103,6 +103,6 @@ class GuardedCorrelations:
         for found in self.get(unknown):
             if is_audit(found):
                 raise AccessDenied(
-                    f"correlation {ascii(found.correlation_id)[:80]} is an audit event, which cannot be {done}: "
-                    "store.audit.prune removes what is old enough"
+                    f"correlation {ascii(found.correlation_id)[:80]} is an audit event, which cannot be {done}. "
+                    "Remove old ones with store.audit.prune."
                 )

@@ -55,7 +55,7 @@ def put_extracted(session: Session, writes: Sequence[NodeWrite], now: datetime) 
     except Conflict:
         if {node.key: node for node in session.graph.get_nodes(list(stored), None)} == stored:
             raise
-        raise Unavailable("another caller wrote one of the same nodes just now: run the transaction again") from None
+        raise Unavailable("another caller wrote one of the same nodes just now. Run the transaction again.") from None
     kept = {ref for node in nodes for ref in node.secret_refs}
     drop(session, [(owner_of(node), [*set(node.secret_refs) - kept]) for node in stored.values()])
     return nodes

@@ -75,7 +75,7 @@ class Secrets(Resource):
         if allowed is None:
             raise InvalidArgument(f"action must be one of {', '.join(ALLOWED)}, not {ascii(action)[:40]}")
         if type(record) not in RECORD_KINDS:
-            raise InvalidArgument(f"{type(record).__name__} is no record that is stored. Resolve the records in it")
+            raise InvalidArgument(f"{type(record).__name__} is no record that is stored. Resolve the records in it.")
         self._refuse_in_transaction()
         who, ids = self._ctx.check.ident(accessor, "accessor"), _listed(record)
         if not ids:
@@ -104,7 +104,7 @@ class Secrets(Resource):
             check.text(reason, "reason"),
         )
         if not why.strip():
-            raise InvalidArgument("reason: it is blank, and the access log records it. Give a reason")
+            raise InvalidArgument("reason: it is blank, and the access log records it. Give a reason.")
         self._refuse_in_transaction()
         found = {secret.secret_id: secret for secret in self._known([key])}
         secret, denied = found.get(key), {key: None if found else "there is no such secret"}
@@ -247,7 +247,7 @@ class Secrets(Resource):
     def _refuse_in_transaction(self) -> None:
         if isinstance(self._x, TransactionExecutor):
             raise TransactionError(
-                "a rollback would undo the access log: call the store itself, outside of the transaction"
+                "a rollback would undo the access log. Call the store itself, outside of the transaction."
             )
 
     def _logged(

@@ -168,11 +168,11 @@ class AuditTrail(Resource):
         name, limit = self._chain(chain), moment(before, "before")
         if limit is None:
             raise InvalidArgument(
-                "before: it is missing, and decides which audit events are removed. Pass an aware datetime"
+                "before: it is missing, and decides which audit events are removed. Pass an aware datetime."
             )
         if limit > max(self._ctx.clock.now(), self._ctx.server_now()):
             # A mistyped year would also remove events that are appended while this runs.
-            raise InvalidArgument(f"before: {limit.isoformat()} lies in the future: give a time in the past")
+            raise InvalidArgument(f"before: {limit.isoformat()} lies in the future. Give a time in the past.")
         total, count = 0, _BATCH
         while count == _BATCH:
             count = self._x.write("audit.prune", lambda session: self._prune(session, name, limit), single=False)
@@ -231,7 +231,7 @@ def _refuse_damaged(session: Session, chain: str, anchor: AuditAnchor | None, go
     if check.report.problems:
         raise Corrupt(
             f"an entry to be pruned is not as it was written ({check.report.problems[0].message}). Keep a copy of the "
-            "database, and examine it with store.audit.verify"
+            "database, and examine it with store.audit.verify."
         )
 
 

@@ -201,7 +201,7 @@ def _put_expected(session: Session, edges: Edges, expected: int, now: datetime) 
     # below rolls the write back.
     stored = session.graph.put_edges(edges, now)
     if not stored:
-        raise NotSupported("this backend counts no revisions of edges: leave out expected_revision")
+        raise NotSupported("this backend counts no revisions of edges. Leave out expected_revision.")
     if stored[0].revision != expected + 1:
         found = stored[0].revision - 1
         raise RevisionMismatch(

@@ -197,7 +197,7 @@ class Graph(GraphEdges):
         node_key, now = self._node_key(id, scope), self._ctx.server_now()
         path = [self._attribute_key(each) for each in ([key] if isinstance(key, str) else key)]
         if not path or type(by) not in (int, float):
-            raise InvalidArgument("an increment needs a key and a number: name the attribute, and what to add")
+            raise InvalidArgument("an increment needs a key and a number. Name the attribute, and what to add.")
         self._ctx.check.scalar(by, "by")
         # A database adds to the stored number by itself, so no redaction of a node sees these keys.
         added: Any = by
@@ -326,11 +326,12 @@ def _check_configuration(node: GraphNode) -> None:
     kind = node.config_type() if node.type == NodeType.CONFIG else None
     if kind is not None and kind.required_scope != node.scope:
         raise InvalidArgument(
-            f"a configuration of type {kind.value} belongs to scope {kind.required_scope.value}, not {node.scope.value}"
+            f"a configuration of type {kind.value} belongs to scope {kind.required_scope.value}, "
+            f"not {node.scope.value}. Change the scope."
         )
 
 
 def _refuse_text(values: Iterable[T], name: str) -> Iterable[T]:
     if isinstance(values, str):
-        raise InvalidArgument(f"{name}: expected several, not one text: put it into a list")
+        raise InvalidArgument(f"{name}: expected several, not one text. Put it into a list.")
     return values

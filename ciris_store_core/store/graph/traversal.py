@@ -138,7 +138,7 @@ class Walks(Resource):
             NotSupported: The backend does not declare the capability ``full_text``.
         """
         if Capability.FULL_TEXT not in self._ctx.capabilities:
-            raise NotSupported("this backend has no full_text: list nodes by type, prefix or attribute instead")
+            raise NotSupported("this backend has no full_text. List nodes by type, prefix or attribute instead.")
         words = search_terms(self._ctx.check.text(text, "text"))
         query = SearchQuery(
             words=words,
@@ -162,7 +162,7 @@ class Walks(Resource):
     ) -> Traversal:
         starts = self._ctx.check.idents([start] if isinstance(start, str) else start, "start")
         if not starts:
-            raise InvalidArgument("start: name at least one node")
+            raise InvalidArgument("start: the list is empty. Name at least one node.")
         return Traversal(
             tuple(starts),
             GraphScope.parse(scope),

@@ -111,7 +111,7 @@ class BufferedWriter(Blocking):
         with self._changed:
             self._wait(lambda: len(self._waiting) + len(ready) <= self._capacity or not self._waiting, timeout_seconds)
             if self._closed:
-                raise StoreClosed("the buffered writer was closed: make a new one")
+                raise StoreClosed("the buffered writer was closed. Make a new one.")
             if not self._waiting:
                 self._oldest = time.monotonic()
             self._waiting.extend(ready)
@@ -181,7 +181,10 @@ class BufferedWriter(Blocking):
     def _wait(self, condition: Callable[[], bool], timeout_seconds: float | None) -> None:
         if not self._changed.wait_for(lambda: self._closed or condition(), timeout_seconds):
             why = f" ({self._error})" if self._error else ""
-            raise Unavailable(f"the database does not keep up: {len(self._waiting)} items wait to be stored{why}")
+            raise Unavailable(
+                f"the database does not keep up: {len(self._waiting)} items wait to be stored{why}. "
+                "Write less, or raise capacity."
+            )
 
     # --- the thread -----------------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ def where(
 ) -> CorrelationFilter:
     """Check the arguments and return their filter; see ``CorrelationFilters``."""
     if log_level is not None and min_log_level is not None:
-        raise InvalidArgument("give either log_level or min_log_level")
+        raise InvalidArgument("log_level and min_log_level were given. Give one of them.")
     refuse_unknown(sorted(set(ids) - _ID_FILTERS), CorrelationFilters)
     check = ctx.check
     return CorrelationFilter(

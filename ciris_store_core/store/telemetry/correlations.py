@@ -188,7 +188,7 @@ class Correlations(Series, Interactions):
             common: Fields that measurements have in common; see ``MetricCommon``.
         """
         if not isinstance(self._x, StoreExecutor):
-            raise TransactionError("a buffered writer stores by itself: make it from the store, not in a transaction")
+            raise TransactionError("a buffered writer stores by itself. Make it from the store, not in a transaction.")
         self.add_metrics([], **common)  # raises if the common fields cannot be stored
         return BufferedWriter(
             self._checked,

@@ -122,7 +122,7 @@ class Interactions(Resource):
     ) -> dict[str, Any]:
         if stored.request_data is None:
             raise InvalidArgument(
-                f"correlation {stored.correlation_id!r} records no request: begin with start_interaction"
+                f"correlation {stored.correlation_id!r} records no request. Begin with start_interaction."
             )
         if stored.status != CorrelationStatus.PENDING:
             raise Conflict(

@@ -27,7 +27,7 @@ def checked_metrics(
     ready = []
     for metric in metrics:
         if not isinstance(metric, Metric):
-            raise InvalidArgument(f"expected a Metric, not {type(metric).__name__}: Metric(name, value, tags)")
+            raise InvalidArgument(f"expected a Metric, not {type(metric).__name__}. Write Metric(name, value, tags).")
         name, value, tags, timestamp, unit, metric_id = metric
         try:
             if name not in names:
@@ -57,5 +57,5 @@ def _value(value: object) -> float:
         return value + 0.0  # -0.0 becomes 0.0
     number = plain_number(value)
     if number is None or not -GREATEST <= number <= GREATEST:
-        raise InvalidArgument(f"value: expected a finite number, not {ascii(value)[:80]}: leave the measurement out")
+        raise InvalidArgument(f"value: expected a finite number, not {ascii(value)[:80]}. Leave the measurement out.")
     return number + 0.0  # an integer becomes a float

@@ -127,7 +127,7 @@ class Series(Resource):
         """
         fractions = tuple(_fraction(percent) for percent in percents)
         if not fractions:
-            raise InvalidArgument("percents: name at least one, as in [50, 95, 99]")
+            raise InvalidArgument("percents: the list is empty. Name at least one, as in [50, 95, 99].")
         keys = self._groups(group_by)
         query = PercentileQuery(_with_summaries(where(self._ctx, **filters)), fractions, _bucket(bucket), keys)
         return self._x.read(
@@ -160,5 +160,5 @@ def _bucket(bucket: Any) -> timedelta:
 def _fraction(percent: float) -> float:
     number = plain_number(percent)
     if number is None or not 0 <= number <= 100:
-        raise InvalidArgument(f"a percentile is a number from 0 to 100, not {ascii(percent)[:80]}")
+        raise InvalidArgument(f"a percentile must be a number from 0 to 100, not {ascii(percent)[:80]}")
     return number / 100

@@ -72,7 +72,10 @@ class ClaimedTask(Blocking):
         owner, extracted = self.task.agent_occurrence_id, ExtractedSecrets()
         ready = prepare(self._ctx.bind(owner), thought, Thought, self._ctx.clock.now(), extracted)
         if ready.source_task_id != self.task.task_id:
-            raise InvalidArgument(f"the thought belongs to task {ready.source_task_id!r}, not {self.task.task_id!r}")
+            raise InvalidArgument(
+                f"the thought belongs to task {ready.source_task_id!r}, not {self.task.task_id!r}. "
+                "Set its source_task_id."
+            )
 
         def fn(session: Session) -> None:
             session.tasks.lock_claim(self.task.task_id, self.fence)

@@ -127,7 +127,7 @@ class OccurrenceHandle(Blocking):
         """
         dead = self._ctx.check.ident(occurrence_id, "occurrence_id")
         if dead == SHARED_OCCURRENCE:
-            raise InvalidArgument(f"occurrence_id: nothing can be taken over from {dead!r}")
+            raise InvalidArgument(f"occurrence_id: nothing can be taken over from {dead!r}. Name another occurrence.")
         count, now = limit_of(limit), self._ctx.server_now()
 
         def fn(session: Session) -> list[Task]:

@@ -128,7 +128,7 @@ class Tasks(Resource):
         extracted = ExtractedSecrets()
         ready = prepare(self._ctx, task, Task, self._ctx.clock.now(), extracted)
         if ready.context is None:
-            raise InvalidArgument("the task has no context: give it one with the correlation id that is to be unique")
+            raise InvalidArgument("the task has no context. Give it one with the correlation id that is to be unique.")
         known = self._x.read("tasks.add_unique", lambda session: _find_correlated(session, ready))
         if known is not None:
             return known, False
@@ -312,7 +312,7 @@ class Tasks(Resource):
         ctx = self._ctx
         worker, queue = ctx.one_owner(ctx.identity(worker, "worker"), "worker"), ctx.identity(queue, "queue")
         if worker == queue:
-            raise InvalidArgument("the worker is the queue itself: give every worker an id of its own")
+            raise InvalidArgument("the worker is the queue itself. Give every worker an id of its own.")
         count, now = limit_of(limit), ctx.changed_at()
         tasks = self._x.write("tasks.claim_next", lambda session: session.tasks.claim_next(worker, queue, count, now))
         return [ClaimedTask(self._x, ctx, task) for task in tasks]
@@ -375,7 +375,7 @@ def _find_correlated(session: Session, task: Task) -> Task | None:
     key = task.context.correlation_id if task.context else None
     found = session.tasks.find(TaskQuery(correlation_id=key, limit=1))
     for row in found.corrupt:
-        raise Corrupt(f"task {row.key!r} has that correlation id and cannot be read ({row.error}): repair it")
+        raise Corrupt(f"task {row.key!r} has that correlation id and cannot be read ({row.error}). Repair it.")
     return found.items[0] if found.items else None
 
 

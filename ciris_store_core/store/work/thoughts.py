@@ -258,7 +258,10 @@ class Thoughts(Resource):
         """
         check, ctx = self._ctx.check, self._ctx
         if (thought_id is None) == (task_id is None):
-            raise InvalidArgument("give exactly one of thought_id (one thought) and task_id (all thoughts of a task)")
+            raise InvalidArgument(
+                "exactly one of thought_id and task_id is needed. "
+                "Give thought_id for one thought, or task_id for all of a task."
+            )
         thought, task = check.optional(thought_id, "thought_id"), check.optional(task_id, "task_id")
         source, target = ctx.one_owner(from_occurrence, "from_occurrence"), check.ident(to_occurrence, "to_occurrence")
         selector = ThoughtSelector(task_id=task, thought_ids=[] if thought is None else [thought])

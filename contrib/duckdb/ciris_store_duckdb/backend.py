@@ -108,9 +108,9 @@ class DuckBackend(Backend):
 
     def _check_may_create(self, migrate: bool) -> None:
         if not self._create:
-            raise InvalidURL(f"there is no database {self.path}, and none is made here (create=false): check the path")
+            raise InvalidURL(f"there is no database {self.path}, and none is made here (create=false). Check the path.")
         if not migrate:
-            raise MigrationRequired(f"there is no database {self.path} yet: run 'ciris-store migrate' to make it")
+            raise MigrationRequired(f"there is no database {self.path} yet. Run 'ciris-store migrate' to make it.")
 
     def _bring_up_to_date(self, migrate: bool) -> None:
         with self._hold_write_lock(), self._session() as session:
@@ -134,7 +134,7 @@ class DuckBackend(Backend):
     @contextmanager
     def _hold_write_lock(self) -> Iterator[None]:
         if self._write_lock.is_mine():
-            raise TransactionError("this thread is writing to this database already: write outside of signal handlers")
+            raise TransactionError("this thread is writing to this database already. Write outside of signal handlers.")
         ticket = Ticket()
         try:
             if not self._write_lock.acquire(ticket, self._busy_timeout):
@@ -144,7 +144,7 @@ class DuckBackend(Backend):
             self._write_lock.release(ticket)
 
     def _too_long(self) -> Unavailable:
-        problem = Unavailable(f"{self.path} was being written for longer than busy_timeout: run it again")
+        problem = Unavailable(f"{self.path} was being written for longer than busy_timeout. Run it again.")
         problem.waited = True
         return problem
 
@@ -187,9 +187,9 @@ class DuckBackend(Backend):
 
     def _check_open(self) -> None:
         if self._pid != os.getpid():
-            raise StoreClosed("this store was opened before fork(): open one in this process")
+            raise StoreClosed("this store was opened before fork(). Open one in this process.")
         if self._closed:
-            raise StoreClosed("the store is closed: open it again")
+            raise StoreClosed("the store is closed. Open it again.")
 
     # --- the rest -----------------------------------------------------------------------------
 
@@ -220,5 +220,7 @@ class DuckBackend(Backend):
 
 def _path_of(url: StoreURL) -> str:
     if url.hosts or url.username or url.database in ("", ":memory:"):
-        raise InvalidURL("a DuckDB URL names a file: duckdb:///data/x.duckdb, or with four slashes an absolute path")
+        raise InvalidURL(
+            "the DuckDB URL names no file. Write duckdb:///data/x.duckdb, or four slashes before an absolute path."
+        )
     return url.database
