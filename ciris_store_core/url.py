@@ -24,8 +24,8 @@ POSTGRES_SCHEMES = ("postgresql", "postgres")
 SCHEME_PATTERN = r"[a-z][a-z0-9+.-]*"
 
 _URL = re.compile(rf"({SCHEME_PATTERN})://(.*)", re.IGNORECASE | re.DOTALL | re.ASCII)
-# A colon before any slash, or a user's ':' and '@': a URL with a slip in it, unless it is a Windows drive.
-_LIKE_A_URL = re.compile(r"[^/\\:]{2,}:|.*://|[^/\\:]:[^/\\].*@|\w+//[^/]*:|.*//[^/]*:.*@", re.DOTALL)
+# A colon before any slash or after '//', or a user's ':' and '@': a URL with a slip in it, if it is no Windows drive.
+_LIKE_A_URL = re.compile(r"[^/\\:]{2,}:|.*://|[^/\\:]:[^/\\].*@|.*//.*:|postgres.*:", re.DOTALL)
 # What libpq, ODBC and ADO.NET take in place of a URL.
 _KEYWORDS = re.compile(
     r"(?:.*[\s;])?(?:host|hostaddr|port|dbname|database|user|username|user ?id|uid|password|pwd|passfile|service"
