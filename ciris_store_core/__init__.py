@@ -62,6 +62,15 @@ if TYPE_CHECKING:
         ThoughtStatus,
         ThoughtType,
     )
+    from .models.document_filters import (
+        field,
+    )
+    from .models.documents import (
+        Document,
+    )
+    from .models.streams import (
+        StreamEntry,
+    )
     from .opening import (
         AccessConfig,
         TestSeams,
@@ -90,6 +99,12 @@ if TYPE_CHECKING:
         Upcasters,
         approved,
     )
+    from .store.documents.documents import (
+        NewDocument,
+    )
+    from .store.documents.streams import (
+        NewEntry,
+    )
 
 __all__ = [
     "ANY_OCCURRENCE",
@@ -109,6 +124,7 @@ __all__ = [
     "Correlation",
     "CorrelationType",
     "Corrupt",
+    "Document",
     "FinalAction",
     "GraphEdge",
     "GraphNode",
@@ -120,6 +136,8 @@ __all__ = [
     "MemoryQuery",
     "MemoryService",
     "Metric",
+    "NewDocument",
+    "NewEntry",
     "NodeType",
     "NotFound",
     "NotSupported",
@@ -136,6 +154,7 @@ __all__ = [
     "StaleFence",
     "Store",
     "StoreError",
+    "StreamEntry",
     "Task",
     "TaskContext",
     "TaskOutcome",
@@ -149,6 +168,7 @@ __all__ = [
     "Upcasters",
     "__version__",
     "approved",
+    "field",
     "open_store",
     "open_store_async",
 ]
@@ -170,6 +190,7 @@ _HOMES = {
     "CorrelationType": "models",
     "Corrupt": "errors",
     "DEFAULT_OCCURRENCE": "models",
+    "Document": "models.documents",
     "FinalAction": "models",
     "GraphEdge": "models",
     "GraphNode": "models",
@@ -181,6 +202,8 @@ _HOMES = {
     "MemoryQuery": "models",
     "MemoryService": "services",
     "Metric": "models",
+    "NewDocument": "store.documents.documents",
+    "NewEntry": "store.documents.streams",
     "NodeType": "models",
     "NotFound": "errors",
     "NotSupported": "errors",
@@ -198,6 +221,7 @@ _HOMES = {
     "StaleFence": "errors",
     "Store": "store",
     "StoreError": "errors",
+    "StreamEntry": "models.streams",
     "Task": "models",
     "TaskContext": "models",
     "TaskOutcome": "models",
@@ -210,6 +234,7 @@ _HOMES = {
     "Unavailable": "errors",
     "Upcasters": "store",
     "approved": "store",
+    "field": "models.document_filters",
     "open_store": "opening",
     "open_store_async": "aio",
 }

@@ -17,6 +17,7 @@ from ciris_store_core.signing import SigningKey
 from ciris_store_core.store.access.policy import ScopePolicy
 from ciris_store_core.store.access.session_guard import SessionGuard
 from ciris_store_core.store.context import ServerTime, StoreContext
+from ciris_store_core.store.documents.names import checked_modes
 from ciris_store_core.store.execution import OpenTransactions, ServerTimeQuery, StoreExecutor
 from ciris_store_core.store.graph.upcasters import Upcasters
 from ciris_store_core.store.retry import RetryPolicy
@@ -115,8 +116,9 @@ def open_store(
     server = ServerTime(ask_server, server_clock or own_clock)
     known = Upcasters() if upcasters is None else upcasters
     ctx = StoreContext(
-        own_clock, server.now, check, crypto, backend.capabilities, occurrence_id, signer=signer, upcasters=known
-    )
+        own_clock, server.now, check, crypto, backend.capabilities, occurrence_id, signer=signer, upcasters=known,
+        document_secrets=checked_modes(config.documents),
+    )  # fmt: skip
     executor = StoreExecutor(backend, retries, SessionGuard(access.policy or ScopePolicy(), ctx), transactions)
     try:
         ctx.identity(occurrence_id, "occurrence_id")

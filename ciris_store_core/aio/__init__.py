@@ -18,6 +18,8 @@ from ciris_store_core.store import ClaimedTask, OccurrenceHandle, Transaction
 from ciris_store_core.store.access.authorities import Authorities
 from ciris_store_core.store.access.secrets import Secrets
 from ciris_store_core.store.audit.trail import AuditTrail
+from ciris_store_core.store.documents.documents import Documents
+from ciris_store_core.store.documents.streams import Streams
 from ciris_store_core.store.graph.graph import Graph
 from ciris_store_core.store.telemetry.buffered_writer import BufferedWriter
 from ciris_store_core.store.telemetry.correlations import Correlations
@@ -33,6 +35,7 @@ AsyncBufferedWriter = async_class_of(BufferedWriter)
 AsyncClaimedTask = async_class_of(ClaimedTask)
 AsyncCorrelations = async_class_of(Correlations)
 AsyncDatabaseMaintenanceService = service(DatabaseMaintenanceService)
+AsyncDocuments = async_class_of(Documents)
 AsyncGraph = async_class_of(Graph)
 AsyncLeases = async_class_of(Leases)
 AsyncOccurrenceHandle = async_class_of(OccurrenceHandle)
@@ -40,6 +43,7 @@ AsyncOccurrences = async_class_of(Occurrences)
 AsyncRetentionService = service(RetentionService)
 AsyncSecrets = async_class_of(Secrets)
 AsyncSharedTasks = async_class_of(SharedTasks)
+AsyncStreams = async_class_of(Streams)
 AsyncTasks = async_class_of(Tasks)
 AsyncThoughts = async_class_of(Thoughts)
 AsyncTransaction = async_class_of(Transaction)
@@ -53,6 +57,7 @@ __all__ = [
     "AsyncClaimedTask",
     "AsyncCorrelations",
     "AsyncDatabaseMaintenanceService",
+    "AsyncDocuments",
     "AsyncGraph",
     "AsyncLeases",
     "AsyncMemoryService",
@@ -62,6 +67,7 @@ __all__ = [
     "AsyncSecrets",
     "AsyncSharedTasks",
     "AsyncStore",
+    "AsyncStreams",
     "AsyncTasks",
     "AsyncThoughts",
     "AsyncTransaction",

@@ -26,6 +26,8 @@ from ciris_store_core.models.correlations import (
     PercentilePoint,
     TimeSeriesDataPoint,
 )
+from ciris_store_core.models.document_filters import Filter
+from ciris_store_core.models.documents import Document, DocumentKey, DocumentOrder, Namespace
 from ciris_store_core.models.enums import CorrelationType, NodeType, RetentionPolicy, TaskStatus, ThoughtStatus
 from ciris_store_core.models.graph import (
     Degree,
@@ -40,10 +42,11 @@ from ciris_store_core.models.graph import (
 from ciris_store_core.models.memory import MemoryOpResult, MemoryQuery, Recall
 from ciris_store_core.models.paging import Page
 from ciris_store_core.models.secrets import SecretAccess, SecretInfo
+from ciris_store_core.models.streams import StreamEntry, StreamInfo
 from ciris_store_core.models.tasks import Task, TaskOrder, TaskOutcome
 from ciris_store_core.models.thoughts import Thought, ThoughtOrder
 from ciris_store_core.opening import AccessConfig, TestSeams
-from ciris_store_core.secrets.keys import SecretsConfig
+from ciris_store_core.secrets.keys import SecretsConfig, SecretsMode
 from ciris_store_core.secrets.rotation import Progress, SecretsReport
 from ciris_store_core.services.background_work import BackgroundWork
 from ciris_store_core.services.configuration import C
@@ -57,6 +60,8 @@ from ciris_store_core.store.access.secrets import Action, R
 from ciris_store_core.store.audit.events import AuditEvent
 from ciris_store_core.store.audit.verification import AuditReport
 from ciris_store_core.store.context import Owner
+from ciris_store_core.store.documents.documents import AnyKey, NewDocument
+from ciris_store_core.store.documents.names import AnyNamespace
 from ciris_store_core.store.graph.edges import AnyEdgeKey, EdgeFilters
 from ciris_store_core.store.graph.graph import AnyNodeKey, NodeFilters
 from ciris_store_core.store.graph.traversal import Relationships, Scope, Way
@@ -168,6 +173,12 @@ class AsyncStore:
     @property
     def shared_tasks(self) -> AsyncSharedTasks:
         """The shared tasks, which exactly one occurrence does each day."""
+    @property
+    def documents(self) -> AsyncDocuments:
+        """The documents: JSON values and bytes by namespace and key."""
+    @property
+    def streams(self) -> AsyncStreams:
+        """The streams: append-only sequences of entries."""
     @property
     def audit(self) -> AsyncAuditTrail:
         """The audit trail: hash chains of events, which expose every later change."""
@@ -1366,6 +1377,285 @@ class AsyncSharedTasks:
     async def is_completed(self, task_type: str, within_hours: float = 24) -> bool:
         """Return True if the ``latest`` task is completed; False if there is none."""
 
+class AsyncDocuments:
+    """JSON values and bytes by namespace and key, for all that is no node, task or event [cap: documents].
+
+    Values come back exactly as they were written. An expired document counts as absent, deleted already or not.
+    """
+    async def put(
+        self,
+        namespace: AnyNamespace,
+        key: str,
+        value: Any,
+        *,
+        merge: bool = False,
+        expected_revision: int | None = None,
+        insert: bool = False,
+        ttl: float | None = None,
+        media_type: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        secrets: SecretsMode | None = None,
+    ) -> Document:
+        """Write a document and return it as stored.
+
+        It replaces a stored one whole: value, metadata, media type and expiry. ``created_at`` stays, and the revision
+        grows by 1.
+
+        Args:
+            namespace: 1 to 32 texts, as in ``("users", "ada")``; a text alone is a namespace of one segment. Segments
+                and key have at most 2,048 bytes of UTF-8 each, and 8,192 together.
+            key: The key within the namespace.
+            value: Any JSON value (tuples become lists), or bytes; at most 16 MiB.
+            merge: Keep the keys of the stored object that ``value``, an object too, does not name; atomic. Metadata are
+                merged too, and a ``ttl`` that is not given stays.
+            expected_revision: Write only if the stored document has this revision; 0: only if there is none.
+            insert: Write only if there is none.
+            ttl: Seconds until the document expires; by default never.
+            media_type: Media type of bytes.
+            metadata: Facts about the value. Secrets are not looked for in them.
+            secrets: What becomes of secrets in the value: see ``SecretsConfig.documents``, which goes before this.
+
+        Raises:
+            RevisionMismatch: The stored revision is not ``expected_revision``.
+            AlreadyExists: ``insert`` met a stored document.
+            InvalidArgument: A part cannot be stored; ``merge`` of something that is no object. Nothing was written.
+            SecretDetected: The value holds a secret, and there is no key.
+            SecretKeyError: The value is to be encrypted, and there is no key.
+        """
+    async def put_many(
+        self, documents: Iterable[NewDocument | tuple[AnyNamespace, str, Any]], *, secrets: SecretsMode | None = None
+    ) -> builtins.list[Document]:
+        """Write many documents, all or none, in a constant number of round trips; return them as stored. See ``put``.
+
+        A batch that names a document twice is refused.
+        """
+    async def get(
+        self, namespace: AnyNamespace, key: str, *, refresh: bool = False, for_update: bool = False
+    ) -> Document | None:
+        """Return the document, or None if there is none, or it expired.
+
+        Args:
+            namespace: The namespace, whole.
+            key: The key.
+            refresh: Move its expiry to its ``ttl`` from now, if it has one.
+            for_update: In a transaction only: lock it, so that no other transaction changes or deletes it until this
+                one ends.
+        """
+    async def get_many(
+        self, keys: Iterable[AnyKey], *, refresh: bool = False, for_update: bool = False
+    ) -> dict[DocumentKey, Document]:
+        """Return the existing documents among these (namespace, key), by key, in the order given. See ``get``.
+
+        One round trip.
+        """
+    async def touch(self, namespace: AnyNamespace, key: str) -> Document | None:
+        """Move the document's expiry to its ``ttl`` from now, if it has one, and return it; None if there is none."""
+    async def find(
+        self,
+        prefix: AnyNamespace = ...,
+        *,
+        filter: Filter | None = None,
+        key_prefix: str | None = None,
+        order: DocumentOrder = "key",
+        descending: bool = False,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Document]:
+        """Return one page of the documents below a prefix of whole segments.
+
+        Args:
+            prefix: ``("a", "b")`` finds ``("a", "b")`` and ``("a", "b", "c")``, and not ``("a", "bc")``.
+            filter: A condition on the values, made with ``field``; bytes and encrypted values meet none.
+            key_prefix: The beginning of the key. It has no wildcards.
+            order: ``"key"``: by namespace, then key; ``"created"`` or ``"updated"``: by that time.
+            descending: Turn the order round.
+            limit: The longest page, 1 to 10,000 documents.
+            cursor: The ``next_cursor`` of the page before, of the same arguments.
+        """
+    def iterate(
+        self,
+        prefix: AnyNamespace = ...,
+        *,
+        filter: Filter | None = None,
+        key_prefix: str | None = None,
+        order: DocumentOrder = "key",
+        descending: bool = False,
+        on_corrupt: OnCorrupt | None = None,
+    ) -> AsyncIterator[Document]:
+        """Yield all documents below a prefix, page by page, each page read when it is needed. See ``find``.
+
+        ``on_corrupt``: called for every unreadable row; without it, such a row raises ``Corrupt``.
+        """
+    async def count(
+        self, prefix: AnyNamespace = ..., *, filter: Filter | None = None, key_prefix: str | None = None
+    ) -> int:
+        """Return the number of documents that ``find`` would find."""
+    async def namespaces(
+        self,
+        prefix: Iterable[str | None] | str = ...,
+        *,
+        suffix: Iterable[str | None] | str = ...,
+        max_depth: int | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Namespace]:
+        """Return one page of the namespaces that hold documents, in order, each once.
+
+        Args:
+            prefix: Segments that the namespace begins with; None stands for any one segment.
+            suffix: Segments that it ends with, before it is shortened; None stands for any one segment.
+            max_depth: Shorten the namespaces to so many segments.
+            limit: The longest page, 1 to 10,000 namespaces.
+            cursor: The ``next_cursor`` of the page before, of the same arguments.
+        """
+    async def delete(self, namespace: AnyNamespace, key: str) -> int:
+        """Delete a document; return 1, or 0 if there was none, or it had expired."""
+    async def delete_many(self, keys: Iterable[AnyKey]) -> int:
+        """Delete the documents of these (namespace, key), and return how many there were."""
+    async def delete_matching(
+        self, prefix: AnyNamespace, *, filter: Filter | None = None, key_prefix: str | None = None
+    ) -> int:
+        """Delete the documents that ``find`` would find, and return how many.
+
+        Outside a transaction it deletes batches, each in a transaction of its own: what was deleted before an error
+        stays so. ``()`` as prefix means every document.
+        """
+    async def create_index(self, *path: str | int) -> None:
+        """Index the part of every JSON value that these keys and indexes lead to; one that exists is kept.
+
+        Afterwards, finding by ``eq`` or ``is_in`` on this part costs what the answer costs. On a large store, the call
+        takes as long as reading all documents, and writers wait meanwhile.
+        """
+    async def drop_index(self, *path: str | int) -> None:
+        """Remove such an index, if there is one."""
+
+class AsyncStreams:
+    """Append-only sequences of entries, such as conversations and the events of runs [cap: streams].
+
+    A stream is known by its namespace and name; the first append makes it. Values come back exactly as they were
+    written. No call costs more for a long stream, or for many.
+    """
+    async def append(
+        self,
+        namespace: AnyNamespace,
+        name: str,
+        entries: Iterable[Any],
+        *,
+        expected_position: int | None = None,
+        secrets: SecretsMode | None = None,
+    ) -> builtins.list[int]:
+        """Append entries, all or none, and return their positions.
+
+        Positions are 1, 2, 3, … without gaps, in the order of commits: no reader sees a position without those before
+        it. Appenders to one stream wait for one another, and for no other stream's.
+
+        Args:
+            namespace: 1 to 32 texts, as for documents.
+            name: The name within the namespace.
+            entries: JSON values, bytes, or ``NewEntry`` for an entry with a kind, an id or a media type. An entry whose
+                id the stream has is not appended again: its position is returned.
+            expected_position: Append only if this is the position of the newest entry; 0: only to an empty stream.
+            secrets: What becomes of secrets in the values: see ``SecretsConfig.documents``, which goes before this.
+
+        Raises:
+            RevisionMismatch: The newest entry is not at ``expected_position``.
+            Conflict: An id is stored with another value. Nothing was written.
+            InvalidArgument: A part cannot be stored. Nothing was written.
+        """
+    async def read(
+        self,
+        namespace: AnyNamespace,
+        name: str,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        reverse: bool = False,
+        cursor: str | None = None,
+    ) -> Page[StreamEntry]:
+        """Return one page of the entries by position; of a stream that does not exist, none.
+
+        Args:
+            namespace: The namespace, whole.
+            name: The name.
+            after: Only entries behind this position, or before it where ``reverse``.
+            limit: The longest page, 1 to 10,000 entries.
+            reverse: Newest first.
+            cursor: The ``next_cursor`` of the page before, in place of ``after``.
+        """
+    async def tail(self, namespace: AnyNamespace, name: str, n: int = 50) -> builtins.list[StreamEntry]:
+        """Return the newest ``n`` entries, oldest of them first; ``n``: 1 to 10,000.
+
+        Raises:
+            Corrupt: One of them cannot be read.
+        """
+    async def last(self, namespace: AnyNamespace, name: str) -> StreamEntry | None:
+        """Return the newest entry, or None."""
+    async def get(self, namespace: AnyNamespace, name: str, id: str) -> StreamEntry | None:
+        """Return the entry with that id, or None."""
+    async def get_many(self, namespace: AnyNamespace, name: str, ids: Iterable[str]) -> dict[str, StreamEntry]:
+        """Return the entries of these ids that exist, by id, in the order given. One round trip."""
+    def iterate(
+        self,
+        namespace: AnyNamespace,
+        name: str,
+        *,
+        after: int | None = None,
+        reverse: bool = False,
+        on_corrupt: OnCorrupt | None = None,
+    ) -> AsyncIterator[StreamEntry]:
+        """Yield all entries by position, page by page, each page read when it is needed. See ``read``.
+
+        ``on_corrupt``: called for every unreadable row; without it, such a row raises ``Corrupt``.
+        """
+    async def info(self, namespace: AnyNamespace, name: str) -> StreamInfo | None:
+        """Return the length of a stream and when it changed; None if it does not exist. Reads no entry."""
+    async def find(
+        self,
+        prefix: AnyNamespace = ...,
+        *,
+        name_prefix: str | None = None,
+        order: Literal["name", "updated"] = "name",
+        descending: bool = False,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[StreamInfo]:
+        """Return one page of the streams below a prefix of whole segments.
+
+        Args:
+            prefix: ``("a", "b")`` finds streams in ``("a", "b")`` and ``("a", "b", "c")``, and not in ``("a", "bc")``.
+            name_prefix: The beginning of the name. It has no wildcards.
+            order: ``"name"``: by namespace, then name; ``"updated"``: by the time of the last change.
+            descending: Turn the order round.
+            limit: The longest page, 1 to 10,000 streams.
+            cursor: The ``next_cursor`` of the page before, of the same arguments.
+        """
+    async def pop(self, namespace: AnyNamespace, name: str) -> StreamEntry | None:
+        """Remove the newest entry and return it, or None. The next entry gets its position; no two callers get it."""
+    async def truncate(
+        self, namespace: AnyNamespace, name: str, *, before: int | None = None, after: int | None = None
+    ) -> int:
+        """Delete the entries at positions below ``before``, or above ``after``; return how many.
+
+        After ``before``, all positions stay, and the stream goes on behind its newest one. After ``after``, the next
+        entry follows the newest that is left. Outside a transaction, a long stream is truncated in batches, each a
+        transaction of its own.
+        """
+    async def fork(
+        self, source: tuple[AnyNamespace, str], target: tuple[AnyNamespace, str], *, up_to: int | None = None
+    ) -> int:
+        """Make a new stream with the entries of another, up to a position; return how many.
+
+        The entries keep positions, ids and times; both streams go on independently.
+
+        Raises:
+            NotFound: There is no such source.
+            AlreadyExists: There is such a target.
+        """
+    async def delete(self, namespace: AnyNamespace, name: str) -> int:
+        """Delete a stream with all its entries; return 1, or 0 if there was none."""
+    async def delete_many(self, streams: Iterable[tuple[AnyNamespace, str]]) -> int:
+        """Delete the streams of these (namespace, name) with all their entries; return how many there were."""
+
 class AsyncAuditTrail:
     """Audit events in hash chains, which show every later change; one chain for each occurrence.
 
@@ -1579,6 +1869,12 @@ class AsyncTransaction:
     @property
     def shared_tasks(self) -> AsyncSharedTasks:
         """The shared tasks, which exactly one occurrence does each day."""
+    @property
+    def documents(self) -> AsyncDocuments:
+        """The documents: JSON values and bytes by namespace and key."""
+    @property
+    def streams(self) -> AsyncStreams:
+        """The streams: append-only sequences of entries."""
     @property
     def audit(self) -> AsyncAuditTrail:
         """The audit trail: hash chains of events, which expose every later change."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.contract.audit import AuditStore
@@ -26,6 +26,20 @@ from ciris_store_core.contract.tasks import TaskStore
 from ciris_store_core.contract.thoughts import ThoughtStore
 from ciris_store_core.errors import NotSupported
 from ciris_store_core.models.operations import Diagnosis, PendingMigration
+
+
+class _Absent:
+    """Aggregate store that a session has not, unless it sets the attribute: to read it raises ``NotSupported``."""
+
+    def __init__(self, capability: Capability) -> None:
+        self._capability = capability
+
+    def __get__(self, session: object, kind: type | None = None) -> Any:
+        if session is None:
+            return self
+        raise NotSupported(
+            f"this backend has no {self._capability}", hint="Use one that declares it, such as SQLite or PostgreSQL."
+        )
 
 
 class Session(ABC):
@@ -44,9 +58,9 @@ class Session(ABC):
     coordination: CoordinationStore
     secrets: SecretStore
     audit: AuditStore
-    documents: DocumentStore
+    documents: DocumentStore = cast(DocumentStore, _Absent(Capability.DOCUMENTS))
     """Only with the capability ``documents``."""
-    streams: StreamStore
+    streams: StreamStore = cast(StreamStore, _Absent(Capability.STREAMS))
     """Only with the capability ``streams``."""
 
     @abstractmethod

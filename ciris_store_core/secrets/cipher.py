@@ -1,4 +1,4 @@
-"""Encryption of one secret: AES-256-GCM, with the owner of the secret in the associated data."""
+"""Encryption of secrets and values: AES-256-GCM, with their place in the associated data."""
 
 from __future__ import annotations
 
@@ -43,15 +43,9 @@ def aes_gcm(key: bytes) -> AESGCM:
 
 
 def encrypt(keys: Ciphers, secret: SecretRecord, plaintext: str) -> SecretRecord:
-    """Return the secret with its ciphertext under the active key: version, key id, nonce, then ciphertext and tag.
-
-    Nonces are random, so a key is good for 2^32 secrets; rotate it long before.
-    """
-    key_id = keys.active
-    nonce = os.urandom(NONCE_BYTES)
-    bound = secret.replaced(key_id=key_id)
-    body = keys.cipher(key_id).encrypt(nonce, plaintext.encode(), _associated(bound))
-    return bound.replaced(ciphertext=bytes([VERSION]) + bytes.fromhex(key_id) + nonce + body)
+    """Return the secret with its ciphertext under the active key."""
+    bound = secret.replaced(key_id=keys.active)
+    return bound.replaced(ciphertext=encrypt_bytes(keys, plaintext.encode(), _associated(bound)))
 
 
 def decrypt(keys: Ciphers, secret: SecretRecord) -> str:
@@ -61,18 +55,42 @@ def decrypt(keys: Ciphers, secret: SecretRecord) -> str:
         SecretKeyError: The key of the secret is not in the ring.
         Corrupt: The ciphertext is damaged or of another secret, or the associated data was changed.
     """
-    ciphertext = secret.ciphertext
+    what = f"secret {secret.secret_id}"
+    plaintext = decrypt_bytes(keys, secret.ciphertext, secret.key_id, _associated(secret), what)
+    try:
+        return plaintext.decode()
+    except UnicodeDecodeError:
+        raise _corrupt(what) from None
+
+
+def encrypt_bytes(keys: Ciphers, plaintext: bytes, associated: bytes) -> bytes:
+    """Return bytes under the active key: version, key id, nonce, then ciphertext and tag.
+
+    Nonces are random, so a key is good for 2^32 calls; rotate it long before.
+    """
+    nonce = os.urandom(NONCE_BYTES)
+    body = keys.cipher(keys.active).encrypt(nonce, plaintext, associated)
+    return bytes([VERSION]) + bytes.fromhex(keys.active) + nonce + body
+
+
+def decrypt_bytes(keys: Ciphers, ciphertext: bytes, key_id: str, associated: bytes, what: str) -> bytes:
+    """Return the plaintext. ``what``: what it is, for errors.
+
+    Raises:
+        SecretKeyError: The key is not in the ring.
+        Corrupt: The ciphertext is damaged, or the associated data is not what it was encrypted with.
+    """
     if len(ciphertext) < _HEADER + TAG_BYTES or ciphertext[0] != VERSION:
-        raise _corrupt(secret)
-    if ciphertext[1 : 1 + ID_BYTES].hex() != secret.key_id:
-        raise _corrupt(secret)
+        raise _corrupt(what)
+    if ciphertext[1 : 1 + ID_BYTES].hex() != key_id:
+        raise _corrupt(what)
     from cryptography.exceptions import InvalidTag
 
-    cipher = keys.cipher(secret.key_id)
+    cipher = keys.cipher(key_id)
     try:
-        return cipher.decrypt(ciphertext[1 + ID_BYTES : _HEADER], ciphertext[_HEADER:], _associated(secret)).decode()
-    except (InvalidTag, UnicodeDecodeError):
-        raise _corrupt(secret) from None
+        return cipher.decrypt(ciphertext[1 + ID_BYTES : _HEADER], ciphertext[_HEADER:], associated)
+    except InvalidTag:
+        raise _corrupt(what) from None
 
 
 def _associated(secret: SecretRecord) -> bytes:
@@ -86,8 +104,5 @@ def _associated(secret: SecretRecord) -> bytes:
     return json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _corrupt(secret: SecretRecord) -> Corrupt:
-    return Corrupt(
-        f"secret {secret.secret_id} cannot be decrypted: its row was damaged or tampered with. "
-        "Restore it from a backup."
-    )
+def _corrupt(what: str) -> Corrupt:
+    return Corrupt(f"{what} cannot be decrypted: its row was damaged or tampered with. Restore it from a backup.")

@@ -9,9 +9,9 @@ import hmac
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ciris_store_core.errors import InvalidArgument, SecretKeyError
 from ciris_store_core.secrets.cipher import ID_BYTES, aes_gcm
@@ -110,6 +110,8 @@ _TO_PLAIN = str.maketrans("-_", "+/")
 
 # --- configuration ------------------------------------------------------------------------------
 
+SecretsMode = Literal["detect", "encrypt", "plain"]
+
 KeySource = KeyRing | Callable[[], "KeyRing | Iterable[str | bytes]"]
 
 
@@ -126,6 +128,10 @@ class SecretsConfig:
     """Names of built-in kinds not to look for."""
     detect: bool | None = None
     """Whether every write is scanned for secrets. By default as the variable ``CIRIS_DETECT_SECRETS`` says, else on."""
+    documents: Mapping[tuple[str, ...], SecretsMode] = field(default_factory=dict)
+    """Treatment of secrets in documents and streams, by prefix of the namespace; the longest that fits decides, and
+    goes before what a call says. ``detect``: secrets in JSON are replaced by references, as in nodes (the default);
+    ``encrypt``: the whole value is encrypted; ``plain``: neither."""
 
     def key_ring(self, environ: Mapping[str, str]) -> KeyRing | None:
         """Return the keys, fetched; None if there are none anywhere."""

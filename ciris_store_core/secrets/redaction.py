@@ -10,7 +10,9 @@ from ciris_store_core.errors import SecretDetected
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.coordination import Occurrence
 from ciris_store_core.models.correlations import Correlation
+from ciris_store_core.models.documents import Document
 from ciris_store_core.models.graph import GraphEdge, GraphNode
+from ciris_store_core.models.paths import path_of
 from ciris_store_core.models.secrets import SecretAccess, SecretRecord
 from ciris_store_core.models.tasks import Task
 from ciris_store_core.models.thoughts import Thought
@@ -38,6 +40,7 @@ RECORD_KINDS: dict[type[Record], tuple[str, tuple[str, ...]]] = {
     Correlation: ("correlation", ("correlation_id",)),
     Occurrence: ("occurrence", ("occurrence_id",)),
     SecretAccess: ("access", ("access_id",)),
+    Document: ("document", ("namespace", "key")),
 }
 """By record type with texts: the name of the kind and the fields of its key, which bind the secret to its record."""
 
@@ -73,7 +76,8 @@ FieldPlanOf = Callable[[type[Record]], FieldPlan]
 def owner_of(record: Record) -> SecretOwner:
     """Return the owner that the secrets of a record are bound to: its kind and key."""
     kind, fields = RECORD_KINDS[type(record)]
-    return [kind, *(str(record.__dict__[field]) for field in fields)]
+    values = (record.__dict__[field] for field in fields)
+    return [kind, *(path_of(value) if isinstance(value, tuple) else str(value) for value in values)]
 
 
 def owner_by_key(model: type[Record], key: str) -> SecretOwner:
@@ -116,6 +120,23 @@ class SecretRedactor:
         if self.detector.harmless(texts, keys):
             return
         _Redaction(self.detector, self.crypto, owner(), now, extracted, model.__name__).fields(model, plan_of, fields)
+
+    def redact_value(self, value: Any, owner: SecretOwner, now: datetime, extracted: ExtractedSecrets) -> Any:
+        """Return a JSON value with references in place of its secrets, which are appended to ``extracted``.
+
+        Return the value itself if it has none.
+
+        Raises:
+            SecretDetected: There is a secret, and no key.
+        """
+        texts: list[str] = []
+        keys: set[str] = set()
+        _collect([value], texts, keys)
+        if self.detector.harmless(texts, keys):
+            return value
+        count = len(extracted)
+        redacted = _Redaction(self.detector, self.crypto, owner, now, extracted, "value").value(value, None)
+        return value if len(extracted) == count else redacted
 
     def refuse(self, value: dict[str, Any], name: str) -> None:
         """Raise ``SecretDetected`` if a JSON object, keys included, holds a secret; nothing can replace it there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -14,6 +14,7 @@ from ciris_store_core.clock import Clock, SystemClock
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.tasks import SHARED_OCCURRENCE
 from ciris_store_core.secrets.crypto import SecretCrypto
+from ciris_store_core.secrets.keys import SecretsMode
 from ciris_store_core.signing import SigningKey
 from ciris_store_core.store.graph.upcasters import Upcasters
 from ciris_store_core.validation.json_values import plain_number
@@ -95,6 +96,8 @@ class StoreContext:
     """Key that signs audit entries and anchors."""
     upcasters: Upcasters = field(default_factory=Upcasters)
     """Functions that bring the attributes of older nodes up to date."""
+    document_secrets: Mapping[tuple[str, ...], SecretsMode] = field(default_factory=dict)
+    """Treatment of secrets in documents and streams, by prefix of their namespace."""
 
     def changed_at(self) -> datetime:
         """Return the time of a change. It is never before the server's, by which other hosts judge its age.

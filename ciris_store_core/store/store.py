@@ -18,6 +18,8 @@ from ciris_store_core.store.access.authorities import Authorities
 from ciris_store_core.store.access.secrets import Secrets
 from ciris_store_core.store.audit.trail import AuditTrail
 from ciris_store_core.store.context import ServerTime, StoreContext
+from ciris_store_core.store.documents.documents import Documents
+from ciris_store_core.store.documents.streams import Streams
 from ciris_store_core.store.execution import Blocking, Executor, StoreExecutor, TransactionExecutor
 from ciris_store_core.store.graph.graph import Graph
 from ciris_store_core.store.telemetry.correlations import Correlations
@@ -89,6 +91,16 @@ class _Aggregates(Blocking):
     def shared_tasks(self) -> SharedTasks:
         """The shared tasks, which exactly one occurrence does each day."""
         return SharedTasks(self._x, self._ctx)
+
+    @cached_property
+    def documents(self) -> Documents:
+        """The documents: JSON values and bytes by namespace and key."""
+        return Documents(self._x, self._ctx)
+
+    @cached_property
+    def streams(self) -> Streams:
+        """The streams: append-only sequences of entries."""
+        return Streams(self._x, self._ctx)
 
     @cached_property
     def audit(self) -> AuditTrail:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.base import Id, JsonObject, Record, Text, describe, to_utc, utc_now
 from ciris_store_core.models.correlations import Tags
+from ciris_store_core.secrets.crypto import SecretOwner
 from ciris_store_core.secrets.redaction import ExtractedSecrets, SecretRedactor, owner_by_key, owner_of
 from ciris_store_core.validation.json_values import (
     MAX_BYTES,
@@ -120,6 +121,10 @@ class Validator:
     def harmless(self, record: Record, tags: Sequence[Mapping[str, str]]) -> bool:
         """Return whether a checked record, and further tags, may be written without a full scan for secrets."""
         return self._redactor is None or self._redactor.harmless(record, self._plan, tags)
+
+    def redact_value(self, value: Any, owner: SecretOwner, now: datetime, extracted: ExtractedSecrets) -> Any:
+        """Return a JSON value with references in place of its secrets; the value itself if detection is off."""
+        return value if self._redactor is None else self._redactor.redact_value(value, owner, now, extracted)
 
     def refuse_secrets(self, value: dict[str, Any], name: str) -> None:
         """Raise ``SecretDetected`` if a JSON object holds a secret, in a key or a value, and detection is on."""

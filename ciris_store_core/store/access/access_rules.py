@@ -103,6 +103,14 @@ COORDINATION = _rules(
     "put_occurrence heartbeat remove_occurrence acquire_lease renew_lease release_lease add_leases",
 )  # fmt: skip
 SECRETS = _rules("secrets", _no_scopes, "get find list_access", "add reencrypt delete log_access")
+DOCUMENTS = _rules(
+    "documents", _no_scopes, "get lock find count namespaces find_encrypted",
+    "put touch delete delete_matching delete_expired reencrypt create_index drop_index",
+)  # fmt: skip
+STREAMS = _rules(
+    "streams", _no_scopes, "read get info find find_encrypted",
+    "append pop truncate fork restore delete reencrypt",
+)  # fmt: skip
 AUDIT = _rules("audit", _all_scopes, "find chains unlisted anchor", "head append prune")
 
 
@@ -141,3 +149,5 @@ WatchedThoughts = _watched_store("WatchedThoughts", THOUGHTS)
 WatchedCoordination = _watched_store("WatchedCoordination", COORDINATION)
 WatchedSecrets = _watched_store("WatchedSecrets", SECRETS)
 WatchedAudit = _watched_store("WatchedAudit", AUDIT)
+WatchedDocuments = _watched_store("WatchedDocuments", DOCUMENTS)
+WatchedStreams = _watched_store("WatchedStreams", STREAMS)

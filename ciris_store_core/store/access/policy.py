@@ -9,7 +9,9 @@ from typing import Literal
 from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.store.access.approvals import ApprovalRequest
 
-Records = Literal["nodes", "edges", "correlations", "tasks", "thoughts", "coordination", "secrets", "audit"]
+Records = Literal[
+    "nodes", "edges", "correlations", "tasks", "thoughts", "coordination", "secrets", "audit", "documents", "streams"
+]
 """Kinds of records that a call reads or writes. The audit trail covers every scope."""
 
 ALL_SCOPES = frozenset(GraphScope)
@@ -24,8 +26,8 @@ class Access:
     operation: str
     """The method of the contract that is about to be called, such as ``put_nodes``."""
     scopes: frozenset[GraphScope]
-    """The scopes that the call may touch; every scope, if the call names none. Empty for tasks, thoughts, secrets and
-    coordination (occurrences and leases), which have none."""
+    """The scopes that the call may touch; every scope, if the call names none. Empty for tasks, thoughts, secrets,
+    documents, streams and coordination (occurrences and leases), which have none."""
     caller: str
     """The occurrence that the store was opened for."""
 

@@ -21,8 +21,10 @@ from ciris_store_core.store.access.access_rules import (
     WatchedAudit,
     WatchedCoordination,
     WatchedCorrelations,
+    WatchedDocuments,
     WatchedGraph,
     WatchedSecrets,
+    WatchedStreams,
     WatchedTasks,
     WatchedThoughts,
 )
@@ -154,6 +156,16 @@ class GuardedSession:
         """Audit chains."""
         return self.inner.audit
 
+    @property
+    def documents(self) -> Any:
+        """Documents."""
+        return self.inner.documents
+
+    @property
+    def streams(self) -> Any:
+        """Streams."""
+        return self.inner.streams
+
     # --- protection -------------------------------------------------------------------------------
 
     def need_transaction(self) -> None:
@@ -275,6 +287,16 @@ class WatchedSession(GuardedSession):
     def audit(self) -> Any:
         """Audit chains."""
         return WatchedAudit(self.inner.audit, self._ask)
+
+    @property
+    def documents(self) -> Any:
+        """Documents."""
+        return WatchedDocuments(self.inner.documents, self._ask)
+
+    @property
+    def streams(self) -> Any:
+        """Streams."""
+        return WatchedStreams(self.inner.streams, self._ask)
 
 
 def guarded(session: Session) -> GuardedSession:

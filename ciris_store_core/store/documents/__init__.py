@@ -1,0 +1,1 @@
+"""Documents and streams of a store: what applications and frameworks keep under a namespace."""
