@@ -103,6 +103,10 @@ class SqlSeries(CorrelationStore):
     exact_aggregates: ClassVar[Mapping[str, str] | None] = None
     """``sum`` and ``avg`` as the database adds floats exactly, if it can; without, they are added up here."""
 
+    exact_magnitude: ClassVar[str | None] = None
+    """Sum of the sizes of the terms that ``exact_aggregates`` add up, where these are not the floats themselves but
+    their shortest decimals, which differ from them by up to ``FLOAT_ERROR``."""
+
     bounded_terms: ClassVar[Mapping[str, str]] = {}
     """Columns of what is added up, bounded by ``HUGE`` on a database whose sums fail beyond the greatest float."""
 
@@ -148,7 +152,10 @@ class SqlSeries(CorrelationStore):
         if adds and _may_be_off(rows, query.function):
             if self.exact_aggregates is None:
                 return super().aggregate(query)
-            rows = self._aggregated(query, {**AGGREGATES, **self.exact_aggregates}, COARSENESS, "0", _AGGREGATED)
+            magnitude = self.exact_magnitude or "0"
+            rows = self._aggregated(query, {**AGGREGATES, **self.exact_aggregates}, COARSENESS, magnitude, _AGGREGATED)
+            if any(_cancels(row, query.function) for row in rows):
+                return super().aggregate(query)
         time = self.codec.time_out
         return [
             AggregatePoint(time(row[0]), row[1:-5], float(row[-5]), int(row[-4]), _RESOLUTIONS[row[-3]]) for row in rows
@@ -197,10 +204,11 @@ def _columns(replaced: Mapping[str, str]) -> str:
 
 def _may_be_off(rows: Sequence[Row], function: str) -> bool:
     """Return True if the rounding errors of the additions of some sum or average may exceed the allowed error."""
-    for *_, value, count, _coarseness, magnitude, terms in rows:
-        if magnitude >= HUGE:
-            return True
-        total = value * float(count) if function == "avg" else value
-        if terms * FLOAT_ERROR * magnitude > WANTED_ERROR * abs(total):
-            return True
-    return False
+    return any(row[-2] >= HUGE or _cancels(row, function, row[-1]) for row in rows)
+
+
+def _cancels(row: Row, function: str, errors: int = 1) -> bool:
+    """Return True if so many errors, relative to the size of the terms, exceed the one allowed, relative to the sum."""
+    *_, value, count, _coarseness, magnitude, _terms = row
+    total = value * float(count) if function == "avg" else value
+    return bool(errors * FLOAT_ERROR * float(magnitude) > WANTED_ERROR * abs(total))

@@ -57,7 +57,7 @@ _BLANK = Correlation(
 )  # fmt: skip
 
 
-# Decimals add up floats exactly, at half a microsecond each.
+# Decimals lose nothing, at half a microsecond each; but each is the shortest text of a float, not the float itself.
 _SUM = "sum(coalesce(sample_sum, metric_value)::text::numeric)"
 # From this value on, a sum rounds to infinity, and the server's cast to float raises an error instead.
 _TOO_LARGE = "179769313486231580793e288"
@@ -72,6 +72,7 @@ class PostgresCorrelationStore(SqlCorrelationStore):
         f"ELSE {_SUM}::double precision END",
         "avg": f"({_SUM} / sum(coalesce(sample_count, 1)))::double precision",
     }
+    exact_magnitude = f"sum(least(abs(coalesce(sample_sum, metric_value)), {HUGE!r}))"
     bounded_terms: ClassVar = {
         name: f"CASE WHEN abs({name}) >= {HUGE!r} THEN {HUGE!r} ELSE {name} END"
         for name in ("metric_value", "sample_sum")
