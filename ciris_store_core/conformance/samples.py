@@ -297,3 +297,45 @@ RECORD_KINDS = (
     ),
     RecordKind("audit", (entry, full_entry), lambda session, record: session.audit.append([record]), _load_entries),
 )
+
+TEXT_FIELDS = frozenset({
+    "description", "content", "signature", "updated_info_content", "summary", "status", "actions_taken",
+    "memories_created", "errors", "reasoning", "ponder_notes", "action_type", "service_type", "method_name",
+    "result_summary", "result_type", "error_type", "error_message", "error_traceback", "metric_unit", "metric_type",
+    "log_message", "logger_name", "module_name", "function_name", "span_name", "span_kind", "detected_by",
+    "previous_hash", "entry_hash", "context",
+})  # fmt: skip
+"""Fields of unbounded text, in records of any kind."""
+NAME_FIELDS = frozenset({
+    "updated_by", "consent_stream", "channel_id", "created_by", "parent_task_id", "signed_by", "claimed_by",
+    "claimed_from", "shared_type", "parent_thought_id", "parent_correlation_id", "user_id", "trace_id", "span_id",
+    "parent_span_id", "task_id", "thought_id", "correlation_id", "signing_key_id", "event_type", "actor", "accessor",
+    "action", "key_id", "handler_name", "service_type", "action_type", "agent_occurrence_id", "metric_name",
+    "log_level", "source_task_id",
+})  # fmt: skip
+"""Fields of ids and names, up to 255 bytes; keys of a record among them."""
+
+
+def retold(record: Any, text: str, *, names: bool = True) -> Any:
+    """Return a copy of a record with the text in all of its texts and JSON, and in its names if it fits into them."""
+    changed = {name: _retold(record, name, item, text, names) for name, item in record}
+    copy = record.replaced(**{name: changed[name] for name in type(record).model_fields})
+    if record.__pydantic_extra__:
+        object.__setattr__(copy, "__pydantic_extra__", {**record.__pydantic_extra__, "more": text})
+    return copy
+
+
+def _retold(record: Any, name: str, item: Any, text: str, names: bool) -> Any:
+    if isinstance(item, Record):
+        return retold(item, text, names=names)
+    if isinstance(item, dict) and name != "percentiles":
+        return {**item, "more": text}
+    # A correlation's own types are names, which those of its request are not.
+    bounded = name in NAME_FIELDS and (name not in TEXT_FIELDS or isinstance(record, Correlation))
+    if type(item) is str and bounded:
+        return text if names and 0 < len(text.encode()) <= 255 else item
+    if type(item) is str and name in TEXT_FIELDS:
+        return text
+    if isinstance(item, list) and name in TEXT_FIELDS:
+        return [text, "", text]
+    return item

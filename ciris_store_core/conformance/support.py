@@ -51,12 +51,17 @@ def exact(value: Any) -> Any:
     return (type(value).__name__, repr(value))
 
 
-def pages(fetch: Callable[[Q], ResultPage[T]], query: Q) -> list[list[T]]:
-    """Return the items of all pages from the query's position on. Check the limit and the progress of each page."""
+def pages(fetch: Callable[[Q], ResultPage[T]], query: Q, *, full: bool = True) -> list[list[T]]:
+    """Return the items of all pages from the query's position on. Check the limit and the progress of each page.
+
+    With ``full``, each page but the last must reach its limit: a limit that is taken before a filter shows so.
+    """
     found: list[list[T]] = []
     while True:
         page = fetch(query)
-        assert len(page.items) + len(page.corrupt) <= query.limit, "a page holds more than its limit"
+        rows = len(page.items) + len(page.corrupt)
+        assert rows <= query.limit, "a page holds more than its limit"
+        assert not full or page.next_after is None or rows == query.limit, "a page is short, and leads to another"
         found.append(page.items)
         if page.next_after is None:
             return found
@@ -64,9 +69,9 @@ def pages(fetch: Callable[[Q], ResultPage[T]], query: Q) -> list[list[T]]:
         query = replace(query, after=page.next_after)
 
 
-def everything(fetch: Callable[[Q], ResultPage[T]], query: Q) -> list[T]:
+def everything(fetch: Callable[[Q], ResultPage[T]], query: Q, *, full: bool = True) -> list[T]:
     """Return the items of all pages, in order."""
-    return [item for page in pages(fetch, query) for item in page]
+    return [item for page in pages(fetch, query, full=full) for item in page]
 
 
 class BackgroundCall:

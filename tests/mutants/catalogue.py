@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    changes,
+    columns,
     coordination_and_audit,
     filters,
     graph,
@@ -31,6 +33,8 @@ MODULES = (
     operations,
     transactions,
     processes,
+    columns,
+    changes,
 )
 
 EXEMPT: dict[str, str] = {}

@@ -7,7 +7,7 @@ import pytest
 _MODULES = (
     "records", "graph_nodes", "graph_listing", "graph_edges", "traversal", "search", "correlations", "locks",
     "aggregation", "tasks", "claims", "thoughts", "coordination", "secrets", "audit", "transactions", "backends",
-    "operations", "processes", "crashes", "words", "updates",
+    "operations", "processes", "crashes", "words", "updates", "columns", "changes",
 )  # fmt: skip
 
 # Registered before the import, so that failing assertions show values. Modules imported already cannot be rewritten.
@@ -17,7 +17,9 @@ pytest.register_assert_rewrite(*(name for name in _NAMES if name not in sys.modu
 from ciris_store_core.conformance.suite.aggregation import TestAggregate, TestMetricNames, TestPercentiles, TestPoints  # noqa: E402
 from ciris_store_core.conformance.suite.audit import TestAudit  # noqa: E402
 from ciris_store_core.conformance.suite.backends import TestBackend, TestPrepare  # noqa: E402
+from ciris_store_core.conformance.suite.changes import TestEqualValues, TestReplacedValues  # noqa: E402
 from ciris_store_core.conformance.suite.claims import TestClaim, TestRelease, TestTransfer  # noqa: E402
+from ciris_store_core.conformance.suite.columns import TestColumns, TestFilteredColumns, TestOwners  # noqa: E402
 from ciris_store_core.conformance.suite.coordination import TestLeases, TestOccurrences  # noqa: E402
 from ciris_store_core.conformance.suite.correlations import TestFindCorrelations, TestWriteCorrelations  # noqa: E402
 from ciris_store_core.conformance.suite.crashes import TestCrashes  # noqa: E402
@@ -44,10 +46,13 @@ __all__ = [
     "TestAudit",
     "TestBackend",
     "TestClaim",
+    "TestColumns",
     "TestCrashes",
     "TestDegrees",
     "TestDeleteTasks",
     "TestEdges",
+    "TestEqualValues",
+    "TestFilteredColumns",
     "TestFindCorrelations",
     "TestFindTasks",
     "TestFindThoughts",
@@ -61,6 +66,7 @@ __all__ = [
     "TestNeighbours",
     "TestOccurrences",
     "TestOperations",
+    "TestOwners",
     "TestPercentiles",
     "TestPoints",
     "TestPrepare",
@@ -69,6 +75,7 @@ __all__ = [
     "TestReadsForUpdate",
     "TestRecords",
     "TestRelease",
+    "TestReplacedValues",
     "TestSavepoints",
     "TestSearch",
     "TestSecrets",

@@ -126,7 +126,9 @@ class TestPoints:
         add(backend, *(metric(f"m{i}", i, i // 2) for i in range(6)))
         add(backend, *(correlation(f"c{i}", timestamp=at(0.5)) for i in range(5)))
         with reading(backend) as session:
-            points = everything(session.correlations.points, CorrelationQuery(limit=2, descending=descending))
+            points = everything(
+                session.correlations.points, CorrelationQuery(limit=2, descending=descending), full=False
+            )
         assert [point.value for point in points] == sorted(map(float, range(6)), reverse=descending)
 
     @clause("correlations.points.filters")
@@ -209,13 +211,36 @@ class TestAggregate:
         assert values(aggregate(backend, "count")) == [(T0, 3.0, 3)]
         assert aggregate(backend, "sum", metric_names=("?",)) == []
 
-    @pytest.mark.parametrize(("function", "value"), list(zip(FUNCTIONS, (4.0, 20.0, 1.0, 9.0, 5.0, 3.0), strict=True)))
+    @pytest.mark.parametrize(("function", "value"), list(zip(FUNCTIONS, (4.2, 21.0, 1.0, 9.0, 5.0, 3.0), strict=True)))
     @clause("correlations.aggregate.rolled_up")
     def test_rolled_up_rows(self, backend: Backend, function: Aggregate, value: float) -> None:
         """Otherwise the past changes once it was summarised."""
-        add(backend, summary("s", 0, [1.0, 9.0, 2.0], last=100), metric("a", 5, 50), metric("b", 3, 120))
+        add(backend, summary("s", 0, [1.0, 9.0, 2.0], last=100), metric("a", 6, 50), metric("b", 3, 120))
         [point] = aggregate(backend, function, HOUR)
         assert (point.value, point.count, point.resolution) == (value, 5, Resolution.HOURLY)
+
+    @pytest.mark.parametrize(
+        ("samples", "expected"),
+        [
+            ([-3.0, 0.0, -5.0], (-5.0, 0.0, -8.0, -5.0)),
+            ([3.0, 0.0, 5.0], (0.0, 5.0, 8.0, 5.0)),
+            ([1.0, -1.0, 2.0, -2.0], (-2.0, 2.0, 0.0, -2.0)),
+            ([-1.0, 0.0], (-1.0, 0.0, -1.0, 0.0)),
+            ([-3.0, -1.0, -5.0], (-5.0, -1.0, -9.0, -5.0)),
+        ],
+    )
+    @clause("correlations.aggregate.zero")
+    def test_zero_is_a_value(
+        self, backend: Backend, samples: list[float], expected: tuple[float, float, float, float]
+    ) -> None:
+        """Otherwise an extreme, a sum or a newest value of 0 is taken for one that is missing."""
+        add(backend, summary("s", 0, samples, last=100))
+        for function, value in zip(("min", "max", "sum", "last"), expected, strict=True):
+            [point] = aggregate(backend, function, HOUR)  # type: ignore[arg-type]
+            assert (point.value, point.count) == (value, len(samples)), function
+        add(backend, *(metric(f"m{i}", value, 3600 + i) for i, value in enumerate(samples)))
+        for function, value in zip(("min", "max", "sum", "last"), expected, strict=True):
+            assert aggregate(backend, function, HOUR)[1].value == value, function  # type: ignore[arg-type]
 
     @clause("correlations.aggregate.last")
     def test_last(self, backend: Backend) -> None:
@@ -251,6 +276,23 @@ class TestAggregate:
         assert math.isclose(mean.value, math.fsum(numbers) / 2100, rel_tol=1e-12)
         assert aggregate(backend, "max")[0].value == numbers[-1]
 
+    @pytest.mark.parametrize(
+        "numbers",
+        [(1e16, 1.0, -1e16), (1.0, 1e16, 1.0, -1e16, 1.0), (1e308, 1.0, -1e308), (0.1,) * 10 + (-1.0,), (1e16, -1e16)],
+    )
+    @clause("correlations.aggregate.cancellation")
+    def test_great_values_that_cancel(self, backend: Backend, numbers: tuple[float, ...]) -> None:
+        """Otherwise what is left where great values cancel is lost, though none of them was."""
+        add(backend, *(metric(f"m{i:02}", value, i, tags={"k": "v"}) for i, value in enumerate(numbers)))
+        add(backend, *(metric(f"n{i:02}", 2.0, i) for i in range(3)))
+        exact_sum = math.fsum(numbers)
+        for function, value in (("sum", exact_sum), ("avg", exact_sum / len(numbers))):
+            [point] = aggregate(backend, function, tags=(("k", "v"),))  # type: ignore[arg-type]
+            assert math.isclose(point.value, value, rel_tol=1e-12, abs_tol=0.0), function
+            untagged, tagged = aggregate(backend, function, group_by=("k",))  # type: ignore[arg-type]
+            assert math.isclose(tagged.value, value, rel_tol=1e-12, abs_tol=0.0), function
+            assert untagged.value == (6.0 if function == "sum" else 2.0)
+
 
 def percentiles(
     backend: Backend, *fractions: float, bucket: timedelta = MINUTE, group_by: tuple[str, ...] = (), **where: Any
@@ -275,6 +317,11 @@ class TestPercentiles:
         assert all(math.isclose(got, want, rel_tol=1e-12) for got, want in zip(point.values, wanted, strict=True))
         add(backend, *(metric(f"n{i}", value, 60 + i) for i, value in enumerate((-1.7e308, 1.7e308, 0.0))))
         assert percentiles(backend, 0.5, 1.0)[1].values == (0.0, 1.7e308)
+        # Skewed, with repeats, and one more than any fraction divides evenly.
+        add(backend, *(metric(f"o{i}", value, 120 + i) for i, value in enumerate((0, 0, 0, 1, 100))))
+        assert percentiles(backend, 0.5, 0.75, 0.875, 0.6)[2].values == pytest.approx((0.0, 1.0, 50.5, 0.4), rel=1e-12)
+        add(backend, *(metric(f"p{i}", value, 180 + i) for i, value in enumerate((8, 0))))
+        assert percentiles(backend, 0.5, 0.25, 0.0, 1.0, 0.125)[3].values == (4.0, 2.0, 0.0, 8.0, 1.0)
 
     @clause("correlations.percentiles.groups")
     def test_buckets_and_groups(self, backend: Backend) -> None:
@@ -284,13 +331,13 @@ class TestPercentiles:
         add(backend, metric("late", 9, 60, tags={"h": "b"}), metric("edge", 8, 59.999999), correlation("c"))
         found = [
             (point.start, point.group, point.values, point.count)
-            for point in percentiles(backend, 0.5, group_by=("h",))
+            for point in percentiles(backend, 0.75, 0.5, 0.25, group_by=("h",))
         ]
         assert found == [
-            (T0, (None,), (4.5,), 2),
-            (T0, ("B",), (2.0,), 1),
-            (T0, ("b",), (3.0,), 3),
-            (at(60), ("b",), (9.0,), 1),
+            (T0, (None,), (6.25, 4.5, 2.75), 2),
+            (T0, ("B",), (2.0, 2.0, 2.0), 1),
+            (T0, ("b",), (3.5, 3.0, 1.5), 3),
+            (at(60), ("b",), (9.0, 9.0, 9.0), 1),
         ]
 
     @clause("correlations.percentiles.filter")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ciris_store_core.conformance.factories import anchor, entry
+from ciris_store_core.conformance.factories import anchor, at, entry
 from ciris_store_core.conformance.levels import Level, clause
 from ciris_store_core.conformance.support import BackgroundCall, everything, exact, race, reading, transact, writing
 from ciris_store_core.contract import Backend, Session
@@ -38,7 +38,7 @@ class TestAudit:
     @clause("audit.head")
     def test_head(self, backend: Backend) -> None:
         """Otherwise the next entry does not follow the last one, and the chain is broken."""
-        append(backend, entry(1), entry(2), entry(1, "other"))
+        append(backend, entry(2, at=at(-5)), entry(1, at=at(5)), entry(1, "other", at=at(9)))
         with writing(backend) as session:
             assert session.audit.head("default") == (2, "hash 2")
             assert session.audit.head("other") == (1, "hash 1")
@@ -61,7 +61,11 @@ class TestAudit:
     def test_find(self, backend: Backend, limit: int) -> None:
         """Otherwise a chain is checked in the wrong order, or in part."""
         append(backend)
-        append(backend, *(entry(sequence, chain) for chain in ("b", "B", "a") for sequence in (10, 9, 2)))
+        # The hosts' clocks disagree: the numbers count, not the times.
+        append(
+            backend,
+            *(entry(number, chain, at=at(-number)) for chain in ("b", "B", "a") for number in (10, 9, 2)),
+        )
         assert listed(backend, limit=limit) == [(chain, number) for chain in ("B", "a", "b") for number in (2, 9, 10)]
         assert listed(backend, "b", limit) == [("b", 2), ("b", 9), ("b", 10)]
         assert listed(backend, "?", limit) == []
@@ -87,8 +91,8 @@ class TestAudit:
     @clause("audit.prune")
     def test_cut(self, backend: Backend) -> None:
         """Otherwise the rest of a pruned chain cannot be verified, or too many entries are removed."""
-        append(backend, *(entry(i) for i in range(1, 6)), entry(1, "other"))
-        kept = anchor(3, signature="s", signing_key_id="k", metadata={"m": 1})
+        append(backend, *(entry(i, at=at(-i)) for i in range(1, 6)), entry(1, "other"))
+        kept = anchor(3, at=at(-9), signature="s", signing_key_id="k", metadata={"m": 1})
         with writing(backend) as session:
             assert session.audit.anchor("default") is None
             assert session.audit.prune(kept) == 3

@@ -83,9 +83,12 @@ class TestClaim:
     def test_only_pending_tasks_of_the_pool(self, backend: Backend) -> None:
         """Otherwise work of others, or finished work, is done again."""
         add(backend, *(task(status.value, status=status) for status in TaskStatus))
-        add(backend, task("x", agent_occurrence_id="p"), task("y", agent_occurrence_id="P"))
-        assert [each.task_id for each in claim(backend, limit=9)] == ["pending"]
-        [found] = claim(backend, queue="p", limit=9)
+        add(backend, *(task(f"urgent {i}", status=ACTIVE, priority=10, created_at=at(-i)) for i in range(3)))
+        add(backend, task("x", agent_occurrence_id="p"), task("y", agent_occurrence_id="P", priority=9))
+        # A limit that is taken before the filter would find none of them.
+        assert [each.task_id for each in claim(backend)] == ["pending"]
+        assert claim(backend, limit=9) == []
+        [found] = claim(backend, queue="p")
         assert (found.task_id, found.claimed_from) == ("x", "p")
 
     @clause("tasks.claim_next.thoughts")
@@ -150,7 +153,9 @@ class TestRelease:
         """Otherwise finished work is done again, or work of others is taken away."""
         add(backend, *(claimed(status.value, status=status) for status in TaskStatus))
         add(backend, claimed("other", "o"), task("own", agent_occurrence_id="w", status=ACTIVE))
-        assert {each.task_id for each in release(backend)} == {"active", "pending"}
+        add(backend, *(claimed(f"older {i}", "o", claimed_at=at(-9 - i)) for i in range(3)))
+        found = [each.task_id for _ in "12" for each in release(backend, limit=1)]
+        assert found == ["active", "pending"]
         assert release(backend) == []
 
     @clause("tasks.release.order")
@@ -164,11 +169,15 @@ class TestRelease:
     @clause("tasks.release.dead")
     def test_work_of_the_dead(self, backend: Backend) -> None:
         """Otherwise the work of a dead instance is lost, or a living one loses its own."""
-        add(backend, *(claimed(id, id) for id in ("alive", "dead", "unknown")))
+        add(
+            backend,
+            *(claimed(id, id) for id in ("dead", "unknown")),
+            claimed("alive", claimed_at=at(-1), worker="alive"),
+        )
         with writing(backend) as session:
             session.coordination.put_occurrence(occurrence("alive", expires_at=at(100.000001)))
             session.coordination.put_occurrence(occurrence("dead", expires_at=NOW))
-        assert [each.task_id for each in release(backend, None)] == ["dead", "unknown"]
+        assert [each.task_id for _ in "123" for each in release(backend, None, 1)] == ["dead", "unknown"]
         assert get(backend, "alive").agent_occurrence_id == "alive"
 
     @clause("tasks.release.thoughts")
@@ -261,13 +270,14 @@ class TestTransfer:
     @clause("tasks.lock_claim.fence")
     def test_hold_needs_the_fence(self, backend: Backend) -> None:
         """Otherwise an instance that lost its claim can still write."""
-        add(backend, task(fence=3))
-        for id, fence in (("t", 2), ("t", 4), ("?", 0)):
+        add(backend, task(fence=3), task("new"))
+        for id, fence in (("t", 2), ("t", 4), ("t", 0), ("?", 0), ("?", 3), ("new", 1)):
             with pytest.raises(StaleFence), writing(backend) as session:
                 session.tasks.lock_claim(id, fence)
         with writing(backend) as session:
             session.tasks.lock_claim("t", 3)
             session.tasks.lock_claim("t", 3)
+            session.tasks.lock_claim("new", 0)
         assert exact(get(backend)) == exact(task(fence=3))
 
     @pytest.mark.parametrize("how", ["transfer", "claim", "release"])

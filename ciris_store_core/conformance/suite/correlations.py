@@ -57,7 +57,7 @@ def add(backend: Backend, *records: Correlation) -> None:
         session.correlations.add(records)
 
 
-def ids(backend: Backend, *, descending: bool = False, limit: int = 100, **where: Any) -> list[str]:
+def ids(backend: Backend, *, descending: bool = False, limit: int = 2, **where: Any) -> list[str]:
     """The ids that a filter finds; checks that it counts as many."""
     query = CorrelationQuery(limit=limit, where=CorrelationFilter(**where), descending=descending)
     with reading(backend) as session:

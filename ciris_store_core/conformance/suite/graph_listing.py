@@ -24,7 +24,12 @@ PREFIXES = {
     "a*": ["a*"],
     "A": ["A", "AB"],
     "\u00e9": ["\u00e9x"],
+    "\uffff": ["\uffff", "\uffffx", "\uffff\uffff"],
+    "\ud7ff": ["\ud7ff", "\ud7ffx"],
     "\U0010ffff": ["\U0010ffff", "\U0010ffffx"],
+    "\U0010ffff\U0010ffff": [],
+    "m\U0010ffff": ["m\U0010ffff", "m\U0010ffffx"],
+    "m\x7f": ["m\x7f"],
     "none": [],
 }
 """Prefixes, and which of all these ids begin with each."""
@@ -108,6 +113,8 @@ class TestListNodes:
     def test_by_id_prefix(self, backend: Backend, prefix: str) -> None:
         """Otherwise ids with percent signs, underscores or capitals are mixed up with others."""
         others = {"A", "AB", "b", "ba_b", "\u00e9x", "e\u0301x", "\U0010ffff", "\U0010ffffx"}
+        others |= {"\uffff", "\uffffx", "\uffff\uffff", "\ud7ff", "\ud7ffx", "\ue000", "\ufffe", "\U00010000", "m", "n"}
+        others |= {"m\U0010ffff", "m\U0010ffffx", "m\x7f", "m\x80", "m\uffff"}
         store_nodes(backend, *(node(id) for id in others | set(PREFIXES["a"])))
         assert ids(backend, NodeQuery(id_prefix=prefix)) == PREFIXES[prefix]
 
@@ -141,8 +148,12 @@ class TestListNodes:
     def test_by_attribute_none(self, backend: Backend) -> None:
         """Otherwise what is known to be nothing cannot be told from what is something."""
         store_nodes(backend, node("none", attributes={"k": None}), node("some", attributes={"k": 0}))
-        store_nodes(backend, node("text", attributes={"k": "null"}))
+        store_nodes(
+            backend, node("text", attributes={"k": "null"}), node("without"), node("empty", attributes={"k": ""})
+        )
+        store_nodes(backend, node("list", attributes={"k": [None]}), node("other", attributes={"l": None}))
         assert ids(backend, NodeQuery(attributes=(("k", None),))) == ["none"]
+        assert ids(backend, NodeQuery(attributes=(("l", None), ("k", None)))) == []
 
     @clause("graph.list_nodes.attributes.keys")
     def test_by_awkward_attributes(self, backend: Backend) -> None:
@@ -155,8 +166,10 @@ class TestListNodes:
     @clause("graph.list_nodes.attributes.texts")
     def test_by_awkward_texts(self, backend: Backend) -> None:
         """Otherwise equal texts are not found, or similar ones are."""
-        store_nodes(backend, *(node(f"n{i}", attributes={"k": text}) for i, text in enumerate(AWKWARD_TEXTS)))
-        for i, text in enumerate(AWKWARD_TEXTS):
+        texts = [*AWKWARD_TEXTS, "x" * 199, "x" * 200 + "a", "x" * 200 + "b", "x" * 3000, "x" * 3000 + "a", "x" * 9000]
+        texts += ["2025-01-01T12:00:00+00:00", "2025-01-01T12:00:00Z", "2025-01-01 12:00:00+00:00", "2025-01-01"]
+        store_nodes(backend, *(node(f"n{i}", attributes={"k": text}) for i, text in enumerate(texts)))
+        for i, text in enumerate(texts):
             assert ids(backend, NodeQuery(attributes=(("k", text),))) == [f"n{i}"], text
 
     @clause("graph.list_nodes.attributes.all")

@@ -231,12 +231,17 @@ class TestPutNodes:
     @clause("graph.put_nodes.too_large")
     def test_a_merge_that_grows_too_large(self, backend: Backend) -> None:
         """Otherwise a node grows until it cannot be read any more."""
-        store_nodes(backend, node(attributes={"a": "x" * 9 * 2**20}))
+        # 16 MiB are bytes of UTF-8: these are half as many characters.
+        half = "\u00e9" * (9 * 2**19)
+        store_nodes(backend, node(attributes={"a": half}))
         with pytest.raises(InvalidArgument):
-            write(backend, put(node("other")), put(node(attributes={"b": "x" * 9 * 2**20})))
+            write(backend, put(node("other")), put(node(attributes={"b": half})))
         stored = get(backend)
         assert stored is not None
         assert (list(stored.attributes), stored.revision, get(backend, "other")) == (["a"], 1, None)
+        write(backend, put(node(attributes={"b": half[: len(half) // 2]})))
+        stored = get(backend)
+        assert stored is not None and (sorted(stored.attributes), stored.revision) == (["a", "b"], 2)
 
     @clause("graph.put_nodes.scopes")
     def test_scopes_are_kept_apart(self, backend: Backend) -> None:

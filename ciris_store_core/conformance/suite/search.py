@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core.capabilities import Capability
-from ciris_store_core.conformance.factories import LOCAL, at, node, store_nodes
+from ciris_store_core.conformance.factories import LOCAL, at, node, put, store_nodes
 from ciris_store_core.conformance.levels import clause
 from ciris_store_core.conformance.support import reading
 from ciris_store_core.contract import Backend
@@ -80,6 +80,12 @@ class TestSearch:
             hits = session.graph.search(SearchQuery(("cat",)))
         assert [hit.node.id for hit in sorted(hits, key=lambda hit: (-hit.rank, hit.node.id))] == ["a", "b", "c"]
         assert [hit.node.id for hit in hits] == ["a", "b", "c"]
+        store_nodes(backend, node("b", scope=GraphScope.NETWORK, attributes={"t": "cat"}))
+        with reading(backend) as session:
+            hits = session.graph.search(SearchQuery(("cat",)))
+        assert [(hit.node.id, hit.node.scope.value) for hit in hits] == [
+            ("a", "local"), ("b", "local"), ("b", "network"), ("c", "local"),
+        ]  # fmt: skip
 
     @clause("graph.search.rank.order", needs=FULL_TEXT)
     def test_fewest_other_words_first(self, backend: Backend) -> None:
@@ -90,6 +96,23 @@ class TestSearch:
         with reading(backend) as session:
             ranks = [hit.rank for hit in session.graph.search(SearchQuery(("cat",)))]
         assert ranks == [1 / 3, 1 / 4, 1 / 5, 1 / 6]  # the id and the key of the attribute are words, too
+        # The best are taken before the limit, wherever they stand in the order of ids and of writes.
+        assert ids(backend, "cat", limit=1) == ["d"]
+        assert ids(backend, "cat", limit=2) == ["d", "b"]
+        tell(backend, {"a": "cat"})
+        assert ids(backend, "cat", limit=2) == ["a", "d"]
+
+    @clause("graph.search.whole_words", needs=FULL_TEXT)
+    def test_neither_stems_nor_stop_words(self, backend: Backend) -> None:
+        """Otherwise a search finds other words than it was asked for, or never those that are in every text."""
+        tell(
+            backend, {"a": "the cats are running", "b": "a cat did run", "c": "not to be or to be", "d": "Katze können"}
+        )
+        assert ids(backend, "cats") == ids(backend, "running") == ids(backend, "the") == ids(backend, "are") == ["a"]
+        assert ids(backend, "cat") == ids(backend, "run") == ids(backend, "did") == ids(backend, "a cat") == ["b"]
+        assert ids(backend, "not to be or") == ids(backend, "be") == ids(backend, "to") == ["c"]
+        assert ids(backend, "Katzen") == ids(backend, "kann") == ids(backend, "was") == ids(backend, "runs") == []
+        assert ids(backend, "konnen") == ["d"]
 
     @clause("graph.search.limit", needs=FULL_TEXT)
     def test_limit_after_filters(self, backend: Backend) -> None:
@@ -107,6 +130,29 @@ class TestSearch:
             session.graph.delete_nodes([node("b").key])
             assert session.graph.search(SearchQuery(("cat",))) == []
         assert ids(backend, "dog") == ["a"]
+
+    @clause("graph.search.deleted", needs=FULL_TEXT)
+    def test_words_of_deleted_nodes(self, backend: Backend) -> None:
+        """Otherwise the words of a deleted node lead to whatever takes its id, or keep others from being found."""
+        tell(backend, {"a": "cat one", "b": "cat two", "c": "cat three", "d": "cat four"})
+        store_nodes(backend, node("c", attributes={"t": "cat three"}, expires_at=at(1)))
+        assert ids(backend, "cat") == ["a", "b", "c", "d"]
+        with backend.session(write=True) as session:
+            session.graph.delete_nodes([node("a").key, node("b").key])
+            session.graph.put_nodes([put(node("b", attributes={"t": "dog"}))], at(2))
+            assert session.graph.delete_expired_nodes(at(2), 9) == 1
+        tell(backend, {"a": "mouse"})
+        assert ids(backend, "cat") == ["d"]
+        assert ids(backend, "one") == ids(backend, "two") == ids(backend, "three") == []
+        assert ids(backend, "dog") == ["b"] and ids(backend, "mouse") == ["a"]
+        with pytest.raises(RuntimeError), backend.session(write=True) as session:
+            session.graph.delete_nodes([node("d").key])
+            session.graph.put_nodes([put(node("e", attributes={"t": "cat five"}))], at(2))
+            raise RuntimeError
+        assert ids(backend, "cat") == ["d"] and ids(backend, "five") == []
+        with backend.session(write=True) as session:  # what expired comes back with other words
+            session.graph.put_nodes([put(node("c", attributes={"u": "bird"}))], at(3))
+        assert ids(backend, "bird") == ["c"] and ids(backend, "three") == []
 
     @pytest.mark.parametrize(
         "word", ["((((", "a & |", '"', "'", "cat*", "-cat", "NEAR(", "a:b", "\\", "%", "cat OR dog"]

@@ -50,7 +50,7 @@ def add(backend: Backend, *records: Task) -> None:
 
 def ids(backend: Backend, **fields: Any) -> list[str]:
     """The ids that a query finds; checks that it counts as many."""
-    query = TaskQuery(**fields)
+    query = TaskQuery(**{"limit": 2, **fields})
     with reading(backend) as session:
         found = [each.task_id for each in everything(session.tasks.find, query)]
         assert session.tasks.count(query) == len(found)
@@ -189,17 +189,21 @@ class TestUpdateTasks:
             assert session.tasks.update("t", {"status": FAILED}, "o", None) is True
         assert get(backend).status == FAILED
 
-    @pytest.mark.parametrize("fence", [2, 4])
+    @pytest.mark.parametrize("fence", [0, 2, 4, 2**63 - 1])
     @clause("tasks.update.fence")
     def test_update_with_a_fence(self, backend: Backend, fence: int) -> None:
         """Otherwise an instance that was given up for dead overwrites the work of its successor."""
-        add(backend, task(fence=3))
+        add(backend, task(fence=3), task("new"))
         with pytest.raises(StaleFence), writing(backend) as session:
             session.tasks.update("t", {"status": FAILED}, None, fence)
         assert exact(get(backend)) == exact(task(fence=3))
         with writing(backend) as session:
             assert session.tasks.update("t", {"status": FAILED}, None, 3) is True
         assert exact(get(backend)) == exact(task(fence=3, status=FAILED))
+        with writing(backend) as session:
+            assert session.tasks.update("new", {"status": FAILED}, None, 0) is True
+        with pytest.raises(StaleFence), writing(backend) as session:
+            session.tasks.update("new", {"status": FAILED}, None, 1)
 
     @clause("tasks.update.race", Level.CONCURRENT)
     def test_no_concurrent_update_is_lost(self, backend: Backend) -> None:
@@ -390,6 +394,9 @@ class TestDeleteTasks:
     @clause("tasks.delete.deep")
     def test_long_lines_of_descent(self, backend: Backend) -> None:
         """Otherwise deep plans cannot be deleted."""
-        add(backend, task("t0"), *(task(f"t{i}", parent_task_id=f"t{i - 1}") for i in range(1, 300)))
+        add(backend, task("t0"), *(task(f"t{i}", parent_task_id=f"t{i - 1}") for i in range(1, 1200)))
         with writing(backend) as session:
-            assert session.tasks.delete(["t0"]) == 300
+            session.thoughts.add([thought("h", "t1199"), thought("kept", "other")])
+            assert session.tasks.delete(["t0"]) == 1200
+            assert session.tasks.count(TaskQuery()) == 0
+            assert [each.thought_id for each in session.thoughts.find(ThoughtQuery()).items] == ["kept"]

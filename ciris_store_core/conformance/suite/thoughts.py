@@ -55,7 +55,7 @@ def alone(backend: Backend, *records: Thought) -> None:
 
 def ids(backend: Backend, **fields: Any) -> list[str]:
     """The ids that a query finds; checks that it counts as many."""
-    query = ThoughtQuery(**fields)
+    query = ThoughtQuery(**{"limit": 2, **fields})
     with reading(backend) as session:
         found = [each.thought_id for each in everything(session.thoughts.find, query)]
         assert session.thoughts.count(query) == len(found)
@@ -364,7 +364,7 @@ class TestFindThoughts:
         """Otherwise cleaning up removes thoughts whose task is there, or never ends."""
         with writing(backend) as session:
             session.tasks.add([task("failed", status=TaskStatus.FAILED, agent_occurrence_id="o")])
-        add(backend, thought("a", "failed"), thought("b", "gone"))
+        add(backend, *(thought(f"a{i}", "failed") for i in range(3)), thought("b", "gone"))
         assert ids(backend, orphaned=True) == ["b"]
 
     @clause("thoughts.find.owner_dead")

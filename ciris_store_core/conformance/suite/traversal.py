@@ -105,7 +105,8 @@ class TestTraverse:
     @clause("graph.traverse.limit")
     def test_limit(self, backend: Backend) -> None:
         """Otherwise a walk in a large memory runs away, or drops near nodes without saying so."""
-        chain(backend, "abz", "acz", "ad")
+        for trail in ("adz", "ac", "abz", "acz"):  # not in the order of their ids
+            chain(backend, trail)
         cut = walk(backend, "a", direction=OUT, depth=2, limit=3)
         assert (list(cut.distances.items()), cut.truncated) == ([("a", 0), ("b", 1), ("c", 1)], True)
         whole = walk(backend, "a", direction=OUT, depth=2, limit=5)
@@ -126,6 +127,16 @@ class TestShortestPath:
         """Otherwise the same question has another answer on another database."""
         chain(backend, "abyz", "acxz", "abwz", "adwz")
         assert path(backend, "a", "z") == ["a", "b", "w", "z"]
+
+    @clause("graph.shortest_path.smallest")
+    def test_the_smallest_path_as_a_whole(self, backend: Backend) -> None:
+        """Otherwise a path is smaller at its end, and larger at its beginning, than another."""
+        chain(backend, "abyz", "adwz", "acxz")
+        assert path(backend, "a", "z") == ["a", "b", "y", "z"]
+        assert path(backend, "z", "a", direction=Direction.IN) == ["z", "w", "d", "a"]
+        chain(backend, "mnsvu", "moqwu", "mprxu", "mpqxu")  # the smaller way to q is not the way through p
+        assert path(backend, "m", "u") == ["m", "n", "s", "v", "u"]
+        assert path(backend, "m", "x") == ["m", "o", "q", "x"]
 
     @clause("graph.shortest_path.unreachable")
     def test_out_of_reach(self, backend: Backend) -> None:
