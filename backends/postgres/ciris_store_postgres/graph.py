@@ -76,12 +76,14 @@ DELETE FROM {graph_edges} WHERE {lock_graph_edges} (scope, source, target, relat
 
 # The ends are locked first and in key order, as by deletions of nodes, so that the two cannot deadlock. FOR KEY SHARE
 # conflicts with deletions only: an edge and an update of its node do not wait for each other. The edges are sorted by
-# their key, since an INSERT waits for an uncommitted row of the same key.
+# their key, since an INSERT waits for an uncommitted row of the same key. jsonb_to_recordset would be STABLE: Citus
+# rebuilds an INSERT ... SELECT with such a function wrongly.
 PUT_EDGES = """
 WITH edges AS MATERIALIZED (
-    SELECT source, target, relationship, scope, weight, attributes, metadata, revision
-    FROM jsonb_to_recordset(?::jsonb) AS v (source text, target text, relationship text, scope text,
-        weight double precision, attributes jsonb, metadata jsonb, revision bigint)
+    SELECT v ->> 0 AS source, v ->> 1 AS target, v ->> 2 AS relationship, v ->> 3 AS scope,
+        (v ->> 4)::double precision AS weight, v -> 5 AS attributes, nullif(v -> 6, 'null') AS metadata,
+        (v ->> 7)::bigint AS revision
+    FROM jsonb_array_elements(?::jsonb) v
 ), ends AS MATERIALIZED (
     SELECT n.id, n.scope FROM {graph_nodes} n
     WHERE (n.id, n.scope) IN (SELECT source, scope FROM edges UNION SELECT target, scope FROM edges)
@@ -246,8 +248,9 @@ class PostgresGraphStore(SqlGraphStore):
         new = [_as_new(write) for write in writes]
         insert, values = self._rows_in_order(new)
         first, has_refs = writes[0], "secret_refs" in insert_columns(insert)
-        if first.remove and first.mode == "merge":
-            raise _Contradicted  # the words of removed keys must be removed, too
+        if first.mode == "merge" and (first.remove or self.executor.distributed):
+            # The words of removed keys must be removed, too. And Citus refuses subqueries in an INSERT of values.
+            raise _Contradicted
         statement = upsert(insert, first.mode, first.given, has_refs)
         rows = self.executor.insert_returning(statement, values, (self.codec.time_in(now),))
         if len(rows) != len(writes):
@@ -290,9 +293,8 @@ class PostgresGraphStore(SqlGraphStore):
 
     def _put_each(self, edges: Sequence[GraphEdge], now: datetime | None) -> list[GraphEdge]:
         rows = [
-            {"source": e.source, "target": e.target, "relationship": e.relationship, "scope": e.scope.value,
-             "weight": e.weight, "attributes": e.attributes, "metadata": e.metadata or None,
-             "revision": e.revision or 1}
+            (e.source, e.target, e.relationship, e.scope.value, e.weight, e.attributes, e.metadata or None,
+             e.revision or 1)
             for e in edges
         ]  # fmt: skip
         stored = self.executor.rows(PUT_EDGES, (self.codec.json_in(rows), now)) if rows else []

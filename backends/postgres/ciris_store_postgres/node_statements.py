@@ -29,14 +29,6 @@ _SMALL = f"octet_length(n.attributes::text) <= {SEARCHED_WHOLE - 10_000}"
 
 _REPLACES_NO_TEXT = " AND coalesce(jsonb_typeof(n.attributes -> ?) NOT IN ('string', 'object', 'array'), true)"
 
-# Added only if a write has secret references: planning this subquery takes longer than the rest of the statement.
-_MERGED_REFS = """secret_refs = (
-    SELECT jsonb_agg(ref ORDER BY position) FROM (
-        SELECT ref, min(position) AS position
-        FROM jsonb_array_elements(coalesce(n.secret_refs, '[]') || coalesce(excluded.secret_refs, '[]'))
-            WITH ORDINALITY AS r (ref, position)
-        GROUP BY ref) refs)"""
-
 # Only for a row that is as it was read. The revision alone does not tell a node from one that was deleted and added
 # again meanwhile.
 EXCHANGE = """
@@ -65,10 +57,13 @@ def upsert(insert: str, mode: NodeWriteMode, given: frozenset[str], has_refs: bo
         changes += ["secret_refs = excluded.secret_refs"]
     else:
         changes += ["attributes = n.attributes || excluded.attributes", "words = n.words || excluded.words"]
-        changes += [_MERGED_REFS] if has_refs else []
+        changes += ["secret_refs = excluded.secret_refs"] if has_refs else []
     condition = _LIVE
     if mode == "merge":
         condition += f" AND {_ADDS_WORDS if keys is None else _SMALL + _REPLACES_NO_TEXT * keys}"
+        # Two lists of references can only be merged by a subquery, which Citus refuses in the SET of DO UPDATE. A node
+        # that has some matches no row here, and is merged after it was read.
+        condition += " AND n.secret_refs IS NULL" if has_refs else ""
     changed = ", ".join(changes)
     return replace_conflict_clause(
         insert, f"ON CONFLICT (id, scope) DO UPDATE SET {changed} WHERE {condition} RETURNING {{node_columns}}"

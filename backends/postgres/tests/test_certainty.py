@@ -13,8 +13,16 @@ import pytest
 from backends.postgres.tests.support import KILL, store_at, task_ids, wait_for
 from ciris_store_core import Store, Transaction
 from ciris_store_core.conformance.factories import correlation, task
-from ciris_store_core.errors import OutcomeUnknown, StoreError, TransactionError, Unavailable
+from ciris_store_core.errors import (
+    AlreadyExists,
+    OutcomeUnknown,
+    StorageFull,
+    StoreError,
+    TransactionError,
+    Unavailable,
+)
 from ciris_store_postgres.errors import translate
+from ciris_store_postgres.session import PostgresSession
 from tests.support.pgserver import PostgresServer, execute
 
 pytestmark = [pytest.mark.postgres, pytest.mark.fault]
@@ -156,6 +164,67 @@ NOISY = """
 CREATE FUNCTION noisy() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE WARNING 'a warning' USING DETAIL = 'of a trigger'; RAISE NOTICE 'a notice'; RETURN NULL; END $$
 """
+
+
+# --- an error of COMMIT that does not tell whether the rows are stored ---------------------------
+
+# A coordinator of Citus answers XX000 to the COMMIT of a write if it loses the node that stores the rows.
+FAILING_COMMIT = """
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE 'failure on connection marked as essential' USING ERRCODE = '{state}'; END $$;
+CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON tasks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+EXECUTE FUNCTION fail();
+CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON correlations DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+EXECUTE FUNCTION fail()
+"""
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [("XX000", OutcomeUnknown), ("58030", OutcomeUnknown), ("23505", AlreadyExists), ("53100", StorageFull)],
+)
+def test_an_error_of_commit_without_a_certain_meaning_is_unknown(url: str, state: str, kind: type[StoreError]) -> None:
+    with store_at(url) as store:
+        execute(url, FAILING_COMMIT.format(state=state))
+        for write in (in_transaction, WRITES["copy"]):
+            with pytest.raises(StoreError) as caught:
+                write(store)
+            assert type(caught.value) is kind
+        assert store.stats()["in_use"] == 0
+    assert task_ids(url) == set()
+
+
+# --- a cluster whose COPY does not tell why it fails ----------------------------------------------
+
+VAGUE_COPY = """
+CREATE FUNCTION vague() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN
+    IF current_query() ILIKE 'COPY%' AND EXISTS (SELECT 1 FROM tasks WHERE task_id = NEW.task_id) THEN
+        RAISE 'duplicate key' USING ERRCODE = 'XX000';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER vague BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION vague()
+"""
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_copy_that_fails_without_a_reason_is_repeated_as_insert(
+    url: str, inside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    always = property(lambda self: True, lambda self, value: None)
+    monkeypatch.setattr(PostgresSession, "distributed", always, raising=False)
+    with store_at(url) as store:
+        execute(url, VAGUE_COPY)
+        store.tasks.add_many([task("a"), task("b")])
+
+        def again(tx: Store | Transaction) -> None:
+            with pytest.raises(AlreadyExists, match="a task of one of these ids already exists"):
+                tx.tasks.add_many([task("c"), task("b")])
+
+        store.run(again) if inside else again(store)
+        store.tasks.add_many([task("d"), task("e")])
+    assert task_ids(url) == {"a", "b", "d", "e"}
 
 
 # --- timeouts of the server -----------------------------------------------------------------------
