@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from ciris_store_core.importer.engine_row import EngineRow
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus, ThoughtType
-from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, Task, TaskContext, TaskOutcome
+from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, Task, TaskContext, TaskOutcome, shared_type_of
 from ciris_store_core.models.thoughts import FinalAction, Thought
 
-_SHARED = re.compile(r"(.+)_SHARED_[0-9]{8}")
 _CONTEXT_FIELDS = ("correlation_id", "channel_id", "user_id", "parent_task_id", "agent_occurrence_id")
 _OUTCOME_LISTS = ("actions_taken", "memories_created", "errors")
 
@@ -19,7 +17,6 @@ _OUTCOME_LISTS = ("actions_taken", "memories_created", "errors")
 def task(row: EngineRow) -> Task:
     """Return a task. A shared task gets its permanent marker, so that it is found after a transfer."""
     key = row.required("task_id")
-    shared = _SHARED.fullmatch(key)
     if row.get("retry_count"):
         row.keep("retry_count", row.get("retry_count"))
     fields: dict[str, Any] = {
@@ -38,7 +35,7 @@ def task(row: EngineRow) -> Task:
         "signed_at": row.time("signed_at"),
         "updated_info_available": bool(row.get("updated_info_available")),
         "updated_info_content": row.text("updated_info_content"),
-        "shared_type": shared[1] if shared else None,
+        "shared_type": shared_type_of(key),
     }
     return Task(**fields, metadata=row.metadata())
 

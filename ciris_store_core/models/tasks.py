@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -17,6 +18,14 @@ DEFAULT_OCCURRENCE = "default"
 
 SHARED_OCCURRENCE = "__shared__"
 """Namespace of shared tasks until one occurrence claims them. No occurrence may run under it."""
+
+_SHARED_ID = re.compile(r"(.+)_SHARED_[0-9]{8}")
+
+
+def shared_type_of(task_id: str) -> str | None:
+    """Return the type of a shared task of that id, such as ``WAKEUP_SHARED_20251028``; None for any other id."""
+    found = _SHARED_ID.fullmatch(task_id)
+    return found[1] if found else None
 
 
 class TaskContext(Record):

@@ -20,6 +20,7 @@ from ciris_store_core.services.archive import Archive
 from ciris_store_core.services.periodic import Background, Keep, Scheduled
 from ciris_store_core.services.sweeps import Rule, Sweeper, Swept
 from ciris_store_core.store import Store
+from ciris_store_core.store.work.shared_tasks import UNFINISHED_SHARED
 
 DEFAULT_ARCHIVE = Path("data/archive")
 """Beside the database of the default URL."""
@@ -36,7 +37,7 @@ class MaintenancePolicy:
     """Ages, by ``Store.server_now()``, at which records are cleaned, and options of the cleanup."""
 
     stale_shared_after: timedelta = timedelta(minutes=5)
-    """Pending shared tasks that no occurrence claimed or updated for this long are deleted."""
+    """Unfinished shared tasks that no occurrence took over or updated for this long are deleted."""
     orphan_guard: timedelta = timedelta(minutes=2)
     """Orphans that were not updated for this long are deleted."""
     completed_after: timedelta | None = timedelta(days=30)
@@ -106,7 +107,8 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
 
     One pass, in this order:
 
-    - Stale shared tasks: marked as shared, still owned by ``__shared__``, pending, and not updated for five minutes.
+    - Stale shared tasks: marked as shared, still owned by ``__shared__``, unfinished, and not updated for five minutes.
+      An active one is kept while its claimant is a registered occurrence that is alive.
     - Orphans, except those of living occurrences: tasks whose parent does not exist or failed, and thoughts whose task
       does not exist, not updated for two minutes.
     - Completed tasks not updated for 30 days: those of this store's own occurrence, and of occurrences that are not
@@ -261,8 +263,19 @@ def _tasks(report: MaintenanceReport, swept: Swept) -> int:
 
 
 def _stale_shared(older_than: datetime) -> Rule:
-    query = TaskQuery(occurrence_id=SHARED_OCCURRENCE, only_shared=True, statuses=(TaskStatus.PENDING,))
-    return Rule("stale_shared_tasks", query, older_than, lambda item: item.agent_occurrence_id == SHARED_OCCURRENCE)
+    query = TaskQuery(occurrence_id=SHARED_OCCURRENCE, only_shared=True, statuses=UNFINISHED_SHARED)
+    return Rule("stale_shared_tasks", query, older_than, _is_shared, worker_of=_claimant)
+
+
+def _is_shared(item: Task | Thought) -> bool:
+    return item.agent_occurrence_id == SHARED_OCCURRENCE
+
+
+def _claimant(item: Task | Thought) -> str | None:
+    """Return the occurrence that claimed an active shared task and did not transfer it to itself."""
+    if isinstance(item, Task) and item.status == TaskStatus.ACTIVE:
+        return item.claimed_by or item.created_by
+    return None
 
 
 def _orphaned(now: datetime, older_than: datetime) -> Rule:

@@ -62,6 +62,8 @@ class Rule:
     """No record of the tree may have been updated since."""
     may_go: Callable[[Task | Thought], bool]
     """Returns True if an item of the tree may be deleted; if one may not, the whole tree is kept."""
+    worker_of: Callable[[Task | Thought], str | None] = lambda item: None
+    """Returns the occurrence that works on an item of another owner; the item is kept while it is alive."""
     own: str | None = None
     """An owner whose tasks may be deleted although it is alive."""
     not_of: str | None = None
@@ -288,7 +290,9 @@ class Sweeper(Resource):
 
 
 def _refuse(rule: Rule, item: Task | Thought, alive: set[str]) -> None:
-    if item.agent_occurrence_id in alive or item.updated_at > rule.older_than or not rule.may_go(item):
+    if item.agent_occurrence_id in alive or rule.worker_of(item) in alive:
+        raise _Stays
+    if item.updated_at > rule.older_than or not rule.may_go(item):
         raise _Stays
 
 

@@ -94,16 +94,50 @@ def test_a_stale_shared_task_goes_and_can_be_claimed_again(store: Store, clock: 
 
 def test_other_shared_tasks_stay(store: Store, clock: ManualClock, clean: Any) -> None:
     store.shared_tasks.claim_and_transfer("transferred", "c", "d", occurrence_id="o")
-    for kind, status in (("active", "active"), ("completed", "completed"), ("deferred", "deferred")):
-        row, _ = store.shared_tasks.try_claim(kind, "c", "d")
+    store.occurrences.register("alive", 3600)
+    for kind, status in (("active", "active"), ("completed", "completed"), ("failed", "failed")):
+        row, _ = store.shared_tasks.try_claim(kind, "c", "d", occurrence_id="alive")
         store.tasks.update(row.task_id, occurrence_id="__shared__", status=status)
-    store.tasks.add(task("X_SHARED_20250101", "__shared__"))  # Named like one, and not marked.
+    store.tasks.add(task("X_SHARED_2025", "__shared__"))  # Named nearly like one, and not marked.
     busy, _ = store.shared_tasks.try_claim("busy", "c", "d")
     clock.advance(minutes=4)
     store.thoughts.add(thought("fresh", busy.task_id, "__shared__"))
     clock.advance(minutes=2)
     before = task_ids(store)
-    assert clean() == {"kept": 1} and task_ids(store) == before
+    assert clean() == {"kept": 2} and task_ids(store) == before
+
+
+@pytest.mark.parametrize("status", ["pending", "active", "deferred"])
+@pytest.mark.parametrize("claimant", ["dead", "unregistered"])
+def test_a_shared_task_of_a_dead_claimant_goes(
+    store: Store, clock: ManualClock, clean: Any, status: str, claimant: str
+) -> None:
+    """Otherwise the ritual of that day is lost: the task is claimed, and its claimant will not finish it."""
+    store.occurrences.register("dead", 600)
+    row, _ = store.shared_tasks.try_claim("wakeup", "c", "d", occurrence_id=claimant)
+    store.tasks.update(row.task_id, occurrence_id="__shared__", status=status)
+    clock.advance(minutes=4)
+    assert clean() == {}
+    clock.advance(minutes=1)
+    kept = claimant == "dead" and status == "active"
+    assert clean() == ({"kept": 1} if kept else {"stale_shared_tasks": 1})
+    clock.advance(minutes=5)
+    assert clean() == ({"stale_shared_tasks": 1} if kept else {})
+    assert store.shared_tasks.try_claim("wakeup", "c", "d")[1]
+
+
+def test_a_shared_task_made_by_hand_is_one(store: Store, clock: ManualClock, clean: Any) -> None:
+    """Otherwise claims see it, status helpers do not, and nothing cleans it."""
+    made = f"WAKEUP_SHARED_{clock.now():%Y%m%d}"
+    store.tasks.add(task(made, "__shared__"))
+    store.tasks.add_many([task(made.replace("WAKEUP", "OTHER"), "__shared__")])
+    mine = store.tasks.add(task(made.replace("WAKEUP", "MINE"), "o"))
+    assert mine.shared_type is None
+    for kind in ("wakeup", "other"):
+        assert store.shared_tasks.try_claim(kind, "c", "d")[1] is False
+        assert store.shared_tasks.status(kind) == "pending"
+    clock.advance(minutes=5)
+    assert clean() == {"stale_shared_tasks": 2}
 
 
 def test_a_shared_task_that_another_thinks_about_stays(store: Store, clock: ManualClock, clean: Any) -> None:

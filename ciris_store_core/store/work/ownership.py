@@ -14,7 +14,7 @@ from ciris_store_core.contract.thoughts import ThoughtSelector
 from ciris_store_core.errors import StaleFence
 from ciris_store_core.models.correlations import Correlation, ServiceRequest
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, TaskStatus, ThoughtStatus
-from ciris_store_core.models.tasks import Task, TaskQuery
+from ciris_store_core.models.tasks import SHARED_OCCURRENCE, Task, TaskQuery, shared_type_of
 from ciris_store_core.models.thoughts import Thought
 
 if TYPE_CHECKING:
@@ -35,6 +35,14 @@ def queue_up(session: Session, name: str) -> None:
     # Writing a lease locks its row until the transaction ends, on every backend. The lease itself is never held: it
     # expires before it begins, by every clock.
     session.coordination.acquire_lease(name, "queue", _ALWAYS_EXPIRED, _ALWAYS_EXPIRED)
+
+
+def mark_shared(task: Task) -> Task:
+    """Return the task, marked as shared if its owner and id are those of a shared task."""
+    # A claim finds the task by its id, and all other calls by the mark. Without it, they would not see the task.
+    if task.agent_occurrence_id == SHARED_OCCURRENCE and task.shared_type is None:
+        return task.replaced(shared_type=shared_type_of(task.task_id))
+    return task
 
 
 def record_transfer(

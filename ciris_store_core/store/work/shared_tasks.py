@@ -18,7 +18,8 @@ from ciris_store_core.store.work.ownership import queue_up, record_transfer
 
 _FRESH = timedelta(minutes=5)
 _DAY = timedelta(days=1)
-_UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE, TaskStatus.DEFERRED)
+UNFINISHED_SHARED = (TaskStatus.PENDING, TaskStatus.ACTIVE, TaskStatus.DEFERRED)
+"""The statuses of a shared task that is still to be done."""
 
 
 class SharedTasks(Resource):
@@ -154,7 +155,7 @@ def _find_existing(session: Session, wanted: Task) -> Task | None:
         if task is not None:
             return task
     late = found.get(yesterday)
-    counts = late is not None and late.status in _UNFINISHED and now - late.created_at < _FRESH
+    counts = late is not None and late.status in UNFINISHED_SHARED and now - late.created_at < _FRESH
     return late if counts else None
 
 

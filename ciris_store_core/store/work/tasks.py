@@ -38,7 +38,7 @@ from ciris_store_core.store.resource import (
     several,
 )
 from ciris_store_core.store.work.claimed_task import ClaimedTask
-from ciris_store_core.store.work.ownership import queue_up, record_transfer
+from ciris_store_core.store.work.ownership import mark_shared, queue_up, record_transfer
 from ciris_store_core.validation.validator import limit_of, moment
 
 TaskList = list[Task]
@@ -84,7 +84,8 @@ class Tasks(Resource):
     def add(self, task: Task, *, exist_ok: bool = False) -> Task:
         """Store a new task and return it as stored.
 
-        Times that were not given are the store's; an owner that was not given is the store's own occurrence.
+        Times that were not given are the store's; an owner that was not given is the store's own occurrence. A task of
+        ``__shared__`` with the id of a shared task, such as ``WAKEUP_SHARED_20251028``, is marked as one.
 
         Args:
             task: The task to store. It is not changed.
@@ -98,7 +99,7 @@ class Tasks(Resource):
         if exist_ok:
             return self.add_many([task], exist_ok=True)[0]
         extracted = ExtractedSecrets()
-        ready = prepare(self._ctx, task, Task, self._ctx.clock.now(), extracted)
+        ready = mark_shared(prepare(self._ctx, task, Task, self._ctx.clock.now(), extracted))
         self._x.write("tasks.add", lambda session: session.tasks.add([ready]), extracted=extracted)
         return ready
 
@@ -106,6 +107,7 @@ class Tasks(Resource):
         """Store many tasks, all or none, and return them as stored, in the order given. See ``add``."""
         extracted = ExtractedSecrets()
         given, ready = prepare_many(self._ctx, tasks, Task, "task_id", extracted)
+        ready = [*map(mark_shared, ready)]
         if not ready:
             return []
         if exist_ok:
@@ -126,7 +128,7 @@ class Tasks(Resource):
             AlreadyExists: A task with that ``task_id`` but another correlation id exists.
         """
         extracted = ExtractedSecrets()
-        ready = prepare(self._ctx, task, Task, self._ctx.clock.now(), extracted)
+        ready = mark_shared(prepare(self._ctx, task, Task, self._ctx.clock.now(), extracted))
         if ready.context is None:
             raise InvalidArgument("the task has no context. Give it one with the correlation id that is to be unique.")
         known = self._x.read("tasks.add_unique", lambda session: _find_correlated(session, ready))
