@@ -27,7 +27,15 @@ PLUGIN = CONTRACT | {"url", "url_options", "contract.hookspecs"}
 API = PLUGIN | {"contract.registry", "secrets", "signing", "validation"}
 STORE = API | {"store"}
 #: Modules that are a layer of their own within their package.
-APART = frozenset({"contract.hookspecs", "contract.registry", "integrations.fastapi", "integrations.json_logging"})
+APART = frozenset(
+    {
+        "contract.hookspecs",
+        "contract.registry",
+        "integrations.fastapi",
+        "integrations.json_logging",
+        "schemas.persistence",
+    }
+)
 
 # The parts that each part of the core may import. A new part belongs in here, with a thought about its layer.
 ALLOWED: dict[str, frozenset[str]] = {
@@ -38,6 +46,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "words": frozenset({"errors"}),
     "models": BASE,
     "schemas": {"models"},
+    "schemas.persistence": {"persistence"},
     "contract": BASE | {"models"},
     "contract.hookspecs": CONTRACT | {"url"},
     "contract.registry": CONTRACT | {"contract.hookspecs"},

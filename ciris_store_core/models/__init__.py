@@ -43,6 +43,7 @@ from ciris_store_core.models.graph import (
     EdgeKey,
     GraphEdge,
     GraphNode,
+    GraphNodeAttributes,
     NodeKey,
     SearchHit,
     Subgraph,
@@ -53,7 +54,7 @@ from ciris_store_core.models.memory import MemoryOpResult, MemoryQuery, Recall
 from ciris_store_core.models.paging import CorruptRow, Page
 from ciris_store_core.models.secrets import SecretAccess, SecretInfo, SecretRecord, Sensitivity
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, SHARED_OCCURRENCE, Task, TaskContext, TaskOutcome
-from ciris_store_core.models.thoughts import FinalAction, Thought
+from ciris_store_core.models.thoughts import FinalAction, Thought, ThoughtContext
 from ciris_store_core.models.tsdb import TSDBGraphNode
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "FinalAction",
     "GraphEdge",
     "GraphNode",
+    "GraphNodeAttributes",
     "GraphScope",
     "Lease",
     "LogData",
@@ -111,6 +113,7 @@ __all__ = [
     "TaskOutcome",
     "TaskStatus",
     "Thought",
+    "ThoughtContext",
     "ThoughtStatus",
     "ThoughtType",
     "TimeSeriesDataPoint",

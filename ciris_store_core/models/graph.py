@@ -61,6 +61,18 @@ class GraphNode(Record):
         return ConfigNodeType._lookup(value)
 
 
+class GraphNodeAttributes(Record):
+    """Common attributes of a node, for ``GraphNode(attributes=...)``. A stored node returns them as a JSON object."""
+
+    model_config = ConfigDict(extra="allow")
+
+    created_at: UtcDateTime = Field(default_factory=utc_now)
+    updated_at: UtcDateTime = Field(default_factory=utc_now)
+    created_by: Id
+    content: Text | None = None
+    tags: list[Text] = Field(default_factory=list)
+
+
 class EdgeAttributes(Record):
     """Attributes of an edge. Further ones are kept as given."""
 

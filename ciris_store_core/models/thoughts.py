@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from ciris_store_core.models.base import Count, Id, JsonObject, Parsed, Record, Text, UtcDateTime, default, utc_now
 from ciris_store_core.models.enums import ThoughtStatus, ThoughtType
@@ -23,6 +24,57 @@ class FinalAction(Record):
     metadata: JsonObject = Field(default_factory=dict)
 
 
+class ThoughtContext(dict[str, Any]):
+    """Context of a thought: a JSON object whose keys are attributes, too. The usual ones are None if not given."""
+
+    if TYPE_CHECKING:
+        task_id: str | None
+        channel_id: str | None
+        correlation_id: str | None
+        parent_thought_id: str | None
+        agent_occurrence_id: str | None
+        round_number: int | None
+        depth: int | None
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the value of a key."""
+        if name in self:
+            return self[name]
+        if name in _USUAL:
+            return None
+        raise AttributeError(f"the context has no {name!r}. It has: {', '.join(sorted(self)) or 'nothing'}.")
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """Return the context as a plain dict."""
+        return dict(self)
+
+
+_USUAL = frozenset(
+    ("task_id", "channel_id", "correlation_id", "parent_thought_id", "agent_occurrence_id", "round_number", "depth")
+)
+
+
+class _ContextOfThought:
+    """The attribute ``context``. Records hold plain dicts, as databases return them, until the attribute is read."""
+
+    def __get__(self, thought: Thought | None, owner: Any = None) -> ThoughtContext | None:
+        if thought is None or "context" not in thought.__dict__:
+            raise AttributeError("context")  # pydantic must not take this object for the field's default
+        value = thought.__dict__["context"]
+        if type(value) is dict:
+            value = thought.__dict__["context"] = ThoughtContext(value)
+        return value  # type: ignore[no-any-return]
+
+    def __set__(self, thought: Thought, value: Mapping[str, Any] | BaseModel | None) -> None:
+        thought.__dict__["context"] = value
+
+
+if TYPE_CHECKING:
+    _ContextField = _ContextOfThought
+else:
+    _ContextField = JsonObject | None
+
+
 class Thought(Record):
     """One step of an agent's reasoning about a task."""
 
@@ -36,7 +88,7 @@ class Thought(Record):
     created_at: UtcDateTime = Field(default_factory=utc_now)
     updated_at: UtcDateTime = Field(default_factory=utc_now)
     round_number: Count = 0
-    context: JsonObject | None = None
+    context: _ContextField = default(None)
     thought_depth: Annotated[int, Field(ge=0, le=7)] = 0
     escalation_level: Count = 0
     retry_count: Count = 0
@@ -45,6 +97,8 @@ class Thought(Record):
     final_action: FinalAction | None = None
     metadata: JsonObject = Field(default_factory=dict)
 
+
+type.__setattr__(Thought, "context", _ContextOfThought())  # pydantic keeps no class attribute of a field's name
 
 UPDATABLE_THOUGHT_FIELDS = frozenset(Thought.model_fields) - {
     "thought_id", "source_task_id", "agent_occurrence_id", "created_at",

@@ -241,7 +241,9 @@ class Validator:
 
     def _object(self, value: Any) -> Any:
         if type(value) is not dict:
-            raise Refused(f"expected a JSON object, not {type(value).__name__}")
+            if not isinstance(value, dict):
+                raise Refused(f"expected a JSON object, not {type(value).__name__}")
+            value = dict(value)  # a view of it, such as the context of a thought
         return json_copy(value, replace=self._replace) if value else {}
 
     def _tags(self, value: Any) -> dict[str, str]:
@@ -275,8 +277,8 @@ class Validator:
         """Derived from the types of the fields, once, so that a new field cannot be forgotten."""
         if model in self._plans:
             return self._plans[model]
-        hints = _hints(model)
-        nested = tuple(name for name, hint in hints.items() if _is_record(hint))
+        hints = field_types(model)
+        nested = tuple(name for name, hint in hints.items() if is_record(hint))
         found = {name: self._check_for(hint) for name, hint in hints.items() if name not in nested}
         self._plans[model] = plan = _Plan(
             {name: check for name, check in found.items() if check is not None},
@@ -295,7 +297,7 @@ class Validator:
         origin, arguments = get_origin(hint), get_args(hint)
         if origin is Annotated:
             return self._check_for(arguments[0])
-        if _is_record(hint):  # in a list
+        if is_record(hint):  # in a list
             return lambda value: self._record(_as_model(value, hint), utc_now())
         if origin is list:
             return _list_of(self._check_for(arguments[0]) or _as_it_is)
@@ -317,7 +319,7 @@ def _check_for_plain(hint: Any, origin: Any) -> Check | None:
 
 
 @cache
-def _hints(model: type[Record]) -> dict[str, Any]:
+def field_types(model: type[Record]) -> dict[str, Any]:
     """The types of the fields, found once in a process: that takes milliseconds, and every store needs them."""
     found = get_type_hints(model, include_extras=True)
     return {name: _bare(found[name]) for name in model.model_fields}
@@ -331,7 +333,8 @@ def _bare(hint: Any) -> Any:
     return others[0] if len(others) == 1 else Union[tuple(others)]  # noqa: UP007 (built from a list)
 
 
-def _is_record(hint: Any) -> bool:
+def is_record(hint: Any) -> bool:
+    """Return whether a type is a class of records."""
     return isinstance(hint, type) and issubclass(hint, Record)
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from enum import Enum
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -88,18 +90,44 @@ def test_the_final_action_is_stored_however_it_is_spelled(db: str, action: Any) 
     assert update_thought_status("th1", "completed", db_path=db, final_action=action) is True
     stored = get_thought_by_id("th1", db_path=db)
     assert stored.status == ThoughtStatus.COMPLETED
-    assert stored.final_action == FinalAction(action_type="speak", action_params={"content": "hi"}, reasoning="polite")
+    metadata = {"confidence": 0.5} if isinstance(action, Selected) else {}
+    assert stored.final_action == FinalAction(
+        action_type="speak", action_params={"content": "hi"}, reasoning="polite", metadata=metadata
+    )
     assert update_thought_status("th1", ThoughtStatus.FAILED, db_path=db) is True
     assert get_thought_by_id("th1", db_path=db).final_action is not None
     assert update_thought_status("th1", ThoughtStatus.FAILED, "other", db) is False
 
 
-@pytest.mark.parametrize("action", ["speak", {"action_type": "speak"}, 7])
-def test_a_final_action_that_is_none_changes_nothing(db: str, action: Any) -> None:
+class Kind(Enum):
+    SPEAK = "speak"
+
+
+@pytest.mark.parametrize(
+    ("action", "kind", "params", "reasoning", "rest"),
+    [
+        ({"error": "boom"}, "failed", {}, "", {"error": "boom"}),
+        ({"action_type": Kind.SPEAK, "at": START}, "speak", {}, "", {"at": "2025-03-01T12:00:00Z"}),
+        ({"action_type": None, "action_params": [1], "reasoning": None}, "failed", {"value": [1]}, "", {}),
+        ({"rationale": "r", "reasoning": "s", "metadata": {"a": 1}}, "failed", {}, "s", {"rationale": "r", "a": 1}),
+        ({"action_type": 5, "metadata": "m"}, "failed", {}, "", {"type": 5, "value": "m"}),
+        ("speak", "speak", {}, "", {}),
+        (7, "failed", {}, "", {"value": 7}),
+        ([], "failed", {}, "", {"value": []}),
+        (ValueError("boom"), "failed", {}, "", {"error": "boom", "error_type": "ValueError"}),
+        (SimpleNamespace(selected_action="ponder", why="so"), "ponder", {}, "", {"why": "so"}),
+    ],
+)
+def test_any_object_is_taken_as_a_final_action(
+    db: str, action: Any, kind: str, params: Any, reasoning: str, rest: Any
+) -> None:
     add(db, thought("th1"))
-    with pytest.raises(InvalidArgument):
-        update_thought_status("th1", "completed", db_path=db, final_action=action)
-    assert get_thought_status("th1", db_path=db) == ThoughtStatus.PENDING
+    assert update_thought_status("th1", ThoughtStatus.FAILED, db_path=db, final_action=action)
+    stored = get_thought_by_id("th1", db_path=db)
+    assert stored.status == ThoughtStatus.FAILED
+    assert stored.final_action == FinalAction(
+        action_type=kind, action_params=params, reasoning=reasoning, metadata=rest
+    )
 
 
 def test_lists_are_oldest_first_and_limited(db: str) -> None:

@@ -90,7 +90,7 @@ class TestWriteThoughts:
     @pytest.mark.parametrize("others", [0, 3])
     @clause("thoughts.add.needs_task")
     def test_a_thought_without_its_task_is_refused(self, backend: Backend, others: int) -> None:
-        """Otherwise a thought is accepted for a task that nobody has, and maintenance deletes it soon after."""
+        """Otherwise a thought is accepted for a task that does not exist, and maintenance deletes it soon after."""
         add(backend, thought("old", "lost"))
         with writing(backend) as session:
             session.tasks.add([task()])

@@ -13,6 +13,7 @@ from ciris_store_core.models.enums import CorrelationStatus, CorrelationType
 from ciris_store_core.persistence.arguments import TimeService, clocked, completed, counterpart, instant, some
 from ciris_store_core.persistence.default_store import DbPath, get_store
 from ciris_store_core.persistence.requests import ChannelInfo, to_response
+from ciris_store_core.persistence.shapes import to_correlation
 from ciris_store_core.store import Store, Transaction
 from ciris_store_core.store.telemetry.correlations import Correlations
 
@@ -35,7 +36,7 @@ def _correlations(db_path: DbPath, time_service: TimeService = None) -> Correlat
 
 def add_correlation(corr: Correlation, time_service: TimeService = None, db_path: DbPath = None) -> str:
     """Store a new correlation and return its id; raise ``AlreadyExists`` if the id exists."""
-    return _correlations(db_path, time_service).add(corr).correlation_id
+    return _correlations(db_path, time_service).add(to_correlation(corr)).correlation_id
 
 
 async def add_correlation_with_telemetry(
@@ -89,8 +90,9 @@ def update_correlation(
 
 
 def _answer(correlation: Any) -> dict[str, Any]:
-    if not isinstance(correlation, Correlation):
+    if correlation is None or isinstance(correlation, str):
         raise InvalidArgument("update_correlation expects a correlation as its second argument if the first is an id")
+    correlation = to_correlation(correlation)
     response = correlation.response_data
     if response is None:
         return {"status": correlation.status}

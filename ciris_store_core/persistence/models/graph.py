@@ -7,6 +7,7 @@ from ciris_store_core.models.enums import GraphScope, NodeType
 from ciris_store_core.models.graph import GraphEdge, GraphNode
 from ciris_store_core.persistence.arguments import TimeService, clocked, counterpart, some
 from ciris_store_core.persistence.default_store import DbPath, get_store
+from ciris_store_core.persistence.shapes import to_edge, to_node
 from ciris_store_core.store import Transaction
 from ciris_store_core.store.graph.graph import Graph
 
@@ -25,7 +26,7 @@ def add_graph_node(node: GraphNode, time_service: TimeService = None, db_path: D
 
     Raise ``Conflict`` if the stored node has another type.
     """
-    return _graph(db_path, time_service).put(node).id
+    return _graph(db_path, time_service).put(to_node(node)).id
 
 
 def get_graph_node(node_id: str, scope: AnyScope, db_path: DbPath = None) -> GraphNode | None:
@@ -75,6 +76,7 @@ def add_graph_edge(edge: GraphEdge, db_path: DbPath = None) -> str:
     An existing edge takes the given weight and attributes. An ``->`` within a part is written ``%2D>`` in the id,
     and a ``%`` before two such digits ``%25``.
     """
+    edge = to_edge(edge)
     _graph(db_path).put_edge(edge)
     return _ARROW.join(map(_quoted, (edge.source, edge.target, edge.relationship)))
 

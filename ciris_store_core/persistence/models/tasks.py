@@ -11,6 +11,7 @@ from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, Task
 from ciris_store_core.persistence.arguments import TimeService, clocked, completed, counterpart, instant, readable, some
 from ciris_store_core.persistence.default_store import DbPath, get_store
+from ciris_store_core.persistence.shapes import to_task, to_task_context
 from ciris_store_core.persistence.transfers import OwnershipTransfer, tell
 from ciris_store_core.store import Transaction
 from ciris_store_core.store.context import Owner
@@ -28,7 +29,7 @@ def _tasks(db_path: DbPath, time_service: TimeService = None) -> Tasks:
 
 def add_task(task: Task, db_path: DbPath = None) -> str:
     """Store a new task and return its id; raise ``AlreadyExists`` if the id exists."""
-    return _tasks(db_path).add(task).task_id
+    return _tasks(db_path).add(to_task(task)).task_id
 
 
 async def add_system_task(task: Task, auth_service: Any = None, db_path: DbPath = None) -> str:
@@ -80,10 +81,10 @@ def update_task_context_and_signing(
 ) -> bool:
     """Replace a task's context and signature. Return False if the owner has no such task.
 
-    ``context`` is a ``TaskContext``, or a dict or other pydantic model with its fields. A part of the
-    signature that is not given is removed.
+    ``context`` is a ``TaskContext``, or another object with its fields. A part of the signature that is not given is
+    removed.
     """
-    fields = context.model_dump() if hasattr(context, "model_dump") else context
+    fields = to_task_context(context)
     signing = {"signed_by": signed_by, "signature": signature, "signed_at": signed_at}
     tasks = _tasks(db_path, time_service)
     return tasks.update(task_id, occurrence_id=occurrence_id, context=fields, **signing)

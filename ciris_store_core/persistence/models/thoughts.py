@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any, overload
 
-from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.enums import ThoughtStatus
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
-from ciris_store_core.models.thoughts import FinalAction, Thought
+from ciris_store_core.models.thoughts import Thought
 from ciris_store_core.persistence.arguments import TimeService, clocked, counterpart, instant, some
 from ciris_store_core.persistence.default_store import DbPath, get_store
+from ciris_store_core.persistence.shapes import to_final_action, to_thought
 from ciris_store_core.persistence.transfers import OwnershipTransfer, tell
 from ciris_store_core.store.context import Owner
 from ciris_store_core.store.work.thoughts import Thoughts
@@ -23,9 +23,6 @@ AnyStatus = ThoughtStatus | str
 # Time windows for the newest thoughts: each larger one is read only if the one before held too few.
 _WINDOWS = (timedelta(hours=1), timedelta(days=1), timedelta(days=30), None)
 
-# The engine's names of the fields of a final action, and the store's.
-_ACTION_NAMES = {"selected_action": "action_type", "action_parameters": "action_params", "rationale": "reasoning"}
-
 
 def _thoughts(db_path: DbPath, time_service: TimeService = None) -> Thoughts:
     return clocked(get_store(db_path).thoughts, time_service)
@@ -35,8 +32,11 @@ def _thoughts(db_path: DbPath, time_service: TimeService = None) -> Thoughts:
 
 
 def add_thought(thought: Thought, db_path: DbPath = None) -> str:
-    """Store a new thought and return its id; raise ``AlreadyExists`` if the id exists."""
-    return _thoughts(db_path).add(thought).thought_id
+    """Store a new thought and return its id.
+
+    Raise ``NotFound`` if its task does not exist, and ``AlreadyExists`` if the id does.
+    """
+    return _thoughts(db_path).add(to_thought(thought)).thought_id
 
 
 def get_thought_by_id(
@@ -70,23 +70,14 @@ def update_thought_status(
 ) -> bool:
     """Set the status and, if given, the final action. Return False if the owner has no such thought.
 
-    ``final_action`` is a ``FinalAction``, or a dict or pydantic model with its fields, which may be spelled
-    ``selected_action``, ``action_parameters`` and ``rationale`` as well.
+    ``final_action`` is a ``FinalAction`` or any other object. Its fields may be spelled ``selected_action``,
+    ``action_parameters`` and ``rationale`` as well; all others are kept in the action's ``metadata``. An action without
+    a type gets the status as its type, such as ``failed``.
     """
     changes: dict[str, Any] = {"status": status}
     if final_action is not None:
-        changes["final_action"] = _final_action(final_action)
+        changes["final_action"] = to_final_action(final_action, ThoughtStatus.parse(status))
     return _thoughts(db_path).update(thought_id, occurrence_id=occurrence_id, **changes)
-
-
-def _final_action(given: Any) -> FinalAction:
-    if isinstance(given, FinalAction):
-        return given
-    fields = given.model_dump(mode="json") if hasattr(given, "model_dump") else given
-    if not isinstance(fields, dict):
-        raise InvalidArgument("final_action: expected a FinalAction, or a dict or pydantic model with its fields")
-    named = {_ACTION_NAMES.get(name, name): value for name, value in fields.items()}
-    return FinalAction(**{name: value for name, value in named.items() if name in FinalAction.model_fields})
 
 
 def delete_thoughts_by_ids(

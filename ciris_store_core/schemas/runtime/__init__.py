@@ -1,0 +1,1 @@
+"""The records that the engine's programs import from ``schemas.runtime``."""
