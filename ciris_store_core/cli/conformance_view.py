@@ -68,6 +68,8 @@ def show(report: Report, screen: Console) -> None:
         screen.print(line, soft_wrap=True)
     for clause in _with(report, Status.WAIVED):
         screen.print(Text.assemble(("waived ", "magenta"), clause.id, f": {clause.why.removeprefix('waived: ')}"))
+    if report.retries:
+        screen.print(_retries(report), soft_wrap=True)
     if report.problem:
         screen.print(Text(report.problem, style="red"), soft_wrap=True)
     for advice in todo(report):
@@ -127,6 +129,13 @@ def _failure(clause: ClauseResult) -> Text:
         ("FAILED ", "bold red"), (clause.id, "bold"), f"  {clause.passed} of {clause.tests} tests pass\n",
         f"    {clause.loses}\n", (shown + "\n", "dim"),
     )  # fmt: skip
+
+
+def _retries(report: Report) -> Text:
+    most = sorted((each for each in report.clauses if each.retries), key=lambda each: -each.retries)
+    names = ", ".join(f"{each.id} ({each.retries})" for each in most[:NAMES_IN_A_ROW])
+    more = f" and {len(most) - NAMES_IN_A_ROW} more" if len(most) > NAMES_IN_A_ROW else ""
+    return Text.assemble(f"{report.retries} transactions were run again: ", (names + more, "dim"))
 
 
 def _not_run(report: Report) -> Iterable[Text]:

@@ -115,6 +115,7 @@ def _facts(report: Report) -> str:
         "contract": report.contract_version,
         "suite": report.suite_version,
         "selection": report.selection,
+        "retries": str(report.retries),
         "Python": report.python,
         "run": f"{report.started_at.replace('T', ' ').replace('+00:00', ' UTC')}, {report.seconds:.0f} s",
     }

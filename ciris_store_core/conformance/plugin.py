@@ -15,6 +15,7 @@ from ciris_store_core.conformance.factories import T0
 from ciris_store_core.conformance.harness import Harness
 from ciris_store_core.conformance.levels import Clause, Level
 from ciris_store_core.conformance.peers import POOL, Peer, PeerMaker
+from ciris_store_core.conformance.support import RETRIES
 from ciris_store_core.contract import Backend
 
 
@@ -64,6 +65,16 @@ def applies(request: pytest.FixtureRequest) -> None:
     missing = clause.optional_without - request.getfixturevalue("harness").capabilities
     if missing:
         pytest.skip(f"not declared: {', '.join(sorted(missing))}")
+
+
+@pytest.fixture(autouse=True)
+def retries(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Count the transactions that a test runs again, for the report."""
+    RETRIES.take()
+    yield
+    count = RETRIES.take()
+    if count:
+        request.node.user_properties.append(("retries", count))
 
 
 @pytest.fixture

@@ -23,6 +23,9 @@ MODULES_THAT_LEAVE_RECORDS = (
     "backends",
     "processes",
     "crashes",
+    "interleavings",
+    "interleaved_records",
+    "deadlocks",
 )
 """Modules whose tests write leases, audit entries and access logs, which the contract cannot delete."""
 LINES_KEPT = 60
@@ -38,6 +41,8 @@ class Case:
     why: str = "it did not complete"
     seconds: float = 0.0
     complete: bool = False
+    retries: int = 0
+    """Transactions that the test ran again."""
 
 
 @dataclass(slots=True)
@@ -94,6 +99,7 @@ class Recorder:
         _add_phase(case, report)
         if report.when == "teardown":
             case.complete = True
+            case.retries = int(str(dict(report.user_properties).get("retries", 0)))
             self._show_progress(clause)
 
     # --- helpers ------------------------------------------------------------------------------
@@ -142,6 +148,7 @@ class Recorder:
             tests=len(ran),
             passed=sum(case.outcome == "passed" for case in ran),
             seconds=round(sum(case.seconds for case in cases), 4),
+            retries=sum(case.retries for case in cases),
         )
 
     def _status(self, entry: Entry, cases: list[Case], capabilities: Collection[Capability]) -> tuple[Status, str]:

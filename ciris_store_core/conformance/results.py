@@ -59,6 +59,8 @@ class ClauseResult:
     """Number of tests that ran."""
     passed: int = 0
     seconds: float = 0.0
+    retries: int = 0
+    """Number of transactions that its tests ran again after a retryable error."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -171,6 +173,11 @@ class Report:
         return sum(each.passed for each in self.clauses)
 
     @property
+    def retries(self) -> int:
+        """Return the number of transactions that the tests ran again after retryable errors."""
+        return sum(each.retries for each in self.clauses)
+
+    @property
     def ok(self) -> bool:
         """Return True if tests ran and none failed."""
         return not self.problem and self.tests > 0 and self.passed == self.tests and not self.counts[Status.FAILED]
@@ -199,6 +206,7 @@ class Report:
             "ok": self.ok,
             "tests": self.tests,
             "passed": self.passed,
+            "retries": self.retries,
             "levels": [each.to_dict() for each in self.levels],
             "capability_results": [each.to_dict() for each in self.capability_results()],
         }

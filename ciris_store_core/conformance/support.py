@@ -116,13 +116,36 @@ def race(count: int, work: Callable[[int], T]) -> list[T]:
     return [worker.result() for worker in workers]
 
 
+class RetryCounter:
+    """Counter of the transactions that a test ran again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def add(self, error: StoreError) -> None:
+        """Count a retry, or raise the error if it is not retryable."""
+        if not error.retryable:
+            raise error
+        with self._lock:
+            self._count += 1
+
+    def take(self) -> int:
+        """Return the count, and start again at 0."""
+        with self._lock:
+            count, self._count = self._count, 0
+        return count
+
+
+RETRIES = RetryCounter()
+
+
 def transact(backend: Backend, work: Callable[[Session], T]) -> T:
-    """Run the work in a transaction. Retry after retryable errors, as a store does."""
+    """Run the work in a transaction. Retry after retryable errors, as a store does, and count the retries."""
     for _ in range(100):
         try:
             with writing(backend) as session:
                 return work(session)
         except StoreError as error:
-            if not error.retryable:
-                raise
+            RETRIES.add(error)
     raise AssertionError("100 retries were not enough")

@@ -13,7 +13,7 @@ from ciris_store_core.contract import Backend, Session
 ORDER = (
     "tasks", "thoughts", "transactions", "graph_nodes", "graph_edges", "graph_listing", "updates", "correlations",
     "coordination", "secrets", "audit", "backends", "records", "claims", "aggregation", "locks", "traversal", "search",
-    "words", "crashes", "processes",
+    "words", "interleavings", "interleaved_records", "deadlocks", "crashes", "processes",
 )  # fmt: skip
 """Recommended order of implementation by module: each needs little of the later ones."""
 

@@ -8,6 +8,7 @@ from tests.mutants import (
     coordination_and_audit,
     filters,
     graph,
+    interleavings,
     operations,
     pages,
     processes,
@@ -35,6 +36,7 @@ MODULES = (
     processes,
     columns,
     changes,
+    interleavings,
 )
 
 EXEMPT: dict[str, str] = {}

@@ -8,6 +8,7 @@ _MODULES = (
     "records", "graph_nodes", "graph_listing", "graph_edges", "traversal", "search", "correlations", "locks",
     "aggregation", "tasks", "claims", "thoughts", "coordination", "secrets", "audit", "transactions", "backends",
     "operations", "processes", "crashes", "words", "updates", "columns", "changes",
+    "interleavings", "interleaved_records", "deadlocks",
 )  # fmt: skip
 
 # Registered before the import, so that failing assertions show values. Modules imported already cannot be rewritten.
@@ -23,9 +24,18 @@ from ciris_store_core.conformance.suite.columns import TestColumns, TestFiltered
 from ciris_store_core.conformance.suite.coordination import TestLeases, TestOccurrences  # noqa: E402
 from ciris_store_core.conformance.suite.correlations import TestFindCorrelations, TestWriteCorrelations  # noqa: E402
 from ciris_store_core.conformance.suite.crashes import TestCrashes  # noqa: E402
+from ciris_store_core.conformance.suite.deadlocks import TestDeadlocks  # noqa: E402
 from ciris_store_core.conformance.suite.graph_edges import TestEdges, TestNeighbours  # noqa: E402
 from ciris_store_core.conformance.suite.graph_listing import TestListNodes  # noqa: E402
 from ciris_store_core.conformance.suite.graph_nodes import TestGetAndDeleteNodes, TestPutNodes  # noqa: E402
+from ciris_store_core.conformance.suite.interleaved_records import TestGraphInterleavings, TestTelemetryInterleavings  # noqa: E402
+from ciris_store_core.conformance.suite.interleavings import (  # noqa: E402
+    TestAuditInterleavings,
+    TestCoordinationInterleavings,
+    TestSecretInterleavings,
+    TestTaskInterleavings,
+    TestThoughtInterleavings,
+)
 from ciris_store_core.conformance.suite.locks import TestLocks  # noqa: E402
 from ciris_store_core.conformance.suite.operations import TestOperations  # noqa: E402
 from ciris_store_core.conformance.suite.processes import TestProcesses, TestTakeOver  # noqa: E402
@@ -44,10 +54,13 @@ __all__ = [
     "TestAddTasks",
     "TestAggregate",
     "TestAudit",
+    "TestAuditInterleavings",
     "TestBackend",
     "TestClaim",
     "TestColumns",
+    "TestCoordinationInterleavings",
     "TestCrashes",
+    "TestDeadlocks",
     "TestDegrees",
     "TestDeleteTasks",
     "TestEdges",
@@ -57,6 +70,7 @@ __all__ = [
     "TestFindTasks",
     "TestFindThoughts",
     "TestGetAndDeleteNodes",
+    "TestGraphInterleavings",
     "TestIncrement",
     "TestIsolation",
     "TestLeases",
@@ -78,9 +92,13 @@ __all__ = [
     "TestReplacedValues",
     "TestSavepoints",
     "TestSearch",
+    "TestSecretInterleavings",
     "TestSecrets",
     "TestShortestPath",
     "TestTakeOver",
+    "TestTaskInterleavings",
+    "TestTelemetryInterleavings",
+    "TestThoughtInterleavings",
     "TestTransactions",
     "TestTransfer",
     "TestTransferThoughts",

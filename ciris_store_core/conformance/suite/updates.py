@@ -19,7 +19,7 @@ from ciris_store_core.conformance.factories import (
     thought,
 )
 from ciris_store_core.conformance.levels import Level, clause
-from ciris_store_core.conformance.support import exact, race, reading, transact, writing
+from ciris_store_core.conformance.support import RETRIES, exact, race, reading, transact, writing
 from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import InvalidArgument, StoreError
 from ciris_store_core.models import NodeKey, NodeType
@@ -154,8 +154,7 @@ class TestIncrement:
                     with backend.session(write=True, single=True) as session:
                         return session.graph.increment(N, ["n"], 1, T0)
                 except StoreError as error:
-                    if not error.retryable:
-                        raise
+                    RETRIES.add(error)
             raise AssertionError("100 retries were not enough")
 
         race(16, lambda number: [count_alone() for _ in range(10)])
