@@ -27,6 +27,12 @@ FORBIDDEN_OPENINGS = re.compile(r"(?:What|How|Whether|Whose|Where|Who|Whoever|No
 RELATIVE_SUBJECT = re.compile(r"(?:^|[.!:] )(?:What|Whatever|Whoever|Nobody|Somebody)\b[^.?!]*(?:[.!](?!\w)|$)")
 """A relative clause in the place of a sentence's subject: "What was acknowledged survives". A question is allowed."""
 
+ADVICE_IN_A_CLAUSE = re.compile(
+    r"[:;] (?:add|call|check|choose|encode|fix|give|install|keep|leave|make|name|pass|put|read|reinstall|remove|repair|"
+    r"restore|run|say|uninstall|use|write) "
+)
+"""Advice of an error that is not a sentence of its own: "the store is closed: open a new one"."""
+
 WORDS = re.compile(
     r"\b(?:"
     r"whoever|nobody|somebody|"
@@ -54,6 +60,8 @@ IDENTIFIER = re.compile(
 ERRORS = {name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)} | {
     name for name, kind in vars(builtins).items() if inspect.isclass(kind) and issubclass(kind, Exception)
 }
+#: Becomes an ``InvalidArgument`` once the path to the value is known.
+ERRORS.add("Refused")
 
 
 class Text(NamedTuple):
@@ -62,6 +70,7 @@ class Text(NamedTuple):
     place: str
     text: str
     is_docstring: bool = False
+    is_error: bool = False
 
 
 def texts_of_page(name: str, page: str) -> Iterator[Text]:
@@ -84,7 +93,7 @@ def texts_of_code(name: str, source: str) -> Iterator[Text]:
         elif isinstance(node, ast.Call) and _name_of(node.func) in ERRORS:
             for part in ast.walk(node):
                 if isinstance(part, ast.Constant) and isinstance(part.value, str) and " " in part.value:
-                    yield Text(f"{name}:{part.lineno}", _without_code(part.value))
+                    yield Text(f"{name}:{part.lineno}", _without_code(part.value), is_error=True)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield Text(f"{name}:{token.start[0]}", _without_code(token.string.lstrip("#: ")))
@@ -111,6 +120,8 @@ def faults_of(text: Text) -> Iterator[str]:
         yield f"{text.place}: begins with {text.text.split()[0]!r}: {text.text[:60]!r}"
     if found := RELATIVE_SUBJECT.search(text.text):
         yield f"{text.place}: a relative clause as the subject: {found[0].strip('. ')[:60]!r}"
+    if text.is_error and (found := ADVICE_IN_A_CLAUSE.search(text.text)):
+        yield f"{text.place}: advice in a clause, not a sentence: {text.text[found.start() :][:60]!r}"
     if found := WORDS.search(text.text):
         yield f"{text.place}: {found[0]!r}: see docs/glossary.md"
 
@@ -152,6 +163,9 @@ SENTENCE = "What was acknowledged survives a kill -9 and a power cut."
         pytest.param(list(texts_of_page("page.md", f"# Title\n\nA sentence. {SENTENCE}\n")), id="page"),
         pytest.param(list(texts_of_code("m.py", f'def f():\n    """{SENTENCE}"""\n')), id="docstring"),
         pytest.param(list(texts_of_code("m.py", f'def f():\n    raise ValueError("{SENTENCE}")\n')), id="error"),
+        pytest.param(
+            list(texts_of_code("m.py", 'raise StoreClosed(f"{it} is closed: call open_store again")\n')), id="advice"
+        ),
         pytest.param(list(texts_of_code("m.py", "x = 1  # Nobody gives it back.\n")), id="comment"),
     ],
 )

@@ -9,29 +9,40 @@ from typing import Any
 from ciris_store_core.contract.aggregation import interpolated
 from ciris_store_core.models.correlations import PercentilePoint, PercentileQuery
 from ciris_store_core.sql.rows import Row
+from ciris_store_core.sql.statements import fill_in
+
+# Of ``{samples}``: buckets ``b``, groups and ``metric_value``.
+PERCENTILES = """
+SELECT {keys}, n, place, metric_value FROM (
+    SELECT {keys}, metric_value, row_number() OVER (PARTITION BY {keys} ORDER BY metric_value) - 1 AS place,
+        count(*) OVER (PARTITION BY {keys}) AS n
+    FROM ({samples}) r
+) s
+WHERE {beside} ORDER BY {key_order}, place
+"""
 
 # The samples at the two places around a fraction of the way from the first to the last.
 BESIDE = "(place > ? * (n - 1) - 1 AND place < ? * (n - 1) + 1)"
 
 
-def statement_of(source: str, groups: Sequence[str], fractions: Sequence[float]) -> str:
-    """The statement over a source of buckets ``b``, groups and ``metric_value``; binds each fraction twice."""
-    keys = ", ".join(["b", *groups])
-    ranked = (
-        f"SELECT {keys}, metric_value, row_number() OVER (PARTITION BY {keys} ORDER BY metric_value) - 1 AS place, "
-        f"count(*) OVER (PARTITION BY {keys}) AS n FROM ({source}) r"
-    )
-    wanted = " OR ".join([BESIDE] * len(fractions))
-    return f"SELECT {keys}, n, place, metric_value FROM ({ranked}) s WHERE {wanted} ORDER BY {ordered(groups)}, place"
+def statement_of(samples: str, groups: Sequence[str], fractions: Sequence[float]) -> str:
+    """Return the statement over samples; it binds each fraction twice."""
+    beside = " OR ".join([BESIDE] * len(fractions))
+    return fill_in(PERCENTILES, keys=keys_of(groups), samples=samples, beside=beside, key_order=ordered(groups))
+
+
+def keys_of(groups: Sequence[str]) -> str:
+    """Return the columns of bucket and groups."""
+    return ", ".join(["b", *groups])
 
 
 def ordered(groups: Sequence[str]) -> str:
-    """By bucket, then group, None first."""
+    """Return an order by bucket, then group, None first."""
     return ", ".join(["b", *(f"{group} IS NOT NULL, {group}" for group in groups)])
 
 
 def points_of(rows: Sequence[Row], query: PercentileQuery, time_out: Callable[[Any], Any]) -> list[PercentilePoint]:
-    """The points that the rows of ``statement_of`` make."""
+    """Return the points that the rows of ``PERCENTILES`` make."""
     width = len(query.group_by) + 2
     points = []
     for (start, *group, count), found in groupby(rows, key=lambda row: row[:width]):

@@ -18,7 +18,7 @@ from ciris_store_core.models.correlations import (
 from ciris_store_core.models.enums import CorrelationType, Resolution
 from ciris_store_core.sql import percentiles
 from ciris_store_core.sql.rows import Row
-from ciris_store_core.sql.statements import collect_given, match_members, where_clause
+from ciris_store_core.sql.statements import collect_given, fill_in, match_members, where_clause
 
 if TYPE_CHECKING:
     from ciris_store_core.sql.executor import SqlExecutor
@@ -46,6 +46,23 @@ SELECT name FROM names WHERE name IS NOT NULL AND EXISTS (
     SELECT 1 FROM {correlations} c WHERE c.metric_name = names.name AND (expires_at IS NULL OR expires_at > ?)
     ORDER BY c.timestamp DESC LIMIT 1
 )
+"""
+
+# ``{keys}`` are the bucket ``b`` and one group ``g0``, ``g1``... for each tag of the query.
+SAMPLES = "SELECT {keys}, {columns} FROM {correlations} c {where}"
+
+# The newest row of each group has the number 1.
+NUMBERED = """
+SELECT {keys}, metric_value, sample_count, sample_sum, min_value, max_value, resolution, last_timestamp, timestamp,
+    correlation_id, row_number() OVER (
+        PARTITION BY {keys} ORDER BY coalesce(last_timestamp, timestamp) DESC, correlation_id DESC
+    ) AS newest
+FROM ({samples}) r
+"""
+
+AGGREGATE = """
+SELECT {keys}, {value}, {count}, {coarseness}, {magnitude}, count(*) FROM ({samples}) s
+GROUP BY {keys} ORDER BY {key_order}
 """
 
 # Over rows that are single samples.
@@ -86,8 +103,6 @@ HUGE = 1e290
 
 WANTED_ERROR = 1e-12
 """The most that a sum may be wrong by, relative to itself."""
-
-NEWEST_FIRST = "ORDER BY coalesce(last_timestamp, timestamp) DESC, correlation_id DESC"
 
 _AGGREGATED = (
     "metric_value, sample_count, sample_sum, min_value, max_value, resolution, last_timestamp, timestamp, "
@@ -177,24 +192,23 @@ class SqlSeries(CorrelationStore):
         conditions, params = self._conditions(query.where)
         conditions.append("metric_name IS NOT NULL")
         groups = [f"g{i}" for i in range(len(query.group_by))]
-        selected = ", ".join(["{bucket} AS b", *(f"{{tag}} AS {group}" for group in groups), columns])
+        keys = ", ".join(["{bucket} AS b", *(f"{{tag}} AS {group}" for group in groups)])
         dialect = self.executor.dialect
         tags = [param for key in query.group_by for param in dialect.tag_key_params(key)]
-        source = f"SELECT {selected} FROM {{correlations}} c{where_clause(conditions)}"
+        source = fill_in(SAMPLES, keys=keys, columns=columns, where=where_clause(conditions))
         return source, groups, [*dialect.bucket_params(query.bucket), *tags, *params]
 
     def _aggregated(
         self, query: AggregateQuery, aggregates: Mapping[str, str], coarseness: str, magnitude: str, columns: str
     ) -> list[Row]:
         source, groups, params = self._samples(query, columns)
-        keys = ", ".join(["b", *groups])
+        keys = percentiles.keys_of(groups)
         if query.function == "last":
-            place = f"row_number() OVER (PARTITION BY {keys} {NEWEST_FIRST}) AS newest"
-            source = f"SELECT {keys}, {_AGGREGATED}, {place} FROM ({source}) r"
-        statement = (
-            f"SELECT {keys}, {aggregates[query.function]}, {aggregates['count']}, {coarseness}, {magnitude}, count(*) "
-            f"FROM ({source}) s GROUP BY {keys} ORDER BY {percentiles.ordered(groups)}"
-        )
+            source = fill_in(NUMBERED, keys=keys, samples=source)
+        statement = fill_in(
+            AGGREGATE, keys=keys, key_order=percentiles.ordered(groups), samples=source,
+            value=aggregates[query.function], count=aggregates["count"], coarseness=coarseness, magnitude=magnitude,
+        )  # fmt: skip
         return self.executor.rows(statement, params)
 
 

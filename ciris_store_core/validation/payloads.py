@@ -65,16 +65,16 @@ def check_json(value: Any, depth: int) -> None:
         return
     if isinstance(value, dict | list | tuple):
         if depth == MAX_DEPTH:
-            raise Refused(f"nested deeper than {MAX_DEPTH} levels: make it flatter")
+            raise Refused(f"nested deeper than {MAX_DEPTH} levels. Make it flatter.")
         _check_parts(value, depth + 1)
     elif isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
-            raise Refused(f"{value} is not a finite number: leave it out or use None")
+            raise Refused(f"{value} is not a finite number. Leave it out or use None.")
     elif isinstance(value, int):
         if value.bit_length() > 3 * _MOST_DIGITS and len(f"{value:x}") * 1.21 > _MOST_DIGITS:
-            raise Refused(f"the integer has more than {_MOST_DIGITS} digits: keep it as text")
+            raise Refused(f"the integer has more than {_MOST_DIGITS} digits. Keep it as text.")
     elif not isinstance(value, str):
-        raise Refused(f"{kind.__name__} is not JSON: use text, numbers, booleans, None, lists and dicts, or bytes")
+        raise Refused(f"{kind.__name__} is not JSON. Use text, numbers, booleans, None, lists and dicts, or bytes.")
 
 
 def _check_parts(value: Any, depth: int) -> None:
@@ -82,7 +82,7 @@ def _check_parts(value: Any, depth: int) -> None:
     for key, part in parts:
         try:
             if isinstance(value, dict) and not isinstance(key, str):
-                raise Refused(f"a key of a JSON object must be text, not {type(key).__name__}: use str()")
+                raise Refused(f"a key of a JSON object must be text, not {type(key).__name__}. Use str().")
             check_json(part, depth)
         except Refused as refused:
             refused.path.append(f"[{key}]" if not isinstance(value, dict) else ascii(key)[:80])
@@ -104,7 +104,7 @@ def value_of(payload: Payload) -> Any:
         body = payload.body
         return from_json(body) if isinstance(body, str) else json.loads(body.decode(errors="surrogatepass"))
     except (ValueError, RecursionError):
-        raise Corrupt("the stored text is no JSON: restore it from a backup, or write it again") from None
+        raise Corrupt("the stored text is no JSON. Restore it from a backup, or write it again.") from None
 
 
 def searchable(value: Any) -> Any:

@@ -145,5 +145,5 @@ def run(
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         code = pytest.main(arguments, plugins=[plugin])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        raise RuntimeError(f"pytest ended with {code!r}: run `pytest tests/mutants/cases.py` to see why")
+        raise RuntimeError(f"pytest ended with {code!r}. Run `pytest tests/mutants/cases.py` to see why.")
     return plugin.outcomes

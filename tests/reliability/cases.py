@@ -129,7 +129,7 @@ def _of_union(arguments: tuple[Any, ...]) -> Iterator[str | type]:
 
 def _of_class(hint: Any) -> str | type:
     if not isinstance(hint, type):
-        raise TypeError(f"no items for arguments of type {hint}: say in kinds_of what it is handed")
+        raise TypeError(f"no items for arguments of type {hint}. Say in kinds_of what it is handed.")
     if issubclass(hint, Enum):
         return "enum"
     for kind, name in ((str, "text"), (int, "number"), (float, "number"), (datetime, "time"), (timedelta, "number")):

@@ -16,7 +16,7 @@ from ciris_store_core.models.correlations import (
     PercentileQuery,
 )
 from ciris_store_core.sql.correlations import INSERT, INSERT_METRIC, UPDATE, SqlCorrelationStore, is_plain
-from ciris_store_core.sql.percentiles import ordered
+from ciris_store_core.sql.percentiles import keys_of, ordered
 from ciris_store_core.sql.series import HUGE
 from ciris_store_core.sql.statements import fill_in, insert_columns, set_columns
 from ciris_store_postgres.bulk_copy import ROWS_TO_COPY, copy_new
@@ -107,7 +107,7 @@ class PostgresCorrelationStore(SqlCorrelationStore):
         """Return percentiles per bucket and group."""
         self._refuse_rolled_up(query.where)
         source, groups, params = self._samples(query, "metric_value")
-        statement = fill_in(PERCENTILES, keys=", ".join(["b", *groups]), samples=source, order=ordered(groups))
+        statement = fill_in(PERCENTILES, keys=keys_of(groups), samples=source, order=ordered(groups))
         rows = self.executor.rows(statement, (list(query.fractions), *params))
         if not all(isfinite(value) for *_, found, _ in rows for value in found):
             return super().percentiles(query)  # the server's interpolation overflows between large values
