@@ -56,7 +56,7 @@ def blank(harness: Harness, clock: ManualClock) -> Backend:
     """A backend over nothing at all."""
     backend = harness.blank(clock)
     if backend is None:
-        pytest.skip("this harness has no store that nobody ever opened")
+        pytest.skip("this harness has no store that was never opened")
     return backend
 
 

@@ -221,7 +221,7 @@ class Documents(Resource):
             except RevisionMismatch:
                 if expected is not None:
                     raise
-        raise Unavailable(f"other callers wrote document {new.key!r} {_TRIES} times meanwhile: call again")
+        raise Unavailable(f"other callers wrote document {new.key!r} {_TRIES} times meanwhile. Call again.")
 
     # --- reading ----------------------------------------------------------------------------------
 

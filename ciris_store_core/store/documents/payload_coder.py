@@ -139,7 +139,7 @@ class PayloadCoder:
     def decrypted(self, place: Place, payload: Payload, store: str) -> Payload:
         """Return an encrypted payload, decrypted, as that store bound it."""
         if not isinstance(payload.body, bytes) or payload.key_id is None:
-            raise Corrupt(f"the value of {place.kind} {place.name!r} is damaged: restore it from a backup")
+            raise Corrupt(f"the value of {place.kind} {place.name!r} is damaged. Restore it from a backup.")
         bound = _bound_to(place, store, payload.key_id)
         text = decrypt_bytes(self._ctx.crypto.keys, payload.body, payload.key_id, bound, f"{place.kind} {place.name!r}")
         head, _, body = text.partition(b"\n")
@@ -155,7 +155,7 @@ class PayloadCoder:
         if self._store_id is None:
             found = self._x.read("documents.read_identity", read_identity)
             if found is None:
-                raise Corrupt("an encrypted value is stored, and the store's id is missing: restore it from a backup")
+                raise Corrupt("an encrypted value is stored, and the store's id is missing. Restore it from a backup.")
             self._store_id = found.store
         return self._store_id
 
