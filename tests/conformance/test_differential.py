@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -85,27 +86,25 @@ def test_one_long_script_on_all_backends(make_sqlite: Factory, make_postgres: Fa
 # --- the scripts themselves ---------------------------------------------------------------------
 
 
+BY_CAPABILITY = ("graph.search", "documents.", "streams.")
+"""Methods that not every backend has: a script is run on any."""
+
+
 def test_a_long_script_calls_every_method_and_opens_every_kind_of_block() -> None:
     random = Random(1)
     steps = [random_step(random) for _ in range(10_000)]
     text = source(steps)
     methods = [
         f"{store}.{method}"
-        for store, contract in Session.__annotations__.items()
-        if contract.endswith("Store")
-        for method in vars(_class_of(contract))
-        if not method.startswith("_") and f"{store}.{method}" != "graph.search"
+        for store, contract in get_type_hints(Session).items()
+        for method in vars(contract)
+        if not method.startswith("_") and not f"{store}.{method}".startswith(BY_CAPABILITY)
     ]
+    called = set(re.findall(r"(?:session|reader)\.(\w+\.\w+)", text))
     assert len(methods) > 60
-    assert [each for each in methods if f"session.{each}" not in text and f"reader.{each}" not in text] == []
+    assert [each for each in methods if each not in called] == []
     for piece in ("session.savepoint()", "write=True) as session", "as reader", "reader.", "raise Stop", "reopen()"):
         assert piece in text, piece
-
-
-def _class_of(contract: str) -> Any:
-    import ciris_store_core.contract as stores
-
-    return getattr(stores, contract)
 
 
 def test_reads_are_only_reads() -> None:
@@ -188,7 +187,8 @@ def test_a_difference_is_shortened_and_can_be_replayed(name: str, tmp_path: Path
 def test_a_long_script_is_shortened_too() -> None:
     broken = fault("deleting_a_node_leaves_edges_to_it")
     with pytest.raises(Disagreement) as caught:
-        check_long_script([lambda: LabHarness(broken)], steps=2000, seed=1)
+        for seed in range(10):
+            check_long_script([lambda: LabHarness(broken)], steps=2000, seed=seed)
     assert len(script_of(caught.value).splitlines()) <= 20
 
 
@@ -234,4 +234,4 @@ def test_what_happens_only_once_is_told() -> None:
         Disagreement, match=r"(?s)does not always answer the same.*tasks\.find.*only now.*in the script"
     ):
         for seed in range(100):
-            check_long_script([lambda: LabHarness(Fault("f", (), (("tasks.find", fails),)))], steps=50, seed=seed)
+            check_long_script([lambda: LabHarness(Fault("f", (), (("tasks.find", fails),)))], steps=20, seed=seed)
