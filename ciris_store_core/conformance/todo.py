@@ -14,6 +14,7 @@ ORDER = (
     "tasks", "thoughts", "transactions", "graph_nodes", "graph_edges", "graph_listing", "updates", "correlations",
     "coordination", "secrets", "audit", "backends", "records", "claims", "aggregation", "locks", "traversal", "search",
     "words", "interleavings", "interleaved_records", "deadlocks", "crashes", "processes",
+    "documents", "document_changes", "document_listing", "document_filters",
 )  # fmt: skip
 """Recommended order of implementation by module: each needs little of the later ones."""
 

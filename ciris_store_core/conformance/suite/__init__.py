@@ -9,6 +9,7 @@ _MODULES = (
     "aggregation", "tasks", "claims", "thoughts", "coordination", "secrets", "audit", "transactions", "backends",
     "operations", "processes", "crashes", "words", "updates", "columns", "changes",
     "interleavings", "interleaved_records", "deadlocks",
+    "documents", "document_changes", "document_listing", "document_filters",
 )  # fmt: skip
 
 # Registered before the import, so that failing assertions show values. Modules imported already cannot be rewritten.
@@ -25,6 +26,15 @@ from ciris_store_core.conformance.suite.coordination import TestLeases, TestOccu
 from ciris_store_core.conformance.suite.correlations import TestFindCorrelations, TestWriteCorrelations  # noqa: E402
 from ciris_store_core.conformance.suite.crashes import TestCrashes  # noqa: E402
 from ciris_store_core.conformance.suite.deadlocks import TestDeadlocks  # noqa: E402
+from ciris_store_core.conformance.suite.document_changes import (  # noqa: E402
+    TestDeleteDocuments,
+    TestDocumentStore,
+    TestEncryptedDocuments,
+    TestIndexes,
+)
+from ciris_store_core.conformance.suite.document_filters import TestFilters  # noqa: E402
+from ciris_store_core.conformance.suite.document_listing import TestFindDocuments, TestNamespaces  # noqa: E402
+from ciris_store_core.conformance.suite.documents import TestDocumentValues, TestGetDocuments, TestPutDocuments  # noqa: E402
 from ciris_store_core.conformance.suite.graph_edges import TestEdges, TestNeighbours  # noqa: E402
 from ciris_store_core.conformance.suite.graph_listing import TestListNodes  # noqa: E402
 from ciris_store_core.conformance.suite.graph_nodes import TestGetAndDeleteNodes, TestPutNodes  # noqa: E402
@@ -62,21 +72,30 @@ __all__ = [
     "TestCrashes",
     "TestDeadlocks",
     "TestDegrees",
+    "TestDeleteDocuments",
     "TestDeleteTasks",
+    "TestDocumentStore",
+    "TestDocumentValues",
     "TestEdges",
+    "TestEncryptedDocuments",
     "TestEqualValues",
     "TestFilteredColumns",
+    "TestFilters",
     "TestFindCorrelations",
+    "TestFindDocuments",
     "TestFindTasks",
     "TestFindThoughts",
     "TestGetAndDeleteNodes",
+    "TestGetDocuments",
     "TestGraphInterleavings",
     "TestIncrement",
+    "TestIndexes",
     "TestIsolation",
     "TestLeases",
     "TestListNodes",
     "TestLocks",
     "TestMetricNames",
+    "TestNamespaces",
     "TestNeighbours",
     "TestOccurrences",
     "TestOperations",
@@ -85,6 +104,7 @@ __all__ = [
     "TestPoints",
     "TestPrepare",
     "TestProcesses",
+    "TestPutDocuments",
     "TestPutNodes",
     "TestReadsForUpdate",
     "TestRecords",
