@@ -288,12 +288,13 @@ class AsyncDatabaseMaintenanceService:
       alive. Other living occurrences clean their own.
     - Work of occurrences whose heartbeat expired: thoughts in processing become pending, and claimed work is released
       to its queue. Work of occurrences that never registered is not touched in this step.
-    - Nodes and correlations past their expiry.
+    - Nodes, correlations and documents past their expiry.
+    - Entries of streams that no rule of the policy keeps.
     - Secrets that no record refers to any more; see ``store.secrets.sweep``.
 
     A task is deleted with its descendants and thoughts, or not at all: it is kept if one of these belongs to a living
     occurrence, was updated lately, or (completed tasks) is unfinished. Tasks and thoughts are archived before they are
-    deleted. Expired nodes and correlations are not: their writer chose the time to forget them.
+    deleted. Expired records and entries of streams are not: their writer chose the time to forget them.
     """
     def __init__(
         self,
@@ -1125,7 +1126,7 @@ class AsyncThoughts:
     own occurrence, ``"default"`` unless the store was opened otherwise; ``ANY_OCCURRENCE`` means all.
     """
     async def add(self, thought: Thought, *, exist_ok: bool = False) -> Thought:
-        """Store a new thought and return it as stored. Its task need not exist.
+        """Store a new thought and return it as stored. Its task must exist.
 
         Times that were not given are the store's; an owner that was not given is the store's own occurrence.
 
@@ -1135,6 +1136,7 @@ class AsyncThoughts:
                 This makes it safe to call again after ``OutcomeUnknown``.
 
         Raises:
+            NotFound: There is no such task. No transaction deletes the task before this one is over.
             AlreadyExists: The id exists, and ``exist_ok`` is False or the stored thought differs.
             InvalidArgument: A field cannot be stored. Nothing was written.
         """
@@ -1282,7 +1284,7 @@ class AsyncSecrets:
         be encrypted again.
 
         Args:
-            record: A node, edge, task, thought, correlation or occurrence, as it was read.
+            record: A node, edge, task, thought, correlation, occurrence or document, as it was read.
             action: The use of the copy. ``speak``: sensitivity low and medium; ``tool``: also high; ``memorize``: low
                 only. No action resolves a critical secret: see ``disclose``.
             accessor: The caller's name, for the log.
@@ -1413,7 +1415,7 @@ class AsyncDocuments:
             ttl: Seconds until the document expires; by default never.
             media_type: Media type of bytes.
             metadata: Facts about the value. Secrets are not looked for in them.
-            secrets: What becomes of secrets in the value: see ``SecretsConfig.documents``, which goes before this.
+            secrets: Treatment of secrets in the value; ``SecretsConfig.documents`` goes before this.
 
         Raises:
             RevisionMismatch: The stored revision is not ``expected_revision``.
@@ -1484,7 +1486,7 @@ class AsyncDocuments:
     ) -> AsyncIterator[Document]:
         """Yield all documents below a prefix, page by page, each page read when it is needed. See ``find``.
 
-        ``on_corrupt``: called for every unreadable row; without it, such a row raises ``Corrupt``.
+        ``on_corrupt``: called for every row that cannot be decoded; without it, such a row raises ``Corrupt``.
         """
     async def count(
         self, prefix: AnyNamespace = ..., *, filter: Filter | None = None, key_prefix: str | None = None
@@ -1555,7 +1557,7 @@ class AsyncStreams:
             entries: JSON values, bytes, or ``NewEntry`` for an entry with a kind, an id or a media type. An entry whose
                 id the stream has is not appended again: its position is returned.
             expected_position: Append only if this is the position of the newest entry; 0: only to an empty stream.
-            secrets: What becomes of secrets in the values: see ``SecretsConfig.documents``, which goes before this.
+            secrets: Treatment of secrets in the values; ``SecretsConfig.documents`` goes before this.
 
         Raises:
             RevisionMismatch: The newest entry is not at ``expected_position``.
@@ -1605,7 +1607,7 @@ class AsyncStreams:
     ) -> AsyncIterator[StreamEntry]:
         """Yield all entries by position, page by page, each page read when it is needed. See ``read``.
 
-        ``on_corrupt``: called for every unreadable row; without it, such a row raises ``Corrupt``.
+        ``on_corrupt``: called for every row that cannot be decoded; without it, such a row raises ``Corrupt``.
         """
     async def info(self, namespace: AnyNamespace, name: str) -> StreamInfo | None:
         """Return the length of a stream and when it changed; None if it does not exist. Reads no entry."""

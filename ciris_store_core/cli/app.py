@@ -14,6 +14,7 @@ from ciris_store_core.cli.audit import audit
 from ciris_store_core.cli.authority import authority
 from ciris_store_core.cli.conformance import BackendsCommand, conformance, matrix
 from ciris_store_core.cli.demo import demo
+from ciris_store_core.cli.documents import documents
 from ciris_store_core.cli.exit_codes import MEANINGS
 from ciris_store_core.cli.graph import graph
 from ciris_store_core.cli.import_ciris import import_engine
@@ -22,6 +23,7 @@ from ciris_store_core.cli.log import log
 from ciris_store_core.cli.maintain import maintain
 from ciris_store_core.cli.metrics import metrics
 from ciris_store_core.cli.new_backend import new_backend
+from ciris_store_core.cli.streams import streams
 
 app = typer.Typer(
     name="ciris-store",
@@ -72,6 +74,8 @@ app.add_typer(tasks.thoughts, name="thoughts", rich_help_panel=INSIDE)
 app.add_typer(tasks.occurrences, name="occurrences", rich_help_panel=INSIDE)
 app.add_typer(tasks.leases, name="leases", rich_help_panel=INSIDE)
 app.add_typer(graph, name="graph", rich_help_panel=INSIDE)
+app.add_typer(documents, name="documents", rich_help_panel=INSIDE)
+app.add_typer(streams, name="streams", rich_help_panel=INSIDE)
 app.add_typer(log, name="log", rich_help_panel=INSIDE)
 app.add_typer(metrics, name="metrics", rich_help_panel=INSIDE)
 app.add_typer(audit, name="audit", rich_help_panel=INSIDE)

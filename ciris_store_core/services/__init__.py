@@ -10,6 +10,7 @@ from ciris_store_core.services.memory import MemoryService
 from ciris_store_core.services.periodic import Background, Keep
 from ciris_store_core.services.retention import RetentionReport, RetentionService, RolledUp, start_retention
 from ciris_store_core.services.retention_plans import PRESETS, RetentionPlan, RetentionRule
+from ciris_store_core.services.stream_rules import StreamRule
 
 __all__ = [
     "PRESETS",
@@ -35,6 +36,7 @@ __all__ = [
     "RetentionRule",
     "RetentionService",
     "RolledUp",
+    "StreamRule",
     "examine",
     "read_archive",
     "start_retention",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import before
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import InvalidArgument
@@ -18,6 +19,7 @@ from ciris_store_core.models.tasks import SHARED_OCCURRENCE, Task, TaskQuery
 from ciris_store_core.models.thoughts import Thought
 from ciris_store_core.services.archive import Archive
 from ciris_store_core.services.periodic import Background, Keep, Scheduled
+from ciris_store_core.services.stream_rules import StreamRule, trim
 from ciris_store_core.services.sweeps import Rule, Sweeper, Swept
 from ciris_store_core.store import Store
 from ciris_store_core.store.work.shared_tasks import UNFINISHED_SHARED
@@ -45,7 +47,9 @@ class MaintenancePolicy:
     rescue: bool = True
     """If True, work claimed by occurrences whose heartbeat expired is released to its queue."""
     expire: bool = True
-    """If True, nodes and correlations past their expiry are deleted."""
+    """If True, nodes, correlations and documents past their expiry are deleted."""
+    streams: tuple[StreamRule, ...] = ()
+    """Rules by which the oldest entries of streams are deleted."""
     batch_size: int = 100
     """Greatest number of rows that one transaction deletes, their descendants and thoughts not counted; 1 to 10,000."""
 
@@ -81,7 +85,10 @@ class MaintenanceReport:
     """Deleted because their task does not exist."""
     expired_nodes: int = 0
     expired_correlations: int = 0
+    expired_documents: int = 0
     """Deleted; a dry run counts up to 10,000 of each."""
+    trimmed_entries: int = 0
+    """Entries of streams that no rule keeps, deleted."""
     unused_secrets: int = 0
     """Deleted because no record refers to them; a dry run does not look for them."""
     kept: int = 0
@@ -95,7 +102,8 @@ class MaintenanceReport:
     def removed(self) -> int:
         """Total number of deleted records."""
         tasks = self.stale_shared_tasks + self.orphaned_tasks + self.old_tasks
-        return tasks + self.thoughts + self.orphaned_thoughts + self.expired_nodes + self.expired_correlations
+        expired = self.expired_nodes + self.expired_correlations + self.expired_documents
+        return tasks + self.thoughts + self.orphaned_thoughts + expired + self.trimmed_entries
 
 
 class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
@@ -115,12 +123,13 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
       alive. Other living occurrences clean their own.
     - Work of occurrences whose heartbeat expired: thoughts in processing become pending, and claimed work is released
       to its queue. Work of occurrences that never registered is not touched in this step.
-    - Nodes and correlations past their expiry.
+    - Nodes, correlations and documents past their expiry.
+    - Entries of streams that no rule of the policy keeps.
     - Secrets that no record refers to any more; see ``store.secrets.sweep``.
 
     A task is deleted with its descendants and thoughts, or not at all: it is kept if one of these belongs to a living
     occurrence, was updated lately, or (completed tasks) is unfinished. Tasks and thoughts are archived before they are
-    deleted. Expired nodes and correlations are not: their writer chose the time to forget them.
+    deleted. Expired records and entries of streams are not: their writer chose the time to forget them.
     """
 
     def __init__(
@@ -192,6 +201,8 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
                 report.rescued_tasks = sweeper.rescued_tasks()
             if self.policy.expire:
                 self._expire(report, keep)
+            for rule in self.policy.streams:
+                report.trimmed_entries += trim(self._store, rule, now, keep, dry_run=dry_run)
             if not dry_run:
                 keep()
                 report.unused_secrets = self._store.secrets.sweep()
@@ -216,6 +227,8 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
         run = self._count_expired if report.dry_run else self._delete_expired
         report.expired_nodes = run(lambda s, now, limit: s.graph.delete_expired_nodes(now, limit), keep)
         report.expired_correlations = run(lambda s, now, limit: s.correlations.delete_expired(now, limit), keep)
+        if Capability.DOCUMENTS in self._ctx.capabilities:
+            report.expired_documents = run(lambda s, now, limit: s.documents.delete_expired(now, limit), keep)
 
     def _delete_expired(self, delete: _Delete, keep: Keep) -> int:
         now, limit = self._ctx.server_now(), self.policy.batch_size

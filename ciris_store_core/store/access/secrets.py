@@ -11,16 +11,21 @@ from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import InvalidArgument, StoreError, TransactionError
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.correlations import Correlation
+from ciris_store_core.models.documents import Document, DocumentKey
 from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.models.graph import EdgeKey, GraphEdge, GraphNode, NodeKey
 from ciris_store_core.models.paging import Page, PageRequest
+from ciris_store_core.models.paths import namespace_of
 from ciris_store_core.models.secrets import SecretAccess, SecretInfo, SecretRecord, Sensitivity
-from ciris_store_core.secrets.crypto import is_check, resolve_references
+from ciris_store_core.secrets.crypto import CHECK_PREFIX, checks, is_check, resolve_references
 from ciris_store_core.secrets.redaction import RECORD_KINDS, ExtractedSecrets, owner_of
 from ciris_store_core.secrets.references import references_in
 from ciris_store_core.secrets.rotation import Progress, SecretsReport, rotate, survey
+from ciris_store_core.store.documents.payload_coder import document_of
+from ciris_store_core.store.documents.rotation import EncryptedValues
 from ciris_store_core.store.execution import TransactionExecutor
 from ciris_store_core.store.resource import Resource, living, page_of, position
+from ciris_store_core.validation.payloads import value_of
 from ciris_store_core.validation.validator import limit_of, span
 
 R = TypeVar("R", bound=Record)
@@ -61,7 +66,7 @@ class Secrets(Resource):
         be encrypted again.
 
         Args:
-            record: A node, edge, task, thought, correlation or occurrence, as it was read.
+            record: A node, edge, task, thought, correlation, occurrence or document, as it was read.
             action: The use of the copy. ``speak``: sensitivity low and medium; ``tool``: also high; ``memorize``: low
                 only. No action resolves a critical secret: see ``disclose``.
             accessor: The caller's name, for the log.
@@ -168,7 +173,17 @@ class Secrets(Resource):
     def check(self) -> SecretsReport:
         """Decrypt every secret, one after the other, and count them by key. The values are discarded."""
         self._refuse_in_transaction()
-        return survey(lambda fn: self._x.read("secrets.check", fn), self._ctx.crypto)
+        report = survey(lambda fn: self._x.read("secrets.check", fn), self._ctx.crypto)
+        self._values().survey(self._key_ids(), report)
+        return report
+
+    def _values(self) -> EncryptedValues:
+        return EncryptedValues(self._x, self._ctx)
+
+    def _key_ids(self) -> list[str]:
+        """Return the ids of all keys that values may be encrypted under, in use or given."""
+        known = self._x.read("secrets.check", checks)
+        return sorted({*(check.secret_id.removeprefix(CHECK_PREFIX) for check in known), *self._ctx.crypto.keys.ids})
 
     def rotate(self, progress: Progress = lambda moved: None) -> SecretsReport:
         """Encrypt all secrets again under the active key, and verify it: ``report.rotated``.
@@ -185,13 +200,20 @@ class Secrets(Resource):
         """
         self._refuse_in_transaction()
         now = self._ctx.clock.now()
-        return rotate(
+        report = rotate(
             lambda fn: self._x.read("secrets.rotate", fn),
             lambda fn: self._x.write("secrets.rotate", fn, single=False),
             self._ctx.crypto,
             now,
             progress,
         )
+        values, key_ids = self._values(), self._key_ids()
+        old = [key_id for key_id in key_ids if key_id != self._ctx.crypto.keys.active]
+        # A writer that was past its look at the keys when they were retired may add a value under an older one.
+        while moved := values.reencrypt(old, lambda count: progress(report.moved + count)):
+            report.moved += moved
+        values.survey(key_ids, report)
+        return report
 
     def sweep(self, older_than: timedelta = timedelta(minutes=10)) -> int:
         """Delete unreferenced secrets, and return the number of deleted ones.
@@ -222,7 +244,7 @@ class Secrets(Resource):
         found = self._x.read("secrets.resolve", lambda session: session.secrets.get(ids))
         if isinstance(record, GraphEdge):
             return self._without_expired(found)
-        if isinstance(record, GraphNode | Correlation) and not living([record], self._ctx.server_now):
+        if isinstance(record, GraphNode | Correlation | Document) and not living([record], self._ctx.server_now):
             return []
         return found
 
@@ -364,6 +386,11 @@ def _edges(session: Session, keys: Keys) -> Sequence[Record]:
     )
 
 
+def _documents(session: Session, keys: Keys) -> Sequence[Record]:
+    stored = session.documents.get([DocumentKey(namespace_of(path), key) for path, key in keys], None)
+    return [document_of(each, value_of(each.payload), None) for each in stored if each.payload.format == "json"]
+
+
 def _occurrences(session: Session, keys: Keys) -> Sequence[Record]:
     return [each for each in session.coordination.list_occurrences(None) if (each.occurrence_id,) in keys]
 
@@ -375,9 +402,10 @@ _READ: dict[str, Callable[[Session, Keys], Sequence[Record]]] = {
     "thought": lambda session, keys: session.thoughts.get([key[0] for key in keys], None),
     "correlation": lambda session, keys: session.correlations.get([key[0] for key in keys]),
     "occurrence": _occurrences,
+    "document": _documents,
 }
 
-_EXPIRING = ("node", "edge", "correlation")
+_EXPIRING = ("node", "edge", "correlation", "document")
 
 
 def _expired(session: Session, kind: str, keys: Sequence[Ids], now: datetime) -> list[Ids]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ciris_store_core.contract.backend import Session
-from ciris_store_core.errors import Conflict, InvalidArgument, RevisionMismatch, Unavailable
+from ciris_store_core.errors import InvalidArgument, NotSupported, RevisionMismatch, Unavailable
 from ciris_store_core.models.document_filters import Filter
 from ciris_store_core.models.documents import (
     Document,
@@ -22,6 +22,7 @@ from ciris_store_core.models.documents import (
 )
 from ciris_store_core.models.paging import Page, SortKey
 from ciris_store_core.models.payloads import Payload
+from ciris_store_core.secrets.crypto import keep
 from ciris_store_core.secrets.keys import SecretsMode
 from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.store.access.secret_refs import DELETE_BATCH, drop
@@ -34,7 +35,7 @@ from ciris_store_core.store.documents.names import (
     path_of_value,
     pattern_of,
 )
-from ciris_store_core.store.documents.payload_coder import PayloadCoder, Place
+from ciris_store_core.store.documents.payload_coder import PayloadCoder, Place, document_of
 from ciris_store_core.store.execution import Executor
 from ciris_store_core.store.resource import SCAN_SIZE, OnCorrupt, Resource, all_pages, page_of, position, refuse_repeats
 from ciris_store_core.validation.validator import limit_of, whole
@@ -64,6 +65,20 @@ class NewDocument:
     ttl: float | None = None
     expected_revision: int | None = None
     insert: bool = False
+
+
+@dataclass(slots=True)
+class _Ready:
+    """Documents that are ready to be written."""
+
+    now: datetime
+    """The server's time, by which documents expire."""
+    writes: list[DocumentWrite] = field(default_factory=list)
+    values: list[tuple[Any, str | None]] = field(default_factory=list)
+    """Values and media types as they will be read."""
+    encrypted: set[int] = field(default_factory=set)
+    """Indexes of the writes that are to be encrypted."""
+    extracted: ExtractedSecrets = field(default_factory=ExtractedSecrets)
 
 
 class Documents(Resource):
@@ -136,42 +151,43 @@ class Documents(Resource):
     def _put(self, new: Sequence[NewDocument], secrets: SecretsMode | None) -> DocumentList:
         if not new:
             return []
-        now, expiry = self._ctx.clock.now(), self._ctx.server_now()
-        extracted, values, encrypted = ExtractedSecrets(), [], set[int]()
-        writes: list[DocumentWrite] = []
+        ready = self._prepare(new, secrets)
+        if not ready.extracted and not self._ctx.crypto.has_keys:
+            stored = self._x.write("documents.put", lambda session: session.documents.put(ready.writes, ready.now))
+        else:
+            stored = self._x.write("documents.put", lambda session: self._store(session, ready), single=False)
+        return [document_of(each, *value) for each, value in zip(stored, ready.values, strict=True)]
+
+    def _prepare(self, new: Sequence[NewDocument], secrets: SecretsMode | None) -> _Ready:
+        now, ready = self._ctx.clock.now(), _Ready(self._ctx.server_now())
         for each in new:
-            write = self._write_of(each, now, expiry)
+            write = self._write_of(each, now, ready.now)
             document = write.document
             mode = self._coder.mode(document.namespace, secrets)
             if mode == "encrypt":
-                encrypted.add(len(writes))
+                ready.encrypted.add(len(ready.writes))
             document.payload, value = self._coder.prepare(
-                _place(document.id), each.value, each.media_type, mode, now, extracted
+                _place(document.id), each.value, each.media_type, mode, now, ready.extracted
             )
-            values.append((value, each.media_type))
-            writes.append(write)
-        if len(writes) > 1:
-            refuse_repeats([write.document.id for write in writes], "document")
-        stored = self._store(writes, encrypted, extracted, expiry)
-        return [_document(each, *value) for each, value in zip(stored, values, strict=True)]
+            ready.values.append((value, each.media_type))
+            ready.writes.append(write)
+        if len(new) > 1:
+            refuse_repeats([write.document.id for write in ready.writes], "document")
+        return ready
 
-    def _store(
-        self, writes: list[DocumentWrite], encrypted: set[int], extracted: ExtractedSecrets, now: datetime
-    ) -> list[StoredDocument]:
-        if not extracted and not self._ctx.crypto.has_keys:
-            return self._x.write("documents.put", lambda session: session.documents.put(writes, now))
-
-        def fn(session: Session) -> list[StoredDocument]:
-            ready = [
-                self._encrypted(session, write) if index in encrypted else write for index, write in enumerate(writes)
-            ]
-            before = session.documents.get([write.document.id for write in ready], None)
-            stored = session.documents.put(ready, now)
-            kept = {ref for each in stored for ref in each.payload.secret_refs}
-            drop(session, [(_place(each.id).owner, [*set(each.payload.secret_refs) - kept]) for each in before])
-            return stored
-
-        return self._x.write("documents.put", fn, single=False, extracted=extracted)
+    def _store(self, session: Session, ready: _Ready) -> list[StoredDocument]:
+        """Write documents with their secrets, and delete the secrets of values that are replaced."""
+        writes = [
+            self._encrypted(session, write) if index in ready.encrypted else write
+            for index, write in enumerate(ready.writes)
+        ]
+        before = session.documents.get([write.document.id for write in writes], None)
+        stored = session.documents.put(writes, ready.now)
+        kept = {ref for each in stored for ref in each.payload.secret_refs}
+        drop(session, [(_place(each.id).owner, [*set(each.payload.secret_refs) - kept]) for each in before])
+        if ready.extracted:
+            keep(session, ready.extracted)
+        return stored
 
     def _encrypted(self, session: Session, write: DocumentWrite) -> DocumentWrite:
         document = write.document
@@ -203,25 +219,44 @@ class Documents(Resource):
             raise InvalidArgument(
                 f"only an object can be merged, not {type(new.value).__name__}", hint="Leave out merge."
             )
-        given, expected = new.value, new.expected_revision
+        key, expected = self._key(new.namespace, new.key), new.expected_revision
+
+        def fn(session: Session) -> Document:
+            ready = self._prepare([self._merged(session, key, new)], secrets)
+            return document_of(self._store(session, ready)[0], *ready.values[0])
+
         for _ in range(_TRIES):
-            stored = self.get(new.namespace, new.key)
-            if stored is not None and not isinstance(stored.value, dict):
-                raise InvalidArgument(f"document {new.key!r} holds no object to merge into", hint="Leave out merge.")
-            revision = stored.revision if stored else 0
-            if expected is not None and expected != revision:
-                raise _mismatch(new, expected, revision)
-            merged = replace(new, expected_revision=revision)
-            if stored is not None:
-                merged.value = {**stored.value, **given}
-                merged.metadata = {**stored.metadata, **new.metadata}
-                merged.ttl = stored.ttl if new.ttl is None else new.ttl
             try:
-                return self._put([merged], secrets)[0]
+                return self._x.write("documents.put", fn, single=False)
             except RevisionMismatch:
+                # Only a document that exists can be locked: another caller has just inserted this one.
                 if expected is not None:
                     raise
         raise Unavailable(f"other callers wrote document {new.key!r} {_TRIES} times meanwhile. Call again.")
+
+    def _merged(self, session: Session, key: DocumentKey, new: NewDocument) -> NewDocument:
+        """Return the merged document, to be written only if no other caller writes it meanwhile."""
+        now = self._ctx.server_now()
+        try:
+            found = session.documents.lock([key])
+        except NotSupported:
+            found = session.documents.get([key], now)
+        stored = next((each for each in found if each.expires_at is None or each.expires_at > now), None)
+        revision = stored.revision if stored else 0
+        if new.expected_revision not in (None, revision):
+            raise _mismatch(key, new.expected_revision, revision)
+        if stored is None:
+            return replace(new, expected_revision=0)
+        value = self._coder.value_within(session, _place(key), stored.payload)
+        if not isinstance(value, dict):
+            raise InvalidArgument(f"document {new.key!r} holds no object to merge into", hint="Leave out merge.")
+        return replace(
+            new,
+            value={**value, **new.value},
+            metadata={**(stored.metadata or {}), **new.metadata},
+            ttl=stored.ttl if new.ttl is None else new.ttl,
+            expected_revision=revision,
+        )
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -476,19 +511,11 @@ class Documents(Resource):
 
     def _read(self, stored: StoredDocument) -> Document:
         value, media_type = self._coder.value(_place(stored.id), stored.payload)
-        return _document(stored, value, media_type)
+        return document_of(stored, value, media_type)
 
 
 def _place(key: DocumentKey) -> Place:
     return Place("document", *key)
-
-
-def _document(stored: StoredDocument, value: Any, media_type: str | None) -> Document:
-    return Document.trusted({
-        "namespace": stored.namespace, "key": stored.key, "value": value, "media_type": media_type,
-        "metadata": stored.metadata or {}, "revision": stored.revision, "created_at": stored.created_at,
-        "updated_at": stored.updated_at, "expires_at": stored.expires_at, "ttl": stored.ttl,
-    })  # fmt: skip
 
 
 def _later(now: datetime, span: timedelta) -> datetime:
@@ -498,10 +525,10 @@ def _later(now: datetime, span: timedelta) -> datetime:
         raise InvalidArgument("ttl: the document would expire after the year 9999", hint="Leave it out.") from None
 
 
-def _mismatch(new: NewDocument, expected: int, revision: int) -> Conflict:
+def _mismatch(key: DocumentKey, expected: int | None, revision: int) -> RevisionMismatch:
     return RevisionMismatch(
-        f"document {new.key!r} is at revision {revision}, not {expected}",
+        f"document {key.key!r} is at revision {revision}, not {expected}",
         kind="document",
-        key=DocumentKey(namespace_of(new.namespace), new.key),
+        key=key,
         hint="Read it again, decide, and call again.",
     )

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import Corrupt, InvalidArgument, SecretKeyError
-from ciris_store_core.models.documents import Namespace
+from ciris_store_core.models.documents import Document, Namespace, StoredDocument
 from ciris_store_core.models.paths import path_of
 from ciris_store_core.models.payloads import Payload
 from ciris_store_core.secrets.cipher import decrypt_bytes, encrypt_bytes
@@ -87,7 +87,8 @@ class PayloadCoder:
             raise InvalidArgument("media_type describes bytes, and this value is JSON", hint="Leave it out.")
         if mode == "encrypt":
             self.need_key()
-            extracted.append(self._ctx.crypto.check(now))
+            if not extracted:  # the check of the key is always the first
+                extracted.append(self._ctx.crypto.check(now))
         elif payload.format == "json" and mode == "detect":
             return self._without_secrets(place, payload, copy, now, extracted)
         return payload, copy
@@ -146,6 +147,12 @@ class PayloadCoder:
         format, media_type = json.loads(head)
         return Payload(format, _as_text(body) if format == "json" else body, media_type=media_type)
 
+    def value_within(self, session: Session, place: Place, payload: Payload) -> Any:
+        """Return the value of a stored payload, within the transaction that read it."""
+        if payload.format == "encrypted":
+            payload = self.decrypted(place, payload, self.store_id_within(session))
+        return value_of(payload)
+
     def value(self, place: Place, payload: Payload) -> tuple[Any, str | None]:
         """Return the value of a stored payload, and its media type."""
         plain = self.plain(place, payload)
@@ -158,6 +165,15 @@ class PayloadCoder:
                 raise Corrupt("an encrypted value is stored, and the store's id is missing. Restore it from a backup.")
             self._store_id = found.store
         return self._store_id
+
+
+def document_of(stored: StoredDocument, value: Any, media_type: str | None) -> Document:
+    """Return a stored document as callers get it."""
+    return Document.trusted({
+        "namespace": stored.namespace, "key": stored.key, "value": value, "media_type": media_type,
+        "metadata": stored.metadata or {}, "revision": stored.revision, "created_at": stored.created_at,
+        "updated_at": stored.updated_at, "expires_at": stored.expires_at, "ttl": stored.ttl,
+    })  # fmt: skip
 
 
 def _as_text(body: bytes) -> str | bytes:

@@ -12,7 +12,7 @@ from ciris_store_core.errors import Conflict, InvalidArgument
 from ciris_store_core.models.paging import Page, ResultPage, encode_cursor
 from ciris_store_core.models.payloads import Payload
 from ciris_store_core.models.streams import EntryQuery, StoredEntry, StreamEntry, StreamInfo, StreamKey, StreamQuery
-from ciris_store_core.secrets.crypto import keep, resolve_references
+from ciris_store_core.secrets.crypto import is_check, keep, resolve_references
 from ciris_store_core.secrets.keys import SecretsMode
 from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.store.access.secret_refs import DELETE_BATCH, drop
@@ -113,10 +113,13 @@ class Streams(Resource):
             if ids:
                 for wanted, found in zip(ready, stored, strict=True):
                     self._refuse_difference(session, stream, wanted, found, extracted)
+            if extracted:
+                # Not those of an entry that was stored before: its secrets are, too.
+                used = {ref for each in stored for ref in each.payload.secret_refs}
+                keep(session, [secret for secret in extracted if is_check(secret) or secret.secret_id in used])
             return [each.position for each in stored]
 
-        single = not (ids or extracted)
-        return self._x.write("streams.append", fn, single=single, extracted=extracted)
+        return self._x.write("streams.append", fn, single=not (ids or extracted))
 
     def _entry(
         self, stream: StreamKey, given: Any, mode: SecretsMode, now: datetime, extracted: ExtractedSecrets
