@@ -281,7 +281,8 @@ class AsyncDatabaseMaintenanceService:
 
     One pass, in this order:
 
-    - Stale shared tasks: marked as shared, still owned by ``__shared__``, pending, and not updated for five minutes.
+    - Stale shared tasks: marked as shared, still owned by ``__shared__``, unfinished, and not updated for five minutes.
+      An active one is kept while its claimant is a registered occurrence that is alive.
     - Orphans, except those of living occurrences: tasks whose parent does not exist or failed, and thoughts whose task
       does not exist, not updated for two minutes.
     - Completed tasks not updated for 30 days: those of this store's own occurrence, and of occurrences that are not
@@ -1002,7 +1003,8 @@ class AsyncTasks:
     async def add(self, task: Task, *, exist_ok: bool = False) -> Task:
         """Store a new task and return it as stored.
 
-        Times that were not given are the store's; an owner that was not given is the store's own occurrence.
+        Times that were not given are the store's; an owner that was not given is the store's own occurrence. A task of
+        ``__shared__`` with the id of a shared task, such as ``WAKEUP_SHARED_20251028``, is marked as one.
 
         Args:
             task: The task to store. It is not changed.
