@@ -9,17 +9,9 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import AsyncStore, GraphNode, ManualClock, Task, TestSeams, open_store_async
+from ciris_store_core import AsyncStore, GraphNode, ManualClock, TestSeams, open_store_async
 
 WAIT = 30.0
-
-
-def node(id: str = "n", **attributes: Any) -> GraphNode:
-    return GraphNode(id=id, type="concept", scope="local", attributes=attributes)
-
-
-def task(id: str = "t") -> Task:
-    return Task(task_id=id, channel_id="c", description="d")
 
 
 @pytest.fixture

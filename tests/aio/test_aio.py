@@ -30,15 +30,15 @@ from ciris_store_core import (
 )
 from ciris_store_core.aio.facade import public_members
 from ciris_store_core.errors import TransactionError
-from tests.aio.support import node, task
 from tests.support.async_stubs import STUB, made
+from tests.support.factories import concept, task
 
 # --- what it does -----------------------------------------------------------------------------
 
 
 def test_calls_scans_and_errors_are_those_of_the_store(within: Callable[..., Any], clock: ManualClock) -> None:
     async def body(store: AsyncStore) -> None:
-        stored = await store.graph.put(node(a=1))
+        stored = await store.graph.put(concept(a=1))
         assert await store.graph.get("n", "local") == stored == store.sync.graph.get("n", "local")
         assert await store.graph.get("other", "local") is None and store.clock is clock
         with pytest.raises(NotFound):
@@ -46,7 +46,7 @@ def test_calls_scans_and_errors_are_those_of_the_store(within: Callable[..., Any
         await store.tasks.add(task())
         with pytest.raises(Conflict):
             await store.tasks.add(task())
-        await store.graph.put_many(node(f"{i:05}") for i in range(2500))
+        await store.graph.put_many(concept(f"{i:05}") for i in range(2500))
         scanned = [each.id async for each in store.graph.scan(prefix="0")]
         assert sorted(scanned) == [f"{i:05}" for i in range(2500)] and len(scanned) == 2500
         with pytest.raises(InvalidArgument):
@@ -209,7 +209,7 @@ def test_context_variables_go_along() -> None:
             assert await store.run(lambda tx: who.get()) == "me"
             async with store.transaction() as tx:
                 who.set("still me")
-                seen = await tx.graph.put(node(who="?"))
+                seen = await tx.graph.put(concept(who="?"))
                 call = aio.facade.partial(who.get)
                 assert await asyncio.wrap_future(tx._caller.submit(call)) == "still me" and seen.id == "n"
 

@@ -12,7 +12,8 @@ import pytest
 
 from ciris_store_core import AsyncStore, InvalidArgument, Store, aio, open_store, open_store_async
 from ciris_store_core.errors import StoreClosed, TransactionError
-from tests.aio.support import WAIT, Busy, node, task
+from tests.aio.support import WAIT, Busy
+from tests.support.factories import concept, task
 
 # --- bounds and order -------------------------------------------------------------------------
 
@@ -25,9 +26,9 @@ def test_two_hundred_tasks_share_a_pool_of_ten(url: str) -> None:
         nonlocal most
         async with store.transaction() as tx:
             found = await tx.graph.get(f"counter-{i % 5}", "local")
-            await tx.graph.put(node(f"{i}", after=found is not None))
+            await tx.graph.put(concept(f"{i}", after=found is not None))
             most = max(most, store.sync.stats().get("in_use", 0))
-            await tx.graph.put(node(f"counter-{i % 5}", **{str(i): True}))
+            await tx.graph.put(concept(f"counter-{i % 5}", **{str(i): True}))
         assert (await store.graph.get(f"{i}", "local")) is not None
 
     async def body() -> None:
@@ -95,7 +96,7 @@ def test_a_cancelled_call_that_had_not_begun_never_runs(within: Callable[..., An
 def test_a_cancelled_call_that_had_begun_finishes(within: Callable[..., Any]) -> None:
     async def body(store: AsyncStore) -> None:
         busy = Busy()
-        call = asyncio.create_task(store.run(busy, node()))
+        call = asyncio.create_task(store.run(busy, concept()))
         await busy.begun.wait()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -182,8 +183,8 @@ def test_cancellations_at_any_moment_leave_no_half(within: Callable[..., Any], s
 
     async def pair(store: AsyncStore, i: int) -> None:
         async with store.transaction() as tx:
-            await tx.graph.put(node(f"{i}-a"))
-            await tx.graph.put(node(f"{i}-b"))
+            await tx.graph.put(concept(f"{i}-a"))
+            await tx.graph.put(concept(f"{i}-b"))
 
     async def body(store: AsyncStore) -> None:
         pairs = [asyncio.create_task(pair(store, i)) for i in range(60)]

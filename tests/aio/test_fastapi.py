@@ -16,18 +16,15 @@ import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 
-from ciris_store_core import AsyncStore, GraphNode, NotSupported, Unavailable, open_store
+from ciris_store_core import AsyncStore, NotSupported, Unavailable, open_store
 from ciris_store_core.aio import AsyncTransaction
 from ciris_store_core.errors import StoreClosed
 from ciris_store_core.integrations.fastapi import FastAPIStore
 from tests.aio.serving import served
+from tests.support.factories import concept
 
 REQUESTS = 200
 ROUNDS = 25
-
-
-def node(id: str, **attributes: Any) -> GraphNode:
-    return GraphNode(id=id, type="note", scope="local", attributes=attributes)
 
 
 def application(database: FastAPIStore) -> FastAPI:
@@ -35,12 +32,12 @@ def application(database: FastAPIStore) -> FastAPI:
 
     @app.put("/notes/{id}")
     async def put(id: str, text: str, store: Annotated[AsyncStore, database.store]) -> int:
-        return (await store.graph.put(node(id, **{text: True}))).revision
+        return (await store.graph.put(concept(id, **{text: True}))).revision
 
     @app.post("/pairs/{id}")
     async def pair(id: str, fail: bool, tx: Annotated[AsyncTransaction, database.transaction]) -> str:
         for half in ("a", "b"):
-            await tx.graph.put(node(f"{id}-{half}"))
+            await tx.graph.put(concept(f"{id}-{half}"))
             if fail:
                 raise HTTPException(400)
         return id
@@ -64,7 +61,7 @@ def test_a_transaction_for_each_request(url: str) -> None:
         answers = threads.map(lambda i: client.post(f"/pairs/{i}", params={"fail": i % 2 == 0}), range(40))
         assert [answer.status_code for answer in answers] == [400, 200] * 20
         store = database.current.sync
-        assert store.graph.count(type="note") == 40
+        assert store.graph.count(type="concept") == 40
 
         def given_up(i: int) -> None:
             with suppress(httpx.TimeoutException):
@@ -111,7 +108,7 @@ def test_the_recipe_that_forgets_the_scope_answers_first(url: str) -> None:
 
     @app.post("/notes/{id}")
     async def put(id: str, tx: Annotated[AsyncTransaction, Depends(database._transaction)]) -> None:
-        await tx.graph.put(node(id))
+        await tx.graph.put(concept(id))
 
     with served(app) as client:
         client.post("/notes/x")
@@ -133,10 +130,10 @@ def test_parts_of_a_request_share_its_transaction(url: str) -> None:
     app = FastAPI(lifespan=database.lifespan)
 
     async def user(tx: Annotated[AsyncTransaction, database.transaction]) -> str:
-        return (await tx.graph.put(node("user"))).id
+        return (await tx.graph.put(concept("user"))).id
 
     async def later(store: AsyncStore) -> None:
-        await store.graph.put(node("from-the-background"))
+        await store.graph.put(concept("from-the-background"))
 
     @app.post("/")
     async def route(

@@ -13,10 +13,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from ciris_store_core import Conflict, Store, Task
 from ciris_store_core.integrations.opentelemetry import instrument
+from tests.support import factories
 
 
 def task(name: str) -> Task:
-    return Task(task_id=name, channel_id="c", description="hunter2 is the word")
+    return factories.task(name, description="hunter2 is the word")
 
 
 def test_operations_become_spans_and_metrics(store: Store) -> None:

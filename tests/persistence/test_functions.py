@@ -27,6 +27,7 @@ from ciris_store_core import (
 )
 from ciris_store_core.persistence import analytics, db, maintenance, models, unsupported
 from ciris_store_core.persistence.models import correlations, deferral, graph, queue_status, tasks, thoughts
+from tests.support.factories import task
 from tests.support.snippets import rows_of
 
 MODULES = [tasks, thoughts, graph, correlations, queue_status, deferral, analytics, maintenance, db.core]
@@ -91,21 +92,17 @@ def test_what_is_left_out_says_what_to_do() -> None:
 # --- whose store --------------------------------------------------------------------------------
 
 
-def a_task(task_id: str = "t1") -> Task:
-    return Task(task_id=task_id, channel_id="c", description="d")
-
-
 def test_in_memory_is_one_database_per_process_and_name() -> None:
-    persistence.add_task(a_task(), ":memory:")
+    persistence.add_task(task("t1"), ":memory:")
     assert persistence.task_exists("t1", db_path=":memory:")
     assert persistence.task_exists("t1", db_path="sqlite:///:memory:")
-    persistence.add_task(a_task("t2"), "memory://one")
+    persistence.add_task(task("t2"), "memory://one")
     assert persistence.task_exists("t2", "memory://one") and not persistence.task_exists("t2", "memory://two")
 
 
 def test_the_variable_decides_where_no_path_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CIRIS_DB_URL", f"sqlite:///{tmp_path}/one.db")
-    persistence.add_task(a_task())
+    persistence.add_task(task("t1"))
     monkeypatch.setenv("CIRIS_DB_URL", f"sqlite:///{tmp_path}/two.db")
     assert not persistence.task_exists("t1")
     assert persistence.task_exists("t1", f"{tmp_path}/one.db")
@@ -114,7 +111,7 @@ def test_the_variable_decides_where_no_path_is_given(tmp_path: Path, monkeypatch
 
 def test_a_relative_path_is_relative_to_where_the_process_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    persistence.add_task(a_task(), "agent.db")
+    persistence.add_task(task("t1"), "agent.db")
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
     assert not persistence.task_exists("t1", "agent.db")
@@ -142,7 +139,7 @@ def test_a_store_of_the_caller_stands_in_for_the_default(tmp_path: Path, monkeyp
     with open_store("memory://", testing=TestSeams(clock=clock)) as mine:
         with persistence.use_store(mine) as used:
             assert used is mine
-            persistence.add_task(a_task())
+            persistence.add_task(task("t1"))
             assert asyncio.run(persistence.async_get_task_by_id("t1")).created_at == clock.now()
             assert not persistence.task_exists("t1", f"{tmp_path}/default.db")
         assert not persistence.task_exists("t1")
@@ -159,7 +156,7 @@ def test_a_store_that_could_not_be_opened_is_tried_again(tmp_path: Path) -> None
 
 def test_after_closing_the_next_call_opens_again(tmp_path: Path) -> None:
     path = f"{tmp_path}/agent.db"
-    persistence.add_task(a_task(), path)
+    persistence.add_task(task("t1"), path)
     before = persistence.get_store(path)
     persistence.close_stores()
     assert persistence.task_exists("t1", path)

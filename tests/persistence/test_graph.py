@@ -22,14 +22,15 @@ from ciris_store_core.persistence import (
 from ciris_store_core.persistence.models.graph import _quoted, _unquoted
 from ciris_store_core.persistence.requests import DeferralPackage
 from tests.persistence.conftest import START, TimeService
+from tests.support import factories
 
 
 def node(node_id: str, scope: str = "local", type: str = "concept", **attributes: Any) -> GraphNode:
-    return GraphNode(id=node_id, type=type, scope=scope, attributes=attributes)
+    return factories.node(node_id, type=type, scope=scope, attributes=attributes)
 
 
 def edge(source: str, target: str, relationship: str = "knows", scope: str = "local", **fields: Any) -> GraphEdge:
-    return GraphEdge(source=source, target=target, relationship=relationship, scope=scope, **fields)
+    return factories.edge(source, target, relationship, scope=scope, **fields)
 
 
 def test_writing_a_node_again_merges(db: str, time_service: TimeService) -> None:

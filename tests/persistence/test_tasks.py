@@ -48,14 +48,12 @@ from ciris_store_core.persistence import (
     update_task_status,
 )
 from tests.persistence.conftest import START, TimeService
-
-
-def task(task_id: str, **fields: Any) -> Task:
-    return Task(**{"task_id": task_id, "channel_id": "api", "description": "do it", **fields})
+from tests.support import factories
+from tests.support.factories import task
 
 
 def thought(thought_id: str, task_id: str = "t1", **fields: Any) -> Thought:
-    return Thought(**{"thought_id": thought_id, "source_task_id": task_id, "content": "hm", **fields})
+    return factories.thought(thought_id, task_id, **fields)
 
 
 def ids(tasks: list[Task]) -> list[str]:

@@ -34,7 +34,8 @@ from ciris_store_core.persistence import (
     update_thought_status,
 )
 from tests.persistence.conftest import START
-from tests.persistence.test_tasks import task, thought
+from tests.persistence.test_tasks import thought
+from tests.support.factories import task
 
 
 def ids(thoughts: list[Thought]) -> list[str]:

@@ -6,13 +6,11 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ciris_store_core import (
     Correlation,
-    GraphNode,
     KeyRing,
     SecretsConfig,
     Store,
@@ -23,6 +21,7 @@ from ciris_store_core import (
 )
 from ciris_store_core.secrets.keys import new_key
 from tests.secrets.corpus import TOKENS, Maker
+from tests.support.factories import concept
 from tests.support.pgserver import PostgresServer
 
 #: Everything that a session does is logged, with the values that it binds.
@@ -59,15 +58,11 @@ class Planted:
         return [piece for piece in self.pieces() if any(piece in text for text in texts)]
 
 
-def node(id: str, **attributes: Any) -> GraphNode:
-    return GraphNode(id=id, type="user", scope="local", attributes=attributes)
-
-
 def write_them(store: Store, plant: Planted) -> None:
     """All hundred, twenty to each kind of record; then everything changes once and a part of it goes."""
     for n, secret in enumerate(plant.secrets[:40]):
-        store.graph.put(node(f"n{n}", note=f"it was {secret} then", deep=[{"x": secret}]))
-        store.graph.put(node(f"n{n}", more=f"and {secret} again", api_key=secret))
+        store.graph.put(concept(f"n{n}", note=f"it was {secret} then", deep=[{"x": secret}]))
+        store.graph.put(concept(f"n{n}", more=f"and {secret} again", api_key=secret))
     for n, secret in enumerate(plant.secrets[40:60]):
         store.tasks.add(Task(task_id=f"t{n}", channel_id="c", description=secret))
         store.tasks.update(f"t{n}", description=f"use {secret}", metadata={"why": secret})
@@ -86,22 +81,22 @@ def go_wrong(store: Store, plant: Planted, url: str) -> None:
     secret, other = plant.secrets[50], plant.secrets[51]
     plant.refused(lambda: store.tasks.add(Task(task_id="t9", channel_id="c", description=secret)))
     plant.refused(lambda: store.tasks.add(Task(task_id="t9", channel_id="c", description=other), exist_ok=True))
-    plant.refused(lambda: store.graph.put(node("n20", note=secret), insert=True))
-    plant.refused(lambda: store.graph.put(node("n20", note=secret), expected_revision=99))
-    plant.refused(lambda: store.graph.put(node("n", note=f"{secret}\0")))
-    plant.refused(lambda: store.graph.put(node("n", **{f"see {secret}": object()})))
-    plant.refused(lambda: store.graph.put(node("n", inner=[{f"see {secret}": {1: 2}}])))
+    plant.refused(lambda: store.graph.put(concept("n20", note=secret), insert=True))
+    plant.refused(lambda: store.graph.put(concept("n20", note=secret), expected_revision=99))
+    plant.refused(lambda: store.graph.put(concept("n", note=f"{secret}\0")))
+    plant.refused(lambda: store.graph.put(concept("n", **{f"see {secret}": object()})))
+    plant.refused(lambda: store.graph.put(concept("n", inner=[{f"see {secret}": {1: 2}}])))
     plant.refused(lambda: Task(task_id="t", channel_id="c", description=[secret]))
     plant.refused(lambda: Task(task_id="t", channel_id="c", description="x", password=secret))
     plant.refused(lambda: store.tasks.update("t9", description=[secret]))
     plant.refused(lambda: Task.from_json('{"task_id": "t", "description": ["' + secret[:60].replace("\n", " ") + '"]}'))
     with open_store(url) as without:
-        plant.refused(lambda: without.graph.put(node("n", note=secret)))
-        plant.refused(lambda: without.graph.put(node("n", **{f"see {secret}": 1})))
+        plant.refused(lambda: without.graph.put(concept("n", note=secret)))
+        plant.refused(lambda: without.graph.put(concept("n", **{f"see {secret}": 1})))
         found = store.graph.get("n20", "local")
         plant.refused(lambda: without.secrets.resolve(found, action="tool", accessor="me"))
     with pytest.raises(ZeroDivisionError), store.transaction() as tx:
-        tx.graph.put(node("n20", note=secret))
+        tx.graph.put(concept("n20", note=secret))
         _ = 1 / 0
 
 

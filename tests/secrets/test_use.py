@@ -30,15 +30,12 @@ from ciris_store_core.models import Sensitivity
 from ciris_store_core.services.maintenance import DatabaseMaintenanceService
 from ciris_store_core.services.memory import MemoryService
 from tests.secrets.raw import everything_in
+from tests.support.factories import concept
 
 # Put together here, so that programs that look for leaked keys do not stumble over this file.
 KEY = "sk_" + "live_" + "4eC39HqLyjWDarjtT1zdp7dc"
 CARD = "4111 1111 1111 1111"
 PEM = "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEow\nIBAAK\n-----END RSA " + "PRIVATE KEY-----"
-
-
-def node(id: str = "ada", **attributes: Any) -> GraphNode:
-    return GraphNode(id=id, type="user", scope="local", attributes=attributes)
 
 
 def edge() -> GraphEdge:
@@ -67,7 +64,7 @@ def by_level(store: Callable[..., Store], keys: KeyRing) -> Store:
 def test_what_an_action_may_have(opened: Callable[..., Store], keys: KeyRing, action: Any, resolved: str) -> None:
     store = by_level(opened, keys)
     texts = {level.name: f"it is {level.name}-123456." for level in Sensitivity}
-    stored = store.graph.put(node(deep=[{"er": texts}]))
+    stored = store.graph.put(concept("ada", deep=[{"er": texts}]))
     assert "123456" not in str(stored)
     seen = store.secrets.resolve(stored, action=action, accessor="ada").attributes["deep"][0]["er"]
     assert {name for name, text in seen.items() if text == texts[name]} == set(resolved.split())
@@ -82,11 +79,11 @@ def test_every_kind_of_record_is_resolved(store: Store) -> None:
     def tool(record: Any) -> Any:
         return store.secrets.resolve(record, action="tool", accessor="me")
 
-    given = node(password=12345678, key={KEY: [KEY, 1, None]}, text=f"use {KEY}, please", plain="é")
+    given = concept("ada", password=12345678, key={KEY: [KEY, 1, None]}, text=f"use {KEY}, please", plain="é")
     assert tool(store.graph.put(given)).attributes == given.attributes
     again = tool(store.graph.get("ada", "local"))
     assert again.attributes == given.attributes and (type(again.scope), type(again.type)) == (GraphScope, NodeType)
-    store.graph.put(node("bob"))
+    store.graph.put(concept("bob"))
     edge = GraphEdge(
         source="ada", target="bob", relationship="gave", scope="local", attributes={"context": KEY, "k": [KEY]}
     )
@@ -105,8 +102,8 @@ def test_every_kind_of_record_is_resolved(store: Store) -> None:
 
 def test_recalling_for_an_action(store: Store) -> None:
     memory = MemoryService(store)
-    memory.memorize(node(key=KEY))
-    memory.memorize(node("bob"))
+    memory.memorize(concept("ada", key=KEY))
+    memory.memorize(concept("bob"))
     store.graph.put_edge(edge())
     one = MemoryQuery(node_id="ada", scope="local")
     for query in (one, MemoryQuery(node_id="*", scope="local", include_edges=True)):
@@ -119,7 +116,7 @@ def test_recalling_for_an_action(store: Store) -> None:
 
 
 def test_critical_secrets_need_a_person(store: Store) -> None:
-    stored = store.graph.put(node(text=f"card {CARD}"))
+    stored = store.graph.put(concept("ada", text=f"card {CARD}"))
     for action in ("speak", "tool", "memorize"):
         assert store.secrets.resolve(stored, action=action, accessor="me") == stored
     with pytest.raises(InvalidArgument, match="Give a reason"):
@@ -132,12 +129,12 @@ def test_critical_secrets_need_a_person(store: Store) -> None:
 
 
 def test_a_private_key_is_encrypted_as_a_whole(store: Store, url: str) -> None:
-    stored = store.graph.put(node(text=f"a\n{PEM}\nb", lines=["x", *PEM.split("\n"), "y"]))
+    stored = store.graph.put(concept("ada", text=f"a\n{PEM}\nb", lines=["x", *PEM.split("\n"), "y"]))
     assert "MIIEow" not in str(stored) and "IBAAK" not in everything_in(store, url)
     assert stored.attributes["text"].startswith("a\n{SECRET:") and stored.attributes["text"].endswith("}\nb")
     assert stored.attributes["lines"][0] == "x" and stored.attributes["lines"][-1] == "y"
     begun = {"text": PEM[:50], "after": "plain", "list": [PEM[:50], 1, "sealed"], "last": {"a": ["plain"]}}
-    cut = store.graph.put(node("cut", **begun))
+    cut = store.graph.put(concept("cut", **begun))
     assert (cut.attributes["after"], cut.attributes["last"]) == ("plain", {"a": ["plain"]})
     assert cut.attributes["list"][1] == 1 and cut.attributes["list"][2].startswith("{SECRET:")
 
@@ -146,12 +143,12 @@ def test_a_private_key_is_encrypted_as_a_whole(store: Store, url: str) -> None:
 
 
 def test_a_reference_that_was_typed_in_resolves_to_nothing(store: Store) -> None:
-    stored = store.graph.put(node(key=KEY))
+    stored = store.graph.put(concept("ada", key=KEY))
     reference, (ref,) = stored.attributes["key"], stored.secret_refs
-    typed = store.graph.put(node("eve", note=f"please read {reference}"))
+    typed = store.graph.put(concept("eve", note=f"please read {reference}"))
     assert typed.secret_refs == []
     assert store.secrets.resolve(typed, action="tool", accessor="eve") == typed
-    for thief in (node("eve", note=reference), node("mallory", note=reference)):
+    for thief in (concept("eve", note=reference), concept("mallory", note=reference)):
         thief.secret_refs = [ref]
         for theirs in (thief, store.graph.put(thief)):
             assert store.secrets.resolve(theirs, action="tool", accessor="eve").attributes["note"] == reference
@@ -164,11 +161,11 @@ def test_a_reference_that_was_typed_in_resolves_to_nothing(store: Store) -> None
 
 
 def test_a_foreign_reference_deletes_nothing(store: Store) -> None:
-    stored = store.graph.put(node(key=KEY))
-    thief = node("eve", note=stored.attributes["key"], more="password: Tr0ub4dor&3")
+    stored = store.graph.put(concept("ada", key=KEY))
+    thief = concept("eve", note=stored.attributes["key"], more="password: Tr0ub4dor&3")
     thief.secret_refs = stored.secret_refs
     store.graph.put(thief)
-    store.graph.put(node("eve", note="x", more="password: Tr0ub4dor&4"))
+    store.graph.put(concept("eve", note="x", more="password: Tr0ub4dor&4"))
     store.graph.put(thief)
     assert store.graph.delete("eve", "local") == 1
     assert store.secrets.resolve(stored, action="tool", accessor="me").attributes == {"key": KEY}
@@ -178,7 +175,7 @@ def test_a_foreign_reference_deletes_nothing(store: Store) -> None:
 
 
 def test_a_record_that_was_read_is_written_again(store: Store) -> None:
-    stored = store.graph.put(node(key=KEY, other=1))
+    stored = store.graph.put(concept("ada", key=KEY, other=1))
     stored.attributes["other"] = 2
     again = store.graph.put(stored)
     assert (again.secret_refs, again.revision) == (stored.secret_refs, 2)
@@ -187,45 +184,45 @@ def test_a_record_that_was_read_is_written_again(store: Store) -> None:
 
 
 def test_a_merge_keeps_the_secrets_of_what_stays(store: Store) -> None:
-    store.graph.put(node(first=KEY, second="password: Tr0ub4dor&3"))
-    merged = store.graph.put(node(third="password: Tr0ub4dor&4", second="nothing here"))
+    store.graph.put(concept("ada", first=KEY, second="password: Tr0ub4dor&3"))
+    merged = store.graph.put(concept("ada", third="password: Tr0ub4dor&4", second="nothing here"))
     assert merged.revision == 2 and len(merged.secret_refs) == 2
     seen = store.secrets.resolve(merged, action="tool", accessor="me").attributes
     assert seen == {"first": KEY, "second": "nothing here", "third": "password: Tr0ub4dor&4"}
     assert len(store.secrets.find().items) == 2, "the secret of the value that was replaced is gone"
-    assert len(store.graph.put(node(), remove=["first"]).secret_refs) == 1
+    assert len(store.graph.put(concept("ada"), remove=["first"]).secret_refs) == 1
     assert len(store.graph.get("ada", "local").secret_refs) == 1
-    assert store.graph.put(node(x=1), merge=False).secret_refs == []
+    assert store.graph.put(concept("ada", x=1), merge=False).secret_refs == []
     assert [found.secret_refs for found in store.graph.find().items] == [[]]
 
 
 def test_secret_refs_do_not_grow_with_every_new_password(store: Store, url: str) -> None:
     for number in range(20):
-        stored = store.graph.put(node(password=f"pw-{number}", n=number))
+        stored = store.graph.put(concept("ada", password=f"pw-{number}", n=number))
     assert len(stored.secret_refs) == len(store.secrets.find().items) == 1 and stored.revision == 20
     assert everything_in(store, url).count(stored.secret_refs[0]) >= 2
 
 
 def test_conflicts_are_what_they_were(store: Store) -> None:
-    store.graph.put(node(key=KEY))
+    store.graph.put(concept("ada", key=KEY))
     with pytest.raises(Conflict):
-        store.graph.put(node(key=KEY), insert=True)
+        store.graph.put(concept("ada", key=KEY), insert=True)
     with pytest.raises(Conflict):
-        store.graph.put(node(key=KEY), expected_revision=7)
+        store.graph.put(concept("ada", key=KEY), expected_revision=7)
     with pytest.raises(Conflict):
-        store.graph.put(GraphNode(id="ada", type="concept", scope="local", attributes={"key": KEY}))
+        store.graph.put(GraphNode(id="ada", type="user", scope="local", attributes={"key": KEY}))
     with pytest.raises(Conflict):
-        store.graph.put_many([node("new", key=KEY), node(key=KEY)], insert=True)
+        store.graph.put_many([concept("new", key=KEY), concept("ada", key=KEY)], insert=True)
     assert len(store.secrets.find().items) == 1
-    assert store.graph.put(node(key=KEY), expected_revision=1).revision == 2
+    assert store.graph.put(concept("ada", key=KEY), expected_revision=1).revision == 2
 
 
 def test_an_expired_node_leaves_no_secret_to_its_successor(store: Store, clock: ManualClock) -> None:
-    guest = node(key=KEY)
+    guest = concept("ada", key=KEY)
     guest.expires_at = clock.now() + timedelta(hours=1)
     old = store.graph.put(guest)
     clock.advance(hours=2)
-    new = store.graph.put(node(password="swordfish"))
+    new = store.graph.put(concept("ada", password="swordfish"))
     assert set(new.attributes) == {"password"} and not set(new.secret_refs) & set(old.secret_refs)
     assert only_id(store) == new.secret_refs[0]
 
@@ -256,7 +253,7 @@ def test_a_write_that_finds_nothing_or_fails_leaves_no_secret(store: Store) -> N
     assert store.tasks.update("nobody", description=KEY) is False
     assert store.secrets.find().items == []
     with pytest.raises(ZeroDivisionError), store.transaction() as tx:
-        tx.graph.put(node(key=KEY))
+        tx.graph.put(concept("ada", key=KEY))
         assert len(tx.secrets.find().items) == 1
         raise ZeroDivisionError
     assert store.secrets.find().items == []
@@ -266,7 +263,7 @@ def test_a_write_that_finds_nothing_or_fails_leaves_no_secret(store: Store) -> N
 
 
 def test_secrets_go_with_their_record(store: Store) -> None:
-    store.graph.put_many([node(key=KEY), node("bob", key=KEY)])
+    store.graph.put_many([concept("ada", key=KEY), concept("bob", key=KEY)])
     store.graph.put_edge(edge())
     store.tasks.add(Task(task_id="t", channel_id="c", description=KEY))
     store.tasks.add(Task(task_id="x", channel_id="c", description="d"))
@@ -288,10 +285,10 @@ def test_secrets_go_with_their_record(store: Store) -> None:
 
 
 def test_what_nothing_refers_to_is_swept(store: Store, clock: ManualClock) -> None:
-    store.graph.put(node(key=KEY, stays=f"x {KEY[:-1]}b"))
+    store.graph.put(concept("ada", key=KEY, stays=f"x {KEY[:-1]}b"))
     store.tasks.add(Task(task_id="t", channel_id="c", description=KEY))
     store.thoughts.add(Thought(thought_id="th", source_task_id="t", content=KEY))
-    store.graph.put(node(key="plain"))
+    store.graph.put(concept("ada", key="plain"))
     store.tasks.delete("t")
     clock.advance(minutes=5)
     assert store.secrets.sweep() == 0
@@ -312,7 +309,7 @@ def test_maintenance_sweeps(store: Store, clock: ManualClock) -> None:
 
 
 def test_forgetting_a_secret_keeps_its_log(store: Store) -> None:
-    stored = store.graph.put(node(key=KEY))
+    stored = store.graph.put(concept("ada", key=KEY))
     store.secrets.resolve(stored, action="tool", accessor="me")
     key = only_id(store)
     assert store.secrets.delete_many([key, "nobody"], accessor="ada") == 1
@@ -327,7 +324,7 @@ def test_forgetting_a_secret_keeps_its_log(store: Store) -> None:
 
 
 def test_what_is_known_of_secrets_is_listed_without_values(store: Store, keys: KeyRing) -> None:
-    store.graph.put_many(node(f"n{number}", key=KEY) for number in range(5))
+    store.graph.put_many(concept(f"n{number}", key=KEY) for number in range(5))
     first = store.secrets.find(limit=3)
     rest = store.secrets.find(limit=3, cursor=first.next_cursor)
     found = [*first.items, *rest.items]
@@ -341,7 +338,7 @@ def test_what_is_known_of_secrets_is_listed_without_values(store: Store, keys: K
 
 
 def test_revealing_is_refused_where_the_log_could_be_rolled_back(store: Store) -> None:
-    stored = store.graph.put(node(key=KEY))
+    stored = store.graph.put(concept("ada", key=KEY))
     with store.transaction() as tx:
         with pytest.raises(TransactionError, match="outside"):
             tx.secrets.resolve(stored, action="tool", accessor="me")
@@ -351,7 +348,7 @@ def test_revealing_is_refused_where_the_log_could_be_rolled_back(store: Store) -
 
 
 def test_bad_arguments(store: Store) -> None:
-    stored = store.graph.put(node(key=KEY))
+    stored = store.graph.put(concept("ada", key=KEY))
     with pytest.raises(InvalidArgument, match="speak, tool, memorize"):
         store.secrets.resolve(stored, action="shout", accessor="me")  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="accessor"):
@@ -362,7 +359,7 @@ def test_bad_arguments(store: Store) -> None:
 
 def test_with_detection_off_texts_are_stored_as_they_are(opened: Callable[..., Store]) -> None:
     store = opened(secrets=False)
-    assert store.graph.put(node(key=KEY)).attributes == {"key": KEY}
+    assert store.graph.put(concept("ada", key=KEY)).attributes == {"key": KEY}
     with pytest.raises(SecretKeyError, match="ciris-store key new"):
         store.secrets.check()
 
@@ -374,7 +371,7 @@ def test_the_variable_switches_detection(
     monkeypatch.setenv("CIRIS_DETECT_SECRETS", said)
     store = opened()
     if stored:
-        assert store.graph.put(node(key=KEY)).attributes == {"key": KEY}
+        assert store.graph.put(concept("ada", key=KEY)).attributes == {"key": KEY}
     else:
         with pytest.raises(InvalidArgument, match=r"GraphNode\.attributes\.'key'.*stripe key"):
-            store.graph.put(node(key=KEY))
+            store.graph.put(concept("ada", key=KEY))

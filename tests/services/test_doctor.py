@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from ciris_store_core import ANY_OCCURRENCE, ManualClock, Store, Task, Thought, open_store
+from ciris_store_core import ANY_OCCURRENCE, ManualClock, Store, Thought, open_store
 from ciris_store_core.conformance.wiping import damage
 from ciris_store_core.models.audit import AuditQuery
 from ciris_store_core.models.operations import Severity
 from ciris_store_core.services import DatabaseMaintenanceService, DoctorReport, Growth, examine, unstick
 from ciris_store_core.transfer import copy_store
+from tests.support.factories import task
 from tests.transfer.conftest import stop_at
 
 Opened = Callable[..., Store]
-
-
-def task(name: str = "t", **fields: Any) -> Task:
-    return Task(task_id=name, channel_id="c", description="d", **fields)
 
 
 def codes(report: DoctorReport) -> list[str]:

@@ -25,17 +25,17 @@ from ciris_store_core.services import DatabaseMaintenanceService, MaintenancePol
 from ciris_store_core.services.sweeps import ATTEMPTS, Sweeper
 from tests.services.conftest import add_orphans
 from tests.services.dumps import rows_of
+from tests.support import factories
 
 Service = Callable[..., DatabaseMaintenanceService]
 
 
 def task(task_id: str, owner: str = "dead", **fields: Any) -> Task:
-    return Task(**{"task_id": task_id, "channel_id": "c", "description": "d", "agent_occurrence_id": owner, **fields})
+    return factories.task(task_id, agent_occurrence_id=owner, **fields)
 
 
 def thought(thought_id: str, task_id: str, owner: str = "dead", **fields: Any) -> Thought:
-    given = {"thought_id": thought_id, "source_task_id": task_id, "content": "x", "agent_occurrence_id": owner}
-    return Thought(**{**given, **fields})
+    return factories.thought(thought_id, task_id, agent_occurrence_id=owner, **fields)
 
 
 def task_ids(store: Store) -> list[str]:

@@ -12,7 +12,6 @@ from ciris_store_core import (
     AsyncMemoryService,
     CorrelationType,
     GraphEdge,
-    GraphNode,
     InvalidArgument,
     ManualClock,
     MemoryQuery,
@@ -25,6 +24,7 @@ from ciris_store_core import (
 from ciris_store_core.errors import StoreClosed
 from ciris_store_core.models import TSDBGraphNode
 from ciris_store_core.services import MemoryService
+from tests.support.factories import node
 
 TAGS = {"host": "agent-1", "a.b": "prod"}
 
@@ -32,10 +32,6 @@ TAGS = {"host": "agent-1", "a.b": "prod"}
 @pytest.fixture
 def memory(store: Store) -> MemoryService:
     return MemoryService(store)
-
-
-def node(id: str, **fields: Any) -> GraphNode:
-    return GraphNode(**{"id": id, "type": "concept", "scope": "local", "attributes": {}, **fields})
 
 
 def query(node_id: str, **fields: Any) -> MemoryQuery:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from ciris_store_core import Conflict, Correlation, ManualClock, Store, Task, TestSeams, open_store
+from ciris_store_core import Conflict, Correlation, ManualClock, Store, TestSeams, open_store
 from ciris_store_core.inmemory.tables import Table
+from tests.support.factories import task
 
 
 @pytest.fixture
@@ -20,10 +21,6 @@ def old(monkeypatch: pytest.MonkeyPatch, clock: ManualClock) -> Store:
     """Store on a backend that raises a plain Conflict."""
     monkeypatch.setattr("ciris_store_core.inmemory.tables.AlreadyExists", Conflict)
     return open_store("memory://", testing=TestSeams(clock=clock))
-
-
-def task(**fields: Any) -> Task:
-    return Task(task_id="t", channel_id="c", description="d", **fields)
 
 
 def correlation(**fields: Any) -> Correlation:

@@ -16,17 +16,12 @@ from ciris_store_core import (
     ManualClock,
     StaleFence,
     Store,
-    Task,
     TaskStatus,
     Thought,
 )
 from ciris_store_core.models import Lease
 from ciris_store_core.store.work.shared_tasks import SharedTasks
-
-
-def task(task_id: str = "t", **fields: object) -> Task:
-    return Task(**{"task_id": task_id, "channel_id": "c", "description": "d", **fields})
-
+from tests.support.factories import task
 
 # --- occurrences --------------------------------------------------------------------------------
 

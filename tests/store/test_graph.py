@@ -11,7 +11,6 @@ from ciris_store_core import (
     AccessDenied,
     Capability,
     Conflict,
-    GraphEdge,
     GraphNode,
     GraphScope,
     InvalidArgument,
@@ -25,16 +24,9 @@ from ciris_store_core import (
 from ciris_store_core.conformance.support import race
 from ciris_store_core.errors import TransactionError
 from ciris_store_core.models import NodeKey
+from tests.support.factories import edge, node
 
 LOCAL = GraphScope.LOCAL
-
-
-def node(id: str = "n", **fields: Any) -> GraphNode:
-    return GraphNode(**{"id": id, "type": "concept", "scope": "local", "attributes": {}, **fields})
-
-
-def edge(source: str, target: str, relationship: str = "r", **fields: Any) -> GraphEdge:
-    return GraphEdge(source=source, target=target, relationship=relationship, scope="local", **fields)
 
 
 def ids(nodes: Any) -> list[str]:

@@ -44,16 +44,18 @@ from ciris_store_core.store.access import access_rules
 from ciris_store_core.store.access.guarded_correlations import GuardedCorrelations
 from ciris_store_core.store.access.guarded_graph import GuardedGraph
 from ciris_store_core.store.access.session_guard import guarded
+from tests.support import factories
 
 KEY, OTHER, STRANGER = (SigningKey.generate() for _ in range(3))
 
 
 def node(node_id: str = "self", scope: str = "identity", **fields: Any) -> GraphNode:
-    return GraphNode(**{"id": node_id, "type": "identity", "scope": scope, "attributes": {"name": "Ada"}, **fields})
+    given = {"id": node_id, "type": "identity", "scope": scope, "attributes": {"name": "Ada"}}
+    return factories.node(**{**given, **fields})
 
 
 def edge(scope: str = "identity", **fields: Any) -> GraphEdge:
-    return GraphEdge(**{"source": "self", "target": "values", "relationship": "has", "scope": scope, **fields})
+    return factories.edge(**{"source": "self", "target": "values", "relationship": "has", "scope": scope, **fields})
 
 
 def everything(store: Store) -> tuple[list[GraphNode], list[GraphEdge]]:

@@ -18,19 +18,16 @@ from ciris_store_core import (
     Store,
     Task,
     TaskContext,
-    Thought,
     ThoughtStatus,
 )
 from ciris_store_core.store.work.ownership import recover_thoughts
+from tests.support import factories
+from tests.support.factories import thought
 
 
 def task(task_id: str = "t", correlation_id: str | None = None, **fields: Any) -> Task:
     context = None if correlation_id is None else TaskContext(correlation_id=correlation_id)
-    return Task(**{"task_id": task_id, "channel_id": "c", "description": "d", "context": context, **fields})
-
-
-def thought(thought_id: str = "h", task_id: str = "t", **fields: Any) -> Thought:
-    return Thought(**{"thought_id": thought_id, "source_task_id": task_id, "content": "x", **fields})
+    return factories.task(task_id, context=context, **fields)
 
 
 def status_of(store: Store, thought_id: str) -> ThoughtStatus:
@@ -223,7 +220,7 @@ Change = Callable[[Store], object]
 )
 def test_a_thought_that_changed_meanwhile_is_not_recovered(store: Store, change: Change) -> None:
     store.tasks.add(task())
-    seen = store.thoughts.add(thought(status="processing"))
+    seen = store.thoughts.add(thought("h", status="processing"))
     change(store)
     after = store.thoughts.get("h", occurrence_id=ANY_OCCURRENCE)
     now = store.server_now()

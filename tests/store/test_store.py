@@ -24,11 +24,7 @@ from ciris_store_core import (
 from ciris_store_core.clock import SystemClock
 from ciris_store_core.errors import MigrationRequired, StoreClosed, TransactionError, UnknownScheme
 from ciris_store_core.store.context import ServerTime
-
-
-def task(task_id: str = "t") -> Task:
-    return Task(task_id=task_id, channel_id="c", description="d")
-
+from tests.support.factories import task
 
 # --- opening and closing ------------------------------------------------------------------------
 

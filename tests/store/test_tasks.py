@@ -15,16 +15,8 @@ from ciris_store_core import (
     TaskContext,
     TaskOutcome,
     TaskStatus,
-    Thought,
 )
-
-
-def task(task_id: str = "t", **fields: Any) -> Task:
-    return Task(**{"task_id": task_id, "channel_id": "c", "description": "d", **fields})
-
-
-def thought(thought_id: str = "th", task_id: str = "t", **fields: Any) -> Thought:
-    return Thought(thought_id=thought_id, source_task_id=task_id, content="x", **fields)
+from tests.support.factories import task, thought
 
 
 def ids(tasks: Any) -> list[str]:

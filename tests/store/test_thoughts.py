@@ -17,10 +17,7 @@ from ciris_store_core import (
     ThoughtStatus,
     ThoughtType,
 )
-
-
-def thought(thought_id: str = "th", **fields: Any) -> Thought:
-    return Thought(**{"thought_id": thought_id, "source_task_id": "t", "content": "x", **fields})
+from tests.support.factories import thought
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,11 @@ import pytest
 
 from ciris_store_core import Conflict, GraphEdge, GraphNode, InvalidArgument, ManualClock, Store, Upcasters
 from ciris_store_core.errors import UpcastError
+from tests.support import factories
 
 
 def node(id: str = "n", type: str = "user", **fields: Any) -> GraphNode:
-    return GraphNode(**{"id": id, "type": type, "scope": "local", "attributes": {}, **fields})
+    return factories.node(id, type=type, **fields)
 
 
 def split_name(attributes: dict[str, Any]) -> dict[str, Any]:

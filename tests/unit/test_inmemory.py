@@ -31,6 +31,7 @@ from ciris_store_core.models.graph import NodeQuery, NodeWrite, SearchQuery
 from ciris_store_core.models.tasks import TaskQuery
 from ciris_store_core.url import resolve_url
 from ciris_store_core.words import search_terms
+from tests.support import factories
 
 NOW = datetime(2025, 1, 1, 12, tzinfo=UTC)
 LOCAL = GraphScope.LOCAL
@@ -50,8 +51,7 @@ def node(id: str, attributes: dict[str, Any] | None = None, **fields: Any) -> Gr
 
 
 def task(id: str, **fields: Any) -> Task:
-    times = {"created_at": NOW, "updated_at": NOW}
-    return Task(task_id=id, channel_id="c", description="d", **{**times, **fields})
+    return factories.task(id, **{"created_at": NOW, "updated_at": NOW, **fields})
 
 
 def put(backend: MemoryBackend, *nodes: GraphNode, **how: Any) -> list[GraphNode]:

@@ -16,6 +16,7 @@ from ciris_store_core.models.tasks import UPDATABLE_TASK_FIELDS
 from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.validation.json_values import MAX_BYTES, encoded_size
 from ciris_store_core.validation.validator import Validator, limit_of, moment, whole
+from tests.support.factories import task
 
 NOW = datetime(2025, 1, 1, 12, tzinfo=UTC)
 CHECK = Validator()
@@ -36,10 +37,6 @@ class Level(IntEnum):
 
 class Plain(Enum):
     A = 1
-
-
-def task(**fields: Any) -> Task:
-    return Task(**{"task_id": "t", "channel_id": "c", "description": "d", **fields})
 
 
 def stored(**fields: Any) -> Task:

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ciris_store_core import RetryPolicy, Store, Task, Thought, open_store
+from ciris_store_core import RetryPolicy, Store, open_store
 
 ONCE = RetryPolicy(attempts=1)
 """No retries, so that an error is seen as the backend raised it."""
@@ -26,14 +26,6 @@ def url_of(path: Path, **options: object) -> str:
 def open_once(path: Path, **options: object) -> Store:
     """Open the store of a file, without retries."""
     return open_store(url_of(path, **options), retry=ONCE)
-
-
-def task(task_id: str, **fields: Any) -> Task:
-    return Task(**{"task_id": task_id, "channel_id": "c", "description": "d", **fields})
-
-
-def thought(thought_id: str, task_id: str, **fields: Any) -> Thought:
-    return Thought(**{"thought_id": thought_id, "source_task_id": task_id, "content": "hm", **fields})
 
 
 def beside(path: Path) -> set[str]:

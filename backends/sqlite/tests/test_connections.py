@@ -8,23 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from backends.sqlite.tests.support import (
-    backend_of,
-    in_threads,
-    integrity,
-    open_files,
-    open_once,
-    output_of,
-    start,
-    task,
-    thought,
-)
+from backends.sqlite.tests.support import backend_of, in_threads, integrity, open_files, open_once, output_of, start
 from ciris_store_core import Store, open_store
 from ciris_store_core.errors import (
     PoolTimeout,
     StoreClosed,
     StoreError,
 )
+from tests.support.factories import task, thought
 
 WRITE_ONE = """
 import sys

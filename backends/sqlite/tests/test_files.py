@@ -13,14 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.sqlite.tests.support import (
-    backend_of,
-    beside,
-    open_once,
-    output_of,
-    task,
-    url_of,
-)
+from backends.sqlite.tests.support import backend_of, beside, open_once, output_of, url_of
 from ciris_store_core import Store, open_store
 from ciris_store_core.errors import (
     Corrupt,
@@ -29,6 +22,7 @@ from ciris_store_core.errors import (
     NotADatabase,
     StoreClosed,
 )
+from tests.support.factories import task
 
 
 def mode(path: Path) -> int:

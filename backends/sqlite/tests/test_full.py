@@ -8,20 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from backends.sqlite.tests.support import (
-    backend_of,
-    integrity,
-    open_once,
-    output_of,
-    task,
-    thought,
-)
+from backends.sqlite.tests.support import backend_of, integrity, open_once, output_of
 from ciris_store_core import Store
 from ciris_store_core.errors import (
     StorageFull,
     StoreError,
     TransactionError,
 )
+from tests.support.factories import task, thought
 
 # --- no room ----------------------------------------------------------------------------------
 

@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from backends.sqlite.tests.support import backend_of, open_files, open_once, output_of, task, url_of
+from backends.sqlite.tests.support import backend_of, open_files, open_once, output_of, url_of
 from ciris_store_core import open_store
 from ciris_store_core.errors import NotSupported, StoreClosed, TransactionError, Unavailable
 from ciris_store_sqlite.session import SqliteSession
+from tests.support.factories import task
 
 
 @pytest.mark.parametrize("command", ["BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"])

@@ -19,11 +19,12 @@ from pathlib import Path
 import pytest
 
 from backends.sqlite.tests import writers
-from backends.sqlite.tests.support import ROOT, open_once, task
+from backends.sqlite.tests.support import ROOT, open_once
 from ciris_store_core.errors import StoreError, Unavailable
 from ciris_store_core.sql import load_migrations
 from tests.reliability.rows import counts, record
 from tests.scenarios.processes import Team, processes
+from tests.support.factories import task
 
 STARTERS = 8
 
