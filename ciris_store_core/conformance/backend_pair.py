@@ -30,7 +30,9 @@ from ciris_store_core.models.paging import PageRequest
 from ciris_store_core.models.tasks import TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
 
-UNORDERED = frozenset({"get", "lock", "get_nodes", "lock_nodes", "get_edges", "lock_edges", "neighbours"})
+UNORDERED = frozenset(
+    {"get", "lock", "touch", "info", "get_nodes", "lock_nodes", "get_edges", "lock_edges", "neighbours"}
+)
 """Methods whose result has no order."""
 WHOLE = frozenset({"points"})
 """Listings whose page boundaries are unspecified, so that only the whole can be compared."""

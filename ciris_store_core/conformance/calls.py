@@ -40,8 +40,10 @@ from ciris_store_core.models.correlations import (
     Metric,
     PercentileQuery,
 )
+from ciris_store_core.models.documents import DocumentQuery
 from ciris_store_core.models.graph import EdgeQuery, NodeQuery, SearchQuery, Traversal
 from ciris_store_core.models.paging import PageRequest, ResultPage
+from ciris_store_core.models.streams import EntryQuery, StreamKey, StreamQuery
 from ciris_store_core.models.tasks import TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
 
@@ -204,4 +206,17 @@ def contents(session: Session) -> dict[str, Any]:
         "entries": everything(session.audit.find, AuditQuery()),
         "anchors": [session.audit.anchor(chain) for chain in chains],
     }
+    found.update(_payloads(session))
     return {"chains": chains, **{kind: _plain(rows) for kind, rows in found.items()}}
+
+
+def _payloads(session: Session) -> dict[str, Any]:
+    """Return documents, streams and their entries, as far as there are any: not every backend keeps them."""
+    found: dict[str, Any] = {}
+    if hasattr(session, "documents"):
+        found["documents"] = everything(session.documents.find, DocumentQuery())
+    if hasattr(session, "streams"):
+        found["streams"] = everything(session.streams.find, StreamQuery())
+        keys = [StreamKey(each.namespace, each.name) for each in found["streams"]]
+        found["stream entries"] = [session.streams.read(key, EntryQuery(1000)).items for key in keys]
+    return {kind: rows for kind, rows in found.items() if rows}

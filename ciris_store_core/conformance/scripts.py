@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from ciris_store_core.clock import ManualClock
 from ciris_store_core.conformance.factories import LOCAL, T0, at, correlation, edge, entry, node, put, task, thought
+from ciris_store_core.conformance.scripts_of_payloads import PAYLOAD_SCRIPTS
 from ciris_store_core.conformance.support import everything, reading, transact, writing
 from ciris_store_core.contract import Backend, Session
 from ciris_store_core.contract.hookspecs import BackendContext
@@ -221,7 +222,7 @@ SCRIPTS: dict[str, Callable[..., Any]] = {
     for script in (
         prepare, add_tasks, task_ids, attributes, add_or_get, claim_all, merge, extend_chain, leases, lock_lease,
         renew_lease, claim_one, finish, stop_before_commit, stop_within_transaction, stop_in_batch, stop_after_commit,
-        write_on,
+        write_on, *PAYLOAD_SCRIPTS,
     )
 }  # fmt: skip
 """All scripts by name."""

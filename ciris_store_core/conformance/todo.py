@@ -14,7 +14,8 @@ ORDER = (
     "tasks", "thoughts", "transactions", "graph_nodes", "graph_edges", "graph_listing", "updates", "correlations",
     "coordination", "secrets", "audit", "backends", "records", "claims", "aggregation", "locks", "traversal", "search",
     "words", "interleavings", "interleaved_records", "deadlocks", "crashes", "processes",
-    "documents", "document_changes", "document_listing", "document_filters",
+    "documents", "document_changes", "document_listing", "document_filters", "streams", "stream_changes",
+    "payload_transactions", "payload_races", "payload_interleavings", "payload_processes",
 )  # fmt: skip
 """Recommended order of implementation by module: each needs little of the later ones."""
 

@@ -9,7 +9,9 @@ _MODULES = (
     "aggregation", "tasks", "claims", "thoughts", "coordination", "secrets", "audit", "transactions", "backends",
     "operations", "processes", "crashes", "words", "updates", "columns", "changes",
     "interleavings", "interleaved_records", "deadlocks",
-    "documents", "document_changes", "document_listing", "document_filters",
+    "documents", "document_changes", "document_listing", "document_filters", "streams", "stream_changes",
+    "payload_interleavings", "payload_races", "payload_transactions",
+    "payload_processes",
 )  # fmt: skip
 
 # Registered before the import, so that failing assertions show values. Modules imported already cannot be rewritten.
@@ -48,10 +50,22 @@ from ciris_store_core.conformance.suite.interleavings import (  # noqa: E402
 )
 from ciris_store_core.conformance.suite.locks import TestLocks  # noqa: E402
 from ciris_store_core.conformance.suite.operations import TestOperations  # noqa: E402
+from ciris_store_core.conformance.suite.payload_interleavings import TestDocumentInterleavings, TestStreamInterleavings  # noqa: E402
+from ciris_store_core.conformance.suite.payload_processes import TestPayloadCrashes, TestPayloadProcesses  # noqa: E402
+from ciris_store_core.conformance.suite.payload_races import TestPayloadRaces  # noqa: E402
+from ciris_store_core.conformance.suite.payload_transactions import TestPayloadTransactions  # noqa: E402
 from ciris_store_core.conformance.suite.processes import TestProcesses, TestTakeOver  # noqa: E402
 from ciris_store_core.conformance.suite.records import TestRecords  # noqa: E402
 from ciris_store_core.conformance.suite.search import TestSearch  # noqa: E402
 from ciris_store_core.conformance.suite.secrets import TestAccessLog, TestSecrets  # noqa: E402
+from ciris_store_core.conformance.suite.stream_changes import (  # noqa: E402
+    TestEncryptedEntries,
+    TestFindStreams,
+    TestFork,
+    TestRemoveEntries,
+    TestRestoreStreams,
+)
+from ciris_store_core.conformance.suite.streams import TestAppend, TestEntries, TestReadStreams  # noqa: E402
 from ciris_store_core.conformance.suite.tasks import TestAddTasks, TestDeleteTasks, TestFindTasks, TestUpdateTasks  # noqa: E402
 from ciris_store_core.conformance.suite.thoughts import TestFindThoughts, TestTransferThoughts, TestWriteThoughts  # noqa: E402
 from ciris_store_core.conformance.suite.transactions import TestIsolation, TestSavepoints, TestTransactions  # noqa: E402
@@ -63,6 +77,7 @@ __all__ = [
     "TestAccessLog",
     "TestAddTasks",
     "TestAggregate",
+    "TestAppend",
     "TestAudit",
     "TestAuditInterleavings",
     "TestBackend",
@@ -74,17 +89,22 @@ __all__ = [
     "TestDegrees",
     "TestDeleteDocuments",
     "TestDeleteTasks",
+    "TestDocumentInterleavings",
     "TestDocumentStore",
     "TestDocumentValues",
     "TestEdges",
     "TestEncryptedDocuments",
+    "TestEncryptedEntries",
+    "TestEntries",
     "TestEqualValues",
     "TestFilteredColumns",
     "TestFilters",
     "TestFindCorrelations",
     "TestFindDocuments",
+    "TestFindStreams",
     "TestFindTasks",
     "TestFindThoughts",
+    "TestFork",
     "TestGetAndDeleteNodes",
     "TestGetDocuments",
     "TestGraphInterleavings",
@@ -100,21 +120,29 @@ __all__ = [
     "TestOccurrences",
     "TestOperations",
     "TestOwners",
+    "TestPayloadCrashes",
+    "TestPayloadProcesses",
+    "TestPayloadRaces",
+    "TestPayloadTransactions",
     "TestPercentiles",
     "TestPoints",
     "TestPrepare",
     "TestProcesses",
     "TestPutDocuments",
     "TestPutNodes",
+    "TestReadStreams",
     "TestReadsForUpdate",
     "TestRecords",
     "TestRelease",
+    "TestRemoveEntries",
     "TestReplacedValues",
+    "TestRestoreStreams",
     "TestSavepoints",
     "TestSearch",
     "TestSecretInterleavings",
     "TestSecrets",
     "TestShortestPath",
+    "TestStreamInterleavings",
     "TestTakeOver",
     "TestTaskInterleavings",
     "TestTelemetryInterleavings",
