@@ -164,6 +164,17 @@ ROWS: dict[str, Row] = {
         (f"{_POSTGRES}/test_failover.py::test_the_control_a_standby_that_nobody_waits_for",),
         minutes=4,
     ),
+    "lost-worker": Row(
+        "a worker of Citus is killed, frozen or emptied",
+        "four writers write to one schema while all processes of its node are killed or stopped for 8 s, or the schema "
+        "is moved to another node; needs a cluster in `CIRIS_TEST_CITUS_URL`",
+        "acknowledged writes survive, and no write is stored that was refused with another error than "
+        "`OutcomeUnknown`",
+        2, 30, "of each",
+        (f"{_POSTGRES}/test_citus.py::test_no_write_is_lost_with_its_worker",),
+        (f"{_POSTGRES}/test_citus.py::test_the_control_an_error_of_commit_that_counts_as_nothing_done",),
+        cores=1, minutes=15,
+    ),
     "pgbouncer": Row(
         "PgBouncer, transaction mode, two connections",
         "PgBouncer runs between store and server",

@@ -11,6 +11,7 @@ from ciris_store_core.models.operations import Diagnosis, Finding, Severity, Tab
 from ciris_store_core.sql import load_migrations
 from ciris_store_core.sql.drift import expected, foreign, missing
 from ciris_store_core.sql.migrate import APPLIED
+from ciris_store_postgres.citus import IS_DISTRIBUTED
 from ciris_store_postgres.session import PostgresSession
 
 OBJECTS = """
@@ -39,6 +40,15 @@ SIZES = """
 SELECT c.relname, pg_catalog.pg_total_relation_size(c.oid), pg_catalog.pg_indexes_size(c.oid)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = ? AND c.relkind = 'r' ORDER BY 2 DESC, 1
+"""
+
+# The tables of a distributed schema are empty on every node but one, where their shards have the rows.
+SIZES_OF_SHARDS = """
+SELECT name, total, total - pg_catalog.citus_table_size(id) FROM (
+    SELECT c.relname AS name, c.oid AS id, pg_catalog.citus_total_relation_size(c.oid) AS total
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = ? AND c.relkind = 'r'
+) sizes ORDER BY 2 DESC, 1
 """
 
 INVALID = """
@@ -117,7 +127,24 @@ def diagnose(session: PostgresSession, schema: str, now: datetime, *, thorough: 
             findings.append(
                 Finding("not_checked", Severity.INFO, summary, "GRANT pg_monitor TO the role", {"check": name})
             )
-    return Diagnosis(findings, [TableSize(*row) for row in session.rows(SIZES, (schema,))])
+    return Diagnosis(findings, [TableSize(*row) for row in session.rows(_sizes(session, schema), (schema,))])
+
+
+def _sizes(session: PostgresSession, schema: str) -> str:
+    return SIZES_OF_SHARDS if session.distributed and session.row(IS_DISTRIBUTED, (schema,)) else SIZES
+
+
+def _cluster(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
+    if not session.distributed:
+        return
+    if session.row(IS_DISTRIBUTED, (schema,)) is None:
+        summary = f"the schema {schema} is not distributed: all its rows stay on the coordinator"
+        fix = f"SELECT citus_schema_distribute('\"{schema}\"');"
+        yield Finding("not_distributed", Severity.WARNING, summary, fix, {"schema": schema})
+        return
+    summary = "statistics, indexes, connections and settings were checked on this node only, not where the shards are"
+    fix = f"SELECT DISTINCT nodename, nodeport FROM citus_shards WHERE table_name::text LIKE '{schema}.%';"
+    yield Finding("not_checked", Severity.INFO, summary, fix, {"check": "shards"})
 
 
 def _drift(session: PostgresSession, schema: str, now: datetime) -> Iterator[Finding]:
@@ -213,5 +240,13 @@ def _btrees(session: PostgresSession, schema: str, now: datetime) -> Iterator[Fi
             yield Finding("damaged", Severity.ERROR, f"the index {name} is damaged: {error}", fix, {"name": name})
 
 
-CHECKS: tuple[Check, ...] = (_drift, _invalid_indexes, _unused_indexes, _tables, _long_transactions, _server)
+CHECKS: tuple[Check, ...] = (
+    _drift,
+    _invalid_indexes,
+    _unused_indexes,
+    _tables,
+    _long_transactions,
+    _server,
+    _cluster,
+)
 THOROUGH: tuple[Check, ...] = (_btrees,)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ciris_store_core.errors import Unavailable
 from ciris_store_core.sql import Migration, Migrator
+from ciris_store_postgres.citus import DISTRIBUTE, require_coordinator
 from ciris_store_postgres.session import PostgresSession
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,10 @@ class PostgresMigrator(Migrator):
 
         Raises:
             Unavailable: Another process held the lock for ``patience`` seconds. The message names that process.
+            NotSupported: The server is a worker of Citus.
         """
+        if self.session.distributed:
+            require_coordinator(self.session)
         key = _lock_key(self._schema)
         started = logged = self._monotonic()
         while not self._try_lock(key):
@@ -126,9 +130,11 @@ class PostgresMigrator(Migrator):
             self.session.run(statement)
 
     def preparation(self) -> Sequence[str]:
-        """Return the statement that creates the schema, if there is none."""
+        """Return the statements that create the schema, if there is none."""
         # CREATE SCHEMA IF NOT EXISTS needs the right to create schemas even where the schema exists.
-        return () if self.session.row(SCHEMA_EXISTS, (self._schema,)) else (MAKE_SCHEMA,)
+        if self.session.row(SCHEMA_EXISTS, (self._schema,)):
+            return ()
+        return (DISTRIBUTE, MAKE_SCHEMA) if self.session.distributed else (MAKE_SCHEMA,)
 
     def _try_lock(self, key: int) -> bool:
         row = self.session.row(TRY_LOCK, (key,))

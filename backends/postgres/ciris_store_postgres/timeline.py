@@ -22,12 +22,12 @@ _TIMELINE_DIGITS = 8
 
 
 class Timeline:
-    """Newest timeline that a store has seen; older ones are refused. Thread-safe."""
+    """Newest timelines that a store has seen; older ones of the same system are refused. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._system: int | None = None
-        self.timeline = 0
+        self.timelines: dict[int, int] = {}
+        """The newest timeline of each system, by its identifier."""
 
     def check(self, session: PostgresExecutor) -> None:
         """Compare the timeline of a new connection's server. A server that does not tell its timeline is accepted.
@@ -40,18 +40,17 @@ class Timeline:
         except (AccessDenied, DatabaseError, NotSupported):
             return
         if log_file is not None:
-            self._compare(system, int(log_file[:_TIMELINE_DIGITS], 16))
+            self._compare(system, int(log_file[:_TIMELINE_DIGITS], 16), expected=session.distributed)
 
-    def _compare(self, system: int, timeline: int) -> None:
+    def _compare(self, system: int, timeline: int, *, expected: bool = False) -> None:
         with self._lock:
-            if self._system not in (None, system):
-                # Expected after an upgrade or a move to another server; timelines of two systems cannot be compared.
-                log.warning("the servers of the URL are not replicas of one another. Check the hosts of the URL.")
-                self.timeline = 0
-            self._system = system
-            if timeline < self.timeline:
+            if self.timelines and system not in self.timelines and not expected:
+                # Expected after an upgrade or a move to another server, and among the nodes of a Citus cluster.
+                log.warning("the servers of the URL are not replicas of one another; check the hosts of the URL")
+            newest = self.timelines.get(system, 0)
+            if timeline < newest:
                 raise Unavailable(
-                    f"the server is on timeline {timeline}, but a server on timeline {self.timeline} was seen before: "
+                    f"the server is on timeline {timeline}, but a server on timeline {newest} was seen before: "
                     "this one is a primary from before a failover. Stop it, or make it a standby."
                 )
-            self.timeline = timeline
+            self.timelines[system] = timeline

@@ -163,7 +163,7 @@ def test_any_role_may_ask_for_the_timeline(url: str) -> None:
     with closing(backend), backend.session(write=True) as session:
         session.run("SET LOCAL ROLE pg_monitor")
         timeline.check(session)
-    assert timeline.timeline > 0
+    assert min(timeline.timelines.values()) > 0
 
 
 def test_a_server_that_cannot_say_is_let_through(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,14 +174,24 @@ def test_a_server_that_cannot_say_is_let_through(url: str, monkeypatch: pytest.M
         with closing(backend), suppress(TransactionError), backend.session(write=True) as session:
             session.run("SET LOCAL ROLE pg_signal_backend")
             timeline.check(session)
-        assert timeline.timeline == 0
+        assert timeline.timelines == {}
 
 
 def test_another_cluster_is_followed_and_said(caplog: pytest.LogCaptureFixture) -> None:
     timeline = Timeline()
     timeline._compare(1, 7)
     timeline._compare(2, 3)
-    assert timeline.timeline == 3
+    assert timeline.timelines == {1: 7, 2: 3}
     assert "not replicas of one another" in caplog.text
+    for system, older in ((2, 2), (1, 6)):
+        with pytest.raises(Unavailable):
+            timeline._compare(system, older)
+
+
+def test_the_nodes_of_a_cluster_are_no_reason_to_warn(caplog: pytest.LogCaptureFixture) -> None:
+    timeline = Timeline()
+    for system, newest in ((1, 7), (2, 3), (1, 7)):
+        timeline._compare(system, newest, expected=True)
+    assert caplog.text == ""
     with pytest.raises(Unavailable):
-        timeline._compare(2, 2)
+        timeline._compare(1, 6, expected=True)
