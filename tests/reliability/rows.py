@@ -172,7 +172,7 @@ ROWS: dict[str, Row] = {
         "`OutcomeUnknown`",
         2, 30, "of each",
         (f"{_POSTGRES}/test_citus.py::test_no_write_is_lost_with_its_worker",),
-        (f"{_POSTGRES}/test_citus.py::test_the_control_an_error_of_commit_that_counts_as_nothing_done",),
+        (f"{_POSTGRES}/test_citus.py::test_the_control_a_caller_that_takes_an_unknown_outcome_for_a_refusal",),
         cores=1, minutes=15,
     ),
     "pgbouncer": Row(

@@ -58,6 +58,8 @@ class PostgresMigrator(Migrator):
         sleep: Function that sleeps for a number of seconds.
     """
 
+    session: PostgresSession
+
     def __init__(
         self,
         session: PostgresSession,
