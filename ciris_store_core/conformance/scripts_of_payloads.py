@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 from ciris_store_core.conformance.factories import T0, task
 from ciris_store_core.conformance.payload_samples import K, S, document, json_value, stream_entry, write
@@ -11,8 +12,8 @@ from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import RevisionMismatch
 from ciris_store_core.validation.payloads import value_of
 
-if TYPE_CHECKING:
-    from ciris_store_core.conformance.scripts import Signal
+Signal = Callable[..., Any]
+"""The callback of ``scripts.Signal``; that module imports this one."""
 
 
 def write_payloads(session: Session, number: int) -> None:
