@@ -24,7 +24,10 @@ class Capability(StrEnum):
     """Several processes may open the same store."""
 
     DURABLE = "durable"
-    """Acknowledged writes survive the end of the process, and the store can be reopened."""
+    """Acknowledged writes survive the end of the process, and the store can be reopened.
+
+    A power cut depends on settings: ``survives_power_loss`` in ``Backend.info``.
+    """
 
     DOCUMENTS = "documents"
     """Documents: JSON values and bytes by namespace and key, ``session.documents``."""

@@ -145,14 +145,16 @@ def total_over(terms: Sequence[float], count: int) -> float:
 def count_of(row: Correlation) -> int:
     """Return the number of samples that a row stands for."""
     metric = row.metric_data
-    return 1 if metric is None or metric.sample_count is None else metric.sample_count
+    return (
+        1 if metric is None or row.resolution == Resolution.RAW or metric.sample_count is None else metric.sample_count
+    )
 
 
 def sum_of(row: Correlation) -> float:
     """The sum of the samples that a metric's row stands for."""
     metric = row.metric_data
     assert metric is not None
-    return metric.metric_value if metric.sample_sum is None else metric.sample_sum
+    return metric.metric_value if row.resolution == Resolution.RAW or metric.sample_sum is None else metric.sample_sum
 
 
 def low_of(row: Correlation) -> float:
@@ -173,4 +175,5 @@ def last_of(row: Correlation) -> tuple[datetime, str]:
     """Sorts metrics' rows by their newest sample."""
     metric = row.metric_data
     assert metric is not None
-    return (metric.last_timestamp or row.timestamp, row.correlation_id)
+    newest = None if row.resolution == Resolution.RAW else metric.last_timestamp
+    return (newest or row.timestamp, row.correlation_id)

@@ -98,7 +98,8 @@ class Backend(ABC):
     def pending(self) -> Sequence[PendingMigration]:
         """Return the migrations that ``prepare`` would apply, oldest first. Default: none, where there is no schema.
 
-        - May be called before ``prepare``, and changes nothing: a database that is not there has all of them pending.
+        - May be called before ``prepare``, and changes nothing: a database that is not there has all of them pending,
+          up to the ``schema_version`` of ``info`` after them.
         - A schema that excludes this program raises ``IncompatibleSchema``.
         """
         return ()
@@ -110,6 +111,8 @@ class Backend(ABC):
         - Leaving the block commits; leaving it by any ``BaseException`` rolls back, and the exception propagates.
         - Once the block ended without an error, its writes are stored [cap: durable].
         - ``write=False``: the caller will not write.
+        - A thread that has a writing session open and opens a second one: TransactionError at once, as it would wait
+          for itself; with several writers, a transaction of its own [cap: concurrent_writers].
         - ``single=True``: the caller will make exactly one call, so a backend needs no transaction if that
           call is atomic by itself.
         - Driver errors are raised translated: ``Unavailable`` if nothing was done, ``OutcomeUnknown`` if the answer to
@@ -128,6 +131,7 @@ class Backend(ABC):
         """Return the time of the database server if there is one, else the host's; aware, in UTC.
 
         - A thread with an open session needs no second connection for it, as all may be held by such threads.
+        - To the microsecond, or as fine as the clock is: not rounded to milliseconds.
         """
 
     @abstractmethod
@@ -136,7 +140,11 @@ class Backend(ABC):
 
     @abstractmethod
     def info(self) -> Mapping[str, Any]:
-        """Return facts for reports: server version, schema version, settings. Never a password."""
+        """Return facts for reports: server version, schema version, settings. Never a password.
+
+        - ``survives_power_loss``: whether acknowledged writes survive a power cut, if the disk keeps what it confirms;
+          ``durability_settings`` names the settings that decide it, as text.
+        """
 
     def stats(self) -> Mapping[str, Any]:
         """Return counters of this open backend, such as connections in use. Empty by default."""
@@ -161,4 +169,8 @@ class Backend(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Release all resources. Idempotent. Later calls raise ``StoreClosed``."""
+        """Release all resources. Idempotent. Later calls raise ``StoreClosed``.
+
+        - A transaction that is open in another thread ends as a whole: it commits, or a ``StoreError`` says that it did
+          not.
+        """

@@ -19,7 +19,10 @@ class CoordinationStore(ABC):
 
     @abstractmethod
     def heartbeat(self, occurrence_id: str, at: datetime, expires_at: datetime) -> bool:
-        """Move ``heartbeat_at`` and ``expires_at``; False if it is not registered. Required; one statement."""
+        """Move ``heartbeat_at`` and ``expires_at``; False if it is not registered. Required; one statement.
+
+        - Both are stored as given, earlier ones than the stored too: the last call counts.
+        """
 
     @abstractmethod
     def list_occurrences(self, alive_at: datetime | None) -> list[Occurrence]:
@@ -38,6 +41,7 @@ class CoordinationStore(ABC):
         - Among concurrent callers at most one succeeds.
         - ``fence`` grows by 1 with every change of owner and every take-over of an expired lease, and stays when the
           holder acquires it again before it expires; ``acquired_at`` likewise.
+        - ``expires_at`` is stored as given: a holder that acquires it again may shorten it.
         """
 
     @abstractmethod

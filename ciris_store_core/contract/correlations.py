@@ -114,7 +114,8 @@ class CorrelationStore(ABC):
     def aggregate(self, query: AggregateQuery) -> list[AggregatePoint]:
         """Values per bucket and group, by start, then group (None first). Default: over a scan.
 
-        - Rolled up rows count as the samples they stand for. count, min and max are exact, sum and avg within
+        - Rolled up rows count as the samples they stand for. A raw row is one sample, whatever its ``sample_count`` and
+          the other fields about samples say. count, min and max are exact, sum and avg within
           1e-12 relative; ``last`` is the value of the newest sample, ties by correlation_id.
         - A sum beyond the greatest float is inf, or -inf; an average never is, whatever its samples.
         - A bucket that would begin before the year 1 begins there.

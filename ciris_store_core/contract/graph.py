@@ -41,7 +41,7 @@ class GraphStore(ABC):
           applied.
         - Of an existing node ``created_at`` stays and the revision grows by 1; ``updated_at`` and ``secret_refs`` are
           taken from the write; of ``KEPT_UNLESS_GIVEN`` the given ones replace the stored.
-        - A merge keeps the stored ``secret_refs`` too, without repeats.
+        - A merge keeps the stored ``secret_refs`` too: they come first, then the new ones as given, without repeats.
         - An existing node that expired by ``now`` counts as absent, except that its revision goes on; its edges are
           deleted.
         - ``restore``: the node exactly as given, its revision included; one that exists, expired or not: AlreadyExists.
@@ -179,7 +179,8 @@ class GraphStore(ABC):
     ) -> list[Degree]:
         """The nodes with the most edges, most first, ties by id. Default: counts over a scan of the scope's edges.
 
-        - ``in`` counts edges that end at the node, ``out`` those that begin there, ``both`` all.
+        - ``in`` counts edges that end at the node, ``out`` those that begin there, ``both`` all. An edge from a node to
+          itself has two ends there: ``both`` counts it twice.
         - Edges of which an end expired by ``now`` do not count.
         """
         counts: dict[str, int] = {}
@@ -260,7 +261,7 @@ class GraphStore(ABC):
         - The words of a node are ``words.node_words``, those of the query come from ``words.search_terms``; the
           database splits and folds no text itself.
         - The rank is ``words.rank``: of two nodes that hold all the words, the one with fewer others comes first.
-        - Nodes expired by ``now`` are left out.
+        - Nodes expired by ``now`` are left out. A query without words finds nothing.
         """
         raise NotSupported(
             f"this backend has no {Capability.FULL_TEXT}. "

@@ -74,7 +74,10 @@ class TaskStore(ABC):
     def delete(self, task_ids: Sequence[str]) -> int:
         """Delete tasks, their descendants, and the thoughts of all of them, of any owner. Required.
 
-        - Returns the number of deleted tasks, descendants included.
+        - Returns the number of deleted tasks, descendants included. An id without a task has no effect: children and
+          thoughts of a task that is gone stay.
+        - A child or thought that another transaction adds meanwhile is deleted or stays, as an orphan; adding it is no
+          error.
         """
 
     @abstractmethod
@@ -84,7 +87,8 @@ class TaskStore(ABC):
         - Highest priority first, then oldest ``created_at``, then task_id; returned in that order.
         - ``claimed_by``, ``claimed_at`` = ``now``, ``claimed_from`` = queue and ``updated_at`` are set; ``fence``
           grows by 1.
-        - Their unfinished thoughts (pending or processing) that the queue owned come along.
+        - Their unfinished thoughts (pending or processing) that the queue owned come along: owner and ``updated_at`` =
+          ``now``.
         - No two concurrent callers get the same task; a caller is not made to wait for another's commit
           [cap: concurrent_writers].
         """
@@ -96,7 +100,7 @@ class TaskStore(ABC):
         - Of that owner; ``None``: of every owner whose occurrence is not alive at ``now``.
         - Pending or active tasks with ``claimed_from``: that becomes the owner, the status pending, ``claimed_by``,
           ``claimed_at`` and ``claimed_from`` None, ``fence`` grows by 1, ``updated_at`` = ``now``.
-        - Their unfinished thoughts that the owner had come along, processing ones as pending.
+        - Their unfinished thoughts that the owner had come along, processing ones as pending: ``updated_at`` = ``now``.
         - Oldest ``claimed_at`` first, then task_id; returned as they are now, in that order.
         """
 

@@ -155,7 +155,12 @@ class MemoryBackend(Backend):
     def info(self) -> Mapping[str, Any]:
         """The name of the database (None: a private one) and how long a writer waits, in seconds."""
         self._opened()
-        return {"database": self._database_name or None, "wait_seconds": self._wait_seconds}
+        return {
+            "database": self._database_name or None,
+            "wait_seconds": self._wait_seconds,
+            "survives_power_loss": False,
+            "durability_settings": "none: in memory",
+        }
 
     def stats(self) -> Mapping[str, Any]:
         """Return the number of records of each table."""

@@ -75,18 +75,19 @@ PLAIN_AGGREGATES: Mapping[str, str] = {
     "last": "max(CASE WHEN newest = 1 THEN metric_value END)",
 }
 
-# How many rows are not: rolled up ones, and whatever says how many samples it stands for.
-NOT_PLAIN = "count(*) FILTER (WHERE resolution <> 'raw' OR sample_count IS NOT NULL OR sample_sum IS NOT NULL)"
+# How many rows are not.
+NOT_PLAIN = "count(*) FILTER (WHERE resolution <> 'raw')"
 
 PLAIN_MAGNITUDE = "sum(abs(metric_value))"
 
-# Over any rows: what each column of a rolled up row stands for is what its samples would have given.
+# Over any rows: what each column of a rolled up row stands for is what its samples would have given. A raw row is one
+# sample, whatever it says of others; their columns are read as NULL.
 AGGREGATES: Mapping[str, str] = {
     "count": "sum(coalesce(sample_count, 1))",
     "sum": "sum(coalesce(sample_sum, metric_value))",
     "avg": "sum(coalesce(sample_sum, metric_value)) / sum(coalesce(sample_count, 1))",
-    "min": "min(CASE WHEN resolution = 'raw' THEN metric_value ELSE coalesce(min_value, metric_value) END)",
-    "max": "max(CASE WHEN resolution = 'raw' THEN metric_value ELSE coalesce(max_value, metric_value) END)",
+    "min": "min(coalesce(min_value, metric_value))",
+    "max": "max(coalesce(max_value, metric_value))",
     "last": "max(CASE WHEN newest = 1 THEN metric_value END)",
 }
 
@@ -108,6 +109,9 @@ _AGGREGATED = (
     "metric_value, sample_count, sample_sum, min_value, max_value, resolution, last_timestamp, timestamp, "
     "correlation_id"
 )
+
+_OF_SAMPLES = ("sample_count", "sample_sum", "min_value", "max_value", "last_timestamp")
+"""Columns of a rolled up row about its samples."""
 
 _RESOLUTIONS = (Resolution.RAW, Resolution.HOURLY, Resolution.DAILY)
 
@@ -160,7 +164,7 @@ class SqlSeries(CorrelationStore):
     def aggregate(self, query: AggregateQuery) -> list[AggregatePoint]:
         # Most rows are single samples, for which the question is cheaper; where some are not, it is asked once more.
         adds = query.function in ("sum", "avg")
-        columns = _columns(self.bounded_terms) if adds else _AGGREGATED
+        columns = _columns(self.bounded_terms if adds else {})
         rows = self._aggregated(query, PLAIN_AGGREGATES, NOT_PLAIN, PLAIN_MAGNITUDE if adds else "0", columns)
         if any(map(itemgetter(-3), rows)):
             rows = self._aggregated(query, AGGREGATES, COARSENESS, MAGNITUDE if adds else "0", columns)
@@ -168,7 +172,7 @@ class SqlSeries(CorrelationStore):
             if self.exact_aggregates is None:
                 return super().aggregate(query)
             magnitude = self.exact_magnitude or "0"
-            rows = self._aggregated(query, {**AGGREGATES, **self.exact_aggregates}, COARSENESS, magnitude, _AGGREGATED)
+            rows = self._aggregated(query, {**AGGREGATES, **self.exact_aggregates}, COARSENESS, magnitude, _columns({}))
             if any(_cancels(row, query.function) for row in rows):
                 return super().aggregate(query)
         time = self.codec.time_out
@@ -213,7 +217,13 @@ class SqlSeries(CorrelationStore):
 
 
 def _columns(replaced: Mapping[str, str]) -> str:
-    return ", ".join(f"{replaced[name]} AS {name}" if name in replaced else name for name in _AGGREGATED.split(", "))
+    return ", ".join(_column(name, replaced.get(name, name)) for name in _AGGREGATED.split(", "))
+
+
+def _column(name: str, term: str) -> str:
+    if name in _OF_SAMPLES:
+        return f"CASE WHEN resolution <> 'raw' THEN {term} END AS {name}"
+    return name if term == name else f"{term} AS {name}"
 
 
 def _may_be_off(rows: Sequence[Row], function: str) -> bool:

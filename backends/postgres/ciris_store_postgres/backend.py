@@ -46,6 +46,11 @@ OLDEST_SERVER = 140000
 # One round trip for both: another program may have migrated the schema since this one opened it.
 NOW = "SELECT pg_catalog.clock_timestamp(), (SELECT max(oldest_program) FROM {schema_migrations})"
 
+DURABILITY = """
+SELECT name, setting FROM pg_catalog.pg_settings
+WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') ORDER BY name
+"""
+
 
 class PostgresBackend(Backend):
     """Store in one schema of a PostgreSQL database."""
@@ -155,6 +160,7 @@ class PostgresBackend(Backend):
         with self._single() as session:
             applied = self._migrator(session).applied()
             raw = session.connection.raw
+            durable = dict(session.rows(DURABILITY))
             return {
                 "backend": self.name,
                 "server_version": f"PostgreSQL {raw.get_parameter_status('server_version')}",
@@ -162,6 +168,8 @@ class PostgresBackend(Backend):
                 "user": raw.info.user,
                 "schema": self.options.schema,
                 "schema_version": applied[-1].version if applied else 0,
+                "survives_power_loss": "off" not in durable.values(),
+                "durability_settings": ", ".join(f"{name}={value}" for name, value in durable.items()),
             }
 
     def stats(self) -> Mapping[str, Any]:

@@ -325,6 +325,8 @@ class SqliteBackend(Backend):
             "path": self.settings.path,
             "schema_version": applied[-1].version,
             "synchronous": self.settings.synchronous,
+            "survives_power_loss": self.settings.synchronous == "full" and not self._in_memory,
+            "durability_settings": f"synchronous={self.settings.synchronous}",
         }
 
     def stats(self) -> Mapping[str, Any]:

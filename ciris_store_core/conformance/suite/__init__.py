@@ -7,7 +7,7 @@ import pytest
 _MODULES = (
     "records", "graph_nodes", "graph_listing", "graph_edges", "traversal", "search", "correlations", "locks",
     "aggregation", "tasks", "claims", "thoughts", "coordination", "secrets", "audit", "transactions", "backends",
-    "operations", "processes", "crashes", "words", "updates", "columns", "changes",
+    "operations", "processes", "crashes", "words", "updates", "columns", "changes", "deletes",
     "interleavings", "interleaved_records", "deadlocks",
     "documents", "document_changes", "document_listing", "document_filters", "streams", "stream_changes",
     "payload_interleavings", "payload_races", "payload_transactions",
@@ -28,6 +28,7 @@ from ciris_store_core.conformance.suite.coordination import TestLeases, TestOccu
 from ciris_store_core.conformance.suite.correlations import TestFindCorrelations, TestWriteCorrelations  # noqa: E402
 from ciris_store_core.conformance.suite.crashes import TestCrashes  # noqa: E402
 from ciris_store_core.conformance.suite.deadlocks import TestDeadlocks  # noqa: E402
+from ciris_store_core.conformance.suite.deletes import TestDeletes  # noqa: E402
 from ciris_store_core.conformance.suite.document_changes import (  # noqa: E402
     TestDeleteDocuments,
     TestDocumentStore,
@@ -89,6 +90,7 @@ __all__ = [
     "TestDegrees",
     "TestDeleteDocuments",
     "TestDeleteTasks",
+    "TestDeletes",
     "TestDocumentInterleavings",
     "TestDocumentStore",
     "TestDocumentValues",

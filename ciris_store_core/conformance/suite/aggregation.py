@@ -264,6 +264,24 @@ class TestAggregate:
         add(backend, metric("a", 0, metric_data=data))
         assert (aggregate(backend, "min")[0].value, aggregate(backend, "max")[0].value) == (5.0, 5.0)
 
+    @pytest.mark.parametrize(("function", "value"), list(zip(FUNCTIONS, (4.0, 8.0, 3.0, 5.0, 2.0, 3.0), strict=True)))
+    @clause("correlations.aggregate.raw_samples")
+    def test_a_raw_row_is_one_sample(self, backend: Backend, function: Aggregate, value: float) -> None:
+        """Otherwise a measurement counts as many, whose percentiles and extremes do not know of the others."""
+        data = {"metric_name": "cpu", "metric_value": 5.0, "sample_count": 9, "sample_sum": 100.0}
+        add(backend, metric("a", 0, 1, metric_data={**data, "last_timestamp": at(50)}), metric("b", 3, 2))
+        add(backend, metric("c", 0, 61, metric_data={**data, "sample_sum": None}))
+        first, second = aggregate(backend, function)
+        assert (first.value, first.count, second.count) == (value, 2, 1)
+        add(backend, summary("s", 3, [1.0, 2.0], last=4))
+        assert aggregate(backend, function)[0].count == 4
+        with reading(backend) as session:
+            raw = CorrelationFilter(resolutions=(Resolution.RAW,))
+            assert [each.count for each in session.correlations.percentiles(PercentileQuery(raw, (0.5,), MINUTE))] == [
+                2,
+                1,
+            ]
+
     @clause("correlations.aggregate.precision")
     def test_many_rows(self, backend: Backend) -> None:
         """Otherwise long series are summed up from a part of their points, or lose digits."""

@@ -29,9 +29,9 @@ from ciris_store_core.conformance.factories import (
 )
 from ciris_store_core.conformance.harness import Harness
 from ciris_store_core.conformance.levels import Level, clause
-from ciris_store_core.conformance.support import MOMENT, BackgroundCall, race, reading, writing
+from ciris_store_core.conformance.support import MOMENT, PATIENCE, BackgroundCall, race, reading, writing
 from ciris_store_core.contract import Backend, Session
-from ciris_store_core.errors import MigrationRequired, StoreClosed
+from ciris_store_core.errors import MigrationRequired, StoreClosed, StoreError, TransactionError
 from ciris_store_core.models import NodeType
 from ciris_store_core.models.graph import NodeQuery
 
@@ -58,6 +58,10 @@ def blank(harness: Harness, clock: ManualClock) -> Backend:
     if backend is None:
         pytest.skip("this harness has no store that was never opened")
     return backend
+
+
+class Undone(Exception):
+    """Rolls a transaction back."""
 
 
 class TestBackend:
@@ -90,6 +94,16 @@ class TestBackend:
         assert first.tzinfo is UTC and first.utcoffset() == timedelta(0)
         assert first <= second
 
+    @clause("backend.server_now.precision")
+    def test_server_now_is_not_rounded(self, backend: Backend, clock: ManualClock) -> None:
+        """Otherwise events of one millisecond have one time, and a lease ends before the time that was asked for."""
+        moments = []
+        for _ in range(30):
+            moments.append(backend.server_now())
+            clock.advance(seconds=0.001_001)
+        assert moments == sorted(moments)
+        assert sum(each.microsecond % 1000 != 0 for each in moments) > 20
+
     @clause("backend.server_now.inside")
     def test_server_now_inside_sessions(self, backend: Backend) -> None:
         """Otherwise transactions that use all connections wait for one another forever."""
@@ -109,6 +123,70 @@ class TestBackend:
         assert backend.info()
         assert json.loads(json.dumps(dict(backend.info()), default=str))
         assert isinstance(json.dumps(dict(backend.stats()), default=str), str)
+
+    @clause("backend.info.durability", Level.OPERABLE)
+    def test_info_tells_of_power_cuts(self, backend: Backend) -> None:
+        """Otherwise an operator learns from a power cut that acknowledged writes were lost, and not which setting."""
+        info = backend.info()
+        assert type(info["survives_power_loss"]) is bool
+        assert info["durability_settings"] and isinstance(info["durability_settings"], str)
+
+    @clause("session.second", Level.CONCURRENT)
+    def test_a_second_writing_session_in_one_thread(self, backend: Backend) -> None:
+        """Otherwise a thread waits for itself, for ever or until a timeout, or its two transactions become one."""
+
+        def nested() -> str:
+            with writing(backend) as session:
+                session.tasks.add([task("outer")])
+                try:
+                    with writing(backend) as inner:
+                        inner.tasks.add([task("inner")])
+                except TransactionError:
+                    session.tasks.add([task("after")])
+                    return "refused"
+                assert session.tasks.get(["inner"], None)
+                raise Undone
+
+        call = BackgroundCall(nested)
+        assert call.finished(5), "a thread waits for itself"
+        if Capability.CONCURRENT_WRITERS in backend.capabilities:
+            with pytest.raises(Undone):
+                call.result()
+        else:
+            assert call.result() == "refused"
+        alone = Capability.CONCURRENT_WRITERS in backend.capabilities
+        with reading(backend) as session:
+            found = {each.task_id for each in session.tasks.get(["outer", "inner", "after"], None)}
+        assert found == ({"inner"} if alone else {"outer", "after"})
+
+    @clause("backend.close.transaction", Level.CONCURRENT)
+    def test_close_while_another_thread_is_in_a_transaction(self, backend: Backend, harness: Harness) -> None:
+        """Otherwise a transaction that is told to be stored is not, or one that failed is stored in part."""
+        inside, closed = threading.Event(), threading.Event()
+
+        def work() -> bool:
+            try:
+                with writing(backend) as session:
+                    session.tasks.add([task("a")])
+                    inside.set()
+                    assert closed.wait(PATIENCE)
+                    session.tasks.add([task("b")])
+            except StoreError:
+                return False
+            return True
+
+        writer = BackgroundCall(work)
+        assert inside.wait(PATIENCE)
+        with closing(harness.open(ManualClock(T0))) as second:
+            closer = BackgroundCall(backend.close)
+            closer.finished()
+            closed.set()
+            stored = writer.result()
+            closer.result()
+            with reading(second) as session:
+                assert len(session.tasks.get(["a", "b"], None)) == (2 if stored else 0)
+            with writing(second) as session:  # no lock is left behind
+                session.tasks.add([task("c")])
 
     @clause("backend.close")
     def test_close(self, backend: Backend) -> None:

@@ -47,6 +47,12 @@ def add_thoughts(backend: Backend, *thoughts: Thought) -> None:
         session.thoughts.add(thoughts)
 
 
+def moved(backend: Backend) -> set[str]:
+    """The thoughts that were changed at ``NOW``."""
+    with reading(backend) as session:
+        return {each.thought_id for each in session.thoughts.find(ThoughtQuery()).items if each.updated_at == NOW}
+
+
 def owners(backend: Backend) -> dict[str, tuple[str, str]]:
     """Owner and status of all thoughts."""
     with reading(backend) as session:
@@ -102,6 +108,7 @@ class TestClaim:
         expected.update(pending=("w", "pending"), processing=("w", "processing"))
         expected.update({"foreign": ("o", "pending"), "of other": ("default", "pending")})
         assert owners(backend) == expected
+        assert moved(backend) == {"pending", "processing"}
 
     @clause("tasks.claim_next.race", Level.CONCURRENT)
     def test_no_two_workers_get_the_same(self, backend: Backend) -> None:
@@ -192,6 +199,7 @@ class TestRelease:
         expected.update(pending=("default", "pending"), processing=("default", "pending"))
         expected.update({"foreign": ("o", "pending"), "of other": ("w", "pending")})
         assert owners(backend) == expected
+        assert moved(backend) == {"pending", "processing"}
 
     @clause("tasks.release.again")
     def test_what_was_given_back_is_claimed_again(self, backend: Backend) -> None:

@@ -53,6 +53,16 @@ class TestOccurrences:
         expected = occurrence("a", heartbeat_at=at(50), expires_at=at(110), metadata={"m": 1})
         assert [exact(each) for each in occurrences(backend)] == [exact(expected), exact(occurrence("b"))]
 
+    @clause("coordination.heartbeat.earlier")
+    def test_a_heartbeat_that_goes_back(self, backend: Backend) -> None:
+        """Otherwise an instance whose clock was set back counts as alive for as long as it was ahead."""
+        with writing(backend) as session:
+            session.coordination.put_occurrence(occurrence("a", heartbeat_at=at(50), expires_at=at(110)))
+            assert session.coordination.heartbeat("a", at(40), at(60)) is True
+        [found] = occurrences(backend)
+        assert (found.heartbeat_at, found.expires_at) == (at(40), at(60))
+        assert occurrences(backend, alive_at=60) == []
+
     @clause("coordination.list_occurrences")
     def test_list(self, backend: Backend) -> None:
         """Otherwise dead instances are waited for, and live ones lose their work."""
@@ -107,6 +117,20 @@ class TestLeases:
         second = acquire(backend, "a", 5, 30)
         assert first is not None and second is not None
         assert (second.fence, second.acquired_at, second.expires_at) == (first.fence, T0, at(30))
+
+    @clause("coordination.acquire_lease.shorter")
+    def test_the_holder_shortens_it(self, backend: Backend) -> None:
+        """Otherwise a holder that needs less time keeps others waiting, or is fenced off for saying so."""
+        first = acquire(backend, "a", 0, 100)
+        second = acquire(backend, "a", 5, 10)
+        assert first is not None and second is not None
+        assert exact(second) == exact(first.replaced(expires_at=at(10)))
+        assert [exact(each) for each in leases(backend)] == [exact(second)]
+        with writing(backend) as session:
+            assert session.coordination.renew_lease("job", "a", second.fence, at(6), at(8)) is True
+        assert acquire(backend, "b", 7.999999, 20) is None
+        third = acquire(backend, "b", 8, 20)
+        assert third is not None and third.fence == first.fence + 1
 
     @clause("coordination.acquire_lease.own_expired")
     def test_the_holder_comes_too_late(self, backend: Backend) -> None:

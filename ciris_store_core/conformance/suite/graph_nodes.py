@@ -140,11 +140,14 @@ class TestPutNodes:
     @clause("graph.put_nodes.secret_refs")
     def test_secret_refs(self, backend: Backend) -> None:
         """Otherwise a secret that a memory refers to can never be resolved again."""
-        store_nodes(backend, node(secret_refs=["a", "b"]))
-        [merged] = write(backend, put(node(secret_refs=["b", "c"])))
-        [replaced] = write(backend, put(node(secret_refs=["d"]), "replace"))
-        assert sorted(merged.secret_refs) == ["a", "b", "c"]
-        assert replaced.secret_refs == ["d"]
+        store_nodes(backend, node(secret_refs=["z", "b"]))
+        [merged] = write(backend, put(node(secret_refs=["y", "b", "a", "y"])))
+        assert merged.secret_refs == ["z", "b", "y", "a"]
+        assert exact(get(backend)) == exact(merged)
+        [kept] = write(backend, put(node(attributes={"a": 1})))
+        assert kept.secret_refs == ["z", "b", "y", "a"]
+        [replaced] = write(backend, put(node(secret_refs=["d", "c"]), "replace"))
+        assert replaced.secret_refs == ["d", "c"]
 
     @clause("graph.put_nodes.expired")
     def test_an_expired_node_counts_as_absent(self, backend: Backend) -> None:

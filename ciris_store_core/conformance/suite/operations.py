@@ -61,6 +61,9 @@ class TestOperations:
         with closing(blank(harness, clock)) as third:
             third.prepare(migrate=True)
             assert list(third.pending()) == []
+            version = third.info().get("schema_version")
+        # Where there is a schema, all of it is pending; where there is none, nothing ever is.
+        assert [each.version for each in pending][-1:] == ([] if version is None else [version])
 
     @pytest.mark.parametrize("thorough", [False, True])
     @clause("backend.diagnose", Level.OPERABLE)

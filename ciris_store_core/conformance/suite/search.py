@@ -114,6 +114,15 @@ class TestSearch:
         assert ids(backend, "Katzen") == ids(backend, "kann") == ids(backend, "was") == ids(backend, "runs") == []
         assert ids(backend, "konnen") == ["d"]
 
+    @clause("graph.search.no_words", needs=FULL_TEXT)
+    def test_a_search_without_words(self, backend: Backend) -> None:
+        """Otherwise a question of punctuation alone returns the whole memory, or fails."""
+        store_nodes(backend, node("a", attributes={"t": "cat"}), node("b"))
+        with reading(backend) as session:
+            assert session.graph.search(SearchQuery(())) == []
+            assert session.graph.search(SearchQuery((), scope=LOCAL, type="concept", now=at(1))) == []
+        assert ids(backend, "... ?!") == ids(backend, "") == []
+
     @clause("graph.search.limit", needs=FULL_TEXT)
     def test_limit_after_filters(self, backend: Backend) -> None:
         """Otherwise a short list comes back empty although there are matches."""

@@ -205,6 +205,15 @@ class TestDegrees:
             Degree("a", 3), Degree("b", 2), Degree("d", 2), Degree("c", 1),
         ]  # fmt: skip
 
+    @clause("graph.degrees.loops")
+    def test_an_edge_of_a_node_to_itself(self, backend: Backend) -> None:
+        """Otherwise the same node is the most connected one on one database, and not on another."""
+        chain(backend, "aa", "ab", "bc")
+        assert self.degrees(backend, OUT) == [Degree("a", 2), Degree("b", 1)]
+        assert self.degrees(backend, Direction.IN) == [Degree("a", 1), Degree("b", 1), Degree("c", 1)]
+        assert self.degrees(backend, Direction.BOTH) == [Degree("a", 3), Degree("b", 2), Degree("c", 1)]
+        assert self.degrees(backend, Direction.BOTH, ("knows",), 1, at(0)) == [Degree("a", 3)]
+
     @clause("graph.degrees.limit")
     def test_limit_and_ties(self, backend: Backend) -> None:
         """Otherwise the top of a list changes from look to look."""

@@ -209,6 +209,8 @@ class DuckBackend(Backend):
             "server_version": f"DuckDB {duckdb.__version__}",
             "path": self.path,
             "schema_version": applied[-1].version,
+            "survives_power_loss": True,
+            "durability_settings": "none: the log is synced at each commit",
         }
 
     def close(self) -> None:
