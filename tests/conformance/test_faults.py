@@ -35,7 +35,7 @@ def test_a_sample_is_caught() -> None:
     broken = clauses_of(sample)
     assert problems(sample, outcomes, whole=False) == []
     assert broken <= {clause for _, clause in outcomes.ran}
-    # Every clause of the suite has a fault, or a reason why not.
+    # Every clause of the suite has two faults, or a reason why not.
     assert uncovered(FAULTS, outcomes) == []
     assert set(EXEMPT) | set(NOT_ON_THE_REFERENCE) <= set(outcomes.clauses)
 

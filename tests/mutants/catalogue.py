@@ -6,6 +6,7 @@ from tests.mutants import (
     changes,
     columns,
     coordination_and_audit,
+    decisions,
     filters,
     graph,
     interleavings,
@@ -14,6 +15,7 @@ from tests.mutants import (
     processes,
     records,
     series,
+    siblings,
     transactions,
     words,
     work,
@@ -37,10 +39,12 @@ MODULES = (
     columns,
     changes,
     interleavings,
+    decisions,
+    siblings,
 )
 
 EXEMPT: dict[str, str] = {}
-"""Clauses without a planted fault, each with the reason."""
+"""Clauses with fewer planted faults than two, each with the reason."""
 
 NOT_ON_THE_REFERENCE = {
     "tasks.claim_next.no_waiting": "the reference lets one writer in at a time; PostgreSQL passes it in `make test`",
