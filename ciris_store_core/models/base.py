@@ -8,9 +8,19 @@ from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from functools import partial
 from operator import attrgetter
+from threading import RLock
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+)
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from ciris_store_core.errors import InvalidArgument
@@ -18,6 +28,8 @@ from ciris_store_core.errors import InvalidArgument
 E = TypeVar("E")
 
 _OPEN_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_OPEN_NAME_SCHEMA = "^[a-z][a-z0-9_]{0,63}$"
+"""The same for JSON schemas, whose expressions are those of JavaScript."""
 
 
 # A function of the interpreter's own, as are some below: every record calls them, and one written in Python costs more
@@ -70,13 +82,20 @@ def to_json_object(value: Any) -> dict[str, Any]:
     raise ValueError("expected a JSON object: a dict with text keys, or a pydantic model")
 
 
-def _plain(function: Callable[[Any], Any]) -> Any:
-    """A pydantic annotation that validates with one plain function, the cheapest way there is."""
+def _plain(function: Callable[[Any], Any], json_schema: JsonSchemaValue) -> Any:
+    """A pydantic annotation that validates with one plain function, the cheapest way there is.
+
+    ``json_schema`` describes the values: pydantic cannot tell it from a function.
+    """
 
     class _Schema:
         @classmethod
         def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
             return core_schema.no_info_plain_validator_function(function)
+
+        @classmethod
+        def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+            return dict(json_schema)
 
     return _Schema()
 
@@ -95,10 +114,10 @@ Text = Annotated[str, _AnyText()]
 Id = Annotated[str, _AnyText()]
 """An identifier or name: 1 to 255 bytes of UTF-8, which the store checks when it is used."""
 
-UtcDateTime = Annotated[datetime, _plain(to_utc)]
+UtcDateTime = Annotated[datetime, _plain(to_utc, {"type": "string", "format": "date-time"})]
 """An aware datetime, converted to UTC, with microseconds."""
 
-JsonObject = Annotated[dict[str, Any], _plain(to_json_object)]
+JsonObject = Annotated[dict[str, Any], _plain(to_json_object, {"type": "object", "additionalProperties": True})]
 """A JSON object: text keys; text, finite numbers, booleans, None, lists and objects as values."""
 
 Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
@@ -173,6 +192,15 @@ class NamedEnum(StrEnum):
             cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str, when_used="json")
         )
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return cls.json_schema()
+
+    @classmethod
+    def json_schema(cls) -> JsonSchemaValue:
+        """Return the JSON schema of the values."""
+        return {"type": "string", "enum": [member.value for member in cls], "title": cls.__name__}
+
 
 class OpenEnum(NamedEnum):
     """A named enum that is open: any other ``[a-z][a-z0-9_]{0,63}`` is a value too, kept as plain text."""
@@ -193,13 +221,41 @@ class OpenEnum(NamedEnum):
             "or a name of your own in lower case: a letter, then letters, digits and _ (64 at most)."
         )
 
+    @classmethod
+    def json_schema(cls) -> JsonSchemaValue:
+        """Return the JSON schema of the values, with the members as examples."""
+        members = [member.value for member in cls]
+        return {"type": "string", "pattern": _OPEN_NAME_SCHEMA, "examples": members, "title": cls.__name__}
+
 
 def _shown(value: Any) -> str:
     text = ascii(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-class Record(BaseModel):
+_BUILDING = RLock()
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as _BuiltAtFirstUse
+else:
+
+    class _BuiltAtFirstUse(type(BaseModel)):
+        """A class whose validator is built when it is first used.
+
+        A program uses few of the records, and building all of them would be most of its start.
+        """
+
+        # Not a function: pydantic resolves annotations in the frame that called it.
+        __new__ = staticmethod(partial(type(BaseModel).__new__, defer_build=True))
+
+        def __init__(cls, name, bases, namespace, **options):
+            super().__init__(name, bases, namespace)
+            # The option itself must not stay: it would defer the adapters that FastAPI makes of the class, too, and
+            # with them the warnings that FastAPI suppresses while it makes them.
+            cls.model_config.pop("defer_build", None)
+
+
+class Record(BaseModel, metaclass=_BuiltAtFirstUse):
     """Base of all records: unknown fields are refused, assignments are validated, errors are ``InvalidArgument``."""
 
     model_config = ConfigDict(
@@ -219,6 +275,15 @@ class Record(BaseModel):
 
     # As BaseModel marks its own: otherwise pydantic would call this one for every nested record, and validate it twice.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @classmethod
+    def model_rebuild(cls, *, _parent_namespace_depth: int = 2, **options: Any) -> bool | None:
+        """Build the validator and the serializer, which pydantic asks for at the first use of the class."""
+        # Older versions of pydantic let two threads build one class at once, and one of them sees it half built.
+        with _BUILDING:
+            if cls.__pydantic_complete__ and not options.get("force"):
+                return None
+            return super().model_rebuild(_parent_namespace_depth=_parent_namespace_depth + 1, **options)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign a validated field; raises ``InvalidArgument``."""

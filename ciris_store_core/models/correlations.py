@@ -29,7 +29,7 @@ from ciris_store_core.models.ids import uuid7
 from ciris_store_core.models.paging import PageRequest
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
 
-AnyCorrelationType = Annotated[CorrelationType | str, _plain(CorrelationType.parse)]
+AnyCorrelationType = Annotated[CorrelationType | str, _plain(CorrelationType.parse, CorrelationType.json_schema())]
 """A ``CorrelationType`` or a well-formed name of one's own."""
 
 
@@ -39,7 +39,7 @@ def _to_tags(value: Any) -> dict[str, str]:
     return dict(value)
 
 
-Tags = Annotated[dict[str, str], _plain(_to_tags)]
+Tags = Annotated[dict[str, str], _plain(_to_tags, {"type": "object", "additionalProperties": {"type": "string"}})]
 """Tags of a record: text to text; keys of 1 to 255 bytes of UTF-8, which the store checks when it is written."""
 
 

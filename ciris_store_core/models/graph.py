@@ -24,7 +24,7 @@ from ciris_store_core.models.base import (
 from ciris_store_core.models.enums import ConfigNodeType, Direction, GraphScope, NodeType
 from ciris_store_core.models.paging import PageRequest
 
-AnyNodeType = Annotated[NodeType | str, _plain(NodeType.parse)]
+AnyNodeType = Annotated[NodeType | str, _plain(NodeType.parse, NodeType.json_schema())]
 """A ``NodeType`` or a well-formed name of one's own."""
 
 

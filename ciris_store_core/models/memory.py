@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Generic
+
+if not TYPE_CHECKING:
+    from typing import TypeVar
 
 from pydantic import Field
 
@@ -12,13 +15,20 @@ from ciris_store_core.models.enums import GraphScope, OpStatus
 from ciris_store_core.models.graph import AnyNodeType, GraphEdge, GraphNode
 from ciris_store_core.models.paging import Page
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
 
-class MemoryOpResult(Record):
-    """Outcome of a memory operation."""
+    DataT = TypeVar("DataT", default=Any)
+else:
+    DataT = TypeVar("DataT")
+
+
+class MemoryOpResult(Record, Generic[DataT]):
+    """Outcome of a memory operation. ``MemoryOpResult[GraphNode]`` is one whose ``data`` is a node, or None."""
 
     status: OpStatus
     reason: Text | None = None
-    data: Any = None
+    data: DataT | None = None
     error: Text | None = None
     metadata: JsonObject = Field(default_factory=dict)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PlainSerializer
 
 from ciris_store_core.models.base import Id, JsonObject, NamedEnum, Record, Text, UtcDateTime, _plain, utc_now
 from ciris_store_core.models.ids import uuid7
@@ -18,7 +18,11 @@ def _to_bytes(value: object) -> bytes:
     raise ValueError("expected bytes, or their hexadecimal text")
 
 
-Ciphertext = Annotated[bytes, _plain(_to_bytes)]
+Ciphertext = Annotated[
+    bytes,
+    _plain(_to_bytes, {"type": "string", "pattern": "^([0-9a-f]{2})*$"}),
+    PlainSerializer(bytes.hex, when_used="json"),
+]
 
 
 class Sensitivity(NamedEnum):
