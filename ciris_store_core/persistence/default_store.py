@@ -20,6 +20,7 @@ DbPath = str | os.PathLike[str] | None
 _THREADS = 8
 
 _Key = tuple[StoreURL, str]
+_Identity = tuple[int, int] | None
 
 
 class _StoreSlot:
@@ -28,6 +29,7 @@ class _StoreSlot:
     def __init__(self) -> None:
         self.lock = Lock()
         self.store: Store | None = None
+        self.file: _Identity = None
 
 
 class _OpenStores:
@@ -39,14 +41,18 @@ class _OpenStores:
         self.chosen: list[Store] = []
         self.workers = Workers(_THREADS, "ciris-store")
 
-    def get(self, target: StoreURL, url: DbPath) -> Store:
+    def get(self, target: StoreURL, url: DbPath, *, renew: bool = False) -> Store:
         key = (target, _folder(target))
         with self._lock:
             slot = self._slots.setdefault(key, _StoreSlot())
         # Opening may wait for a remote database: only callers of the same URL wait with it.
         with slot.lock:
+            if renew and slot.store is not None and slot.file != _identity(target):
+                slot.store.close()
+                slot.store = None
             if slot.store is None:
                 slot.store = open_store(url)
+                slot.file = _identity(target)
             return slot.store
 
     def close(self) -> None:
@@ -78,6 +84,13 @@ def get_store(db_path: DbPath = None) -> Store:
     return _open_stores.get(resolve_url(db_path), db_path)
 
 
+def renew_store(db_path: DbPath = None) -> Store:
+    """Return the store for this ``db_path``. If its file was deleted or replaced, open a new one."""
+    if db_path is None and _open_stores.chosen:
+        return _open_stores.chosen[-1]
+    return _open_stores.get(resolve_url(db_path), db_path, renew=True)
+
+
 @contextmanager
 def use_store(store: Store) -> Iterator[Store]:
     """Make all functions without ``db_path`` use this store, in every thread, until the block ends.
@@ -104,8 +117,21 @@ def close_stores() -> None:
 
 def _folder(target: StoreURL) -> str:
     # A relative path names another file after the process has changed its directory.
-    relative = target.scheme == "sqlite" and not target.database.startswith((":memory:", "/"))
+    relative = _is_file(target) and not target.database.startswith("/")
     return str(Path.cwd()) if relative else ""
+
+
+def _is_file(target: StoreURL) -> bool:
+    return target.scheme == "sqlite" and not target.database.startswith(":memory:")
+
+
+def _identity(target: StoreURL) -> _Identity:
+    """Return the identity of the SQLite file that has the name now; None if there is none."""
+    try:
+        status = Path(target.database).stat() if _is_file(target) else None
+    except OSError:
+        return None
+    return None if status is None else (status.st_dev, status.st_ino)
 
 
 def _forget() -> None:

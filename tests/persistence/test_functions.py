@@ -25,7 +25,20 @@ from ciris_store_core import (
     open_store,
     persistence,
 )
-from ciris_store_core.persistence import analytics, db, maintenance, models, unsupported
+from ciris_store_core.errors import StoreClosed
+from ciris_store_core.persistence import (
+    add_task,
+    analytics,
+    count_tasks,
+    db,
+    get_all_tasks,
+    get_store,
+    initialize_database,
+    maintenance,
+    models,
+    run_migrations,
+    unsupported,
+)
 from ciris_store_core.persistence.models import correlations, deferral, graph, queue_status, tasks, thoughts
 from tests.support.factories import task
 from tests.support.snippets import rows_of
@@ -230,3 +243,34 @@ def test_the_page_lists_every_function_under_its_module() -> None:
 def test_the_page_lists_every_function_that_is_left_out() -> None:
     listed = {name for row in rows_of(PAGE, "Unsupported functions") for name in re.findall(r"\w+", row[0])}
     assert listed == {value.__name__ for value in refusals()}
+
+
+def _delete(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+def test_a_deleted_file_is_made_again_by_initialize_database(tmp_path: Path) -> None:
+    path = tmp_path / "agent.db"
+    initialize_database(path)
+    assert add_task(Task(task_id="t1", channel_id="c", description="d"), path) == "t1"
+    _delete(tmp_path)
+    for call in (
+        lambda: count_tasks(db_path=path),
+        lambda: add_task(Task(task_id="t2", channel_id="c", description="d"), path),
+    ):
+        with pytest.raises(StoreClosed, match=r"was deleted or replaced .* calls initialize_database again"):
+            call()
+    initialize_database(path)
+    assert count_tasks(db_path=path) == 0
+    assert add_task(Task(task_id="t2", channel_id="c", description="d"), path) == "t2"
+    store = get_store(path)
+    initialize_database(path)
+    assert get_store(path) is store
+    (tmp_path / "kept").mkdir()
+    for file in tmp_path.glob("agent.db*"):
+        file.rename(tmp_path / "kept" / file.name)
+    with open_store(path) as other:
+        other.tasks.add(Task(task_id="t3", channel_id="c", description="d"))
+    run_migrations(path)
+    assert [task.task_id for task in get_all_tasks(db_path=path)] == ["t3"]

@@ -209,9 +209,15 @@ class SqliteBackend(Backend):
                 f"all {self.settings.pool_size} reading connections were in use for {self.settings.busy_timeout:g} s. "
                 "Raise pool_size in the URL, or shorten transactions."
             )
-        session = self._idle.pop() if self._idle else self._open()  # there are as many users as places, at most
+        session = self._idle.pop() if self._idle else self._another_reader()  # as many users as places, at most
         session.take()
         return session
+
+    def _another_reader(self) -> SqliteSession:
+        # Otherwise it would read another file than the rest of the store, or fail for want of one.
+        if self._file_identity is not None and identity(self.settings.path) != self._file_identity:
+            raise replaced(self.settings.path)
+        return self._open()
 
     def check_in(self, use: Use) -> None:
         """Release a session. Idempotent: an interrupt within it may make it run again."""

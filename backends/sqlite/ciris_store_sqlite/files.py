@@ -90,7 +90,10 @@ def identities_beside(path: str) -> tuple[tuple[int, int] | None, tuple[int, int
 
 def replaced(what: str) -> StoreClosed:
     """Return the error for a file that is no longer the one that is open."""
-    return StoreClosed(f"{what} was deleted or replaced while it was open. Open the store again.")
+    return StoreClosed(
+        f"{what} was deleted or replaced while it was open. Open the store again; a program that uses the functions of "
+        "ciris_store_core.persistence calls initialize_database again."
+    )
 
 
 def filesystem_of(path: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.persistence.arguments import counterpart
-from ciris_store_core.persistence.default_store import DbPath, get_store
+from ciris_store_core.persistence.default_store import DbPath, get_store, renew_store
 from ciris_store_core.persistence.unsupported import (
     get_db_connection,
     get_graph_edges_table_schema_sql,
@@ -18,13 +18,16 @@ from ciris_store_core.url import resolve_url
 
 
 def initialize_database(db_path: DbPath = None) -> None:
-    """Create the database if there is none and migrate its schema. Every other function does so on demand."""
-    get_store(db_path)
+    """Create the database if there is none and migrate its schema. Every other function does so on demand.
+
+    If an SQLite file was deleted or replaced since this process opened it, open what is there now, or create it again.
+    """
+    renew_store(db_path)
 
 
 def run_migrations(db_path: DbPath = None) -> None:
     """Do the same as ``initialize_database``."""
-    get_store(db_path)
+    renew_store(db_path)
 
 
 def get_connection_diagnostics(db_path: DbPath = None) -> dict[str, Any]:
