@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -17,16 +19,26 @@ from rich.text import Text
 from ciris_store_core.cli.exit_codes import Exit
 from ciris_store_core.cli.options import URL_HELP, Json
 from ciris_store_core.cli.output import console, errors, line, say_json
-from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.errors import InvalidArgument, SecretKeyError
 from ciris_store_core.url import resolve_url
 
 if TYPE_CHECKING:
     from ciris_store_core.importer import ImportReport, OnProgress
+    from ciris_store_core.secrets.keys import SecretsConfig
 
 OLD_HELP = (
     "The engine's database: the path of an SQLite file, or a postgresql:// URL. It is only read. "
     "Other users of this host can see arguments: name a password's file in the URL, as in ?passfile=..."
 )
+
+
+class SecretsChoice(StrEnum):
+    """Values of ``--secrets``."""
+
+    PLAIN = "plain"
+    ENCRYPT = "encrypt"
+
+
 COUNTS = ("read", "written", "present", "fixed", "refused")
 
 
@@ -36,6 +48,14 @@ def import_engine(
     report: Annotated[
         Path | None,
         typer.Option(help="Write a line of JSON about every row that was fixed or refused.", dir_okay=False),
+    ] = None,
+    secrets: Annotated[
+        SecretsChoice | None,
+        typer.Option(
+            help="plain: import passwords, keys and tokens as they are; encrypt: encrypt them under the store's key, "
+            "which must be configured. By default they are encrypted, and without a key nothing is imported if there "
+            "are any.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -56,7 +76,7 @@ def import_engine(
     policy = ScopePolicy(approve=lambda request: None if request.store else "import-ciris")
     with (
         open_engine(old) as engine,
-        open_store(new, access=AccessConfig(policy=policy)) as store,
+        open_store(new, access=AccessConfig(policy=policy), secrets=_secrets(secrets)) as store,
         _lines(report) as say,
         _bar() as progress,
     ):
@@ -67,6 +87,19 @@ def import_engine(
         console().print(_view(done, report))
     if done.refused:
         raise typer.Exit(Exit.FAILED)
+
+
+def _secrets(mode: SecretsChoice | None) -> SecretsConfig | Literal[False] | None:
+    from ciris_store_core.secrets.key_files import HOW_TO_GET_A_KEY
+    from ciris_store_core.secrets.keys import SecretsConfig, ring_of_variables
+
+    if mode is SecretsChoice.PLAIN:
+        return False
+    if mode is None:
+        return None
+    if ring_of_variables(os.environ) is None:
+        raise SecretKeyError(f"--secrets=encrypt needs a key. {HOW_TO_GET_A_KEY}.")
+    return SecretsConfig(detect=True)
 
 
 @contextmanager

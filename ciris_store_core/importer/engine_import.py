@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,6 +16,7 @@ from ciris_store_core.errors import (
     InvalidArgument,
     NotFound,
     NotSupported,
+    SecretDetected,
     StoreError,
 )
 from ciris_store_core.importer import correlation_rows, graph_rows, work_rows
@@ -165,6 +166,7 @@ def import_ciris(
         progress: Called with the progress.
 
     Raises:
+        SecretDetected: A row holds a secret, and the store has no key to encrypt it with. Nothing was written.
         InvalidArgument: ``old`` is not a database of the engine.
         StoreError: A database failed. Rows that were written stay.
     """
@@ -173,6 +175,7 @@ def import_ciris(
         other = "a store already: see ciris-store copy" if "correlations" in there else f"it has no table {MARK}"
         raise InvalidArgument(f"OLD is no database of the CIRIS engine: {other}")
     kinds = targets(store)
+    refuse_secrets(old, there, kinds)
     for table in TABLES:
         if table.name in there:
             told = TableReport(table.name, table.becomes)
@@ -184,14 +187,35 @@ def import_ciris(
     return report
 
 
+def refuse_secrets(old: ForeignDatabase, there: Collection[str], kinds: Mapping[type[Record], Target]) -> None:
+    """Raise ``SecretDetected`` if a row holds a secret that the store would refuse for lack of a key."""
+    # Row by row, the import would write all other rows, and leave a store without some of its tasks.
+    found: list[str] = []
+    for table in TABLES if any(target.refuses_secrets for target in kinds.values()) else ():
+        if table.name in there:
+            rows = _converted(table, RowCounter(TableReport(table.name, ""), None), _values(old, table))
+            found += (f"{table.name} {ready.key[0]!a}" for ready in rows if kinds[table.model].is_refused(ready.record))
+    if found:
+        raise SecretDetected(
+            f"{len(found)} rows hold secrets, and there is no key to encrypt them with: {', '.join(found[:3])}"
+            f"{', ...' if len(found) > 3 else ''}. Nothing was written. Make a key with 'ciris-store key new --file "
+            "FILE', name it in CIRIS_SECRETS_KEY_FILE and run the import again; or import them as they are, with "
+            "--secrets=plain or open_store(secrets=False)."
+        )
+
+
+def _values(old: ForeignDatabase, table: EngineTable) -> Iterator[dict[str, Any]]:
+    there = old.columns(table.name)
+    columns = [name for name in (*table.key, *table.columns) if name in there]
+    return (dict(zip(columns, values, strict=True)) for values in old.rows(table.name, columns, table.key))
+
+
 def _import(
     old: ForeignDatabase, table: EngineTable, target: Target, counter: RowCounter, progress: OnProgress | None
 ) -> None:
-    there = old.columns(table.name)
-    columns = [name for name in (*table.key, *table.columns) if name in there]
     total = old.count(table.name)
-    rows = old.rows(table.name, columns, table.key)
-    while batch := [dict(zip(columns, values, strict=True)) for values in islice(rows, BATCH)]:
+    rows = _values(old, table)
+    while batch := [*islice(rows, BATCH)]:
         _store(target, counter, [*_converted(table, counter, batch)])
         counter.report.read += len(batch)
         if progress is not None:
@@ -207,7 +231,7 @@ class _Ready:
     notes: list[str]
 
 
-def _converted(table: EngineTable, counter: RowCounter, batch: list[dict[str, Any]]) -> Iterator[_Ready]:
+def _converted(table: EngineTable, counter: RowCounter, batch: Iterable[dict[str, Any]]) -> Iterator[_Ready]:
     for values in batch:
         key, row = tuple(values[name] for name in table.key), EngineRow(values)
         try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ciris_store_core.errors import InvalidArgument, SecretDetected
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.correlations import Correlation
 from ciris_store_core.models.graph import GraphEdge, GraphNode
@@ -29,6 +30,23 @@ class Target:
     """Returns the stored records of these keys."""
     add: Callable[[Records], object]
     """Stores new records, all or none."""
+
+    @property
+    def refuses_secrets(self) -> bool:
+        """True if the store looks for secrets, and has no key to encrypt them with."""
+        ctx = self.store._ctx
+        return ctx.check.detects and not ctx.crypto.has_keys
+
+    def is_refused(self, record: Record) -> bool:
+        """Return whether the store would refuse a record for a secret."""
+        ctx = self.store._ctx
+        try:
+            ctx.check.record(record, self.model, ctx.clock.now(), ExtractedSecrets())
+        except SecretDetected:
+            return True
+        except InvalidArgument:
+            pass  # the import says why
+        return False
 
     def difference(self, record: Record, stored: Record) -> str | None:
         """Return the first field in which the stored record differs, or None."""

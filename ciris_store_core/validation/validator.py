@@ -118,6 +118,11 @@ class Validator:
             self._redactor.redact(model, self._plan, fields, lambda: owner_by_key(model, key), now, extracted)
         return fields
 
+    @property
+    def detects(self) -> bool:
+        """True if writes are scanned for secrets."""
+        return self._redactor is not None
+
     def harmless(self, record: Record, tags: Sequence[Mapping[str, str]]) -> bool:
         """Return whether a checked record, and further tags, may be written without a full scan for secrets."""
         return self._redactor is None or self._redactor.harmless(record, self._plan, tags)

@@ -9,6 +9,7 @@ import pytest
 
 from ciris_store_core import open_store
 from ciris_store_core.cli import Exit
+from ciris_store_core.secrets.keys import new_key
 from tests.cli.conftest import Command
 from tests.importer.conftest import Engine, sqlite_engine
 
@@ -75,3 +76,24 @@ def test_a_report_that_cannot_be_written_ends_it_before_it_begins(command: Comma
 def test_the_message_about_an_engine_database_names_this_command(command: Command, sqlite_engine: Engine) -> None:
     assert command("info", sqlite_engine.url) == Exit.MIGRATION_REQUIRED
     assert "ciris-store import-ciris" in command.err
+
+
+def test_secrets_are_refused_encrypted_or_imported_as_they_are(
+    command: Command, sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    sqlite_engine.add("tasks", "t1", description=f"use {token}")
+    sqlite_engine.add("thoughts", "h", source_task_id="t1")
+    assert command("import-ciris", sqlite_engine.url, "new.db") != Exit.OK
+    assert "1 rows hold secrets" in command.err and token not in command.err
+    with open_store("new.db") as store:
+        assert store.is_empty()
+    assert command("import-ciris", sqlite_engine.url, "new.db", "--secrets", "encrypt") != Exit.OK
+    assert "--secrets=encrypt needs a key" in command.err
+    assert command("import-ciris", sqlite_engine.url, "plain.db", "--secrets", "plain") == Exit.OK
+    with open_store("plain.db", secrets=False) as store:
+        assert store.tasks.get("t1").description == f"use {token}" and store.thoughts.count() == 1
+    monkeypatch.setenv("CIRIS_SECRETS_KEY", new_key())
+    assert command("import-ciris", sqlite_engine.url, "new.db", "--secrets=encrypt") == Exit.OK
+    with open_store("new.db") as store:
+        assert token not in store.tasks.get("t1").description and store.thoughts.count() == 1

@@ -23,7 +23,7 @@ from ciris_store_core import (
     Unavailable,
     open_store,
 )
-from ciris_store_core.errors import InvalidURL, NotADatabase
+from ciris_store_core.errors import InvalidURL, NotADatabase, SecretDetected
 from ciris_store_core.importer import TABLES, ImportReport, engine_import, import_ciris, open_engine
 from ciris_store_core.secrets.keys import KeyRing, SecretsConfig, new_key
 from tests.importer.conftest import AT, Engine
@@ -325,15 +325,22 @@ def test_the_lines_of_a_report_are_json(engine: Engine, store: Store) -> None:
 TOKEN = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
 
 
-def test_a_row_with_a_secret_waits_for_a_key(engine: Engine, opened: Callable[..., Store], url: str) -> None:
+def test_without_a_key_nothing_is_imported_if_there_is_a_secret(
+    engine: Engine, opened: Callable[..., Store], url: str
+) -> None:
+    """Otherwise the tasks with a secret are missing, and their thoughts are there."""
     fill(engine, 1)
     engine.add("tasks", "t9", description=f"use {TOKEN}")
+    engine.add("thoughts", "th9", source_task_id="t9")
     with open_store(url) as without:
-        lines: list[dict[str, Any]] = []
-        assert counts(run(engine, without, say=lines.append))["tasks"] == (2, 1, 0, 0, 1)
-        assert "CIRIS_SECRETS_KEY" in lines[0]["refused"][-1] and TOKEN not in str(lines)
+        with pytest.raises(SecretDetected, match=r"^1 rows hold secrets.*tasks 't9'.*--secrets=plain") as caught:
+            run(engine, without)
+        assert TOKEN not in str(caught.value) and without.is_empty()
+    with open_store("memory://", secrets=False) as plain:
+        assert counts(run(engine, plain))["thoughts"] == (2, 2, 0, 0, 0)
+        assert plain.tasks.get("t9").description == f"use {TOKEN}"
     if url != "memory://":
         store = opened(secrets=SecretsConfig(keys=KeyRing(new_key())))
-        assert counts(run(engine, store))["tasks"] == (2, 1, 1, 0, 0)
+        assert counts(run(engine, store))["tasks"] == (2, 2, 0, 0, 0)
         assert counts(run(engine, store))["tasks"] == (2, 0, 2, 0, 0)
         assert TOKEN not in store.tasks.get("t9").description
