@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -24,10 +25,13 @@ from ciris_store_core.store.access.secrets import Action
 from ciris_store_core.store.execution import Blocking
 from ciris_store_core.store.resource import several
 from ciris_store_core.validation.validator import moment
+from ciris_store_core.words import search_terms
 
 MOST_NODES = 10_000
 
 _METRICS = frozenset({CorrelationType.METRIC_DATAPOINT, *SUMMARIES[CorrelationType.METRIC_DATAPOINT]})
+
+_SELECTOR = re.compile(r"(?<!\S)(type|scope):(\w+)(?!\S)")
 
 AnyScope = GraphScope | str
 Points = Page[TimeSeriesDataPoint]
@@ -92,6 +96,8 @@ class MemoryService(Startable, Blocking):
     ) -> Recall:
         """Return the nodes that the query names: one id, ``prefix*``, or ``*`` for all of the scope.
 
+        ``%`` at the end means the same as ``*``, unless there is a node of just that id.
+
         Args:
             query: With ``include_edges``, a single node comes with the nodes within ``depth`` steps, nearest
                 first, and the edges among them; the nodes of a pattern come with the edges that touch them.
@@ -113,7 +119,9 @@ class MemoryService(Startable, Blocking):
 
     def _recall(self, query: MemoryQuery, limit: int, cursor: str | None) -> Recall:
         if not query.node_id.endswith("*"):
-            return self._recall_one(query)
+            found = self._recall_one(query)
+            if found.items or not query.node_id.endswith("%"):
+                return found
         prefix = query.node_id[:-1] or None
         page = self._store.graph.find(scope=query.scope, type=query.type, prefix=prefix, limit=limit, cursor=cursor)
         found = Recall(page.items, page.next_cursor, page.corrupt)
@@ -153,8 +161,17 @@ class MemoryService(Startable, Blocking):
     def search(
         self, text: str, *, scope: AnyScope | None = None, type: NodeType | str | None = None, limit: int = 20
     ) -> Nodes:
-        """Return the nodes with all the words of ``text`` in id or attributes, best match first [cap: full_text]."""
-        return [hit.node for hit in self._store.graph.search(text, scope=scope, type=type, limit=limit)]
+        """Return the nodes with all the words of ``text`` in id or attributes, best match first [cap: full_text].
+
+        ``type:concept`` and ``scope:local`` within the text select as the arguments do. A text without words lists the
+        selected nodes, most recently updated first.
+        """
+        given = dict(_SELECTOR.findall(text))
+        words = _SELECTOR.sub(" ", text)
+        scope, type = scope or given.get("scope"), type or given.get("type")
+        if not search_terms(words):
+            return self._store.graph.find(scope=scope, type=type, limit=limit).items
+        return [hit.node for hit in self._store.graph.search(words, scope=scope, type=type, limit=limit)]
 
     def create_edge(self, edge: GraphEdge) -> MemoryOpResult:
         """Write an edge, or its new weight and attributes; ``data`` is the edge as stored.

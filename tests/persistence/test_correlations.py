@@ -1,25 +1,38 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from ciris_store_core import Conflict, Correlation, InvalidArgument
+from ciris_store_core import Conflict, Correlation, GraphNode, InvalidArgument, Task, Thought
 from ciris_store_core.models import CorrelationStatus, ServiceRequest, ServiceResponse
 from ciris_store_core.persistence import (
     add_correlation,
     add_correlation_with_telemetry,
+    add_task,
+    add_thought,
     get_active_channels_by_adapter,
+    get_all_graph_nodes,
     get_channel_last_activity,
     get_correlation,
     get_correlations_by_channel,
     get_correlations_by_task_and_action,
     get_correlations_by_type_and_time,
     get_metrics_timeseries,
+    get_pending_tasks_for_activation,
+    get_pending_thoughts_for_active_tasks,
+    get_recent_completed_tasks,
     get_recent_correlations,
+    get_recent_thoughts,
+    get_store,
+    get_tasks_needing_seed_thought,
+    get_thoughts_by_status,
+    get_top_tasks,
     is_admin_channel,
+    transfer_task_ownership,
     update_correlation,
 )
 from ciris_store_core.persistence.requests import CorrelationUpdateRequest, MetricsQuery, to_response
@@ -73,8 +86,6 @@ def test_an_answered_correlation_updates_the_stored_one(db: str, success: bool, 
 
 def test_an_update_that_makes_no_sense_is_refused(db: str) -> None:
     add_correlation(corr("c1"), db_path=db)
-    with pytest.raises(InvalidArgument, match="records no metric"):
-        update_correlation(CorrelationUpdateRequest(correlation_id="c1", metric_value=1.0), db_path=db)
     with pytest.raises(InvalidArgument):
         update_correlation("c1", "no correlation", db_path=db)
     with pytest.raises(InvalidArgument):
@@ -171,3 +182,78 @@ def test_a_correlation_is_handed_to_telemetry_as_well(db: str) -> None:
     assert asyncio.run(add_correlation_with_telemetry(corr("c2"), db_path=db)) == "c2"
     assert telemetry.got == ["c1"]
     assert ids(get_recent_correlations(db_path=db)) == ["c2", "c1"]
+
+
+def test_everything_of_a_request_is_set_at_once(db: str) -> None:
+    """Otherwise a request with a metric value is refused whole, and its status and response with it."""
+    add_correlation(corr("c1"), db_path=db)
+    request = CorrelationUpdateRequest(
+        correlation_id="c1", status="completed", response_data={"success": "true"}, tags={"k": "v"}, metric_value=1.5
+    )
+    assert update_correlation(request, db_path=db)
+    stored = get_correlation("c1", db)
+    assert (stored.status, stored.response_data.success, stored.tags) == ("completed", True, {"k": "v"})
+    assert (stored.metric_name, stored.metric_value) == ("speak", 1.5)
+
+
+def test_transfers_are_not_among_the_recent_correlations(db: str) -> None:
+    add_correlation(corr("old"), db_path=db)
+    add_task(Task(task_id="t", channel_id="c", description="d"), db)
+    for source, target in (("default", "a"), ("a", "b"), ("b", "c")):
+        assert transfer_task_ownership("t", source, target, db_path=db)
+    add_correlation(corr("own", correlation_type="audit_event"), db_path=db)
+    for limit in (2, 3, 100, None):
+        assert sorted(ids(get_recent_correlations(limit, db))) == ["old", "own"]
+    assert len(get_recent_correlations(1, db)) == 1
+
+
+def test_a_record_may_be_added_again_where_the_advice_says_so(db: str) -> None:
+    given = corr("c1")
+    with pytest.raises(Conflict, match="exist_ok=True"):
+        [add_correlation(given, db_path=db) for _ in range(2)]
+    assert add_correlation(given, db_path=db, exist_ok=True) == "c1"
+    with pytest.raises(Conflict, match="action_type"):
+        add_correlation(corr("c1", "listen"), db_path=db, exist_ok=True)
+    task = Task(task_id="t", channel_id="c", description="d")
+    thought = Thought(thought_id="h", source_task_id="t", content="hm")
+    for _ in range(2):
+        assert (add_task(task, db, exist_ok=True), add_thought(thought, db, exist_ok=True)) == ("t", "h")
+
+
+LISTS: dict[str, Callable[[Any, str], list[Any]]] = {
+    "get_recent_completed_tasks": lambda limit, db: get_recent_completed_tasks("default", limit, db),
+    "get_top_tasks": lambda limit, db: get_top_tasks("default", limit, db),
+    "get_pending_tasks_for_activation": lambda limit, db: get_pending_tasks_for_activation("default", limit, db),
+    "get_recent_thoughts": lambda limit, db: get_recent_thoughts("default", limit, db),
+    "get_thoughts_by_status": lambda limit, db: get_thoughts_by_status("pending", db_path=db, limit=limit),
+    "get_recent_correlations": get_recent_correlations,
+    "get_correlations_by_channel": lambda limit, db: get_correlations_by_channel("c", limit, db_path=db),
+    "get_correlations_by_type_and_time": lambda limit, db: get_correlations_by_type_and_time(
+        "service_interaction", limit=limit, db_path=db
+    ),
+    "get_all_graph_nodes": lambda limit, db: get_all_graph_nodes(limit=limit, db_path=db),
+    "get_tasks_needing_seed_thought": lambda limit, db: get_tasks_needing_seed_thought(limit=limit, db_path=db),
+    "get_pending_thoughts_for_active_tasks": lambda limit, db: get_pending_thoughts_for_active_tasks(
+        limit=limit, db_path=db
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_limit_means_the_same_in_every_function(db: str, name: str) -> None:
+    store = get_store(db)
+    store.tasks.add_many(
+        Task(task_id=f"{status}{n}", channel_id="c", description="d", status=status)
+        for status in ("pending", "completed", "active") for n in range(3)
+    )  # fmt: skip
+    store.thoughts.add_many(Thought(thought_id=f"h{n}", source_task_id="active0", content="hm") for n in range(3))
+    store.tasks.delete_many(["active0"] if name == "get_tasks_needing_seed_thought" else [])
+    store.correlations.add_many(corr(f"c{n}", channel_id="c") for n in range(3))
+    store.graph.put_many(GraphNode(id=f"n{n}", type="concept", scope="local") for n in range(3))
+    most = 2 if name == "get_tasks_needing_seed_thought" else 3
+    listed = LISTS[name]
+    assert listed(0, db) == [] and len(listed(1, db)) == 1
+    assert len(listed(20_000, db)) == len(listed(None, db)) == most
+    for wrong in (-1, 1.5, "2", True):
+        with pytest.raises(InvalidArgument, match="limit"):
+            listed(wrong, db)

@@ -74,6 +74,30 @@ def test_recall_finds_one_a_prefix_or_all(memory: MemoryService, clock: ManualCl
     assert ids(page) + ids(rest) == ["a*", "b", "ab", "aa"] and rest.next_cursor is None
 
 
+def test_a_percent_sign_at_the_end_is_a_star(memory: MemoryService) -> None:
+    for each in (node("user/a"), node("user/b"), node("other"), node("cpu%"), node("cpu%user")):
+        memory.memorize(each)
+    assert len(memory.recall(query("%"))) == 5 == len(memory.recall(query("*")))
+    assert sorted(ids(memory.recall(query("user/%")))) == ["user/a", "user/b"]
+    assert ids(memory.recall(query("cpu%"))) == ["cpu%"]
+    assert not memory.recall(query("none/%"))
+
+
+def test_search_lists_what_a_text_without_words_selects(memory: MemoryService, store: Store) -> None:
+    for each in (node("a"), node("b", type="user"), node("c", scope="network", attributes={"note": "a train"})):
+        memory.memorize(each)
+    assert sorted(ids(memory.search(""))) == sorted(ids(memory.search(" ?! "))) == ["a", "b", "c"]
+    assert len(memory.search("", limit=2)) == 2
+    assert sorted(ids(memory.search("type:concept"))) == ["a", "c"]
+    assert ids(memory.search("scope:network type:concept")) == ["c"]
+    assert ids(memory.search("", type="user")) == ids(memory.search("type:user", type="user")) == ["b"]
+    with pytest.raises(InvalidArgument, match="GraphScope"):
+        memory.search("scope:nowhere")
+    if "full_text" in store.capabilities:
+        assert ids(memory.search("train type:concept scope:network")) == ["c"]
+        assert memory.search("train type:user") == []
+
+
 def test_recall_goes_along_edges(memory: MemoryService, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abcd":
         memory.memorize(node(name))

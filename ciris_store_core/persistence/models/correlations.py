@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import chain
+from itertools import chain, filterfalse, islice
 from typing import Any
 
 from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.models.correlations import Correlation
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType
-from ciris_store_core.persistence.arguments import TimeService, clocked, completed, counterpart, instant, some
+from ciris_store_core.persistence.arguments import TimeService, clocked, completed, counterpart, instant, readable, some
 from ciris_store_core.persistence.default_store import DbPath, get_store
 from ciris_store_core.persistence.requests import ChannelInfo, to_response
 from ciris_store_core.persistence.shapes import to_correlation
 from ciris_store_core.store import Store, Transaction
 from ciris_store_core.store.telemetry.correlations import Correlations
+from ciris_store_core.validation.validator import MAX_LIMIT, whole
 
 MESSAGES = ("speak", "observe")
 """The actions that make up a conversation."""
@@ -34,9 +35,14 @@ def _correlations(db_path: DbPath, time_service: TimeService = None) -> Correlat
 # --- one correlation --------------------------------------------------------------------------
 
 
-def add_correlation(corr: Correlation, time_service: TimeService = None, db_path: DbPath = None) -> str:
-    """Store a new correlation and return its id; raise ``AlreadyExists`` if the id exists."""
-    return _correlations(db_path, time_service).add(to_correlation(corr)).correlation_id
+def add_correlation(
+    corr: Correlation, time_service: TimeService = None, db_path: DbPath = None, *, exist_ok: bool = False
+) -> str:
+    """Store a new correlation and return its id.
+
+    Raise ``AlreadyExists`` if the id exists; with ``exist_ok``, only if the stored correlation differs.
+    """
+    return _correlations(db_path, time_service).add(to_correlation(corr), exist_ok=exist_ok).correlation_id
 
 
 async def add_correlation_with_telemetry(
@@ -73,7 +79,8 @@ def update_correlation(
 
     ``update_correlation(request, time_service)`` sets the fields of a ``CorrelationUpdateRequest``, or of an object
     with the same fields. ``update_correlation(correlation_id, correlation, time_service)`` sets the response of
-    ``correlation`` and the status that follows from it; without a response, only its status.
+    ``correlation`` and the status that follows from it; without a response, only its status. A metric value of a
+    correlation without a metric is stored under the name of its action.
     """
     if isinstance(update_request_or_id, str):
         key, changes = update_request_or_id, _answer(correlation_or_time_service)
@@ -116,9 +123,8 @@ def _update(correlations: Correlations, key: str, changes: dict[str, Any]) -> bo
         stored = correlations.get(key)
         if stored is None:
             return False
-        if stored.metric_data is None:
-            raise InvalidArgument(f"correlation {key!r} records no metric. Leave metric_value out.")
-        changes["metric_data"] = {**stored.metric_data.model_dump(), "metric_value": value}
+        known = {"metric_name": stored.action_type} if stored.metric_data is None else stored.metric_data.model_dump()
+        changes["metric_data"] = {**known, "metric_value": value}
     return correlations.update(key, **changes)
 
 
@@ -157,13 +163,13 @@ def get_correlations_by_type_and_time(
 
 def get_correlations_by_channel(
     channel_id: str,
-    limit: int = 50,
+    limit: int | None = 50,
     before: datetime | None = None,
     db_path: DbPath = None,
     *,
     action_types: Sequence[str] | None = MESSAGES,
 ) -> list[Correlation]:
-    """Return the newest ``limit`` messages of a channel before ``before``, oldest first.
+    """Return the newest ``limit`` messages (None: all) of a channel before ``before``, oldest first.
 
     Messages are the actions ``speak`` and ``observe``; ``action_types`` names others, or, with None, means all.
     """
@@ -173,7 +179,8 @@ def get_correlations_by_channel(
     newest = chain.from_iterable(
         some(correlations, limit, descending=True, action_type=action, **filters) for action in actions
     )
-    return sorted(newest, key=lambda corr: (corr.timestamp, corr.correlation_id))[-limit:] if limit else []
+    found = sorted(newest, key=lambda corr: (corr.timestamp, corr.correlation_id))
+    return found if limit is None else found[len(found) - min(limit, len(found)) :]
 
 
 def get_metrics_timeseries(query: Any, db_path: DbPath = None) -> list[Correlation]:
@@ -189,9 +196,28 @@ def get_metrics_timeseries(query: Any, db_path: DbPath = None) -> list[Correlati
     )
 
 
-def get_recent_correlations(limit: int = 100, db_path: DbPath = None) -> list[Correlation]:
-    """Return the newest correlations, newest first."""
-    return some(_correlations(db_path), limit, descending=True)
+def get_recent_correlations(limit: int | None = 100, db_path: DbPath = None) -> list[Correlation]:
+    """Return the newest correlations, newest first; not the audit events that the store adds itself."""
+    size = None if limit is None else whole(limit, "limit", 0, 2**63 - 1)
+    return [*islice(filterfalse(_is_of_the_store, _newest(_correlations(db_path), size)), size)]
+
+
+def _newest(correlations: Correlations, size: int | None) -> Iterator[Correlation]:
+    cursor: str | None = None
+    while size != 0:
+        page = correlations.find(
+            descending=True, limit=MAX_LIMIT if size is None else min(size, MAX_LIMIT), cursor=cursor
+        )
+        yield from readable(page)
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _is_of_the_store(correlation: Correlation) -> bool:
+    """Return whether a transfer added this audit event."""
+    made = (correlation.correlation_type, correlation.service_type, correlation.handler_name)
+    return made == (CorrelationType.AUDIT_EVENT, "store", "ownership")
 
 
 # --- channels ---------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE, Task
-from ciris_store_core.persistence.arguments import TimeService, clocked, completed, counterpart, instant, readable, some
+from ciris_store_core.persistence.arguments import TimeService, clocked, completed, counterpart, instant, some
 from ciris_store_core.persistence.default_store import DbPath, get_store
 from ciris_store_core.persistence.shapes import to_task, to_task_context
 from ciris_store_core.persistence.transfers import OwnershipTransfer, tell
@@ -27,9 +27,12 @@ def _tasks(db_path: DbPath, time_service: TimeService = None) -> Tasks:
 # --- one task ---------------------------------------------------------------------------------
 
 
-def add_task(task: Task, db_path: DbPath = None) -> str:
-    """Store a new task and return its id; raise ``AlreadyExists`` if the id exists."""
-    return _tasks(db_path).add(to_task(task)).task_id
+def add_task(task: Task, db_path: DbPath = None, *, exist_ok: bool = False) -> str:
+    """Store a new task and return its id.
+
+    Raise ``AlreadyExists`` if the id exists; with ``exist_ok``, only if the stored task differs.
+    """
+    return _tasks(db_path).add(to_task(task), exist_ok=exist_ok).task_id
 
 
 async def add_system_task(task: Task, auth_service: Any = None, db_path: DbPath = None) -> str:
@@ -135,22 +138,26 @@ def get_all_tasks(occurrence_id: Owner = DEFAULT_OCCURRENCE, db_path: DbPath = N
 
 
 def get_recent_completed_tasks(
-    occurrence_id: Owner = DEFAULT_OCCURRENCE, limit: int = 10, db_path: DbPath = None
+    occurrence_id: Owner = DEFAULT_OCCURRENCE, limit: int | None = 10, db_path: DbPath = None
 ) -> list[Task]:
     """Return completed tasks, most recently updated first."""
-    return readable(_tasks(db_path).recent_completed(limit, occurrence_id=occurrence_id))
+    tasks = _tasks(db_path)
+    return some(tasks, limit, status=TaskStatus.COMPLETED, order="updated_desc", occurrence_id=occurrence_id)
 
 
-def get_top_tasks(occurrence_id: Owner = DEFAULT_OCCURRENCE, limit: int = 10, db_path: DbPath = None) -> list[Task]:
+def get_top_tasks(
+    occurrence_id: Owner = DEFAULT_OCCURRENCE, limit: int | None = 10, db_path: DbPath = None
+) -> list[Task]:
     """Return pending tasks, highest priority first, then oldest."""
     return get_pending_tasks_for_activation(occurrence_id, limit, db_path)
 
 
 def get_pending_tasks_for_activation(
-    occurrence_id: Owner = DEFAULT_OCCURRENCE, limit: int = 10, db_path: DbPath = None
+    occurrence_id: Owner = DEFAULT_OCCURRENCE, limit: int | None = 10, db_path: DbPath = None
 ) -> list[Task]:
     """Return pending tasks, highest priority first, then oldest."""
-    return readable(_tasks(db_path).pending_for_activation(limit, occurrence_id=occurrence_id))
+    tasks = _tasks(db_path)
+    return some(tasks, limit, status=TaskStatus.PENDING, order="priority", occurrence_id=occurrence_id)
 
 
 def get_tasks_older_than(

@@ -16,7 +16,7 @@ from ciris_store_core.persistence.shapes import to_final_action, to_thought
 from ciris_store_core.persistence.transfers import OwnershipTransfer, tell
 from ciris_store_core.store.context import Owner
 from ciris_store_core.store.work.thoughts import Thoughts
-from ciris_store_core.validation.validator import limit_of
+from ciris_store_core.validation.validator import whole
 
 AnyStatus = ThoughtStatus | str
 
@@ -31,12 +31,13 @@ def _thoughts(db_path: DbPath, time_service: TimeService = None) -> Thoughts:
 # --- one thought, or several by id ------------------------------------------------------------
 
 
-def add_thought(thought: Thought, db_path: DbPath = None) -> str:
+def add_thought(thought: Thought, db_path: DbPath = None, *, exist_ok: bool = False) -> str:
     """Store a new thought and return its id.
 
-    Raise ``NotFound`` if its task does not exist, and ``AlreadyExists`` if the id does.
+    Raise ``NotFound`` if its task does not exist, and ``AlreadyExists`` if the id does; with ``exist_ok``, only if the
+    stored thought differs.
     """
-    return _thoughts(db_path).add(to_thought(thought)).thought_id
+    return _thoughts(db_path).add(to_thought(thought), exist_ok=exist_ok).thought_id
 
 
 def get_thought_by_id(
@@ -120,15 +121,17 @@ def get_thoughts_older_than(
 
 
 def get_recent_thoughts(
-    occurrence_id: Owner = DEFAULT_OCCURRENCE, limit: int = 10, db_path: DbPath = None
+    occurrence_id: Owner = DEFAULT_OCCURRENCE, limit: int | None = 10, db_path: DbPath = None
 ) -> list[Thought]:
     """Return the owner's newest thoughts, most recently created first."""
-    store, size = get_store(db_path), limit_of(limit)
+    store, size = get_store(db_path), None if limit is None else whole(limit, "limit", 0, 2**63 - 1)
     newest: deque[Thought] = deque()
+    if size == 0:
+        return []
     for window in _WINDOWS:
         since = None if window is None else store.clock.now() - window
         newest = deque(store.thoughts.scan(occurrence_id=occurrence_id, created_from=since), maxlen=size)
-        if len(newest) == size:
+        if size is not None and len(newest) == size:
             break
     return [*reversed(newest)]
 
