@@ -50,6 +50,17 @@ OCCURRENCE_COLUMNS = "occurrence_id, started_at, heartbeat_at, expires_at, metad
 
 LEASE_COLUMNS = "name, owner, fence, acquired_at, expires_at, metadata"
 
+DOCUMENT_COLUMNS = (
+    "path, key, revision, created_at, updated_at, expires_at, ttl, format, long_name, media_type, key_id, secret_refs, "
+    "metadata, searchable, body, data"
+)
+
+STREAM_COLUMNS = "path, name, long_name, first_position, last_position, created_at, updated_at"
+
+STREAM_ENTRY_COLUMNS = (
+    "position, entry_id, kind, created_at, format, media_type, key_id, secret_refs, searchable, body, data"
+)
+
 COLUMN_LISTS: Mapping[str, str] = {
     "task_columns": TASK_COLUMNS,
     "thought_columns": THOUGHT_COLUMNS,
@@ -62,5 +73,8 @@ COLUMN_LISTS: Mapping[str, str] = {
     "anchor_columns": ANCHOR_COLUMNS,
     "occurrence_columns": OCCURRENCE_COLUMNS,
     "lease_columns": LEASE_COLUMNS,
+    "document_columns": DOCUMENT_COLUMNS,
+    "stream_columns": STREAM_COLUMNS,
+    "stream_entry_columns": STREAM_ENTRY_COLUMNS,
 }
 """The fragments that a dialect renders as lists of columns."""

@@ -21,12 +21,14 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.models.document_filters import Condition
 from ciris_store_core.sql.codec import Codec
 from ciris_store_core.sql.columns import COLUMN_LISTS
 
 TABLES = (
     "graph_nodes", "graph_edges", "correlations", "tasks", "thoughts", "schema_migrations",
     "occurrences", "leases", "secrets", "secret_access", "audit_entries", "audit_anchors", "audit_chains",
+    "documents", "streams", "stream_entries",
 )  # fmt: skip
 
 FRAGMENTS: Mapping[str, str] = {
@@ -41,6 +43,7 @@ FRAGMENTS: Mapping[str, str] = {
     "bucket": "the start of a timestamp column's bucket, in its units, at the earliest the year 1; binds the width",
     "tag": "the value of a tag whose key is bound, of table alias c",
     "has_tag": "a test that a tag, key and value bound, is there, of table alias c",
+    "ttl_later": "a bound time, later by the seconds of the column ttl",
     "has_attribute": "a test that an attribute equals a scalar, of table alias n; binds what attribute_params gives",
 }
 """Fragments that every dialect must spell, with their meaning."""
@@ -52,8 +55,13 @@ LOCKED_BY: Mapping[str, str] = {
     "secrets": "secret_id",
     "graph_nodes": "id, scope",
     "graph_edges": "scope, source, target, relationship",
+    "documents": "path, key",
+    "streams": "path, name",
 }
 """The key by whose order the rows of a table are locked, for ``{lock_<table>}`` and ``{end_lock_<table>}``."""
+
+MOST_RENDERED = 2000
+"""Rendered statements that are kept."""
 
 _NAME = re.compile(r"\{(\w+)\}")
 
@@ -94,6 +102,8 @@ class Dialect:
         """Return the text that the driver gets for a statement of the toolkit; rendered once, then looked up."""
         text = self.rendered.get(statement)
         if text is None:
+            if len(self.rendered) >= MOST_RENDERED:
+                self.rendered.clear()  # conditions on documents may name ever new paths
             text = self.rendered[statement] = self._render(statement)
         return text
 
@@ -130,6 +140,13 @@ class Dialect:
         )
 
         return translate(statement, self.name, tables=STORE_TABLES)  # type: ignore[arg-type]  # checked there
+
+    def document_condition(self, condition: Condition) -> tuple[str, tuple[object, ...]] | None:
+        """Return the test of a document's value that means what ``matches`` says, and the values that it binds.
+
+        It may be NULL where it does not hold. None: SQL cannot express it exactly, and Python judges it.
+        """
+        return None
 
     def attribute_params(self, key: str, value: object) -> tuple[object, ...]:
         """Return the values that ``has_attribute`` binds for one attribute and the scalar that it must equal."""

@@ -16,8 +16,9 @@ from ciris_store_core.models.graph import GraphNode, NodeKey, NodeQuery, NodeWri
 from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.sql.codec import list_out, object_out
 from ciris_store_core.sql.edges import SqlEdges
+from ciris_store_core.sql.name_ranges import prefix_end
 from ciris_store_core.sql.rows import Row, read_all, read_page
-from ciris_store_core.sql.statements import collect_given, fill_in, where_clause
+from ciris_store_core.sql.statements import LIVE, collect_given, fill_in, where_clause
 from ciris_store_core.words import same_words
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ WHERE id = ? AND scope = ?
 GET = "SELECT {node_columns} FROM {graph_nodes} n WHERE id = ? AND scope = ?"
 
 GET_MANY = "SELECT {node_columns} FROM {graph_nodes} n WHERE (id, scope) IN {keys2}"
-
-LIVE = "(expires_at IS NULL OR expires_at > ?)"
 
 FIND = "SELECT {node_columns} FROM {graph_nodes} n {where} ORDER BY updated_at DESC, id, scope LIMIT ?"
 
@@ -264,7 +263,7 @@ class SqlGraphStore(SqlEdges):
     def _conditions(self, query: NodeQuery) -> tuple[list[str], list[Any]]:
         time = self.codec.maybe_time_in
         conditions, params = collect_given((
-            ("type = ?", query.type), ("id >= ?", query.id_prefix), ("id < ?", _prefix_end(query.id_prefix)),
+            ("type = ?", query.type), ("id >= ?", query.id_prefix), ("id < ?", prefix_end(query.id_prefix)),
             ("updated_at >= ?", time(query.updated_from)), ("updated_at <= ?", time(query.updated_to)),
             (LIVE, time(query.now)),
         ))  # fmt: skip
@@ -312,15 +311,3 @@ def _text_key(key: NodeKey) -> tuple[str, str]:
 
 def _text_keys(keys: Iterable[NodeKey]) -> list[tuple[str, str]]:
     return [_text_key(key) for key in keys]
-
-
-def _prefix_end(prefix: str | None) -> str | None:
-    """The first text, in the order of UTF-8 bytes, after every text with that prefix; None if there is none."""
-    while prefix:
-        last = ord(prefix[-1]) + 1
-        if last == 0xD800:
-            last = 0xE000  # surrogates are no characters
-        if last <= 0x10FFFF:
-            return prefix[:-1] + chr(last)
-        prefix = prefix[:-1]
-    return None

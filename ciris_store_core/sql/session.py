@@ -9,9 +9,11 @@ from ciris_store_core.sql.audit import SqlAuditStore
 from ciris_store_core.sql.coordination import SqlCoordinationStore
 from ciris_store_core.sql.correlations import SqlCorrelationStore
 from ciris_store_core.sql.dialect import Dialect
+from ciris_store_core.sql.documents import SqlDocumentStore
 from ciris_store_core.sql.executor import SqlExecutor
 from ciris_store_core.sql.graph import SqlGraphStore
 from ciris_store_core.sql.secrets import SqlSecretStore
+from ciris_store_core.sql.streams import SqlStreamStore
 from ciris_store_core.sql.tasks import SqlTaskStore
 from ciris_store_core.sql.thoughts import SqlThoughtStore
 
@@ -26,6 +28,8 @@ class SqlSession(SqlExecutor, Session):
     coordination_class: type[SqlCoordinationStore] = SqlCoordinationStore
     secrets_class: type[SqlSecretStore] = SqlSecretStore
     audit_class: type[SqlAuditStore] = SqlAuditStore
+    documents_class: type[SqlDocumentStore] = SqlDocumentStore
+    streams_class: type[SqlStreamStore] = SqlStreamStore
 
     def __init__(self, cursor: Any, dialect: Dialect) -> None:
         """On one cursor, whose connection is in autocommit mode."""
@@ -37,3 +41,5 @@ class SqlSession(SqlExecutor, Session):
         self.coordination = self.coordination_class(self)
         self.secrets = self.secrets_class(self)
         self.audit = self.audit_class(self)
+        self.documents = self.documents_class(self)
+        self.streams = self.streams_class(self)

@@ -16,9 +16,12 @@ ANY_RECORD = """
 SELECT EXISTS (SELECT 1 FROM {graph_nodes}) OR EXISTS (SELECT 1 FROM {correlations}) OR EXISTS (SELECT 1 FROM {tasks})
     OR EXISTS (SELECT 1 FROM {thoughts}) OR EXISTS (SELECT 1 FROM {occurrences}) OR EXISTS (SELECT 1 FROM {leases})
     OR EXISTS (SELECT 1 FROM {secrets}) OR EXISTS (SELECT 1 FROM {secret_access})
-    OR EXISTS (SELECT 1 FROM {audit_chains})
+    OR EXISTS (SELECT 1 FROM {audit_chains}) OR EXISTS (SELECT 1 FROM {documents}) OR EXISTS (SELECT 1 FROM {streams})
 """
 """True if any record is stored: the opposite of ``Backend.is_empty``."""
+
+LIVE = "(expires_at IS NULL OR expires_at > ?)"
+"""The condition that a record has not expired by the bound time."""
 
 _INSERT = re.compile(r"\s*(INSERT INTO \{\w+\}(?: AS \w+)?) \(([^)]+)\)\s+VALUES \([?,\s]+\)(.*)", re.DOTALL)
 

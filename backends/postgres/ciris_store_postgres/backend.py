@@ -37,6 +37,8 @@ CAPABILITIES = frozenset(
         Capability.CONCURRENT_WRITERS,
         Capability.MULTI_PROCESS,
         Capability.DURABLE,
+        Capability.DOCUMENTS,
+        Capability.STREAMS,
     }
 )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from ciris_store_core.models.document_filters import Condition
 from ciris_store_core.sql import Codec, Dialect, decimal_json_text
+from ciris_store_postgres.document_conditions import Compiled, condition_on
 
 _FRAGMENTS = {
     "in_texts": "= ANY(?)",
@@ -19,6 +21,7 @@ _FRAGMENTS = {
     "timestamptz '0001-01-01 00:00:00+00')",
     "tag": '(c.tags ->> ?::text) COLLATE "C"',
     "has_tag": "c.tags ->> ?::text = ?",
+    "ttl_later": "?::timestamptz + make_interval(secs => ttl)",
     # Containment compares types: a list that contains the value is not equal to it, and 1 is not true. Numbers are
     # decimals, so 1 equals 1.0.
     "has_attribute": "n.attributes @> ?::jsonb",
@@ -74,6 +77,10 @@ class PostgresDialect(Dialect):
         if "," in key:
             return super().lock_fragments(table, key)
         return f"{key} = ANY (ARRAY(SELECT {key} FROM {{{table}}} WHERE", f"ORDER BY {key} FOR UPDATE))"
+
+    def document_condition(self, condition: Condition) -> Compiled | None:
+        """Return the test of a document's value."""
+        return condition_on(condition)
 
     def attribute_params(self, key: str, value: object) -> tuple[object, ...]:
         """Return the JSON object that the attributes must contain."""

@@ -6,8 +6,10 @@ from ciris_store_core.sql import SqlSession
 from ciris_store_postgres.audit import PostgresAuditStore
 from ciris_store_postgres.coordination import PostgresCoordinationStore
 from ciris_store_postgres.correlations import PostgresCorrelationStore
+from ciris_store_postgres.documents import PostgresDocumentStore
 from ciris_store_postgres.executor import PostgresExecutor
 from ciris_store_postgres.graph import PostgresGraphStore
+from ciris_store_postgres.streams import PostgresStreamStore
 from ciris_store_postgres.tasks import PostgresTaskStore
 from ciris_store_postgres.thoughts import PostgresThoughtStore
 
@@ -21,3 +23,5 @@ class PostgresSession(PostgresExecutor, SqlSession):
     thoughts_class = PostgresThoughtStore
     coordination_class = PostgresCoordinationStore
     audit_class = PostgresAuditStore
+    documents_class = PostgresDocumentStore
+    streams_class = PostgresStreamStore

@@ -43,6 +43,8 @@ CAPABILITIES = frozenset(
         Capability.FULL_TEXT,
         Capability.MULTI_PROCESS,
         Capability.DURABLE,
+        Capability.DOCUMENTS,
+        Capability.STREAMS,
     }
 )
 

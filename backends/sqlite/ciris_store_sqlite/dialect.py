@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from ciris_store_core.models.document_filters import Condition
 from ciris_store_core.sql import Dialect, micros_codec
+from ciris_store_sqlite.document_conditions import Compiled, condition_on
 
 _FRAGMENTS = {
     "in_texts": "IN (SELECT value FROM json_each(?))",
@@ -21,6 +23,7 @@ _FRAGMENTS = {
     "tag": "(SELECT j.atom FROM json_each(c.tags) j WHERE j.key = ?)",
     "has_tag": "EXISTS (SELECT 1 FROM json_each(c.tags) j WHERE j.key = ? AND j.atom = ?)",
     # The index finds the candidates, long texts by their beginning; the second part compares the whole value.
+    "ttl_later": "? + CAST(round(ttl * 1000000) AS INTEGER)",
     "has_attribute": (
         "n.node_number IN (SELECT a.node_number FROM graph_node_attributes a "
         "WHERE a.key = ? AND a.kind = ? AND a.value = ?) "
@@ -38,6 +41,10 @@ class SqliteDialect(Dialect):
     def __init__(self) -> None:
         """One for each open store."""
         super().__init__(name="sqlite", codec=micros_codec(), fragments=_FRAGMENTS)
+
+    def document_condition(self, condition: Condition) -> Compiled | None:
+        """Return the test of a document's value."""
+        return condition_on(condition)
 
     def attribute_params(self, key: str, value: object) -> tuple[object, ...]:
         """Return key, kind and value as the attribute index holds them, then key and value once more."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ciris_store_core.models.graph import GraphNode, SearchHit, SearchQuery
-from ciris_store_core.sql.graph import LIVE, SqlGraphStore, readable
+from ciris_store_core.sql.graph import SqlGraphStore, readable
 from ciris_store_core.sql.rows import read_all
-from ciris_store_core.sql.statements import collect_given, fill_in, where_clause
+from ciris_store_core.sql.statements import LIVE, collect_given, fill_in, where_clause
 from ciris_store_core.words import node_words, rank
 
 if TYPE_CHECKING:

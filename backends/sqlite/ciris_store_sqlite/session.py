@@ -12,6 +12,7 @@ from ciris_store_core.errors import StoreError
 from ciris_store_core.sql import SqlSession
 from ciris_store_core.sql.correlations import SqlCorrelationStore
 from ciris_store_sqlite.dialect import SqliteDialect
+from ciris_store_sqlite.documents import SqliteDocumentStore
 from ciris_store_sqlite.errors import translate
 from ciris_store_sqlite.graph import SqliteGraphStore
 
@@ -52,6 +53,7 @@ class SqliteSession(SqlSession):
 
     graph_class = SqliteGraphStore
     correlations_class = SqliteCorrelationStore
+    documents_class = SqliteDocumentStore
     # UnicodeDecodeError comes from a damaged file: SQLite's message quotes it, and Python cannot decode the message.
     driver_error = (sqlite3.Error, UnicodeDecodeError)
 
@@ -60,6 +62,7 @@ class SqliteSession(SqlSession):
         super().__init__(connection.cursor(), dialect)
         self.connection = connection
         connection.create_aggregate("exact_sum", 2, ExactSum)  # type: ignore[arg-type]  # of integers, it says
+        connection.create_function("exact_number", 1, float, deterministic=True)
         self.path = path
         self.files: object = None
         """Identities of the log and its index that the connection has open."""

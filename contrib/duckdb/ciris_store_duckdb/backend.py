@@ -26,7 +26,7 @@ from ciris_store_duckdb.dialect import DuckDialect
 from ciris_store_duckdb.errors import cannot_open
 from ciris_store_duckdb.session import DuckSession
 
-CAPABILITIES = frozenset({Capability.TRANSACTIONAL_DDL, Capability.DURABLE})
+CAPABILITIES = frozenset({Capability.TRANSACTIONAL_DDL, Capability.DURABLE, Capability.DOCUMENTS, Capability.STREAMS})
 
 # Statements reach no other file and load no extension. The same for every connection, as DuckDB demands of one process.
 CONFIG: dict[str, str | bool | int | float | list[str]] = {

@@ -21,6 +21,7 @@ _FRAGMENTS = {
     "tag": "json_extract_string(c.tags, ?)",
     "has_tag": "json_extract_string(c.tags, ?) = ?",
     # As written, for texts, booleans, null and whole numbers; or a number written with a fraction, by its value.
+    "ttl_later": "? + CAST(round(ttl * 1000000) AS BIGINT)",
     "has_attribute": (
         "((json_type(n.attributes, ?) IN (SELECT unnest(CAST(? AS VARCHAR[]))) "
         "AND json_extract_string(n.attributes, ?) IS NOT DISTINCT FROM ?) "

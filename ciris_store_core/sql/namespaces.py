@@ -1,0 +1,103 @@
+"""SQL that lists the namespaces of documents."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from ciris_store_core.models.documents import Namespace, NamespaceQuery
+from ciris_store_core.models.paging import ResultPage
+from ciris_store_core.models.paths import below, index_key, namespace_of, path_of
+from ciris_store_core.sql.name_ranges import prefix_range
+from ciris_store_core.sql.statements import LIVE, fill_in
+
+if TYPE_CHECKING:
+    from ciris_store_core.sql.codec import Codec
+    from ciris_store_core.sql.executor import SqlExecutor
+
+# Each step of the recursion is one lookup in the primary key, where DISTINCT would read all documents.
+PATHS = """
+WITH RECURSIVE paths (path) AS (
+    SELECT (SELECT path FROM {documents} WHERE {start} AND {range} ORDER BY path LIMIT 1)
+    UNION ALL
+    SELECT (SELECT d.path FROM {documents} d WHERE d.path > paths.path AND {range} ORDER BY d.path LIMIT 1)
+    FROM paths WHERE paths.path IS NOT NULL
+)
+SELECT path FROM paths WHERE path IS NOT NULL LIMIT ?
+"""
+
+LONG_NAMES = "SELECT path, max(long_name) FROM {documents} WHERE path {in_texts} GROUP BY path"
+
+PATHS_AT_ONCE = 200
+
+
+class SqlNamespaces:
+    """Part of the store of documents that lists namespaces."""
+
+    executor: SqlExecutor
+    codec: Codec
+
+    def namespaces(self, query: NamespaceQuery) -> ResultPage[Namespace]:
+        """Return the namespaces that hold a document, each once."""
+        page: ResultPage[Namespace] = ResultPage([])
+        start, bound = self._start(query)
+        seen: set[Namespace] = set()
+        while True:
+            paths = self._paths(query, start, bound)
+            for namespace in self._whole(paths):
+                shown = namespace[: query.max_depth]
+                if shown in seen or not _matches(query, namespace):
+                    continue
+                if len(page.items) == query.limit:
+                    page.next_after = (path_of(page.items[-1]),)
+                    return page
+                seen.add(shown)
+                page.items.append(shown)
+            if len(paths) < PATHS_AT_ONCE:
+                return page
+            start, bound = _behind(paths[-1], query.max_depth)
+
+    def _start(self, query: NamespaceQuery) -> tuple[str, str]:
+        if query.after is None:
+            return "path > ?", ""
+        path = query.after[0]
+        return _behind(index_key(path), query.max_depth)
+
+    def _paths(self, query: NamespaceQuery, start: str, bound: str) -> list[str]:
+        fixed = tuple(takewhile(lambda segment: segment is not None, query.prefix))
+        conditions, params, _ = prefix_range("path", fixed)  # type: ignore[arg-type]  # without None
+        conditions, params = conditions or ["1 = 1"], list[Any](params)
+        if query.now is not None:
+            conditions.append(LIVE)
+            params.append(self.codec.time_in(query.now))
+        statement = fill_in(PATHS, start=start, range=" AND ".join(conditions))
+        return [row[0] for row in self.executor.rows(statement, (bound, *params, *params, PATHS_AT_ONCE))]
+
+    def _whole(self, paths: list[str]) -> list[Namespace]:
+        """Return the namespaces of paths; one that is too long for the index stands in its documents."""
+        long = [path for path in paths if index_key(path) is not path]
+        whole = {}
+        if long:
+            rows = self.executor.rows(LONG_NAMES, (self.codec.texts_in(long),))
+            whole = {path: from_json(name)[0] for path, name in rows}
+        return [namespace_of(whole.get(path, path)) for path in paths]
+
+
+def _behind(path: str, max_depth: int | None) -> tuple[str, str]:
+    """Return the condition for the paths behind this one, and behind those that are shown as the same namespace."""
+    if max_depth is not None and index_key(path) is path:
+        namespace = namespace_of(path)
+        if len(namespace) >= max_depth:
+            return "path >= ?", below(path_of(namespace[:max_depth]))
+    return "path > ?", path
+
+
+def _matches(query: NamespaceQuery, namespace: Namespace) -> bool:
+    prefix, suffix = query.prefix, query.suffix
+    if len(namespace) < max(len(prefix), len(suffix)):
+        return False
+    ends = zip(suffix, namespace[len(namespace) - len(suffix) :], strict=True)
+    begins = zip(prefix, namespace, strict=False)
+    return all(wanted is None or wanted == segment for wanted, segment in (*begins, *ends))
