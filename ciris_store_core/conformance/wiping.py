@@ -16,10 +16,16 @@ from ciris_store_core.sql import TABLES, SqlSession
 KEPT = "schema_migrations"
 BATCH = 1000
 
-DAMAGES = ("metadata = '{'", "status = 'damaged'", "attributes = '[]'")
+DAMAGES = ("metadata = '{'", "status = 'damaged'", "attributes = '[]'", "format = 'damaged'")
 """Assignments that corrupt a row. Databases refuse some of them."""
 
-KEYS = {"graph_nodes": "id", "correlations": "correlation_id", "tasks": "task_id", "thoughts": "thought_id"}
+KEYS = {
+    "graph_nodes": "id",
+    "correlations": "correlation_id",
+    "tasks": "task_id",
+    "thoughts": "thought_id",
+    "documents": "key",
+}
 
 
 def wipe(backend: Backend) -> bool:

@@ -76,7 +76,8 @@ class SqlDocumentListing(SqlNamespaces, DocumentStore):
             namespace, key = read_key(path, key, long_name)
             payload = read_payload(form, media_type, key_id, refs, searchable, body, data)
             return StoredDocument(
-                namespace, key, payload, time(created_at), time(updated_at), revision, maybe_time(expires_at), ttl,
+                namespace, key, payload, time(created_at), time(updated_at), revision, maybe_time(expires_at),
+                None if ttl is None else float(ttl),  # SQLite gives whole numbers of RETURNING as integers
                 object_out(metadata) or None,
             )  # fmt: skip
 

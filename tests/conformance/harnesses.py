@@ -16,7 +16,14 @@ from ciris_store_core.contract.registry import Registry
 from ciris_store_core.url import resolve_url
 from tests.support.pgserver import ExternalServer, execute
 
-KEYS = {"graph_nodes": "id", "correlations": "correlation_id", "tasks": "task_id", "thoughts": "thought_id"}
+KEYS = {
+    "graph_nodes": "id",
+    "correlations": "correlation_id",
+    "tasks": "task_id",
+    "thoughts": "thought_id",
+    "documents": "key",
+}
+DAMAGES = {"graph_nodes": "attributes = '[]'", "documents": "format = 'nonsense'"}
 
 # Rows are deleted rather than tables truncated: for a few rows that is ten times faster. The foreign keys and triggers
 # of the tables are out of force meanwhile, so that the order does not matter.
@@ -89,7 +96,7 @@ class PostgresHarness(UrlHarness):
 
     def corrupt(self, table: str, key: str) -> bool:
         """Change a record in a way that the types of the columns allow."""
-        damage = "attributes = '[]'" if table == "graph_nodes" else "status = 'nonsense'"
+        damage = DAMAGES.get(table, "status = 'nonsense'")
         execute(self._url_text, f"UPDATE {table} SET {damage} WHERE {KEYS[table]} = '{key}'")
         return True
 

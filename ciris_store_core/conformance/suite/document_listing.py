@@ -227,7 +227,7 @@ class TestFindDocuments:
         given = [
             document(name, payload=PAYLOADS[name], metadata={"m": name}, ttl=1.5, expires_at=at(9)) for name in PAYLOADS
         ]
-        store(backend, *given, document("json"))
+        store(backend, *given)
         with reading(backend) as session:
             stored = session.documents.get([each.id for each in given], None)
             for order in ORDERS:
