@@ -1,7 +1,7 @@
 """SQL of streams and their entries.
 
-The row of a stream holds the positions of its first and last entry. Whoever appends or removes entries locks that row
-first, so that positions have no gaps and are committed in order.
+The row of a stream holds the positions of its first and last entry. A call that appends or removes entries locks that
+row first, so that positions have no gaps and are committed in order.
 """
 
 from __future__ import annotations
