@@ -119,6 +119,7 @@ class FolderTarget(Target):
         except OSError as error:
             raise InvalidURL(f"no folder can be made beside {path}: {error.strerror}. Choose another path.") from error
         self._numbers = count()
+        self._prepared: Path | None = None
 
     def _refuse_records(self, path: Path) -> None:
         if not path.exists() or (path.is_file() and path.stat().st_size == 0):
@@ -133,10 +134,27 @@ class FolderTarget(Target):
 
     def harness(self) -> Harness:
         """Return a harness over a file in a folder of its own, which also holds the database's further files."""
+        if self._prepared is None:
+            self._prepared = self._prepare()
         folder = self._folder / str(next(self._numbers))
+        shutil.copytree(self._prepared, folder)
+        return _FolderHarness(self, url_text(self._url(folder, "store")), url_text(self._url(folder, "blank")), folder)
+
+    def _prepare(self) -> Path:
+        """Return a folder with an empty store, or without one if it cannot be prepared: that is for a test to tell."""
+        # Migrations take most of the time of a test, and the tests of the first start run them on the blank store.
+        folder = self._folder / "prepared"
         folder.mkdir()
-        store, blank = (replace(self.url, database=str(folder / name), is_default=False) for name in ("store", "blank"))
-        return _FolderHarness(self, url_text(store), url_text(blank), folder)
+        try:
+            with closing(self.backend(self._url(folder, "store"))) as backend:
+                backend.prepare(migrate=True)
+        except Exception:
+            shutil.rmtree(folder)
+            folder.mkdir()
+        return folder
+
+    def _url(self, folder: Path, name: str) -> StoreURL:
+        return replace(self.url, database=str(folder / name), is_default=False)
 
     def clean_up(self) -> None:
         """Remove the folder."""

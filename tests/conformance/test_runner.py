@@ -129,7 +129,7 @@ def test_the_names_of_modules() -> None:
     assert {entry.module for entry in catalogue().values()} <= set(module_names())
     assert {module for group in GROUPS.values() for module in group} <= set(module_names())
     assert Selection.of(["multi-occurrence"]).modules == set(GROUPS["multi_occurrence"])
-    with pytest.raises(InvalidArgument, match="use one of graph,"):
+    with pytest.raises(InvalidArgument, match="Use one of graph,"):
         Selection.of(["taks"])
 
 
