@@ -6,32 +6,23 @@ without it, ``CIRIS_DB_URL`` decides. Each function has an async counterpart, pr
 raised. None, an empty list, False and 0 mean "not found", and nothing else.
 """
 
-from ciris_store_core.persistence import analytics, db, maintenance, models
+from typing import TYPE_CHECKING
+
+from ciris_store_core.persistence import analytics, db, default_store, maintenance, models, requests
 from ciris_store_core.persistence.analytics import *
 from ciris_store_core.persistence.db import *
-from ciris_store_core.persistence.default_store import DbPath, close_stores, get_store, use_store
+from ciris_store_core.persistence.default_store import *
 from ciris_store_core.persistence.maintenance import *
 from ciris_store_core.persistence.models import *
-from ciris_store_core.persistence.requests import (
-    ChannelInfo,
-    CorrelationUpdateRequest,
-    DeferralPackage,
-    DeferralReportContext,
-    MetricsQuery,
-)
+from ciris_store_core.persistence.requests import *
 
-__all__ = [
-    *analytics.__all__,
-    *db.__all__,
-    *maintenance.__all__,
-    *models.__all__,
-    "ChannelInfo",
-    "CorrelationUpdateRequest",
-    "DbPath",
-    "DeferralPackage",
-    "DeferralReportContext",
-    "MetricsQuery",
-    "close_stores",
-    "get_store",
-    "use_store",
-]
+# Type checkers need no list here, as each star hands on all it imports, and mypy reads none that is put together.
+if not TYPE_CHECKING:
+    __all__ = [
+        *analytics.__all__,
+        *db.__all__,
+        *default_store.__all__,
+        *maintenance.__all__,
+        *models.__all__,
+        *requests.__all__,
+    ]

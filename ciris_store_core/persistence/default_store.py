@@ -14,6 +14,8 @@ from ciris_store_core.opening import open_store
 from ciris_store_core.store import Store
 from ciris_store_core.url import StoreURL, resolve_url
 
+__all__ = ["DbPath", "close_stores", "get_store", "use_store"]
+
 DbPath = str | os.PathLike[str] | None
 """A database URL or the path of an SQLite file. None means the store of ``use_store``, else the default URL."""
 

@@ -12,6 +12,8 @@ from ciris_store_core.models.base import Count, Finite, Id, Record, Text, UtcDat
 from ciris_store_core.models.correlations import ServiceResponse, Tags
 from ciris_store_core.models.enums import CorrelationStatus
 
+__all__ = ["ChannelInfo", "CorrelationUpdateRequest", "DeferralPackage", "DeferralReportContext", "MetricsQuery"]
+
 
 class CorrelationUpdateRequest(Record):
     """The changes of a correlation; None changes nothing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from tests.support.factories import task, thought
 
 
 @pytest.fixture
-def full(store: Store) -> Iterator[Store]:
+def full(store: Store) -> Store:
     """A store with a task ``old`` and room for a few pages more."""
     store.tasks.add(task("old"))
     writer = backend_of(store)._writer

@@ -9,7 +9,7 @@ import sys
 import time
 from contextlib import nullcontext, suppress
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Self
 
 from ciris_store_core import RetryPolicy, Store, StoreError, Task, Thought, open_store
 from ciris_store_core.sql import SqlSession
@@ -78,7 +78,7 @@ def write_without_turns() -> None:
 
 def migrate_loosely() -> None:
     """Run each statement of a migration for itself, as a tool does that does not know of transactions."""
-    SqlSession.transaction = lambda self, *, write: nullcontext()  # type: ignore[assignment, method-assign]
+    setattr(SqlSession, "transaction", lambda self, *, write: nullcontext())  # noqa: B010 (a method)
 
 
 def start_up_and_die(pipe: Connection, path: str, left: int, loose: bool) -> None:
@@ -87,12 +87,12 @@ def start_up_and_die(pipe: Connection, path: str, left: int, loose: bool) -> Non
         migrate_loosely()
 
     class DyingCursor(sqlite3.Cursor):
-        def execute(self, *args: object) -> sqlite3.Cursor:
+        def execute(self, sql: str, parameters: Any = (), /) -> Self:
             nonlocal left
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
             left -= 1
-            return super().execute(*args)  # type: ignore[arg-type]
+            return super().execute(sql, parameters)
 
     class DyingConnection(sqlite3.Connection):
         def cursor(self, *args: object) -> sqlite3.Cursor:  # type: ignore[override]

@@ -1,7 +1,10 @@
 """The database under the functions."""
 
-from ciris_store_core.persistence.db.core import *
-from ciris_store_core.persistence.db.core import __all__ as _core
-from ciris_store_core.persistence.unsupported import execute_with_retry, get_db_connection_with_retry, with_retry
+from typing import TYPE_CHECKING
 
-__all__ = [*_core, "execute_with_retry", "get_db_connection_with_retry", "with_retry"]
+from ciris_store_core.persistence.db import core
+from ciris_store_core.persistence.db.core import *
+
+# Type checkers need no list here, as each star hands on all it imports, and mypy reads none that is put together.
+if not TYPE_CHECKING:
+    __all__ = [*core.__all__]

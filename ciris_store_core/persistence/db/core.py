@@ -9,10 +9,13 @@ from ciris_store_core.errors import InvalidArgument
 from ciris_store_core.persistence.arguments import counterpart
 from ciris_store_core.persistence.default_store import DbPath, get_store, renew_store
 from ciris_store_core.persistence.unsupported import (
+    execute_with_retry,
     get_db_connection,
+    get_db_connection_with_retry,
     get_graph_edges_table_schema_sql,
     get_graph_nodes_table_schema_sql,
     get_service_correlations_table_schema_sql,
+    with_retry,
 )
 from ciris_store_core.url import resolve_url
 
@@ -58,12 +61,15 @@ __all__ = [
     "async_get_connection_diagnostics",
     "async_initialize_database",
     "async_run_migrations",
+    "execute_with_retry",
     "get_connection_diagnostics",
     "get_db_connection",
+    "get_db_connection_with_retry",
     "get_graph_edges_table_schema_sql",
     "get_graph_nodes_table_schema_sql",
     "get_service_correlations_table_schema_sql",
     "get_sqlite_db_full_path",
     "initialize_database",
     "run_migrations",
+    "with_retry",
 ]
