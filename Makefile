@@ -62,6 +62,7 @@ lint: setup ## Check style, format, spelling and types
 	$(PY) -m ruff format --check .
 	$(PY) -m codespell_lib
 	$(PY) -m mypy
+	$(PY) -m mypy --config-file tests/mypy.ini
 
 format: setup ## Fix style and format
 	$(PY) -m ruff check --fix .

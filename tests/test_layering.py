@@ -45,8 +45,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "clock": frozenset(),
     "words": frozenset({"errors"}),
     "models": BASE,
-    "schemas": {"models"},
-    "schemas.persistence": {"persistence"},
+    "schemas": frozenset({"models"}),
+    "schemas.persistence": frozenset({"persistence"}),
     "contract": BASE | {"models"},
     "contract.hookspecs": CONTRACT | {"url"},
     "contract.registry": CONTRACT | {"contract.hookspecs"},
@@ -64,7 +64,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "persistence": STORE | {"services", "aio", "opening"},
     "aio": STORE | {"services", "opening"},
     "integrations": STORE,
-    "integrations.fastapi": {"errors", "aio"},
+    "integrations.fastapi": frozenset({"errors", "aio"}),
     "integrations.json_logging": BASE | {"models", "secrets"},
     "testing": STORE | {"persistence", "conformance", "opening"},
     "importer": STORE | {"persistence"},
@@ -146,7 +146,7 @@ def import_graph(files: Iterable[Path]) -> dict[str, set[str]]:
 
 def circles(graph: Mapping[str, Set[str]]) -> list[list[str]]:
     """Return a shortest circle through each module that is on one, each circle once."""
-    found = {}
+    found: dict[frozenset[str], list[str]] = {}
     for start in graph:
         path = _way_back(graph, start)
         if path:

@@ -271,7 +271,7 @@ def test_opening(url: str, tmp_path: Any) -> None:
         while frame is not None:
             shown = {name: value for name, value in frame.tb_frame.f_locals.items() if name not in ("caught", "frame")}
             assert frame.tb_frame.f_code is body.__code__ or "hunter2" not in repr(shown)
-            frame = frame.tb_next
+            frame = frame.tb_next  # type: ignore[assignment]
 
     async def _opened(url: str) -> AsyncStore:
         return await open_store_async(url)

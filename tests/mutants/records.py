@@ -128,7 +128,7 @@ for _kind in RECORD_KINDS:
     for _field in type(_full).model_fields:
         if _field in _KEYS or getattr(_plain, _field) == getattr(_full, _field):
             continue
-        _change = _forgets(type(_full), _field, getattr(_plain, _field))
+        _change = _forgets(type(_full), _field, getattr(_plain, _field))  # type: ignore[assignment]
         _more = " records.reopen" if _field == "metadata" else ""
         add(f"{_kind.name}_forgets_{_field}", f"records.round_trip{_more}", *storing(_change))
 

@@ -387,7 +387,7 @@ _TRANSFERS = {
     "takes_from_anybody": lambda selector, thought, source: True,
     "takes_only_the_first": lambda selector, thought, source: thought.agent_occurrence_id == source and thought.thought_id == "a",
 }
-for _name, _choose in _TRANSFERS.items():
+for _name, _choose in _TRANSFERS.items():  # type: ignore[assignment]
 
     def _transfer(self: Any, sound: Any, selector: Any, source: str, target: str, now: Any, choose: Any = _choose) -> int:
         found = [row for row in self._thoughts.rows.values() if (row.source_task_id == selector.task_id or row.thought_id in selector.thought_ids) and choose(selector, row, source)]

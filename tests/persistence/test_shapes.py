@@ -178,8 +178,8 @@ def test_nodes_edges_and_correlations_are_taken_by_shape(db: str) -> None:
         request_data={"task_id": "t", "channel_id": "c", "parameters": {"n": 1}}, tags={"n": 2},
     )  # fmt: skip
     add_correlation(given, db_path=db)
-    stored = get_correlation("k", db)
-    assert (stored.request_data.method_name, stored.request_data.parameters, stored.tags) == (
+    found = get_correlation("k", db)
+    assert (found.request_data.method_name, found.request_data.parameters, found.tags) == (
         "speak",
         {"n": "1"},
         {"n": "2"},

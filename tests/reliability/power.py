@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import apsw
 import pytest
@@ -58,11 +58,11 @@ def statements_of_all_writes(folder: Path) -> list[Statement]:
 @contextmanager
 def _noting(noted: list[Statement]) -> Iterator[None]:
     class Cursor(sqlite3.Cursor):
-        def execute(self, text: str, values: Any = (), /) -> sqlite3.Cursor:
+        def execute(self, text: str, values: Any = (), /) -> Self:
             noted.append(Statement(text, values, False))
             return super().execute(text, values)
 
-        def executemany(self, text: str, values: Any, /) -> sqlite3.Cursor:
+        def executemany(self, text: str, values: Any, /) -> Self:
             rows = list(values)
             noted.append(Statement(text, rows, True))
             return super().executemany(text, rows)

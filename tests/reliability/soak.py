@@ -118,7 +118,7 @@ def run(names: Iterable[str], cores: float, tell: Callable[[Result], None]) -> N
 
 def _that_fit(left: list[str], running: list[Running], cores: float) -> list[str]:
     busy = sum(ALL[each.name].cores for each in running)
-    fitting = []
+    fitting: list[str] = []
     for name in left:
         if busy + ALL[name].cores <= cores or not (running or fitting):
             busy += ALL[name].cores

@@ -157,7 +157,7 @@ def _size(url: str) -> int:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_total_relation_size('correlations')")
-            return int(cursor.fetchone()[0])
+            return int(next(iter(cursor))[0])
     finally:
         connection.close()
 

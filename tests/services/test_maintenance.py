@@ -395,7 +395,7 @@ CHANGES: dict[str, Callable[[Store], object]] = {
     "updated": lambda store: store.tasks.update("t", occurrence_id="dead", priority=3),
     "transferred": lambda store: store.tasks.transfer("t", from_occurrence="dead", to_occurrence="o"),
     "parent is back": lambda store: (
-        store.tasks.add(task("nowhere", status="failed", parent_task_id=None))
+        store.tasks.add(task("nowhere", status="failed", parent_task_id=None)) is not None
         and store.tasks.update("nowhere", occurrence_id="dead", status="active")
     ),
     "owner is alive": lambda store: store.occurrences.register("dead", 3600),
@@ -436,7 +436,8 @@ def test_a_thought_that_changed_after_the_look_stays(
 
 def _before_first_batch(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], object]) -> None:
     """Let something happen once, between finding a batch and removing it."""
-    settle, done = Sweeper._settle, []
+    settle = Sweeper._settle
+    done: list[Any] = []
 
     def late(self: Sweeper, found: Any, sweep: Any) -> Any:
         if found.items and not done:

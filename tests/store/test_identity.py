@@ -195,7 +195,7 @@ def public_names(guard: type) -> set[str]:
 
 @pytest.mark.parametrize("aggregate", AGGREGATES, ids=lambda each: each.__name__)
 def test_the_policy_knows_every_method_of_the_contract(aggregate: type) -> None:
-    rules, watched = AGGREGATES[aggregate]
+    rules, watched = AGGREGATES[aggregate]  # type: ignore[index]
     assert set(rules) == contract_methods(aggregate)
     assert public_names(watched) == contract_methods(aggregate)
 

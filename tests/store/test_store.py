@@ -61,7 +61,7 @@ def test_the_password_is_never_shown() -> None:
             }
         )
         assert "hunter2" not in shown
-        frame = frame.tb_next
+        frame = frame.tb_next  # type: ignore[assignment]
     assert "hunter2" not in str(caught.value)
 
 

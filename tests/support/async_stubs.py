@@ -269,7 +269,7 @@ def _home(module: ModuleType, name: str) -> str:
 
 @cache
 def _imported(module: ModuleType) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         if isinstance(node, ast.ImportFrom):
             base = module.__name__.rsplit(".", node.level)[0] if node.level else ""

@@ -57,7 +57,7 @@ def contract(kind: type) -> None:
 def catalogue() -> None:
     """Rewrite the catalogue of errors.md: the first sentence of a docstring is the condition, the rest the advice."""
 
-    def made(_: Rows) -> Iterable[list[str]]:
+    def made(_rows: Rows) -> Iterable[list[str]]:
         for kind in vars(errors).values():
             if inspect.isclass(kind) and issubclass(kind, StoreError):
                 when, _, advice = test_docs._plain(inspect.getdoc(kind) or "").partition(". ")

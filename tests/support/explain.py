@@ -98,7 +98,7 @@ def _sqlite_problems(session: SqlSession, statement: Statement) -> list[str]:
 
 def _names_of_big_tables(text: str) -> set[str]:
     """The names by which a plan calls the big tables: their own, and what the statement calls them."""
-    return BIG_TABLES | set(_ALIAS.findall(text))
+    return {*BIG_TABLES, *_ALIAS.findall(text)}
 
 
 # --- PostgreSQL -------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def test_whatever_is_written_meanwhile_is_no_part_of_it(stores: Stores, kind: st
     source, target = stores.new(kind), stores.new("memory")
     fill(source)
     wanted = digest_store(source)
-    done = []
+    done: list[Any] = []
 
     def on_step(step: Any) -> None:
         if not done and kind != "memory":  # whose one writer would be this thread

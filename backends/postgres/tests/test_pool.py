@@ -64,7 +64,8 @@ def make_pool(url: str) -> Iterator[Callable[..., ConnectionPool]]:
 def ask(connection: PooledConnection, statement: str = "SELECT pg_backend_pid()") -> Any:
     with connection.raw.cursor() as cursor:
         cursor.execute(statement)
-        return cursor.fetchone()[0] if cursor.description else None
+        row = cursor.fetchone() if cursor.description else None
+        return row[0] if row else None
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
