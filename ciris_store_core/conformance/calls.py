@@ -52,7 +52,7 @@ Call = Callable[[Session], Any]
 N, M, OLD = (NodeKey(id, LOCAL) for id in ("n", "m", "old"))
 EDGE = edge("n", "m").key
 METRICS = CorrelationFilter(metric_names=("cpu",))
-MEASURED = Metric("cpu", 1.0, {}, at(1), None, "new")
+MEASURED = Metric("cpu", 1.0, {}, at(1), None, "measured")
 HOUR = timedelta(hours=1)
 CHANGED = {"description": "changed", "updated_at": at(9)}
 
@@ -63,7 +63,7 @@ def fill(session: Session) -> None:
     session.graph.put_nodes([put(each, "insert") for each in nodes], T0)
     session.graph.put_edges([edge("n", "m"), edge("m", "n", "likes")])
     session.tasks.add([task(), task("child", parent_task_id="t", priority=3), claimed_task("mine")])
-    session.thoughts.add([thought(), thought("failed", status=ThoughtStatus.FAILED), thought("of child", "child")])
+    session.thoughts.add([thought(), thought("failed", "mine", status=ThoughtStatus.FAILED), thought("of child", "child")])
     session.correlations.add([correlation(), metric("m1", 3.0), metric("m2", 5.0), correlation("old", ttl_seconds=1)])
     session.coordination.put_occurrence(occurrence())
     session.coordination.add_leases([lease()])
@@ -131,17 +131,17 @@ LOCKS: Mapping[str, Call] = {
 WRITES: Mapping[str, Call] = {
     "graph.put_nodes": lambda s: s.graph.put_nodes([put(node("n", attributes={"k": 1})), put(node("new"))], at(9)),
     "graph.increment": lambda s: s.graph.increment(N, ["n"], 1, at(9)),
+    "graph.delete_edges": lambda s: s.graph.delete_edges([EDGE]),
     "graph.delete_nodes": lambda s: s.graph.delete_nodes([N]),
     "graph.delete_expired_nodes": lambda s: s.graph.delete_expired_nodes(at(9), 9),
     "graph.put_edges": lambda s: s.graph.put_edges([edge("n", "m", weight=0.5), edge("n", "n")]),
-    "graph.delete_edges": lambda s: s.graph.delete_edges([EDGE]),
     "correlations.add": lambda s: s.correlations.add([correlation("new"), correlation("newer")]),
     "correlations.add_metrics": lambda s: s.correlations.add_metrics([MEASURED], correlation()),
     "correlations.update": lambda s: s.correlations.update("c", {"action_type": "act", "updated_at": at(9)}),
     "correlations.delete": lambda s: s.correlations.delete(["c"]),
     "correlations.delete_expired": lambda s: s.correlations.delete_expired(at(9), 9),
     "tasks.add": lambda s: s.tasks.add([task("new"), task("newer")]),
-    "tasks.add_or_get": lambda s: s.tasks.add_or_get(task("new")),
+    "tasks.add_or_get": lambda s: s.tasks.add_or_get(task("got")),
     "tasks.update": lambda s: s.tasks.update("t", CHANGED, None, 0),
     "tasks.delete": lambda s: s.tasks.delete(["t"]),
     "tasks.claim_next": lambda s: s.tasks.claim_next("x", "default", 1, at(9)),
@@ -151,7 +151,7 @@ WRITES: Mapping[str, Call] = {
     "thoughts.update": lambda s: s.thoughts.update("h", {"content": "changed", "updated_at": at(9)}, None),
     "thoughts.retry": lambda s: s.thoughts.retry("failed", None, 3, at(9)),
     "thoughts.escalate": lambda s: s.thoughts.escalate("h", None, at(9)),
-    "thoughts.delete": lambda s: s.thoughts.delete(["h"]),
+    "thoughts.delete": lambda s: s.thoughts.delete(["failed"]),
     "thoughts.transfer": lambda s: s.thoughts.transfer(ThoughtSelector(task_id="t"), "default", "o", at(9)),
     "coordination.put_occurrence": lambda s: s.coordination.put_occurrence(occurrence(expires_at=at(99))),
     "coordination.heartbeat": lambda s: s.coordination.heartbeat("o", at(9), at(99)),
@@ -159,7 +159,7 @@ WRITES: Mapping[str, Call] = {
     "coordination.acquire_lease": lambda s: s.coordination.acquire_lease("new", "me", at(9), at(99)),
     "coordination.renew_lease": lambda s: s.coordination.renew_lease("job", "me", 1, at(9), at(99)),
     "coordination.release_lease": lambda s: s.coordination.release_lease("job", "me", 1, at(9)),
-    "coordination.add_leases": lambda s: s.coordination.add_leases([lease("new", fence=2)]),
+    "coordination.add_leases": lambda s: s.coordination.add_leases([lease("copied", fence=2)]),
     "secrets.add": lambda s: s.secrets.add([secret("new")]),
     "secrets.reencrypt": lambda s: s.secrets.reencrypt("s", b"encrypted", "k2", b"again"),
     "secrets.delete": lambda s: s.secrets.delete(["s"]),

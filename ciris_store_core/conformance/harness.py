@@ -11,12 +11,14 @@ from contextlib import closing
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock, SystemClock
+from ciris_store_core.conformance.instruments import Instrument, SqlInstrument
 from ciris_store_core.conformance.peers import Peer, open_peer
-from ciris_store_core.conformance.wiping import damage
+from ciris_store_core.conformance.wiping import add_later_migration, damage
 from ciris_store_core.contract import Backend
 from ciris_store_core.contract.hookspecs import BackendContext, BackendSpec
 from ciris_store_core.contract.registry import Registry
 from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.sql import SqlSession
 from ciris_store_core.url import StoreURL, build_url, resolve_url
 
 
@@ -65,6 +67,21 @@ class Harness(ABC):
 
         Returns:
             True if the row was damaged. The default returns False.
+        """
+        return False
+
+    def instrument(self, backend: Backend) -> Instrument | None:
+        """Return an instrument that counts the steps of the open stores, and lets one fail.
+
+        The default returns None: what happens if the driver fails is not tested, and no cost is.
+        """
+        return None
+
+    def migrate_further(self, backend: Backend, *, excluding: bool) -> bool:
+        """Record a migration of a later program, which excludes this program or not.
+
+        Returns:
+            True if it was recorded. The default returns False.
         """
         return False
 
@@ -132,6 +149,19 @@ class UrlHarness(Harness):
         with closing(self._spec.factory(self._url, BackendContext(SystemClock()))) as backend:
             backend.prepare(migrate=False)
             return damage(backend, table, key)
+
+    def instrument(self, backend: Backend) -> Instrument | None:
+        """Return the instrument of the SQL toolkit, if the backend is built on it."""
+        with backend.session(write=False) as session:
+            return SqlInstrument() if isinstance(session, SqlSession) else None
+
+    def migrate_further(self, backend: Backend, *, excluding: bool) -> bool:
+        """Record a migration, if the backend is built on the SQL toolkit."""
+        with backend.session(write=True) as session:
+            if isinstance(session, SqlSession):
+                add_later_migration(session, excluding=excluding)
+                return True
+        return False
 
 
 def url_text(url: StoreURL) -> str:

@@ -13,6 +13,7 @@ import pytest
 from ciris_store_core.clock import ManualClock
 from ciris_store_core.conformance.factories import T0
 from ciris_store_core.conformance.harness import Harness
+from ciris_store_core.conformance.instruments import Instrument
 from ciris_store_core.conformance.levels import Clause, Level
 from ciris_store_core.conformance.peers import POOL, Peer, PeerMaker
 from ciris_store_core.conformance.support import RETRIES
@@ -85,6 +86,15 @@ def backend(harness: Harness, clock: ManualClock) -> Iterator[Backend]:
         yield opened
     finally:
         opened.close()
+
+
+@pytest.fixture
+def instrument(harness: Harness, backend: Backend) -> Instrument:
+    """Provide the instrument of the harness. Skip the test if it has none."""
+    found = harness.instrument(backend)
+    if found is None:
+        pytest.skip("this harness has no instrument, which counts statements and lets one fail")
+    return found
 
 
 @pytest.fixture

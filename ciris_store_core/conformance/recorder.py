@@ -26,6 +26,7 @@ MODULES_THAT_LEAVE_RECORDS = (
     "interleavings",
     "interleaved_records",
     "deadlocks",
+    "injected",
 )
 """Modules whose tests write leases, audit entries and access logs, which the contract cannot delete."""
 LINES_KEPT = 60

@@ -16,6 +16,7 @@ ORDER = (
     "words", "interleavings", "interleaved_records", "deadlocks", "crashes", "processes",
     "documents", "document_changes", "document_listing", "document_filters", "streams", "stream_changes",
     "payload_transactions", "payload_races", "payload_interleavings", "payload_processes",
+    "words", "interleavings", "interleaved_records", "deadlocks", "injected", "crashes", "processes",
 )  # fmt: skip
 """Recommended order of implementation by module: each needs little of the later ones."""
 

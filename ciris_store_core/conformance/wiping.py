@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from ciris_store_core.conformance.factories import T0
 from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import NotSupported, StoreError
 from ciris_store_core.models.correlations import CorrelationQuery
@@ -101,6 +102,18 @@ def _damaged(backend: Backend, table: str, key: str, change: str) -> bool:
         if isinstance(session, SqlSession):
             return session.run(f"UPDATE {{{table}}} SET {change} WHERE {KEYS[table]} = ?", (key,)) == 1
     return False
+
+
+LATEST = f"SELECT max(version) FROM {{{KEPT}}}"
+
+ADD_MIGRATION = f"INSERT INTO {{{KEPT}}} (version, name, applied_at, oldest_program) VALUES (?, ?, ?, ?)"
+
+
+def add_later_migration(session: SqlSession, *, excluding: bool) -> None:
+    """Record a migration of a later program, on the SQL toolkit; ``excluding`` all programs before that."""
+    version = session.rows(LATEST)[0][0] + 1
+    oldest = version if excluding else 1
+    session.run(ADD_MIGRATION, (version, f"of_a_later_program_{version}", session.codec.time_in(T0), oldest))
 
 
 def drop_schema(backend: Backend, schema: str) -> None:

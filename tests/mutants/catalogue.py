@@ -9,6 +9,7 @@ from tests.mutants import (
     decisions,
     filters,
     graph,
+    injected,
     interleavings,
     operations,
     pages,
@@ -41,6 +42,7 @@ MODULES = (
     interleavings,
     decisions,
     siblings,
+    injected,
 )
 
 EXEMPT: dict[str, str] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -13,12 +13,15 @@ from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock, ManualClock
 from ciris_store_core.conformance import Harness
 from ciris_store_core.conformance.factories import T0
+from ciris_store_core.conformance.instruments import Instrument, Point
 from ciris_store_core.conformance.peers import Peer
 from ciris_store_core.contract import Backend, Session
-from ciris_store_core.errors import Conflict
+from ciris_store_core.errors import Conflict, IncompatibleSchema
 from ciris_store_core.inmemory.backend import CAPABILITIES, Database, MemoryBackend, MemorySession
 from ciris_store_core.inmemory.tables import Tables
+from ciris_store_core.models.operations import PendingMigration
 from ciris_store_core.models.paging import CorruptRow, ResultPage
+from tests.mutants.instruments import STEPS_OF_A_MIGRATION, LabInstrument
 from tests.mutants.peers import LabPeer
 
 SOUND = CAPABILITIES | {Capability.DURABLE, Capability.MULTI_PROCESS}
@@ -94,10 +97,10 @@ def _replace(root: Any, path: str, function: Replacement) -> None:
 class LabBackend(MemoryBackend):
     """Reference backend with a planted fault."""
 
-    def __init__(self, clock: Clock, name: str, fault: Fault, damaged: set[tuple[str, str]]) -> None:
+    def __init__(self, clock: Clock, harness: LabHarness, name: str, fault: Fault) -> None:
         super().__init__(clock, name, wait_seconds=30.0)
         self.capabilities = fault.capabilities
-        self.fault, self.damaged = fault, damaged
+        self.fault, self.damaged, self.lab_instrument = fault, harness.damaged, harness.lab_instrument
         self.plant_in(self, "backend")
 
     @property
@@ -109,11 +112,25 @@ class LabBackend(MemoryBackend):
     def session(self, *, write: bool, single: bool = False) -> Iterator[Session]:
         with super().session(write=write, single=single) as session:
             yield self.prepared(session)
+            if write:
+                self.lab_instrument.step(Point.COMMIT)
+
+    def prepare(self, *, migrate: bool) -> None:
+        self.pending()
+        for _ in range(STEPS_OF_A_MIGRATION if migrate else 0):
+            self.lab_instrument.step(Point.STATEMENT)
+        super().prepare(migrate=migrate)
+
+    def pending(self) -> Sequence[PendingMigration]:
+        if vars(self.database).get("excludes"):
+            raise IncompatibleSchema("the schema is of a later program that excludes this one")
+        return super().pending()
 
     def prepared(self, session: Session) -> Session:
         """Return the session with the corrupt rows and the fault planted in it."""
         assert isinstance(session, MemorySession)
         before = session._tables.snapshot()
+        self.lab_instrument.wrap(session)
         for name in ("graph", "correlations", "tasks", "thoughts", "coordination", "secrets", "audit"):
             store = getattr(session, name)
             store.lab, store.before = self, before
@@ -178,6 +195,7 @@ class LabHarness(Harness):
         self.capabilities = fault.capabilities
         self.name = f"lab-{next(_numbers)}"
         self.damaged: set[tuple[str, str]] = set()
+        self.lab_instrument = LabInstrument()
         # An in-memory database exists as long as a backend refers to it.
         self.keepers = [MemoryBackend(_NoClock(), name) for name in (self.name, f"{self.name}-blank")]
         for path, function in fault.plants:
@@ -185,12 +203,12 @@ class LabHarness(Harness):
                 _replace(self, path.removeprefix("harness."), function)
 
     def open(self, clock: Clock) -> Backend:
-        backend = LabBackend(clock, self.name, self.fault, self.damaged)
+        backend = LabBackend(clock, self, self.name, self.fault)
         backend.prepare(migrate=True)
         return backend
 
     def blank(self, clock: Clock) -> Backend | None:
-        return LabBackend(clock, f"{self.name}-blank", self.fault, self.damaged)
+        return LabBackend(clock, self, f"{self.name}-blank", self.fault)
 
     def open_peer(self, *, blank: bool = False) -> Peer | None:
         clock = ManualClock(T0)
@@ -200,6 +218,14 @@ class LabHarness(Harness):
 
     def corrupt(self, table: str, key: str) -> bool:
         self.damaged.add((_RECORDS[table], key))
+        return True
+
+    def instrument(self, backend: Backend) -> Instrument | None:
+        return self.lab_instrument
+
+    def migrate_further(self, backend: Backend, *, excluding: bool) -> bool:
+        assert isinstance(backend, LabBackend)
+        vars(backend.database)["excludes"] = excluding
         return True
 
     def cleanup(self) -> None:

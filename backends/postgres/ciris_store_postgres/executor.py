@@ -124,6 +124,8 @@ class PostgresExecutor(SqlExecutor):
             return self.cursor.fetchall()  # type: ignore[no-any-return]
         except psycopg2.DataError as error:
             raise Corrupt("a stored time is outside of the years 1 to 9999. Fix or delete its row by hand.") from error
+        except psycopg2.Error as error:
+            raise self._failed(error) from error
 
     def _execute(self, statement: str, params: Sequence[Any]) -> None:
         if self._aborted is not None:
@@ -205,7 +207,10 @@ class PostgresExecutor(SqlExecutor):
         if len(rows) == 1:
             return self.rows(statement, (*rows[0], *params))
         self._send_values(statement, rows, params)
-        return self.cursor.fetchall()  # type: ignore[no-any-return]
+        try:
+            return self.cursor.fetchall()  # type: ignore[no-any-return]
+        except psycopg2.Error as error:
+            raise self._failed(error) from error
 
     def _send_values(self, statement: str, rows: Sequence[Sequence[Any]], params: Sequence[Any]) -> None:
         self._check()

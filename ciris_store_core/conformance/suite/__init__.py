@@ -12,6 +12,7 @@ _MODULES = (
     "documents", "document_changes", "document_listing", "document_filters", "streams", "stream_changes",
     "payload_interleavings", "payload_races", "payload_transactions",
     "payload_processes",
+    "injected",
 )  # fmt: skip
 
 # Registered before the import, so that failing assertions show values. Modules imported already cannot be rewritten.
@@ -41,6 +42,7 @@ from ciris_store_core.conformance.suite.documents import TestDocumentValues, Tes
 from ciris_store_core.conformance.suite.graph_edges import TestEdges, TestNeighbours  # noqa: E402
 from ciris_store_core.conformance.suite.graph_listing import TestListNodes  # noqa: E402
 from ciris_store_core.conformance.suite.graph_nodes import TestGetAndDeleteNodes, TestPutNodes  # noqa: E402
+from ciris_store_core.conformance.suite.injected import TestDriverErrors, TestSchemaErrors  # noqa: E402
 from ciris_store_core.conformance.suite.interleaved_records import TestGraphInterleavings, TestTelemetryInterleavings  # noqa: E402
 from ciris_store_core.conformance.suite.interleavings import (  # noqa: E402
     TestAuditInterleavings,
@@ -94,6 +96,7 @@ __all__ = [
     "TestDocumentInterleavings",
     "TestDocumentStore",
     "TestDocumentValues",
+    "TestDriverErrors",
     "TestEdges",
     "TestEncryptedDocuments",
     "TestEncryptedEntries",
@@ -140,6 +143,7 @@ __all__ = [
     "TestReplacedValues",
     "TestRestoreStreams",
     "TestSavepoints",
+    "TestSchemaErrors",
     "TestSearch",
     "TestSecretInterleavings",
     "TestSecrets",

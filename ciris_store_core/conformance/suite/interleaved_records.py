@@ -148,7 +148,7 @@ class TestTelemetryInterleavings:
     )  # fmt: skip
     test_add_metrics = together(
         "correlations.add_metrics", "of two measurements of one id one is lost.",
-        (lambda s: s.correlations.add([metric("new", 1.0)]), WRITES["correlations.add_metrics"]),
+        (lambda s: s.correlations.add([metric("measured", 1.0)]), WRITES["correlations.add_metrics"]),
     )  # fmt: skip
     test_delete = together(
         "correlations.delete", "a deletion counts what another one deleted.",

@@ -150,7 +150,7 @@ class TestTaskInterleavings:
     test_add_or_get = together(
         "tasks.add_or_get",
         "two instances both believe that they made the task, or none does.",
-        (lambda s: s.tasks.add([task("new", description="first")]), WRITES["tasks.add_or_get"]),
+        (lambda s: s.tasks.add([task("got", description="first")]), WRITES["tasks.add_or_get"]),
         (lambda s: s.tasks.delete(["t"]), lambda s: s.tasks.add_or_get(task(description="again"))),
     )
     test_add = together(
@@ -199,7 +199,7 @@ class TestThoughtInterleavings:
     )  # fmt: skip
     test_delete = together(
         "thoughts.delete", "a deletion counts what another one deleted.",
-        (WRITES["thoughts.delete"], WRITES["thoughts.delete"]), (WRITES["thoughts.update"], WRITES["thoughts.delete"]),
+        (WRITES["thoughts.delete"], WRITES["thoughts.delete"]), (update_thought("failed", content="x"), WRITES["thoughts.delete"]),
     )  # fmt: skip
     test_lock = together(
         "thoughts.lock", "a read for an update returns what was there before it waited.",
@@ -227,7 +227,7 @@ class TestCoordinationInterleavings:
     )  # fmt: skip
     test_add_leases = together(
         "coordination.add_leases", "a copy takes a lease from its holder.",
-        (acquire("a", name="new"), WRITES["coordination.add_leases"]),
+        (acquire("a", name="copied"), WRITES["coordination.add_leases"]),
         (acquire("a", name="b"), lambda s: s.coordination.add_leases([lease("a"), lease("b")])),
     )  # fmt: skip
     test_heartbeat = together(
