@@ -6,6 +6,7 @@ Each read finds something there, and each write changes something.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -31,6 +32,7 @@ from ciris_store_core.conformance.factories import (
 )
 from ciris_store_core.conformance.support import everything, exact
 from ciris_store_core.contract import Session, ThoughtSelector
+from ciris_store_core.errors import NotSupported
 from ciris_store_core.models import Direction, NodeKey, TaskStatus, ThoughtStatus
 from ciris_store_core.models.audit import AuditQuery
 from ciris_store_core.models.correlations import (
@@ -54,6 +56,7 @@ EDGE = edge("n", "m").key
 METRICS = CorrelationFilter(metric_names=("cpu",))
 MEASURED = Metric("cpu", 1.0, {}, at(1), None, "measured")
 HOUR = timedelta(hours=1)
+FAILED = ThoughtStatus.FAILED
 CHANGED = {"description": "changed", "updated_at": at(9)}
 
 
@@ -63,7 +66,7 @@ def fill(session: Session) -> None:
     session.graph.put_nodes([put(each, "insert") for each in nodes], T0)
     session.graph.put_edges([edge("n", "m"), edge("m", "n", "likes")])
     session.tasks.add([task(), task("child", parent_task_id="t", priority=3), claimed_task("mine")])
-    session.thoughts.add([thought(), thought("failed", "mine", status=ThoughtStatus.FAILED), thought("of child", "child")])
+    session.thoughts.add([thought(), thought("of child", "child"), thought("failed", "mine", status=FAILED)])
     session.correlations.add([correlation(), metric("m1", 3.0), metric("m2", 5.0), correlation("old", ttl_seconds=1)])
     session.coordination.put_occurrence(occurrence())
     session.coordination.add_leases([lease()])
@@ -213,9 +216,9 @@ def contents(session: Session) -> dict[str, Any]:
 def _payloads(session: Session) -> dict[str, Any]:
     """Return documents, streams and their entries, as far as there are any: not every backend keeps them."""
     found: dict[str, Any] = {}
-    if hasattr(session, "documents"):
+    with suppress(NotSupported):
         found["documents"] = everything(session.documents.find, DocumentQuery())
-    if hasattr(session, "streams"):
+    with suppress(NotSupported):
         found["streams"] = everything(session.streams.find, StreamQuery())
         keys = [StreamKey(each.namespace, each.name) for each in found["streams"]]
         found["stream entries"] = [session.streams.read(key, EntryQuery(1000)).items for key in keys]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -245,7 +246,7 @@ def test_the_command_on_two_backends(tmp_path: Path) -> None:
     result = invoke("conformance", "search", "--database-backends", "sqlite", "memory", *options)
     assert result.exit_code == 0, result.output
     assert result.output.count("tests passing (100%)") == 2
-    assert result.output.rstrip().endswith("19/19 tests passing (100%)")
+    assert re.search(r"\b(\d+)/\1 tests passing \(100%\)$", result.output.rstrip())
     assert [each.backend.name for each in read_reports([Path(files["json"])])] == ["SQLite", "memory"]
     assert len(ElementTree.parse(files["junit"]).getroot()) == 2
     merged = invoke("matrix", files["json"], files["json"], "--html", str(tmp_path / "merged.html"))

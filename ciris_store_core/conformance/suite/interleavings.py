@@ -199,7 +199,8 @@ class TestThoughtInterleavings:
     )  # fmt: skip
     test_delete = together(
         "thoughts.delete", "a deletion counts what another one deleted.",
-        (WRITES["thoughts.delete"], WRITES["thoughts.delete"]), (update_thought("failed", content="x"), WRITES["thoughts.delete"]),
+        (WRITES["thoughts.delete"], WRITES["thoughts.delete"]),
+        (update_thought("failed", content="x"), WRITES["thoughts.delete"]),
     )  # fmt: skip
     test_lock = together(
         "thoughts.lock", "a read for an update returns what was there before it waited.",
