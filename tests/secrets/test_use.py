@@ -375,3 +375,35 @@ def test_the_variable_switches_detection(
     else:
         with pytest.raises(InvalidArgument, match=r"GraphNode\.attributes\.'key'.*stripe key"):
             store.graph.put(concept("ada", key=KEY))
+
+
+def test_the_access_log_page_by_page(store: Store) -> None:
+    store.graph.put_many([concept(name, key=f"{KEY}{name}") for name in "abc"], merge=False)
+    ids = [secret.secret_id for secret in store.secrets.find().items]
+    for accessor in ("one", "two"):
+        for key in ids:
+            store.secrets.disclose(key, accessor=accessor, reason="asked")
+    for secret_id in (None, ids[1]):
+        whole = store.secrets.access_log(secret_id)
+        assert len(whole.items) == (6 if secret_id is None else 2) and whole.next_cursor is None
+        found, cursor = [], None
+        while page := store.secrets.access_log(secret_id, limit=1, cursor=cursor):
+            found += page.items
+            assert len(page.items) == 1
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert found == whole.items
+        assert [entry.at for entry in found] == sorted(entry.at for entry in found)
+    page = store.secrets.access_log(limit=4)
+    assert len(page.items) == 4 and len(store.secrets.access_log(limit=4, cursor=page.next_cursor).items) == 2
+    with pytest.raises(InvalidArgument):
+        store.secrets.access_log(cursor=store.secrets.find(limit=1).next_cursor)
+
+
+@pytest.mark.parametrize("given", ["critical", "CRITICAL", Sensitivity.CRITICAL])
+def test_a_sensitivity_may_be_text(given: str) -> None:
+    pattern = SecretPattern("employee_id", "E-[0-9]{6}", given)  # type: ignore[arg-type]
+    assert pattern.sensitivity is Sensitivity.CRITICAL
+    with pytest.raises(InvalidArgument, match="critical"):
+        SecretPattern("employee_id", "E-[0-9]{6}", "very")  # type: ignore[arg-type]

@@ -140,3 +140,11 @@ def test_the_thread_ends_when_the_store_is_closed() -> None:
 def test_an_interval_is_positive(store: Store) -> None:
     with pytest.raises(InvalidArgument, match="interval_seconds"):
         Background(store, "job", lambda keep: 1, interval_seconds=0)
+
+
+def test_stopping_what_never_started_returns_at_once(make: Callable[..., Background[int]]) -> None:
+    background = make(lambda keep: 1)
+    assert background.stop() is True and background.stop(0) is True
+    assert not background.running
+    background.start()
+    assert background.stop() is True

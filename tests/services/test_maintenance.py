@@ -249,6 +249,16 @@ def test_old_tasks_go_with_their_finished_descendants_counted_once(
     assert clean() == {"old_tasks": 4} and task_ids(store) == []
 
 
+@pytest.mark.parametrize("parent", ["completed", "active", "deferred"])
+def test_an_old_task_goes_below_a_parent_that_is_sound(
+    store: Store, clock: ManualClock, clean: Any, parent: str
+) -> None:
+    store.tasks.add(task("old", status="completed", parent_task_id="top"))
+    clock.advance(days=31)
+    store.tasks.add(task("top", status=parent))
+    assert clean() == {"old_tasks": 1} and task_ids(store) == ["top"]
+
+
 def test_completed_tasks_can_be_kept_for_good(store: Store, clock: ManualClock, clean: Any) -> None:
     store.tasks.add(task("t", status="completed"))
     clock.advance(days=3000)
@@ -283,6 +293,16 @@ def test_work_of_the_dead_is_given_back_and_their_thoughts_recovered(
     kept = store.tasks.get("own-dead", occurrence_id="dead")
     assert kept is not None and kept.status == TaskStatus.ACTIVE
     assert store.tasks.count(occurrence_id="unregistered", status="active") == 1
+
+
+def test_work_of_the_dead_stays_with_them_if_the_policy_says_so(store: Store, clock: ManualClock, clean: Any) -> None:
+    store.tasks.add(task("t", "default"))
+    store.occurrences.register("dead", 10)
+    assert store.tasks.claim_next("dead")
+    clock.advance(seconds=10)
+    assert clean(policy=MaintenancePolicy(rescue=False)) == {}
+    assert store.tasks.get("t", occurrence_id="dead") is not None
+    assert clean(policy=MaintenancePolicy(rescue=True)) == {"rescued_tasks": 1}
 
 
 def test_much_work_of_many_dead_is_given_back_in_batches(store: Store, clock: ManualClock, clean: Any) -> None:

@@ -288,3 +288,18 @@ def test_the_models_are_where_the_specification_imports_them() -> None:
     for module in (correlation_schemas_v1, graph_schemas_v1, memory_schemas_v1):
         assert all(getattr(module, name) is getattr(models, name) for name in module.__all__ if hasattr(models, name))
     assert graph_schemas_v1.TSDBGraphNode.create_metric_node("m", 1.0).created_at <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("fields", [{}, {"include_edges": True, "depth": 3}, {"type": "concept"}])
+def test_recall_of_a_missing_node_is_an_empty_page(memory: MemoryService, fields: dict[str, Any]) -> None:
+    memory.memorize(node("a"))
+    for action in (None, "tool"):
+        found = memory.recall(query("gone", **fields), action=action)
+        assert (found.items, found.edges, found.next_cursor, found.truncated) == ([], [], None, False)
+        assert not found
+
+
+def test_stopping_what_never_started(memory: MemoryService, store: Store) -> None:
+    memory.stop()
+    MemoryService(store).stop()
+    assert memory.recall(query("gone")).items == []

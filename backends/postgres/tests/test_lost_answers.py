@@ -11,7 +11,7 @@ import pytest
 from backends.postgres.tests.support import COMMIT, ONCE, PLAIN, store_at, wait_for
 from ciris_store_core import RetryPolicy, Store, Transaction
 from ciris_store_core.conformance.factories import correlation, task, thought
-from ciris_store_core.errors import StoreError
+from ciris_store_core.errors import StoreError, Unavailable
 from ciris_store_postgres import executor
 from ciris_store_postgres.errors import translate
 from tests.reliability.rows import counts, record
@@ -125,3 +125,27 @@ def test_the_control_a_lost_connection_that_counts_as_nothing_done(url: str, mon
     record("lost-answer", "PostgreSQL", 20, 20 - told["OutcomeUnknown"], control=True, note=f"{dict(told)}")
     assert told["OutcomeUnknown"] == 0
     assert told["AlreadyExists"] > 0
+
+
+READS: list[tuple[Callable[[Store], object], bytes]] = [
+    (lambda store: store.tasks.get("parent"), b"task_id = "),
+    (lambda store: store.run(lambda tx: tx.tasks.get("parent")), b"task_id = "),
+    (lambda store: store.server_now(), b"clock_timestamp"),
+    (lambda store: read_only(store), COMMIT),
+]
+"""Reads, and the message whose answer is lost."""
+
+
+def read_only(store: Store) -> None:
+    with store._backend.session(write=False) as session:
+        session.tasks.get(["parent"], None)
+
+
+@pytest.mark.parametrize(("read", "needle"), READS, ids=["single", "in_a_transaction", "server_now", "commit"])
+def test_a_lost_answer_to_a_read_is_no_doubt(url: str, read: Callable[[Store], object], needle: bytes) -> None:
+    with TcpProxy(url) as proxy, store_at(proxy.url_for(url), ONCE, **PLAIN) as store:
+        proxy.drop_answer_to(needle)
+        with pytest.raises(Unavailable) as caught:
+            read(store)
+        assert caught.value.retryable and proxy.cuts == 1
+        read(store)
