@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from ciris_store_core.cli.exit_codes import Exit
-from ciris_store_core.cli.options import Json, Url, open_existing
+from ciris_store_core.cli.options import Json, Url, file_error, open_existing
 from ciris_store_core.cli.output import console, facts, line, say_json
-from ciris_store_core.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
+from ciris_store_core.errors import AlreadyExists, Conflict, InvalidArgument
 from ciris_store_core.printable import printable_json
 
 if TYPE_CHECKING:
@@ -163,12 +163,7 @@ def _checkpoint_of(path: Path) -> AuditCheckpoint:
     try:
         last = _last_line(path)
     except OSError as error:
-        raise NotFound(
-            f"{path} cannot be read ({error.strerror})",
-            kind="file",
-            key=str(path),
-            hint="Make one with ciris-store audit export.",
-        ) from None
+        raise file_error(path, error, "Make one with ciris-store audit export.") from None
     if last.startswith(_LAST):
         last = last[len(_LAST) : -1]
     return AuditCheckpoint.from_json(last)

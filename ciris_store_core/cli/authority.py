@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ciris_store_core.cli.options import Json, Url, open_existing
+from ciris_store_core.cli.options import Json, Url, file_error, open_existing
 from ciris_store_core.cli.output import console, errors, facts, line, say_json
-from ciris_store_core.errors import AccessDenied, NotFound
+from ciris_store_core.errors import AccessDenied
 from ciris_store_core.signing import SigningKey
 
 if TYPE_CHECKING:
@@ -101,12 +101,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text()
     except OSError as error:
-        raise NotFound(
-            f"{path} cannot be read ({error.strerror})",
-            kind="file",
-            key=str(path),
-            hint="Name a file that holds error.request.to_json().",
-        ) from None
+        raise file_error(path, error, "Name a file that holds error.request.to_json().") from None
 
 
 def _done(write: Callable[[], Authority], store: Store, key: Path) -> Authority:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.errors import InvalidArgument, NotFound
 
 if TYPE_CHECKING:
     from ciris_store_core.store import Store
@@ -46,6 +46,11 @@ def open_existing(url: str | None) -> Store:
     from ciris_store_core.opening import open_store
 
     return open_store(url, migrate=False, create=False)
+
+
+def file_error(path: Path, error: OSError, hint: str) -> NotFound:
+    """Return the error for a file that cannot be read."""
+    return NotFound(f"{path} cannot be read ({error.strerror})", kind="file", key=str(path), hint=hint)
 
 
 def parse_tags(given: list[str] | None) -> dict[str, str]:

@@ -32,7 +32,6 @@ class PostgresAuditStore(SqlAuditStore):
         return None if row is None else (row[0], row[1])
 
     def append(self, entries: Sequence[AuditEntry]) -> None:
-        """Store entries."""
         if not entries:
             return
         chains = sorted({entry.chain for entry in entries})

@@ -153,12 +153,10 @@ class PostgresBackend(Backend):
             return now
 
     def is_empty(self) -> bool:
-        """Return True if no record is stored."""
         with self._single() as session:
             return not session.rows(ANY_RECORD)[0][0]
 
     def info(self) -> Mapping[str, Any]:
-        """Return versions and settings."""
         with self._single() as session:
             applied = self._migrator(session).applied()
             raw = session.connection.raw

@@ -60,6 +60,5 @@ class PostgresCoordinationStore(SqlCoordinationStore):
             ) from error.__cause__
 
     def acquire_lease(self, name: str, owner: str, now: datetime, expires_at: datetime) -> Lease | None:
-        """Acquire a lease that is free, expired or the caller's own."""
         rows = self.executor.rows(ACQUIRE, (name, owner, now, expires_at))
         return read_all(rows, self._lease, "lease")[0] if rows else None

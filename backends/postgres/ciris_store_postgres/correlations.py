@@ -79,21 +79,18 @@ class PostgresCorrelationStore(SqlCorrelationStore):
     }
 
     def add(self, correlations: Sequence[Correlation]) -> None:
-        """Store new correlations."""
         if len(correlations) < ROWS_TO_COPY:
             super().add(correlations)
         else:
             copy_new(self.executor, COPY, map(self.values, sorted(correlations, key=_BY_ID)), "correlation")
 
     def add_metrics(self, metrics: Sequence[Metric], like: Correlation) -> None:
-        """Store measurements."""
         if len(metrics) < ROWS_TO_COPY or not is_plain(like):
             super().add_metrics(metrics, like)
         else:
             copy_new(self.executor, COPY_METRICS, iter(sorted(self.metric_rows(metrics, like), key=_ID)), "correlation")
 
     def update(self, correlation_id: str, changes: CorrelationChanges, now: datetime | None = None) -> bool:
-        """Change some fields."""
         if ("timestamp" in changes) != ("ttl_seconds" in changes):
             # The time of expiry is the sum of both fields, so the other one must be read.
             return super().update(correlation_id, changes, now)
@@ -104,7 +101,6 @@ class PostgresCorrelationStore(SqlCorrelationStore):
         return self.executor.run(statement, params) > 0
 
     def percentiles(self, query: PercentileQuery) -> list[PercentilePoint]:
-        """Return percentiles per bucket and group."""
         self._refuse_rolled_up(query.where)
         source, groups, params = self._samples(query, "metric_value")
         statement = fill_in(PERCENTILES, keys=keys_of(groups), samples=source, order=ordered(groups))

@@ -94,5 +94,4 @@ class PostgresDocumentStore(SqlDocumentStore):
             return  # another caller made it at the same time
 
     def drop_index(self, path: ValuePath) -> None:
-        """Remove such an index."""
         self.executor.run(fill_in(DROP_INDEX, name=index_name(path)))

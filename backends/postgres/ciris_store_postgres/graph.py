@@ -285,7 +285,6 @@ class PostgresGraphStore(SqlGraphStore):
     # --- edges --------------------------------------------------------------------------------
 
     def put_edges(self, edges: Sequence[GraphEdge], now: datetime | None = None) -> list[GraphEdge]:
-        """Write edges between existing nodes."""
         if len(edges) < 2:
             return self._put_each(edges, now)
         with self.executor.atomic():
@@ -313,7 +312,6 @@ class PostgresGraphStore(SqlGraphStore):
         return TraversalResult(dict(rows[: walk.limit]), truncated=len(rows) > walk.limit)
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
-        """Return nodes by their words, best first."""
         if not query.words:
             return []
         conditions, params = collect_given((

@@ -114,7 +114,6 @@ class PostgresStreamStore(SqlStreamStore):
         return max(row[0] for row in found) if found else None
 
     def pop(self, stream: StreamKey, now: datetime) -> StoredEntry | None:
-        """Remove the newest entry."""
         key = self._key(stream)
         entries = self._read_all(self.executor.rows(POP, (self.codec.time_in(now), *key * 3)))
         return entries[0] if entries else None

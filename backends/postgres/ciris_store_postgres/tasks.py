@@ -118,27 +118,23 @@ class PostgresTaskStore(SqlTaskStore):
     executor: PostgresExecutor
 
     def add(self, tasks: Sequence[Task]) -> None:
-        """Store new tasks."""
         if len(tasks) < ROWS_TO_COPY:
             super().add(tasks)
         else:
             copy_new(self.executor, COPY, map(self._values, sorted(tasks, key=_BY_ID)), "task")
 
     def add_or_get(self, task: Task) -> tuple[Task, bool]:
-        """Store the task unless its id exists."""
         # ON CONFLICT waits until the other transaction has ended, and the next statement has a new snapshot (READ
         # COMMITTED): a caller that loses the race reads the row of the winner.
         return self.added_or_stored(task)
 
     def claim_next(self, worker: str, queue: str, limit: int, now: datetime) -> list[Task]:
-        """Claim pending tasks of a queue."""
         at = self.codec.time_in(now)
         params = (queue, limit, worker, at, queue, worker, worker, at, queue, at)
         tasks = read_all(self.executor.rows(CLAIM, params), self._read, "task")
         return sorted(tasks, key=_by_priority) if len(tasks) > 1 else tasks
 
     def release(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
-        """Return claimed, unfinished tasks to their queues."""
         if owner is None:
             rows = self.executor.rows(RELEASE_OF_THE_DEAD, (now, limit, now, now))
         else:
@@ -146,7 +142,6 @@ class PostgresTaskStore(SqlTaskStore):
         return read_all(rows, self._read, "task")
 
     def delete(self, task_ids: Sequence[str]) -> int:
-        """Delete tasks, their descendants and the thoughts of all of them."""
         # Two statements: the first waits for transactions that add a thought to one of the tasks, and only the snapshot
         # of the second shows what they committed. It locks the thoughts after the tasks, as claims do.
         with self.executor.atomic():
