@@ -81,7 +81,7 @@ def tail(
         seen = shown[-1].position if shown else 0
         while follow:
             time.sleep(1)
-            for entry in store.streams.iterate(key, name, after=seen):
+            for entry in store.streams.scan(key, name, after=seen):
                 _print([entry], as_json)
                 seen = entry.position
 

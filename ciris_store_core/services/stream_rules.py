@@ -56,7 +56,7 @@ def _first_kept(store: Store, stream: StreamInfo, rule: StreamRule, now: datetim
     if rule.keep_for is None:
         return bound
     oldest = before(now, rule.keep_for)
-    for entry in store.streams.iterate(stream.namespace, stream.name, after=bound - 1, on_corrupt=lambda row: None):
+    for entry in store.streams.scan(stream.namespace, stream.name, after=bound - 1, on_corrupt=lambda row: None):
         if entry.created_at >= oldest:
             return entry.position
         bound = entry.position + 1

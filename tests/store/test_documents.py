@@ -154,7 +154,7 @@ def test_orders_pages_and_cursors(store: Store, clock: ManualClock) -> None:
         store.documents.put("n", f"k{i}", i)
         clock.advance(seconds=1)
     store.documents.put("n", "k0", 0)
-    assert keys(store.documents.iterate("n", order="updated", descending=True))[:2] == ["k0", "k6"]
+    assert keys(store.documents.scan("n", order="updated", descending=True))[:2] == ["k0", "k6"]
     got, cursor = [], None
     while True:
         page = store.documents.find("n", order="created", descending=True, limit=3, cursor=cursor)

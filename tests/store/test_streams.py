@@ -54,7 +54,7 @@ def test_reading_from_both_ends(store: Store) -> None:
     assert store.streams.last(CHAT, "c").value == 10  # type: ignore[union-attr]
     page = store.streams.read(CHAT, "c", limit=6)
     assert values(store.streams.read(CHAT, "c", cursor=page.next_cursor)) == [7, 8, 9, 10]
-    assert values(store.streams.iterate(CHAT, "c", reverse=True)) == list(range(10, 0, -1))
+    assert values(store.streams.scan(CHAT, "c", reverse=True)) == list(range(10, 0, -1))
     assert store.streams.tail(CHAT, "none") == [] and store.streams.last(CHAT, "none") is None
 
 
@@ -135,7 +135,7 @@ def test_concurrent_appenders_leave_no_gap(store: Store) -> None:
         thread.start()
     seen = 0
     while any(thread.is_alive() for thread in threads):
-        found = positions(store.streams.iterate(CHAT, "c"))
+        found = positions(store.streams.scan(CHAT, "c"))
         assert found == list(range(1, len(found) + 1)) and len(found) >= seen
         seen = len(found)
     assert errors == []

@@ -331,7 +331,7 @@ class Documents(Resource):
         page = page_of(found, listing)
         return Page([self._read(each) for each in page.items], page.next_cursor, page.corrupt)
 
-    def iterate(
+    def scan(
         self,
         prefix: AnyNamespace = (),
         *,

@@ -236,7 +236,7 @@ class Streams(Resource):
         known = {each.id: self._read(stream, each) for each in found}
         return {id: known[id] for id in wanted if id in known}
 
-    def iterate(
+    def scan(
         self,
         namespace: AnyNamespace,
         name: str,
