@@ -166,7 +166,7 @@ def _commands(command: object, name: str) -> Iterator[str]:
 
 
 PARTS = ["graph", "correlations", "tasks", "thoughts", "occurrences", "leases", "shared_tasks", "audit", "secrets"]
-PARTS.append("authorities")
+PARTS += ["authorities", "documents", "streams"]
 
 
 def public_methods() -> dict[str, set[str]]:

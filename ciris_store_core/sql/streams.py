@@ -93,7 +93,7 @@ DELETE = "DELETE FROM {streams} WHERE (path, name) IN {keys2}"
 REENCRYPT = f"""
 UPDATE {{stream_entries}} SET format = ?, media_type = ?, key_id = ?, secret_refs = ?, searchable = ?, body = ?,
     data = ?
-WHERE stream_number = {NUMBER} AND position = ? AND data = ?
+WHERE stream_number = {NUMBER} AND position = ? AND {{stored}} = ?
 """
 
 
@@ -272,7 +272,8 @@ class SqlStreamStore(SqlStreamListing, StreamStore):
 
     def reencrypt(self, stream: StreamKey, entry: StoredEntry, payload: Payload) -> bool:
         bound = (*payload_values(payload), *self._key(stream), entry.position, entry.payload.body)
-        return self.executor.run(REENCRYPT, bound) > 0
+        statement = fill_in(REENCRYPT, stored="body" if isinstance(entry.payload.body, str) else "data")
+        return self.executor.run(statement, bound) > 0
 
 
 def check_position(stream: StreamKey, last: int, expected: int | None) -> None:
