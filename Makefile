@@ -5,6 +5,7 @@ VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 BENCH_VENV ?= .venv-bench
 SITE_VENV ?= .venv-site
+MUTANTS_VENV ?= .venv-mutants
 # Which tests `make test` runs, as a pytest marker expression.
 MARKS ?= not soak
 PYTEST_ARGS ?=
@@ -14,6 +15,9 @@ WORKERS ?= -n 2 --dist loadfile
 SOAK_ARGS ?=
 # As in: make bench BENCH_ARGS="--quick --only claim". By default also stores that grow to a million rows of each kind.
 BENCH_ARGS ?= --growth
+
+# As in: make mutants MUTANTS_ARGS="--count 100 --seconds 3600 --floor 0.95".
+MUTANTS_ARGS ?=
 
 PY := $(VENV)/bin/python
 DISTRIBUTIONS := . backends/sqlite backends/postgres
@@ -29,7 +33,7 @@ $(PYTHON) -m venv --clear $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage lint format stubs tables links bench faults soak docs site build clean
+.PHONY: help setup demo test coverage lint format stubs tables links bench faults mutants soak docs site build clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -89,6 +93,15 @@ $(BENCH_VENV)/.stamp: $(PYPROJECTS)
 faults: setup ## Show that the conformance suite catches every planted fault
 	$(PY) -m tests.mutants --runs 3
 
+mutants: setup $(MUTANTS_VENV)/.stamp ## Mutate changed lines of the product, and see whether tests fail
+	$(MUTANTS_VENV)/bin/python tests/mutations --python $(abspath $(PY)) $(MUTANTS_ARGS)
+
+$(MUTANTS_VENV)/.stamp: pyproject.toml
+	$(call make_venv,$(MUTANTS_VENV))
+	$(MUTANTS_VENV)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(MUTANTS_VENV)/bin/python -m pip install --quiet --group mutants
+	@touch $@
+
 soak: setup ## Run the long tests
 	$(PY) -m tests.reliability $(SOAK_ARGS)
 
@@ -110,5 +123,5 @@ build: setup ## Make wheels and source distributions in dist/
 	for folder in $(DISTRIBUTIONS); do $(PY) -m build --outdir dist $$folder || exit 1; done
 
 clean: ## Remove the environments, caches and everything built
-	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(SITE_VENV) .venv-ci dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(SITE_VENV) $(MUTANTS_VENV) .venv-ci dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find ciris_store_core backends contrib tests -name __pycache__ -prune -exec rm -rf {} +
