@@ -6,6 +6,8 @@ from ciris_store_core.store.access.policy import Access, ScopePolicy
 from ciris_store_core.store.audit.events import AuditEvent
 from ciris_store_core.store.audit.verification import AuditProblem, AuditReport
 from ciris_store_core.store.context import ANY_OCCURRENCE
+from ciris_store_core.store.documents.documents import Documents, NewDocument
+from ciris_store_core.store.documents.streams import NewEntry, Streams
 from ciris_store_core.store.graph.edges import EdgeFilters
 from ciris_store_core.store.graph.graph import NodeFilters
 from ciris_store_core.store.graph.upcasters import Upcasters
@@ -29,12 +31,16 @@ __all__ = [
     "Authority",
     "ClaimedTask",
     "CorrelationFilters",
+    "Documents",
     "EdgeFilters",
+    "NewDocument",
+    "NewEntry",
     "NodeFilters",
     "OccurrenceHandle",
     "RetryPolicy",
     "ScopePolicy",
     "Store",
+    "Streams",
     "TaskFilters",
     "ThoughtFilters",
     "TraceNode",

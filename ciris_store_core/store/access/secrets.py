@@ -56,6 +56,11 @@ class Secrets(Resource):
 
     __slots__ = ()
 
+    @property
+    def has_key(self) -> bool:
+        """True if the store was opened with a key, and so can encrypt."""
+        return self._ctx.crypto.has_keys
+
     # --- use --------------------------------------------------------------------------------------
 
     def resolve(self, record: R, *, action: Action, accessor: str) -> R:
