@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
-from threading import get_ident
+from threading import RLock, get_ident
 from typing import Protocol, TypeVar
 from weakref import ref
 
@@ -184,8 +184,8 @@ class StoreExecutor:
             )
 
     @contextmanager
-    def transaction(self) -> Iterator[TransactionExecutor]:
-        """Open a writing transaction for this thread."""
+    def transaction(self, *, shared: bool = False) -> Iterator[TransactionExecutor]:
+        """Open a writing transaction for this thread; ``shared``: for every thread, one call at a time."""
         self.refuse_inside()
         thread, mark = get_ident(), _Open()
         try:
@@ -194,7 +194,8 @@ class StoreExecutor:
                 self.observe("transaction", True) if self.observe else nullcontext(),
                 self.backend.session(write=True) as session,
             ):
-                executor = TransactionExecutor(self.guard(session, False))
+                kind = SharedTransactionExecutor if shared else TransactionExecutor
+                executor = kind(self.guard(session, False))
                 try:
                     yield executor
                 finally:
@@ -231,19 +232,26 @@ class TransactionExecutor:
             return self._session
         if self._thread is None:
             raise TransactionError("the transaction is over. Begin a new one.")
-        raise TransactionError("a transaction belongs to the thread that began it. Begin one of your own here.")
+        raise TransactionError(
+            "a transaction belongs to the thread that began it. Begin one of your own here, or that one as "
+            "store.transaction(shared=True)."
+        )
 
     def end(self) -> None:
         """Reject all later calls."""
         self._thread = None
 
+    def call(self, fn: Callable[[Session], T]) -> T:
+        """Run a function on the session."""
+        return fn(self.session())
+
     def read(self, operation: str, fn: Callable[[Session], T], *, single: bool = True) -> T:
         """Run the function in the transaction."""
-        return fn(self.session())
+        return self.call(fn)
 
     def lock(self, fn: Callable[[Session], T]) -> T:
         """Run the function in the transaction, which keeps its locks."""
-        return fn(self.session())
+        return self.call(fn)
 
     def write(
         self,
@@ -257,10 +265,40 @@ class TransactionExecutor:
 
         A backend without savepoints aborts the transaction instead, so that no part of it can be committed.
         """
-        session = self.session()
         if extracted:
             fn, single = _keep_secrets(extracted, fn), False
         if single:
-            return fn(session)
-        with session.savepoint():
-            return fn(session)
+            return self.call(fn)
+
+        def undone_if_it_fails(session: Session) -> T:
+            with session.savepoint():
+                return fn(session)
+
+        return self.call(undone_if_it_fails)
+
+
+class SharedTransactionExecutor(TransactionExecutor):
+    """Executor that runs calls of any thread in the open transaction, one call at a time."""
+
+    __slots__ = ("_turn",)
+
+    def __init__(self, session: Session) -> None:
+        """Take the session, which no thread may use but through this executor."""
+        super().__init__(session)
+        self._turn = RLock()
+
+    def session(self) -> Session:
+        """Return the session; raise ``TransactionError`` after the transaction."""
+        if self._thread is None:
+            raise TransactionError("the transaction is over. Begin a new one.")
+        return self._session
+
+    def end(self) -> None:
+        """Reject all later calls, once the running one is over."""
+        with self._turn:
+            super().end()
+
+    def call(self, fn: Callable[[Session], T]) -> T:
+        """Run a function on the session, while no other thread uses it."""
+        with self._turn:
+            return super().call(fn)

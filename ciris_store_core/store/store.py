@@ -121,7 +121,7 @@ class _Aggregates(Blocking):
 
 
 class Transaction(_Aggregates):
-    """One open transaction. It belongs to the thread that began it, and ends with its ``with`` block.
+    """One open transaction. It belongs to the thread that began it, unless it is shared, and ends with its block.
 
     Reads see its own writes, and otherwise committed data only.
     """
@@ -206,14 +206,17 @@ class Store(_Aggregates):
         return self._backend.stats()
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self, *, shared: bool = False) -> Iterator[Transaction]:
         """Open one transaction over all calls on the handle that the ``with`` statement gives.
 
         The end of the block commits; an exception rolls everything back and propagates. Inside the block, the store's
         own methods raise ``TransactionError`` in this thread. The block is not retried: for that, pass a function to
         ``run``.
+
+        ``shared``: the handle may be used from every thread, one call at a time, for frameworks that run their steps in
+        threads of their own. All of them must be over when the block ends.
         """
-        with self._executor.transaction() as executor:
+        with self._executor.transaction(shared=shared) as executor:
             yield Transaction(executor, self._ctx)
 
     def run(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
