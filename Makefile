@@ -33,7 +33,9 @@ $(PYTHON) -m venv --clear $(1)
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage lint format stubs tables links bench faults mutants soak docs site build clean
+# The distributions for frameworks, each with its tests in an environment of its own.
+ADAPTERS ?= langgraph
+.PHONY: help setup demo test adapters coverage lint format stubs tables links bench faults mutants soak docs site build clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -57,6 +59,18 @@ $(DEMO_VENV)/.stamp: $(PYPROJECTS)
 
 test: setup ## Run every test but the long ones, PostgreSQL included
 	$(PY) -m pytest -m "$(MARKS)" $(WORKERS) $(PYTEST_ARGS)
+
+adapters: $(addprefix adapter-,$(ADAPTERS)) ## Test the distributions for frameworks, with the frameworks' own packages
+
+adapter-%: .venv-adapters/%/.stamp
+	.venv-adapters/$*/bin/python -m pytest -c contrib/pytest.ini contrib/$*/tests $(PYTEST_ARGS)
+
+.venv-adapters/%/.stamp: contrib/%/pyproject.toml $(PYPROJECTS)
+	$(call make_venv,.venv-adapters/$*)
+	.venv-adapters/$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-adapters/$*/bin/python -m pip install --quiet --group adapters \
+	    $(addprefix --editable ,$(DISTRIBUTIONS)) --editable 'contrib/$*[test]'
+	@touch $@
 
 coverage: setup ## Run the quick tests and fail if they reach too few lines
 	$(PY) -m pytest -m "not soak and not slow" $(WORKERS) --cov --cov-report=term $(PYTEST_ARGS)
@@ -123,5 +137,5 @@ build: setup ## Make wheels and source distributions in dist/
 	for folder in $(DISTRIBUTIONS); do $(PY) -m build --outdir dist $$folder || exit 1; done
 
 clean: ## Remove the environments, caches and everything built
-	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(SITE_VENV) $(MUTANTS_VENV) .venv-ci dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(SITE_VENV) $(MUTANTS_VENV) .venv-adapters .venv-ci dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find ciris_store_core backends contrib tests -name __pycache__ -prune -exec rm -rf {} +

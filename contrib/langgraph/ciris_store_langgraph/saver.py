@@ -338,6 +338,11 @@ class CirisSaver(BaseCheckpointSaver[str]):
             self._fill_in(place, checkpoint, header, refs)
         return checkpoint["channel_values"]
 
+    def _channels(self, found: Document) -> set[str]:
+        """Return the names of the channels that a checkpoint has values of."""
+        header, (stored, _) = unpack(found.value)
+        return set(header["order"] if "order" in header else self.serde.loads_typed(stored)["channel_values"])
+
     # --- deleting and copying ---------------------------------------------------------------------
 
     def delete_thread(self, thread_id: str) -> None:
@@ -408,21 +413,21 @@ class CirisSaver(BaseCheckpointSaver[str]):
         for namespace in list(documents.namespaces((*self._root, CHECKPOINTS, thread), limit=10_000)):
             place = Place(*namespace[-2:])
             found = {each.key: each for each in documents.iterate(namespace)}
-            kept = self._needed(place, found, max(found))
+            kept = self._needed(found, max(found))
             for checkpoint_id in found.keys() - kept:
                 if (entry := self._run_entry_of(found[checkpoint_id])) is not None:
                     documents.delete(entry.namespace, entry.key)
                 self._delete_checkpoint(documents, place, checkpoint_id)
             self._delete_unused_blobs(documents, place)
 
-    def _needed(self, place: Place, found: dict[str, Document], newest: str) -> set[str]:
+    def _needed(self, found: dict[str, Document], newest: str) -> set[str]:
         """Return the checkpoints that the newest one needs: its ancestors down to the last whole value of a channel."""
         facts = self.serde.loads_typed(unpack(found[newest].value)[1][1])
         open_channels = set(facts.get("counters_since_delta_snapshot") or ())
         kept, at = set[str](), cast("str | None", newest)
         while at is not None and at in found:
             kept.add(at)
-            open_channels -= self._tuple_values(place, found[at]).keys()
+            open_channels -= self._channels(found[at])
             if not open_channels:
                 break
             at = unpack(found[at].value)[0]["parent"]
