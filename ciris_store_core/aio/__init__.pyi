@@ -207,12 +207,11 @@ class AsyncStore:
         """Return True if no record at all is stored; the cost does not grow with the store."""
     async def stats(self) -> Mapping[str, Any]:
         """Return counters of this open store, such as connections in use."""
-    def transaction(self) -> AbstractAsyncContextManager[AsyncTransaction, None]:
-        """Open one transaction over all calls on the handle that the ``with`` statement gives.
+    def transaction(self, *, shared: bool = False) -> AbstractAsyncContextManager[AsyncTransaction, None]:
+        """Return a transaction over all calls on the handle that ``async with`` gives; see ``Store.transaction``.
 
-        The end of the block commits; an exception rolls everything back and propagates. Inside the block, the store's
-        own methods raise ``TransactionError`` in this thread. The block is not retried: for that, pass a function to
-        ``run``.
+        It occupies a thread and a connection until the block ends. Inside it, the store's own methods raise
+        ``TransactionError`` in this task and in the tasks that it starts there.
         """
     @overload
     async def run(
@@ -230,10 +229,7 @@ class AsyncStore:
     @overload
     async def run(self, fn: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T: ...
     async def close(self) -> None:
-        """Close the store. Idempotent. Later calls raise ``StoreClosed``.
-
-        Background work of this store stops first, after its current batch.
-        """
+        """Roll back open transactions, wait for all other calls, and close the wrapped store."""
     async def start_background(self, work: Background) -> None:
         """Start work that runs until the store is closed. Called by ``open_store``."""
 
@@ -455,6 +451,8 @@ class AsyncMemoryService:
     ) -> Recall:
         """Return the nodes that the query names: one id, ``prefix*``, or ``*`` for all of the scope.
 
+        ``%`` at the end means the same as ``*``, unless there is a node of just that id.
+
         Args:
             query: With ``include_edges``, a single node comes with the nodes within ``depth`` steps, nearest
                 first, and the edges among them; the nodes of a pattern come with the edges that touch them.
@@ -478,7 +476,11 @@ class AsyncMemoryService:
     async def search(
         self, text: str, *, scope: AnyScope | None = None, type: NodeType | str | None = None, limit: int = 20
     ) -> builtins.list[GraphNode]:
-        """Return the nodes with all the words of ``text`` in id or attributes, best match first [cap: full_text]."""
+        """Return the nodes with all the words of ``text`` in id or attributes, best match first [cap: full_text].
+
+        ``type:concept`` and ``scope:local`` within the text select as the arguments do. A text without words lists the
+        selected nodes, most recently updated first.
+        """
     async def create_edge(self, edge: GraphEdge) -> MemoryOpResult:
         """Write an edge, or its new weight and attributes; ``data`` is the edge as stored.
 
@@ -1278,6 +1280,9 @@ class AsyncSecrets:
     Two methods decrypt secrets: ``resolve``, for an action, and ``disclose``, for a person who gives a reason. Both
     log the access, granted or denied, before they return.
     """
+    @property
+    def has_key(self) -> bool:
+        """True if the store was opened with a key, and so can encrypt."""
     async def resolve(self, record: R, *, action: Action, accessor: str) -> R:
         """Return a copy of a stored record, with the secrets that the action may have in place of their references.
 
@@ -1845,7 +1850,7 @@ class AsyncOccurrenceHandle:
         """Release the claimed tasks, then remove the registration of this occurrence."""
 
 class AsyncTransaction:
-    """One open transaction. It belongs to the thread that began it, and ends with its ``with`` block.
+    """One open transaction. It belongs to the thread that began it, unless it is shared, and ends with its block.
 
     Reads see its own writes, and otherwise committed data only.
     """

@@ -280,12 +280,12 @@ class TransactionExecutor:
 class SharedTransactionExecutor(TransactionExecutor):
     """Executor that runs calls of any thread in the open transaction, one call at a time."""
 
-    __slots__ = ("_turn",)
+    __slots__ = ("_lock",)
 
     def __init__(self, session: Session) -> None:
         """Take the session, which no thread may use but through this executor."""
         super().__init__(session)
-        self._turn = RLock()
+        self._lock = RLock()
 
     def session(self) -> Session:
         """Return the session; raise ``TransactionError`` after the transaction."""
@@ -295,10 +295,10 @@ class SharedTransactionExecutor(TransactionExecutor):
 
     def end(self) -> None:
         """Reject all later calls, once the running one is over."""
-        with self._turn:
+        with self._lock:
             super().end()
 
     def call(self, fn: Callable[[Session], T]) -> T:
         """Run a function on the session, while no other thread uses it."""
-        with self._turn:
+        with self._lock:
             return super().call(fn)

@@ -183,6 +183,47 @@ def test_a_transaction_belongs_to_its_thread_and_ends_with_its_block(store: Stor
             call()
 
 
+def test_a_shared_transaction_takes_calls_of_every_thread_and_commits_them_together(store: Store) -> None:
+    with store.transaction(shared=True) as tx:
+        in_thread(lambda: tx.tasks.add(task("a")))
+        threads = [threading.Thread(target=lambda n=n: tx.tasks.add(task(f"t{n}"))) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert tx.tasks.count() == 9 and in_thread(tx.tasks.count) == 9
+        assert in_thread(store.tasks.count) == 0
+    assert store.tasks.count() == 9
+
+
+def test_a_shared_transaction_rolls_the_calls_of_every_thread_back(store: Store) -> None:
+    with pytest.raises(ValueError), store.transaction(shared=True) as tx:
+        in_thread(lambda: tx.tasks.add(task()))
+        assert tx.tasks.get("t") is not None
+        raise ValueError
+    assert store.tasks.get("t") is None
+
+
+def test_a_shared_transaction_undoes_a_failed_call_of_another_thread_alone(store: Store) -> None:
+    if Capability.SAVEPOINTS not in store.capabilities:
+        pytest.skip("no savepoints")
+    store.tasks.add(Task(task_id="b", channel_id="c", description="other"))
+    with store.transaction(shared=True) as tx:
+        failed = in_thread(lambda: tx.tasks.add_many([task("a"), task("b")], exist_ok=True))
+        assert isinstance(failed, Conflict)
+        in_thread(lambda: tx.tasks.add(task("z")))
+    assert set(store.tasks.get_many(["a", "b", "z"])) == {"b", "z"}
+
+
+def test_a_shared_transaction_ends_with_its_block_in_every_thread(store: Store) -> None:
+    with store.transaction(shared=True) as tx:
+        assert in_thread(lambda: tx.tasks.get("t")) is None
+        with pytest.raises(TransactionError, match="Use the transaction's handle"):
+            store.tasks.get("t")
+    for result in (in_thread(lambda: tx.tasks.get("t")), in_thread(lambda: tx.tasks.add(task()))):
+        assert isinstance(result, TransactionError) and "over" in str(result)
+
+
 # --- retries ------------------------------------------------------------------------------------
 
 

@@ -144,6 +144,10 @@ class Stub:
         node = _definition(function)
         assert node.returns is not None, f"{function.__qualname__} does not say what it returns"
         self._arguments(node.args, module)
+        if function is inspect.unwrap(
+            Store.transaction
+        ):  # The async one has a thread of its own, which it does not share.
+            node.args.kwonlyargs, node.args.kw_defaults = [], []
         returns = ast.unparse(self._returned(node.returns, module))
         if kind == "scan":
             returns = "Async" + returns
@@ -152,7 +156,9 @@ class Stub:
         head = "async def" if kind == "call" else "def"
         decorator = "    @property\n" if kind == "property" else ""
         signature = f"    {head} {name}({ast.unparse(node.args)}) -> {returns}:"
-        return f"{decorator}{signature}\n{_docstring(ast.get_docstring(node), 8)}"
+        own = vars(aio.AsyncStore).get(name) if function.__qualname__.startswith("Store.") else None
+        doc = inspect.getdoc(own) if own is not None else ast.get_docstring(node)
+        return f"{decorator}{signature}\n{_docstring(doc, 8)}"
 
     def _service_init(self, kind: type) -> str:
         node = _definition(vars(kind)["__init__"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -130,9 +130,9 @@ class CirisStore(BaseStore):
     def _search(self, op: SearchOp) -> list[SearchItem]:
         prefix, condition = self._path(op.namespace_prefix), _condition(op.filter)
         if self._mode == "encrypt":  # No database can look into encrypted values.
-            found = (each for each in self._newest(prefix, None) if _meets(condition, each))
+            found: Iterator[Document] = (each for each in self._newest(prefix, None) if _meets(condition, each))
         else:
-            found = iter(self._newest(prefix, condition))
+            found = self._newest(prefix, condition)
         if op.query:
             ranked = self._ranked(found, op.query)
             chosen = ranked[op.offset : op.offset + op.limit]
@@ -145,8 +145,8 @@ class CirisStore(BaseStore):
             for each, score in chosen
         ]
 
-    def _newest(self, prefix: Namespace, condition: Filter | None) -> Iterable[Document]:
-        return self._documents.scan(prefix, filter=condition, order="updated", descending=True)
+    def _newest(self, prefix: Namespace, condition: Filter | None) -> Iterator[Document]:
+        return self._documents.iterate(prefix, filter=condition, order="updated", descending=True)
 
     @staticmethod
     def _ranked(found: Iterable[Document], query: str) -> list[tuple[Document, float | None]]:
@@ -198,7 +198,7 @@ def _condition(given: dict[str, Any] | None) -> Filter | None:
         if isinstance(wanted, dict) and any(name.startswith("$") for name in wanted):
             for name, operand in wanted.items():
                 if name not in _OPERATORS:
-                    raise ValueError(f"unknown operator {name!r}: use one of {', '.join(_OPERATORS)}")
+                    raise ValueError(f"unknown operator {name!r}. Use one of {', '.join(_OPERATORS)}.")
                 parts.append(getattr(part, _OPERATORS[name])(operand))
         else:
             parts.append(part.eq(wanted))

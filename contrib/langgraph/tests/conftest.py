@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from ciris_store_core import Store, open_store
 
+from ciris_store_core import Store, open_store
 from tests.support.pgserver import shared_server
 
 

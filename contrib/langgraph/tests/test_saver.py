@@ -5,15 +5,16 @@ import operator
 from typing import Annotated, Any, TypedDict
 
 import pytest
-from ciris_store_core import GraphNode, KeyRing, SecretsConfig, Store, Task, open_store
-from ciris_store_core.secrets.keys import new_key
-from ciris_store_langgraph import CirisSaver, CirisStore
 from langgraph.channels.delta import DeltaChannel
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.graph import END, START, StateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Command, interrupt
+
+from ciris_store_core import GraphNode, KeyRing, SecretsConfig, Store, Task, open_store
+from ciris_store_core.secrets.keys import new_key
+from ciris_store_langgraph import CirisSaver, CirisStore
 
 
 class State(TypedDict, total=False):
@@ -171,9 +172,7 @@ def test_with_a_key_everything_is_encrypted(url: str) -> None:
         assert graph_of(saver).get_state(THREAD).values["notes"][0] == "hunter2 is the password"
         raw = store._x.read("test", lambda session: session.documents.find_encrypted)
         assert raw is not None
-        stored = store._x.read(
-            "test", lambda s: s.documents.find_encrypted(store._ctx.crypto.keys.active, None, 1000)
-        )
+        stored = store._x.read("test", lambda s: s.documents.find_encrypted(store._ctx.crypto.keys.active, None, 1000))
         assert len(stored) == store.documents.count() > 0
         saver.copy_thread("t1", "t9")
         copied: Any = {"configurable": {"thread_id": "t9"}}
