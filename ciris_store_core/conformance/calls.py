@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from ciris_store_core.capabilities import Capability
-from ciris_store_core.conformance.backend_pair import UNORDERED
+from ciris_store_core.conformance.backend_pair import UNORDERED, plain
 from ciris_store_core.conformance.factories import (
     LOCAL,
     T0,
@@ -30,7 +30,7 @@ from ciris_store_core.conformance.factories import (
     task,
     thought,
 )
-from ciris_store_core.conformance.support import everything, exact
+from ciris_store_core.conformance.support import everything
 from ciris_store_core.contract import Session, ThoughtSelector
 from ciris_store_core.errors import NotSupported
 from ciris_store_core.models import Direction, NodeKey, TaskStatus, ThoughtStatus
@@ -54,7 +54,7 @@ Call = Callable[[Session], Any]
 N, M, OLD = (NodeKey(id, LOCAL) for id in ("n", "m", "old"))
 EDGE = edge("n", "m").key
 METRICS = CorrelationFilter(metric_names=("cpu",))
-MEASURED = Metric("cpu", 1.0, {}, at(1), None, "measured")
+MEASURED = Metric("load", 1.0, {}, at(1), None, "measured")
 HOUR = timedelta(hours=1)
 FAILED = ThoughtStatus.FAILED
 CHANGED = {"description": "changed", "updated_at": at(9)}
@@ -138,7 +138,7 @@ WRITES: Mapping[str, Call] = {
     "graph.delete_nodes": lambda s: s.graph.delete_nodes([N]),
     "graph.delete_expired_nodes": lambda s: s.graph.delete_expired_nodes(at(9), 9),
     "graph.put_edges": lambda s: s.graph.put_edges([edge("n", "m", weight=0.5), edge("n", "n")]),
-    "correlations.add": lambda s: s.correlations.add([correlation("new"), correlation("newer")]),
+    "correlations.add": lambda s: s.correlations.add([correlation("new"), metric("newer", 7.0)]),
     "correlations.add_metrics": lambda s: s.correlations.add_metrics([MEASURED], correlation()),
     "correlations.update": lambda s: s.correlations.update("c", {"action_type": "act", "updated_at": at(9)}),
     "correlations.delete": lambda s: s.correlations.delete(["c"]),
@@ -167,7 +167,7 @@ WRITES: Mapping[str, Call] = {
     "secrets.reencrypt": lambda s: s.secrets.reencrypt("s", b"encrypted", "k2", b"again"),
     "secrets.delete": lambda s: s.secrets.delete(["s"]),
     "secrets.log_access": lambda s: s.secrets.log_access([access("new")]),
-    "audit.append": lambda s: s.audit.append([entry(3), entry(4)]),
+    "audit.append": lambda s: s.audit.append([entry(3), entry(4), entry(1, "new")]),
     "audit.prune": lambda s: s.audit.prune(anchor(2)),
 }  # fmt: skip
 """A call of each method that changes something."""
@@ -182,15 +182,9 @@ def reads_of(capabilities: frozenset[Capability]) -> Mapping[str, Call]:
 
 def form(method: str, answer: Any) -> Any:
     """Return a form of an answer that is equal to that of the same answer in another order, where it has none."""
-    plain = _plain(answer.items if isinstance(answer, ResultPage) else answer)
-    unordered = method.partition(".")[2] in UNORDERED and isinstance(plain, list)
-    return sorted(plain, key=repr) if unordered else plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return exact(value)
+    found = plain(answer.items if isinstance(answer, ResultPage) else answer)
+    unordered = method.partition(".")[2] in UNORDERED and isinstance(found, list)
+    return sorted(found, key=repr) if unordered else found
 
 
 def contents(session: Session) -> dict[str, Any]:
@@ -210,7 +204,7 @@ def contents(session: Session) -> dict[str, Any]:
         "anchors": [session.audit.anchor(chain) for chain in chains],
     }
     found.update(_payloads(session))
-    return {"chains": chains, **{kind: _plain(rows) for kind, rows in found.items()}}
+    return {"chains": chains, **{kind: plain(rows) for kind, rows in found.items()}}
 
 
 def _payloads(session: Session) -> dict[str, Any]:

@@ -70,6 +70,11 @@ class Harness(ABC):
         """
         return False
 
+    @property
+    def passwords(self) -> tuple[str, ...]:
+        """Return the passwords by which the store is opened, which no report may show."""
+        return ()
+
     def instrument(self, backend: Backend) -> Instrument | None:
         """Return an instrument that counts the steps of the open stores, and lets one fail.
 
@@ -149,6 +154,11 @@ class UrlHarness(Harness):
         with closing(self._spec.factory(self._url, BackendContext(SystemClock()))) as backend:
             backend.prepare(migrate=False)
             return damage(backend, table, key)
+
+    @property
+    def passwords(self) -> tuple[str, ...]:
+        """Return the password of the URL, if it has one."""
+        return (self._url.password,) if self._url.password else ()
 
     def instrument(self, backend: Backend) -> Instrument | None:
         """Return the instrument of the SQL toolkit, if the backend is built on it."""

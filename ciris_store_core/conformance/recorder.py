@@ -27,6 +27,7 @@ MODULES_THAT_LEAVE_RECORDS = (
     "interleaved_records",
     "deadlocks",
     "injected",
+    "lifecycle",
 )
 """Modules whose tests write leases, audit entries and access logs, which the contract cannot delete."""
 LINES_KEPT = 60

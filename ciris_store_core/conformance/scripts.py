@@ -165,14 +165,23 @@ def finish(backend: Backend, signal: Signal, id: str, fence: int) -> bool:
     return transact(backend, lambda session: session.tasks.update(id, changes, None, fence))
 
 
+def calls_of_all(number: int) -> list[Callable[[Session], object]]:
+    """Return the calls that write records of several aggregates that belong together."""
+    nodes = [put(node(f"n{number}")), put(node("n", attributes={f"k{number}": number}))]
+    return [
+        lambda s: s.tasks.add([task(f"t{number}")]),
+        lambda s: s.thoughts.add([thought(f"h{number}", f"t{number}")]),
+        lambda s: s.correlations.add([correlation(f"c{number}")]),
+        lambda s: s.graph.put_nodes(nodes, T0),
+        lambda s: s.graph.put_edges([edge(f"n{number}", "n")]),
+        lambda s: s.audit.append([entry(number + 1)]),
+    ]
+
+
 def write_all(session: Session, number: int) -> None:
     """Write records of several aggregates that belong together."""
-    session.tasks.add([task(f"t{number}")])
-    session.thoughts.add([thought(f"h{number}", f"t{number}")])
-    session.correlations.add([correlation(f"c{number}")])
-    session.graph.put_nodes([put(node(f"n{number}")), put(node("n", attributes={f"k{number}": number}))], T0)
-    session.graph.put_edges([edge(f"n{number}", "n")])
-    session.audit.append([entry(number + 1)])
+    for call in calls_of_all(number):
+        call(session)
 
 
 def stop_before_commit(backend: Backend, signal: Signal) -> None:
@@ -207,6 +216,14 @@ def stop_after_commit(backend: Backend, signal: Signal) -> None:
     signal("stopped", wait=True)
 
 
+def stop_after_single_calls(backend: Backend, signal: Signal) -> None:
+    """Stop after calls that are no part of a transaction were acknowledged."""
+    for call in calls_of_all(1):
+        with backend.session(write=True, single=True) as session:
+            call(session)
+    signal("stopped", wait=True)
+
+
 def write_on(backend: Backend, signal: Signal, first: int) -> None:
     """Commit transactions and report each, until killed."""
     number = first
@@ -222,6 +239,7 @@ SCRIPTS: dict[str, Callable[..., Any]] = {
     for script in (
         prepare, add_tasks, task_ids, attributes, add_or_get, claim_all, merge, extend_chain, leases, lock_lease,
         renew_lease, claim_one, finish, stop_before_commit, stop_within_transaction, stop_in_batch, stop_after_commit,
+        stop_after_single_calls,
         write_on, *PAYLOAD_SCRIPTS,
     )
 }  # fmt: skip

@@ -11,6 +11,7 @@ from tests.mutants import (
     graph,
     injected,
     interleavings,
+    lifecycle,
     operations,
     pages,
     processes,
@@ -43,6 +44,7 @@ MODULES = (
     decisions,
     siblings,
     injected,
+    lifecycle,
 )
 
 EXEMPT: dict[str, str] = {}

@@ -133,7 +133,7 @@ class LabBackend(MemoryBackend):
         self.lab_instrument.wrap(session)
         for name in ("graph", "correlations", "tasks", "thoughts", "coordination", "secrets", "audit"):
             store = getattr(session, name)
-            store.lab, store.before = self, before
+            store.lab, store.before, store.writable = self, before, session._tables.nodes._writable
         for listing in LISTINGS.values():
             _replace(session, listing, partial(_with_damage, self.damaged))
         self.plant_in(session, "")
@@ -189,6 +189,7 @@ class LabHarness(Harness):
     """Harness over a new store of a mutant."""
 
     capabilities = SOUND
+    passwords = ("hunter2",)
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault

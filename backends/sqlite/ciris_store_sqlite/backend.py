@@ -318,6 +318,8 @@ class SqliteBackend(Backend):
 
     def server_now(self) -> datetime:
         """Return the time that all hosts agree on that share the file: that of its file system."""
+        if self._closed or self.forked:
+            raise self.unusable()
         return self._clock.now() if self._in_memory else agreed_time(self._clock, lock_path(self.settings.path))
 
     def is_empty(self) -> bool:

@@ -12,7 +12,7 @@ _MODULES = (
     "documents", "document_changes", "document_listing", "document_filters", "streams", "stream_changes",
     "payload_interleavings", "payload_races", "payload_transactions",
     "payload_processes",
-    "injected",
+    "injected", "lifecycle",
 )  # fmt: skip
 
 # Registered before the import, so that failing assertions show values. Modules imported already cannot be rewritten.
@@ -51,6 +51,7 @@ from ciris_store_core.conformance.suite.interleavings import (  # noqa: E402
     TestTaskInterleavings,
     TestThoughtInterleavings,
 )
+from ciris_store_core.conformance.suite.lifecycle import TestBlocks, TestOpenStore, TestVisibility  # noqa: E402
 from ciris_store_core.conformance.suite.locks import TestLocks  # noqa: E402
 from ciris_store_core.conformance.suite.operations import TestOperations  # noqa: E402
 from ciris_store_core.conformance.suite.payload_interleavings import TestDocumentInterleavings, TestStreamInterleavings  # noqa: E402
@@ -84,6 +85,7 @@ __all__ = [
     "TestAudit",
     "TestAuditInterleavings",
     "TestBackend",
+    "TestBlocks",
     "TestClaim",
     "TestColumns",
     "TestCoordinationInterleavings",
@@ -123,6 +125,7 @@ __all__ = [
     "TestNamespaces",
     "TestNeighbours",
     "TestOccurrences",
+    "TestOpenStore",
     "TestOperations",
     "TestOwners",
     "TestPayloadCrashes",
@@ -158,6 +161,7 @@ __all__ = [
     "TestTransferThoughts",
     "TestTraverse",
     "TestUpdateTasks",
+    "TestVisibility",
     "TestWords",
     "TestWriteCorrelations",
     "TestWriteThoughts",

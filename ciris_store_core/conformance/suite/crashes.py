@@ -88,12 +88,13 @@ class TestCrashes:
         peer.kill()
         assert reopened(harness, clock) == [0]
 
+    @pytest.mark.parametrize("script", ["stop_after_commit", "stop_after_single_calls"])
     @clause("crashes.after_commit", DURABLE)
-    def test_after_commit(self, harness: Harness, clock: ManualClock, new_peer: PeerMaker) -> None:
+    def test_after_commit(self, harness: Harness, clock: ManualClock, new_peer: PeerMaker, script: str) -> None:
         """Otherwise acknowledged writes are lost in a crash."""
         prepared(harness, clock)
         peer = new_peer()
-        peer.start("stop_after_commit")
+        peer.start(script)
         peer.until("stopped")
         peer.kill()
         assert reopened(harness, clock) == [0, 1]

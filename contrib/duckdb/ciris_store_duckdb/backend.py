@@ -195,6 +195,7 @@ class DuckBackend(Backend):
 
     def server_now(self) -> datetime:
         """The host's time: there is no server."""
+        self._check_open()
         return self._clock.now()
 
     def is_empty(self) -> bool:
