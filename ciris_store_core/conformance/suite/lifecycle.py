@@ -161,7 +161,7 @@ class TestVisibility:
 
 
 class TestBlocks:
-    """What the end of a block leaves behind."""
+    """State after the end of a block."""
 
     @pytest.mark.parametrize("error", [Stop, StoreError, KeyboardInterrupt, GeneratorExit])
     @pytest.mark.parametrize("single", [False, True])
