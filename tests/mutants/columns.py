@@ -58,6 +58,11 @@ def _from_the_second_on(self: Any, sound: Any, rows: Any) -> Any:
 add("a_batch_has_the_metadata_of_its_first", "records.batch.each", *((target, _like_the_first) for target in ADDS))
 add("a_batch_has_the_columns_of_its_last", "records.batch.each", *((target, _from_the_second_on) for target in ADDS))
 
+METRICS = "correlations.add_metrics"
+add("measurements_take_backslash_n_for_none", f"{METRICS}.like", (METRICS, lambda self, sound, metrics, like: sound([each._replace(unit=None if each.unit == "\\N" else each.unit) for each in metrics], like)))
+add("measurements_have_no_empty_unit", f"{METRICS}.like", (METRICS, lambda self, sound, metrics, like: sound([each._replace(unit=each.unit or None) for each in metrics], like)))
+add("measurements_lose_empty_tags", f"{METRICS}.like", (METRICS, lambda self, sound, metrics, like: sound([each._replace(tags={key: value for key, value in each.tags.items() if value}) for each in metrics], like)))
+
 # --- long and empty values --------------------------------------------------------------------
 
 

@@ -107,11 +107,13 @@ class TestWriteCorrelations:
             metrics = [
                 Metric("cpu", 1.5, {"host": "a", 'q".': "\u00e9"}, at(1), "%", f"a{number}"),
                 Metric("cpu", -2.0, {}, at(2), None, f"b{number}"),
+                Metric("\\N", 0.0, {"\\N": "\\N", "e": "", "q": '""'}, at(3), "\\N", f"c{number}"),
+                Metric('""', 5e-324, {"t": "a\tb\n\\t"}, at(-4), "", f"d{number}"),
             ]
             with writing(backend) as session:
                 session.correlations.add_metrics(metrics, like)
                 session.correlations.add_metrics([], like)
-            stored = [get(backend, f"{key}{number}") for key in "ab"]
+            stored = [get(backend, f"{key}{number}") for key in "abcd"]
             assert list(map(exact, stored)) == [exact(measured(each, like)) for each in metrics]
 
     @clause("correlations.add_metrics.conflict")
