@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
-from ciris_store_core.aio import AsyncStore
 from ciris_store_core.store import Store
 
 logger = logging.getLogger("ciris_store.frameworks")
@@ -26,8 +25,3 @@ def secrets_mode(store: Store, framework: str) -> Literal["encrypt", "plain"]:
             "%s: values are stored unencrypted. Make a key with 'ciris-store key new' to encrypt them.", framework
         )
     return "plain"
-
-
-def async_store(store: Store | AsyncStore) -> AsyncStore:
-    """Return the async form of a store; the caller goes on to close the one that it opened."""
-    return store if isinstance(store, AsyncStore) else AsyncStore(store)

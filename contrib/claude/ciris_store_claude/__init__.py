@@ -16,7 +16,7 @@ from claude_agent_sdk import (
 )
 
 from ciris_store_core import AsyncStore, NewEntry, Store, Transaction
-from ciris_store_core.integrations.frameworks import async_store, secrets_mode
+from ciris_store_core.integrations.frameworks import secrets_mode
 from ciris_store_core.store import Streams
 
 __all__ = ["CirisSessionStore"]
@@ -35,7 +35,7 @@ class CirisSessionStore(SessionStore):
 
     def __init__(self, store: Store | AsyncStore, *, namespace: Sequence[str] = ("claude",)) -> None:
         """Work on an open store, which the caller closes. ``namespace``: of all that this writes."""
-        self._store = async_store(store)
+        self._store = store if isinstance(store, AsyncStore) else AsyncStore(store)
         self._root = tuple(namespace)
         self._mode = secrets_mode(self._store.sync, "Claude Agent SDK")
 

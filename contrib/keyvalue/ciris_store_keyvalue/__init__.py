@@ -11,7 +11,7 @@ from key_value.aio.errors import InvalidTTLError
 
 from ciris_store_core import AsyncStore, Document, NewDocument, Store
 from ciris_store_core.aio import AsyncDatabaseMaintenanceService
-from ciris_store_core.integrations.frameworks import async_store, secrets_mode
+from ciris_store_core.integrations.frameworks import secrets_mode
 
 __all__ = ["CirisKeyValue"]
 
@@ -22,8 +22,8 @@ _MOST = 10_000
 class CirisKeyValue:
     """Objects by collection and key, as documents of a store, with expiry.
 
-    Every call is atomic, the bulk ones too. Values are encrypted if the store has a key. What expired counts as absent
-    at once; ``cull``, and the store's maintenance, delete it.
+    Every call is atomic, the bulk ones too. Values are encrypted if the store has a key. An expired value counts as
+    absent at once; ``cull``, and the store's maintenance, delete it.
 
     >>> mcp = FastMCP("server", session_state_store=CirisKeyValue(store))
     """
@@ -36,7 +36,7 @@ class CirisKeyValue:
         namespace: Sequence[str] = ("keyvalue",),
     ) -> None:
         """Work on an open store, which the caller closes. ``namespace``: of all documents that this writes."""
-        self._store = async_store(store)
+        self._store = store if isinstance(store, AsyncStore) else AsyncStore(store)
         self._default = default_collection
         self._root = tuple(namespace)
         self._mode = secrets_mode(self._store.sync, "key-value")
@@ -81,7 +81,7 @@ class CirisKeyValue:
     ) -> None:
         """Store values, all or none. Of a key that occurs twice, the last value is stored."""
         if len(keys) != len(values):
-            raise ValueError(f"there are {len(keys)} keys and {len(values)} values: give as many of each")
+            raise ValueError(f"there are {len(keys)} keys and {len(values)} values. Give as many of each.")
         path, seconds = self._path(collection), _seconds(ttl)
         wrong = next((value for value in values if not isinstance(value, Mapping)), None)
         if wrong is not None:

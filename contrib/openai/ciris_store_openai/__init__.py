@@ -10,7 +10,7 @@ from agents.memory import SessionSettings
 from agents.memory.session import SessionABC
 
 from ciris_store_core import AsyncStore, Store
-from ciris_store_core.integrations.frameworks import async_store, secrets_mode
+from ciris_store_core.integrations.frameworks import secrets_mode
 
 __all__ = ["CirisSession"]
 
@@ -36,7 +36,7 @@ class CirisSession(SessionABC):
         """Work on an open store, which the caller closes. ``namespace``: of the streams of all sessions."""
         self.session_id = session_id
         self.session_settings = session_settings or SessionSettings()
-        self._store = async_store(store)
+        self._store = store if isinstance(store, AsyncStore) else AsyncStore(store)
         self._stream = tuple(namespace), session_id
         self._mode = secrets_mode(self._store.sync, "OpenAI Agents SDK")
 
