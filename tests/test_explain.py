@@ -17,9 +17,13 @@ from ciris_store_core.contract.registry import Registry
 from ciris_store_core.models import CorrelationStatus, CorrelationType, Direction, EdgeKey, GraphScope, NodeKey
 from ciris_store_core.models.audit import AuditQuery
 from ciris_store_core.models.correlations import AggregateQuery, CorrelationFilter, CorrelationQuery, PercentileQuery
+from ciris_store_core.models.document_filters import field
+from ciris_store_core.models.documents import DocumentKey, DocumentQuery, DocumentWrite, NamespaceQuery, StoredDocument
 from ciris_store_core.models.enums import Resolution, RetentionPolicy, TaskStatus, ThoughtStatus
 from ciris_store_core.models.graph import EdgeQuery, NodeQuery, SearchQuery, Traversal
 from ciris_store_core.models.paging import PageRequest
+from ciris_store_core.models.payloads import Payload
+from ciris_store_core.models.streams import EntryQuery, StoredEntry, StreamKey, StreamQuery
 from ciris_store_core.models.tasks import TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
 from ciris_store_core.sql import SqlSession
@@ -29,6 +33,7 @@ from tests.support.pgserver import ExternalServer, execute
 
 OWNERS = 20
 TASKS = 8000
+DOCUMENTS = 13_000
 ME = "owner 3"
 LATE = at(10_000_000)
 ACTIVE = (TaskStatus.ACTIVE,)
@@ -50,6 +55,11 @@ def fill(backend: Backend) -> None:
         session.correlations.add([_correlation(n) for n in range(TASKS)])
         session.graph.put_nodes([make.put(_node(n)) for n in range(TASKS)], T0)
         session.graph.put_edges([_edge(n) for n in range(TASKS)])
+        session.documents.put([DocumentWrite(_document(n)) for n in range(DOCUMENTS)], T0)
+        session.documents.create_index(("name",))
+        session.streams.append(STREAM, [_entry(n) for n in range(TASKS)], T0, None)
+        for n in range(3000):
+            session.streams.append(StreamKey(("streams", f"s{n % 20}"), f"n{n}"), [_entry(n)], at(n), None)
         for n in range(0, OWNERS, 2):
             session.coordination.put_occurrence(make.occurrence(f"owner {n}", expires_at=LATE))
 
@@ -124,12 +134,29 @@ def _edge(n: int) -> Any:
     return make.edge(f"node {n}", f"node {(n * 7) % TASKS // 2 * 2 + n % 2}", f"kind {n % 5}", scope=SCOPES[n % 2])
 
 
+def _document(n: int) -> StoredDocument:
+    payload = (
+        Payload("encrypted", b"x", key_id="k1") if n % 50 == 0 else Payload("json", f'{{"name": "n{n}", "n": {n}}}')
+    )
+    expires_at = at(n) if n % 100 == 1 else None
+    return StoredDocument(("docs", f"d{n % 100}"), f"key {n}", payload, at(n), at(n), expires_at=expires_at, ttl=5.0)
+
+
+def _entry(n: int) -> StoredEntry:
+    payload = Payload("encrypted", b"x", key_id="k1") if n % 50 == 0 else Payload("json", "1")
+    return StoredEntry(payload, at(n), f"id {n}" if n % 3 == 0 else None)
+
+
+STREAM = StreamKey(("streams", "long"), "long")
+
 KEYS = {
     "tasks": {"task_id"},
     "thoughts": {"thought_id", "source_task_id"},
     "correlations": {"correlation_id"},
     "graph_nodes": {"id"},
     "graph_edges": {"source", "target"},
+    "documents": {"key"},
+    "streams": {"name"},
 }
 
 COLUMNS = """
@@ -350,6 +377,65 @@ GRAPH_CALLS: dict[str, Call] = {
     "search": lambda s: s.graph.search(SearchQuery(("word4",), LOCAL, limit=5, now=T0)),
 }
 
+DOCUMENT = DocumentKey(("docs", "d7"), "key 7")
+DOCUMENTS_HERE = [DOCUMENT, DocumentKey(("docs", "d8"), "key 8")]
+
+
+def documents(**query: Any) -> Call:
+    return lambda s: s.documents.find(DocumentQuery(limit=10, **query))
+
+
+DOCUMENT_CALLS: dict[str, Call] = {
+    "put one document": lambda s: s.documents.put([DocumentWrite(_document(7))], T0),
+    "put a new document": lambda s: s.documents.put([DocumentWrite(_document(-1), "insert")], T0),
+    "put at a revision": lambda s: s.documents.put([DocumentWrite(_document(7), expected_revision=1)], T0),
+    "put many documents": lambda s: s.documents.put([DocumentWrite(_document(n)) for n in (7, 8, -1)], T0),
+    "put some at a revision": lambda s: s.documents.put(
+        [DocumentWrite(_document(7), expected_revision=1), DocumentWrite(_document(8))], T0
+    ),
+    "get one document": lambda s: s.documents.get([DOCUMENT], T0),
+    "get many documents": lambda s: s.documents.get(DOCUMENTS_HERE, T0),
+    "touch one document": lambda s: s.documents.touch([DOCUMENT], T0),
+    "touch many documents": lambda s: s.documents.touch(DOCUMENTS_HERE, T0),
+    "lock documents": lambda s: s.documents.lock(DOCUMENTS_HERE),
+    "delete one document": lambda s: s.documents.delete([DOCUMENT], T0),
+    "delete many documents": lambda s: s.documents.delete(DOCUMENTS_HERE, T0),
+    "delete expired documents": lambda s: s.documents.delete_expired(at(1000), 10),
+    "delete documents below a prefix": lambda s: s.documents.delete_matching(
+        DocumentQuery(limit=10, prefix=("docs", "d7"))
+    ),
+    "all documents": documents(),
+    "documents below a prefix": documents(prefix=("docs", "d7"), now=T0),
+    "documents below a prefix, next page": documents(prefix=("docs", "d7"), after=("docs\x01d7\x01", "key 3")),
+    "documents below a prefix, backwards": documents(
+        prefix=("docs", "d7"), after=("docs\x01d7\x01", "key 3"), descending=True
+    ),
+    "documents by the prefix of a key": documents(prefix=("docs", "d7"), key_prefix="key 7"),
+    "documents by an indexed path": documents(filter=field("name").eq("n7")),
+    "documents by an indexed path below a prefix": documents(prefix=("docs", "d7"), filter=field("name").eq("n7")),
+    "documents by several values": documents(filter=field("name").is_in(["n7", "n8"])),
+    "count documents by an indexed path": lambda s: s.documents.count(DocumentQuery(filter=field("name").eq("n7"))),
+    "documents by another path": documents(prefix=("docs", "d7"), filter=field("n").gt(5)),
+    "documents by time": documents(prefix=("docs", "d7"), order="updated", descending=True),
+    "namespaces": lambda s: s.documents.namespaces(NamespaceQuery(limit=10, prefix=("docs",), now=T0)),
+    "encrypted documents": lambda s: s.documents.find_encrypted("k1", DocumentKey(("docs", "d0"), "key 50"), 10),
+    "append one entry": lambda s: s.streams.append(STREAM, [_entry(1)], T0, None),
+    "append many entries": lambda s: s.streams.append(STREAM, [_entry(1), _entry(2)], T0, TASKS),
+    "append an id again": lambda s: s.streams.append(STREAM, [_entry(3), _entry(4)], T0, None),
+    "begin a stream": lambda s: s.streams.append(StreamKey(("streams",), "new"), [_entry(1)], T0, None),
+    "tail of a stream": lambda s: s.streams.read(STREAM, EntryQuery(limit=10, reverse=True)),
+    "entries of a stream": lambda s: s.streams.read(STREAM, EntryQuery(limit=10, after=100)),
+    "entries by id": lambda s: s.streams.get(STREAM, ["id 3", "id 6"]),
+    "pop an entry": lambda s: s.streams.pop(STREAM, T0),
+    "truncate a stream": lambda s: s.streams.truncate(STREAM, 50, None, T0, 20),
+    "fork a stream": lambda s: s.streams.fork(STREAM, StreamKey(("streams",), "fork"), 20, T0),
+    "delete a stream": lambda s: s.streams.delete([StreamKey(("streams", "s1"), "n1")]),
+    "facts of a stream": lambda s: s.streams.info([STREAM]),
+    "streams below a prefix": lambda s: s.streams.find(StreamQuery(limit=10, prefix=("streams", "s1"))),
+    "streams by update": lambda s: s.streams.find(StreamQuery(limit=10, order="updated")),
+    "encrypted entries": lambda s: s.streams.find_encrypted("k1", (STREAM, 50), 10),
+}
+
 OTHER_CALLS: dict[str, Call] = {
     "list occurrences": lambda s: s.coordination.list_occurrences(T0),
     "acquire a lease": lambda s: s.coordination.acquire_lease("l", "me", T0, at(60)),
@@ -359,7 +445,7 @@ OTHER_CALLS: dict[str, Call] = {
     "list audit entries": lambda s: s.audit.find(AuditQuery(limit=10, chain="default")),
 }
 
-CALLS = TASK_CALLS | THOUGHT_CALLS | CORRELATION_CALLS | GRAPH_CALLS | OTHER_CALLS
+CALLS = TASK_CALLS | THOUGHT_CALLS | CORRELATION_CALLS | GRAPH_CALLS | DOCUMENT_CALLS | OTHER_CALLS
 
 # Calls that may read much or sort, and why.
 ALLOWED: dict[str, str] = {
@@ -375,6 +461,12 @@ ALLOWED: dict[str, str] = {
     "percentiles of a metric": "it sorts the samples of each bucket",
     "degrees": "it sorts by a count, which no index holds",
     "search": "it sorts by rank, which no index holds",
+    "all documents": "it reads the primary key from its start and stops at the limit",
+    "documents by an indexed path": "it sorts what has the value: an index by value is in no order of keys",
+    "documents by an indexed path below a prefix": "as documents by an indexed path",
+    "documents by several values": "as documents by an indexed path",
+    "documents by time": "it sorts what is below the prefix: no index is in the order of time",
+    "streams by update": "it sorts all streams: no index is in the order of their last change",
     "nodes by prefix": "it sorts what has the prefix: an index by id cannot be in the order of time as well",
     "nodes by prefix in all scopes": "as nodes by prefix",
     "nodes by two attributes": "it sorts what has the attributes: an index by value is in no order of time",

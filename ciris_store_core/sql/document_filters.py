@@ -17,7 +17,7 @@ def split_filter(condition: Filter, dialect: Dialect) -> tuple[list[Compiled], F
     """Return the conditions for SQL that must all hold, and the rest of the filter, which Python judges."""
     compiled: list[Compiled] = []
     rest: list[Filter] = []
-    for part in _conjuncts(condition):
+    for part in conjuncts(condition):
         found = _compile(part, dialect)
         if found is None:
             rest.append(part)
@@ -28,9 +28,10 @@ def split_filter(condition: Filter, dialect: Dialect) -> tuple[list[Compiled], F
     return compiled, rest[0] if len(rest) == 1 else AllOf(tuple(rest))
 
 
-def _conjuncts(condition: Filter) -> list[Filter]:
+def conjuncts(condition: Filter) -> list[Filter]:
+    """Return conditions that hold together exactly if this one holds."""
     if isinstance(condition, AllOf):
-        return [each for part in condition.parts for each in _conjuncts(part)]
+        return [each for part in condition.parts for each in conjuncts(part)]
     return [condition]
 
 

@@ -13,12 +13,12 @@ from ciris_store_core.contract.documents import DocumentStore
 from ciris_store_core.models.document_filters import Filter, matches
 from ciris_store_core.models.documents import DocumentKey, DocumentOrder, DocumentQuery, StoredDocument
 from ciris_store_core.models.paging import CorruptRow, ResultPage, SortKey
-from ciris_store_core.models.paths import index_key, path_of
-from ciris_store_core.sql.codec import object_out
+from ciris_store_core.models.paths import index_key
+from ciris_store_core.models.payloads import Payload
 from ciris_store_core.sql.document_filters import split_filter
 from ciris_store_core.sql.name_ranges import prefix_range, text_prefix_range
 from ciris_store_core.sql.namespaces import SqlNamespaces
-from ciris_store_core.sql.payloads import key_of_row, read_key, read_payload
+from ciris_store_core.sql.payloads import FORMATS, key_of_row, read_key, read_refs, short_path
 from ciris_store_core.sql.rows import MAPPER_ERRORS, Row, read_all, read_page
 from ciris_store_core.sql.statements import LIVE, fill_in, where_clause
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 GET = "SELECT {document_columns} FROM {documents} d WHERE path = ? AND key = ?"
 
 GET_MANY = "SELECT {document_columns} FROM {documents} d WHERE (path, key) IN {keys2}"
+
+GET_LIVE = f"{GET} AND {LIVE}"
+
+GET_MANY_LIVE = f"{GET_MANY} AND {LIVE}"
 
 FIND = "SELECT {document_columns} FROM {documents} d {where} ORDER BY {order} LIMIT ?"
 
@@ -68,17 +72,19 @@ class SqlDocumentListing(SqlNamespaces, DocumentStore):
         self._read = self._mapper()
 
     def _mapper(self) -> Callable[[Row], StoredDocument]:
-        time, maybe_time = self.codec.time_out, self.codec.maybe_time_out
+        time = self.codec.time_out
 
         def read(row: Row) -> StoredDocument:
             (path, key, revision, created_at, updated_at, expires_at, ttl, form, long_name, media_type, key_id, refs,
              metadata, searchable, body, data) = row  # fmt: skip
             namespace, key = read_key(path, key, long_name)
-            payload = read_payload(form, media_type, key_id, refs, searchable, body, data)
+            # A value without body and data is corrupt, and bytes(None) an error of the mapper.
+            value = body if body is not None else bytes(data)
             return StoredDocument(
-                namespace, key, payload, time(created_at), time(updated_at), revision, maybe_time(expires_at),
+                namespace, key, Payload(FORMATS[form], value, searchable, media_type, key_id, read_refs(refs)),
+                time(created_at), time(updated_at), revision, None if expires_at is None else time(expires_at),
                 None if ttl is None else float(ttl),  # SQLite gives whole numbers of RETURNING as integers
-                object_out(metadata) or None,
+                from_json(metadata) if metadata else None,
             )  # fmt: skip
 
         return read
@@ -88,18 +94,19 @@ class SqlDocumentListing(SqlNamespaces, DocumentStore):
         return read_all(rows, self._read, "document", _name_of)
 
     def _key(self, key: DocumentKey) -> tuple[str, str]:
-        return index_key(path_of(key[0])), index_key(key[1])
+        return short_path(key[0]), index_key(key[1])
 
     def get(self, keys: Sequence[DocumentKey], now: datetime | None) -> list[StoredDocument]:
         if not keys:
             return []
         bound: tuple[Any, ...]
         if len(keys) == 1:
-            statement, bound = GET, self._key(keys[0])
+            statement, bound = GET if now is None else GET_LIVE, self._key(keys[0])
         else:
-            statement, bound = GET_MANY, (self.codec.json_in([self._key(key) for key in keys]),)
+            statement = GET_MANY if now is None else GET_MANY_LIVE
+            bound = (self.codec.json_in([self._key(key) for key in keys]),)
         if now is not None:
-            statement, bound = f"{statement} AND {LIVE}", (*bound, self.codec.time_in(now))
+            bound = (*bound, self.codec.time_in(now))
         return self.read_documents(self.executor.rows(statement, bound))
 
     # --- lists --------------------------------------------------------------------------------

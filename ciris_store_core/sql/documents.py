@@ -177,7 +177,9 @@ class SqlDocumentStore(SqlDocumentListing):
         # An insert waits for an uncommitted row of the same key. In one order, two callers never wait in a circle.
         rows = sorted((self.row_of(document, document.revision) for document in documents), key=_KEY)
         if rows:
-            statement, rows = leave_out_nulls(INSERT, rows)
+            statement = INSERT
+            if self.executor.dialect.locks_rows:
+                statement, rows = leave_out_nulls(INSERT, rows)
             if self.executor.insert(statement, rows) != len(rows):
                 # A row that does not exist cannot be locked, so another transaction may have inserted it since.
                 raise Unavailable("another caller added one of the same documents just now. Run it again.")

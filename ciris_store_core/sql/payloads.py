@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json
 
-from ciris_store_core.models.paths import index_key, namespace_of, path_of
-from ciris_store_core.models.payloads import Payload
+from ciris_store_core.models.paths import INDEXED_BYTES, index_key, namespace_of, path_of
+from ciris_store_core.models.payloads import Payload, PayloadFormat
 from ciris_store_core.sql.codec import json_text
 
-_FORMATS = {"json": "json", "bytes": "bytes", "encrypted": "encrypted"}
+FORMATS: dict[str, PayloadFormat] = {"json": "json", "bytes": "bytes", "encrypted": "encrypted"}
+"""Formats by their names in a column."""
 
 
 def payload_values(payload: Payload) -> tuple[Any, ...]:
@@ -24,40 +26,36 @@ def payload_values(payload: Payload) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def read_payload(
-    format: str,
-    media_type: str | None,
-    key_id: str | None,
-    refs: str | None,
-    searchable: str | None,
-    body: str | None,
-    data: Any,
-) -> Payload:
-    """Return the payload of the values of ``payload_values``; raise an error of the mapper if there is no body."""
-    return Payload(
-        _FORMATS[format],  # type: ignore[arg-type]
-        body if body is not None else bytes(data),
-        searchable,
-        media_type,
-        key_id,
-        tuple(from_json(refs)) if refs else (),
-    )
+def read_refs(refs: str | None) -> tuple[str, ...]:
+    """Return the ids of a column of secret references."""
+    return tuple(from_json(refs)) if refs else ()
 
 
-def key_values(namespace: Sequence[str], key: str) -> tuple[str, str, str | None]:
+# Most calls of a program name few namespaces, and rows of one listing share theirs.
+@lru_cache(maxsize=256)
+def short_path(namespace: tuple[str, ...]) -> str:
+    """Return the path of a namespace as the index holds it."""
+    return index_key(path_of(namespace))
+
+
+@lru_cache(maxsize=256)
+def _namespace(path: str) -> tuple[str, ...]:
+    return namespace_of(path)
+
+
+def key_values(namespace: tuple[str, ...], key: str) -> tuple[str, str, str | None]:
     """Return the path and key of the index, and JSON of the whole path and key if one of them is too long for it."""
-    path = path_of(namespace)
-    short_path, short_key = index_key(path), index_key(key)
-    if short_path is path and short_key is key:
+    path, short_key = short_path(namespace), index_key(key)
+    if short_key is key and (len(path) * 3 <= INDEXED_BYTES or path == path_of(namespace)):
         return path, key, None
-    return short_path, short_key, json_text([path, key])
+    return path, short_key, json_text([path_of(namespace), key])
 
 
 def read_key(path: str, key: str, long_name: str | None) -> tuple[tuple[str, ...], str]:
     """Return the namespace and key of the values of ``key_values``."""
     if long_name is not None:
         path, key = from_json(long_name)
-    return namespace_of(path), key
+    return _namespace(path), key
 
 
 def key_of_row(row: Sequence[Any], long_name: int) -> str:

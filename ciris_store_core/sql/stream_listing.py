@@ -23,10 +23,11 @@ INFO = "SELECT {stream_columns} FROM {streams} WHERE (path, name) IN {keys2}"
 
 FIND = "SELECT {stream_columns} FROM {streams} {where} ORDER BY {order} LIMIT ?"
 
+# A cross join keeps SQLite from reading all encrypted entries first and sorting them.
 FIND_ENCRYPTED = """
 SELECT s.path, s.name, s.long_name, e.position, e.entry_id, e.kind, e.created_at, e.format, e.media_type, e.key_id,
     e.secret_refs, e.searchable, e.body, e.data
-FROM {streams} s JOIN {stream_entries} e ON e.stream_number = s.number
+FROM {streams} s CROSS JOIN {stream_entries} e
 {where} ORDER BY s.path, s.name, e.position LIMIT ?
 """
 
@@ -60,7 +61,7 @@ class SqlStreamListing:
         self, key_id: str, after: tuple[StreamKey, int] | None, limit: int
     ) -> list[tuple[StreamKey, StoredEntry]]:
         """Return entries that are encrypted under a key, in the order of streams and positions."""
-        conditions, params = ["e.key_id = ?"], list[Any]([key_id])
+        conditions, params = ["e.stream_number = s.number", "e.key_id = ?"], list[Any]([key_id])
         if after is not None:
             stream, position = after
             conditions.append("(s.path, s.name, e.position) > (?, ?, ?)")

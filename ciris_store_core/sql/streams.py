@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from ciris_store_core.contract.streams import StreamStore
 from ciris_store_core.errors import AlreadyExists, NotFound, RevisionMismatch, Unavailable
 from ciris_store_core.models.paging import ResultPage, SortKey
-from ciris_store_core.models.paths import index_key, path_of
+from ciris_store_core.models.paths import index_key
 from ciris_store_core.models.payloads import Payload
 from ciris_store_core.models.streams import EntryQuery, StoredEntry, StreamInfo, StreamKey
-from ciris_store_core.sql.payloads import key_values, payload_values, read_payload
+from ciris_store_core.sql.payloads import FORMATS, key_values, payload_values, read_refs, short_path
 from ciris_store_core.sql.rows import Row, read_all, read_page
 from ciris_store_core.sql.statements import fill_in, leave_out_nulls
 from ciris_store_core.sql.stream_listing import SqlStreamListing
@@ -110,8 +110,10 @@ class SqlStreamStore(SqlStreamListing, StreamStore):
         time = self.codec.time_out
 
         def read(row: Row) -> StoredEntry:
-            position, entry_id, kind, created_at, *payload = row
-            return StoredEntry(read_payload(*payload), time(created_at), entry_id, kind, position)
+            position, entry_id, kind, created_at, form, media_type, key_id, refs, searchable, body, data = row
+            value = body if body is not None else bytes(data)
+            payload = Payload(FORMATS[form], value, searchable, media_type, key_id, read_refs(refs))
+            return StoredEntry(payload, time(created_at), entry_id, kind, position)
 
         return read
 
@@ -119,7 +121,7 @@ class SqlStreamStore(SqlStreamListing, StreamStore):
         return read_all(rows, self._read, "entry of a stream at position")
 
     def _key(self, stream: StreamKey) -> tuple[str, str]:
-        return index_key(path_of(stream[0])), index_key(stream[1])
+        return short_path(stream[0]), index_key(stream[1])
 
     def _keys(self, streams: Sequence[StreamKey]) -> str:
         return self.codec.json_in([self._key(stream) for stream in streams])

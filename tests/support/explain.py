@@ -13,7 +13,12 @@ import pytest
 from ciris_store_core.contract import Backend
 from ciris_store_core.sql import SqlSession
 
-BIG_TABLES = frozenset({"tasks", "thoughts", "correlations", "graph_nodes", "graph_edges"})
+BIG_TABLES = frozenset(
+    {
+        "tasks", "thoughts", "correlations", "graph_nodes", "graph_edges", "documents", "document_parts", "streams",
+        "stream_entries",
+    }
+)  # fmt: skip
 """Tables that grow without bound: no statement may read one of them whole."""
 
 

@@ -6,6 +6,7 @@ import math
 import random
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -153,8 +154,14 @@ def test_filters_mean_what_matches_says(backend: Backend, seed: int) -> None:
     ]
     seen = [from_json(payload.filtered_text or "") for payload in payloads]
     parts = [each for value in seen for each in parts_of(value)]
+    indexed = [maker.random.choice(parts)[0] for _ in range(8)] if seed % 2 else []
     with backend.session(write=True) as session:
+        for path in indexed[:4]:
+            session.documents.create_index(path)
+        session.documents.put([replace(writes[-1], document=replace(writes[-1].document, key="00")), *writes[40:]], T0)
         session.documents.put(writes, T0)
+        for path in indexed[4:]:
+            session.documents.create_index(path)
     with backend.session(write=False) as session:
         for _ in range(150):
             condition = maker.filter(parts)
@@ -163,6 +170,9 @@ def test_filters_mean_what_matches_says(backend: Backend, seed: int) -> None:
             expected = [f"{number:02}" for number, value in enumerate(seen) if matches(condition, value)]
             assert found == expected, (condition, [payloads[int(key)] for key in set(found) ^ set(expected)])
             assert session.documents.count(query) == len(expected)
+    with backend.session(write=True) as session:
+        for path in indexed:
+            session.documents.drop_index(path)
 
 
 @pytest.mark.parametrize("dialect", [SqliteDialect(), PostgresDialect("public")], ids=["sqlite", "postgres"])

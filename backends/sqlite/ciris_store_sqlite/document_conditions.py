@@ -26,16 +26,16 @@ _FEW = 50
 _SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
-def path_literal(path: ValuePath) -> str | None:
-    """Return the literal of a path without its last quote; None if SQLite could take a key for something else."""
-    steps = ["'$"]
+def path_text(path: ValuePath) -> str | None:
+    """Return SQLite's text of a path; None if SQLite could take a key for something else."""
+    steps = ["$"]
     for step in path:
         if isinstance(step, int):
             if step >= _MOST_INDEX:
                 return None
             steps.append(f"[{step}]")
         elif _PLAIN_KEY.fullmatch(step):
-            steps.append(f'."{step}"'.replace("'", "''"))
+            steps.append(f'."{step}"')
         else:
             return None
     return "".join(steps)
@@ -43,16 +43,16 @@ def path_literal(path: ValuePath) -> str | None:
 
 def condition_on(condition: Condition) -> Compiled | None:
     """Return the test that a condition holds; None if SQLite cannot express it exactly."""
-    literal = path_literal(condition.path)
-    return None if literal is None else _Part(literal).test(condition.operator, condition.operand)
+    path = path_text(condition.path)
+    return None if path is None else _Part(path).test(condition.operator, condition.operand)
 
 
 class _Part:
     """The part of every document's value that a path leads to."""
 
-    def __init__(self, literal: str) -> None:
-        self._literal = literal
-        self._path = f"{literal}'"
+    def __init__(self, path: str) -> None:
+        self._opened = "'" + path.replace("'", "''")  # a literal without its last quote
+        self._path = f"{self._opened}'"
         self._type = f"CASE WHEN json_valid({_VALUE}) THEN json_type({_VALUE}, {self._path}) END"
         self._value = f"json_extract({_VALUE}, {self._path})"
 
@@ -111,7 +111,7 @@ class _Part:
         real = f"CASE WHEN {self._value} BETWEEN ? AND ? THEN {exact} ELSE {self._value} {sign} ? END"
         return (
             f"CASE {self._type} WHEN 'integer' THEN {self._value} {sign} ? WHEN 'real' THEN {real} END",
-            (operand, *_around(operand), operand, operand),
+            (operand, *around(operand), operand, operand),
         )
 
     def _contains(self, operand: object) -> Compiled | None:
@@ -126,7 +126,7 @@ class _Part:
             return f"CASE {self._type} WHEN 'array' THEN {elements} j.type = '{_constant(operand)}') END", ()
         if not isinstance(operand, int | float):
             return None
-        element = f"exact_number({_VALUE} -> ({self._literal}[' || j.key || ']'))"
+        element = f"exact_number({_VALUE} -> ({self._opened}[' || j.key || ']'))"
         test = f"CASE j.type WHEN 'integer' THEN j.atom = ? WHEN 'real' THEN {element} = ? END"
         return f"CASE {self._type} WHEN 'array' THEN {elements} {test}) END", (operand, operand)
 
@@ -135,7 +135,7 @@ def _constant(operand: object) -> str:
     return {None: "null", True: "true", False: "false"}[operand]  # type: ignore[index]  # one of these
 
 
-def _around(number: float) -> tuple[float, float]:
+def around(number: float) -> tuple[float, float]:
     """Return bounds around a number that are further from it than any error in reading a float."""
     try:
         value = float(number)
