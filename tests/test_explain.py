@@ -58,7 +58,7 @@ def fill(backend: Backend) -> None:
         session.documents.put([DocumentWrite(_document(n)) for n in range(DOCUMENTS)], T0)
         session.documents.create_index(("name",))
         session.streams.append(STREAM, [_entry(n) for n in range(TASKS)], T0, None)
-        for n in range(3000):
+        for n in range(400):
             session.streams.append(StreamKey(("streams", f"s{n % 20}"), f"n{n}"), [_entry(n)], at(n), None)
         for n in range(0, OWNERS, 2):
             session.coordination.put_occurrence(make.occurrence(f"owner {n}", expires_at=LATE))
@@ -162,6 +162,12 @@ KEYS = {
 COLUMNS = """
 SELECT column_name FROM information_schema.columns
 WHERE table_schema = 'public' AND table_name = '{table}' AND is_generated = 'NEVER' AND is_identity = 'NO'
+"""
+
+
+STREAMS = """
+INSERT INTO streams (path, name, first_position, last_position, created_at, updated_at)
+SELECT 'x' || chr(1), 'name ' || n, 1, 0, '2026-01-01', '2026-01-01' FROM generate_series(1, 20000) n
 """
 
 
@@ -510,6 +516,7 @@ def postgres(postgres_server: ExternalServer) -> Iterator[Backend]:
     backend = open_backend(url)
     fill(backend)
     multiply(url)
+    execute(url, STREAMS)
     execute(url, "ANALYZE")
     yield backend
     backend.close()

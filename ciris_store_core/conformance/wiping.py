@@ -26,6 +26,7 @@ KEYS = {
     "tasks": "task_id",
     "thoughts": "thought_id",
     "documents": "key",
+    "stream_entries": "position",
 }
 
 

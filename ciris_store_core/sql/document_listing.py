@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
@@ -58,6 +59,7 @@ _ORDERS: dict[DocumentOrder, str] = {
 }  # fmt: skip
 
 _LONG_NAME = 8
+_KEY = itemgetter(0, 1)
 
 Judge = Callable[[StoredDocument], bool]
 
@@ -179,14 +181,14 @@ class SqlDocumentListing(SqlNamespaces, DocumentStore):
 
     def _after(self, order: DocumentOrder, after: SortKey) -> list[Any]:
         *times, path, key = after
-        return [*map(self.codec.time_in, times), index_key(path), index_key(key)]
+        return [*map(self.codec.time_in, times), path, key]
 
     def _sort_key(self, order: DocumentOrder) -> Callable[[Row], SortKey]:
         time = self.codec.time_out
         if order == "key":
-            return _whole_key
+            return _KEY
         column = 3 if order == "created" else 4
-        return lambda row: (time(row[column]), *_whole_key(row))
+        return lambda row: (time(row[column]), *_KEY(row))
 
     def _judged_page(
         self, query: DocumentQuery, conditions: Sequence[str], params: Sequence[Any], judge: Judge
@@ -238,10 +240,6 @@ def _judge(query: DocumentQuery, rest: Filter | None) -> Judge:
 def _of_all(query: DocumentQuery) -> DocumentQuery:
     """Return the query from the first document on, in the order of keys."""
     return replace(query, after=None, order="key", descending=False)
-
-
-def _whole_key(row: Row) -> SortKey:
-    return (row[0], row[1]) if row[_LONG_NAME] is None else tuple(from_json(row[_LONG_NAME]))
 
 
 def _name_of(row: Row) -> str:

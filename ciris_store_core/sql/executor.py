@@ -168,6 +168,7 @@ class SqlExecutor(ABC):
         """Commit at the end of the block; roll back on any ``BaseException``."""
         # A generator that an interrupt abandoned is closed when it is collected, perhaps within a later transaction of
         # the same session. The number tells that transaction from this one, so that only this one is rolled back.
+        self._check()  # otherwise its rollback would make a session usable whose transaction is over
         number = self._number
         self.begin(write=write)
         try:

@@ -51,7 +51,7 @@ class SqlNamespaces:
                 if shown in seen or not _matches(query, namespace):
                     continue
                 if len(page.items) == query.limit:
-                    page.next_after = (path_of(page.items[-1]),)
+                    page.next_after = (index_key(path_of(page.items[-1])),)
                     return page
                 seen.add(shown)
                 page.items.append(shown)
@@ -62,8 +62,7 @@ class SqlNamespaces:
     def _start(self, query: NamespaceQuery) -> tuple[str, str]:
         if query.after is None:
             return "path > ?", ""
-        path = query.after[0]
-        return _behind(index_key(path), query.max_depth)
+        return _behind(query.after[0], query.max_depth)
 
     def _paths(self, query: NamespaceQuery, start: str, bound: str) -> list[str]:
         fixed = tuple(takewhile(lambda segment: segment is not None, query.prefix))

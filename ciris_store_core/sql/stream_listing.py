@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic_core import from_json
 
 from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.models.paths import index_key, path_of
@@ -32,6 +31,7 @@ FROM {streams} s CROSS JOIN {stream_entries} e
 """
 
 _LONG_NAME = 2
+_KEY = itemgetter(0, 1)
 
 
 class SqlStreamListing:
@@ -95,7 +95,7 @@ class SqlStreamListing:
             *times, path, name = after
             marks = "?, ?" if query.order == "name" else "?, ?, ?"
             conditions = [*conditions, f"({columns}) {'<' if query.descending else '>'} ({marks})"]
-            params = [*params, *map(self.codec.time_in, times), index_key(path), index_key(name)]
+            params = [*params, *map(self.codec.time_in, times), path, name]
         order = columns.replace(",", " DESC,") + " DESC" if query.descending else columns
         statement = fill_in(FIND, where=where_clause(conditions), order=order)
         rows = self.executor.rows(statement, (*params, limit + 1))
@@ -121,17 +121,13 @@ class SqlStreamListing:
     def _sort_key(self, order: Literal["name", "updated"]) -> Callable[[Row], SortKey]:
         time = self.codec.time_out
         if order == "name":
-            return _whole_key
-        return lambda row: (time(row[6]), *_whole_key(row))
+            return _KEY
+        return lambda row: (time(row[6]), *_KEY(row))
 
 
 def _key_of(info: StreamInfo, order: Literal["name", "updated"]) -> SortKey:
-    key = (path_of(info.namespace), info.name)
+    key = (index_key(path_of(info.namespace)), index_key(info.name))
     return key if order == "name" else (info.updated_at, *key)
-
-
-def _whole_key(row: Row) -> SortKey:
-    return (row[0], row[1]) if row[_LONG_NAME] is None else tuple(from_json(row[_LONG_NAME]))
 
 
 def _name_of(row: Row) -> str:

@@ -22,8 +22,13 @@ KEYS = {
     "tasks": "task_id",
     "thoughts": "thought_id",
     "documents": "key",
+    "stream_entries": "position",
 }
-DAMAGES = {"graph_nodes": "attributes = '[]'", "documents": "format = 'nonsense'"}
+DAMAGES = {
+    "graph_nodes": "attributes = '[]'",
+    "documents": "format = 'nonsense'",
+    "stream_entries": "format = 'nonsense'",
+}
 
 # Rows are deleted rather than tables truncated: for a few rows that is ten times faster. The foreign keys and triggers
 # of the tables are out of force meanwhile, so that the order does not matter.
@@ -69,7 +74,8 @@ class SqliteHarness(UrlHarness):
     def corrupt(self, table: str, key: str) -> bool:
         """Cut a record's JSON short."""
         with closing(sqlite3.connect(self._path)) as connection, connection:
-            statement = f"UPDATE {table} SET metadata = '{{' WHERE {KEYS[table]} = ?"
+            damage = DAMAGES[table] if table == "stream_entries" else "metadata = '{'"
+            statement = f"UPDATE {table} SET {damage} WHERE {KEYS[table]} = ?"
             return connection.execute(statement, (key,)).rowcount == 1
 
 

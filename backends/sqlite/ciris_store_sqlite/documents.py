@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ciris_store_core.models.document_filters import Condition, Filter, ValuePath
 from ciris_store_core.models.documents import DocumentQuery, StoredDocument
@@ -16,9 +16,6 @@ from ciris_store_core.sql.documents import SqlDocumentStore
 from ciris_store_core.sql.name_ranges import prefix_range
 from ciris_store_core.sql.statements import fill_in
 from ciris_store_sqlite.document_conditions import around, path_text
-
-if TYPE_CHECKING:
-    from ciris_store_sqlite.session import SqliteSession
 
 INDEX_NUMBER = "SELECT number FROM document_indexes WHERE value_path = ?"
 
@@ -45,7 +42,6 @@ INDEXED_CHARACTERS = 200
 class SqliteDocumentStore(SqlDocumentStore):
     """Document store that writes one document in one statement."""
 
-    executor: SqliteSession
     upserts = True
 
     # --- indexes ------------------------------------------------------------------------------
@@ -86,7 +82,7 @@ class SqliteDocumentStore(SqlDocumentStore):
 
     def _seeing_indexes(self, query: DocumentQuery) -> AbstractContextManager[None]:
         """Return a transaction if the query may use an index, which another caller could drop in the middle."""
-        if query.filter is None or self.executor.connection.in_transaction or not any(_served(query.filter)):
+        if query.filter is None or self.executor.cursor.connection.in_transaction or not any(_served(query.filter)):
             return nullcontext()
         return self.executor.transaction(write=False)
 
