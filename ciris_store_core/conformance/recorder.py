@@ -28,6 +28,7 @@ MODULES_THAT_LEAVE_RECORDS = (
     "deadlocks",
     "injected",
     "lifecycle",
+    "costs",
 )
 """Modules whose tests write leases, audit entries and access logs, which the contract cannot delete."""
 LINES_KEPT = 60

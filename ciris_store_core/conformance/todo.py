@@ -13,7 +13,8 @@ from ciris_store_core.contract import Backend, Session
 ORDER = (
     "tasks", "thoughts", "transactions", "graph_nodes", "graph_edges", "graph_listing", "updates", "correlations",
     "coordination", "secrets", "audit", "backends", "records", "claims", "aggregation", "locks", "traversal", "search",
-    "words", "interleavings", "interleaved_records", "deadlocks", "injected", "lifecycle", "crashes", "processes",
+    "words", "interleavings", "interleaved_records", "deadlocks", "injected", "lifecycle", "costs", "crashes",
+    "processes",
     "documents", "document_changes", "document_listing", "document_filters", "streams", "stream_changes",
     "payload_transactions", "payload_races", "payload_interleavings", "payload_processes",
 )  # fmt: skip

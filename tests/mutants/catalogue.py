@@ -6,6 +6,7 @@ from tests.mutants import (
     changes,
     columns,
     coordination_and_audit,
+    costs,
     decisions,
     filters,
     graph,
@@ -45,6 +46,7 @@ MODULES = (
     siblings,
     injected,
     lifecycle,
+    costs,
 )
 
 EXEMPT: dict[str, str] = {}

@@ -21,6 +21,7 @@ class LabInstrument(Instrument):
 
     def __init__(self) -> None:
         self.steps: Steps | None = None
+        self._within = False
 
     @contextmanager
     def watch(self, failing: Point | None = None, after: int = 0) -> Iterator[Steps]:
@@ -46,8 +47,14 @@ class LabInstrument(Instrument):
                     setattr(store, method, _named(partial(self._call, getattr(store, method)), method))
 
     def _call(self, method: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+        if self._within:  # what a method of the reference calls is a part of it
+            return method(*arguments, **more)
         self.step(Point.STATEMENT)
-        answer = method(*arguments, **more)
+        self._within = True
+        try:
+            answer = method(*arguments, **more)
+        finally:
+            self._within = False
         self.step(Point.FETCH)
         if self.steps is not None:
             self.steps.rows += _rows(answer)

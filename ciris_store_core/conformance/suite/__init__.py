@@ -12,7 +12,7 @@ _MODULES = (
     "documents", "document_changes", "document_listing", "document_filters", "streams", "stream_changes",
     "payload_interleavings", "payload_races", "payload_transactions",
     "payload_processes",
-    "injected", "lifecycle",
+    "injected", "lifecycle", "costs",
 )  # fmt: skip
 
 # Registered before the import, so that failing assertions show values. Modules imported already cannot be rewritten.
@@ -27,6 +27,7 @@ from ciris_store_core.conformance.suite.claims import TestClaim, TestRelease, Te
 from ciris_store_core.conformance.suite.columns import TestColumns, TestFilteredColumns, TestOwners  # noqa: E402
 from ciris_store_core.conformance.suite.coordination import TestLeases, TestOccurrences  # noqa: E402
 from ciris_store_core.conformance.suite.correlations import TestFindCorrelations, TestWriteCorrelations  # noqa: E402
+from ciris_store_core.conformance.suite.costs import TestCosts  # noqa: E402
 from ciris_store_core.conformance.suite.crashes import TestCrashes  # noqa: E402
 from ciris_store_core.conformance.suite.deadlocks import TestDeadlocks  # noqa: E402
 from ciris_store_core.conformance.suite.deletes import TestDeletes  # noqa: E402
@@ -89,6 +90,7 @@ __all__ = [
     "TestClaim",
     "TestColumns",
     "TestCoordinationInterleavings",
+    "TestCosts",
     "TestCrashes",
     "TestDeadlocks",
     "TestDegrees",
