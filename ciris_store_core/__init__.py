@@ -40,6 +40,10 @@ if TYPE_CHECKING:
         StoreError,
         Unavailable,
     )
+    from .fleet import (
+        Fleet,
+        open_fleet,
+    )
     from .models import (
         DEFAULT_OCCURRENCE,
         SHARED_OCCURRENCE,
@@ -126,6 +130,7 @@ __all__ = [
     "Corrupt",
     "Document",
     "FinalAction",
+    "Fleet",
     "GraphEdge",
     "GraphNode",
     "GraphScope",
@@ -169,6 +174,7 @@ __all__ = [
     "__version__",
     "approved",
     "field",
+    "open_fleet",
     "open_store",
     "open_store_async",
 ]
@@ -192,6 +198,7 @@ _HOMES = {
     "DEFAULT_OCCURRENCE": "models",
     "Document": "models.documents",
     "FinalAction": "models",
+    "Fleet": "fleet",
     "GraphEdge": "models",
     "GraphNode": "models",
     "GraphScope": "models",
@@ -235,6 +242,7 @@ _HOMES = {
     "Upcasters": "store",
     "approved": "store",
     "field": "models.document_filters",
+    "open_fleet": "fleet",
     "open_store": "opening",
     "open_store_async": "aio",
 }

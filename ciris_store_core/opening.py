@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ciris_store_core.clock import Clock, SystemClock
+from ciris_store_core.contract.backend import Backend
 from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.contract.registry import Registry
 from ciris_store_core.models.tasks import DEFAULT_OCCURRENCE
@@ -22,7 +24,7 @@ from ciris_store_core.store.execution import OpenTransactions, ServerTimeQuery, 
 from ciris_store_core.store.graph.upcasters import Upcasters
 from ciris_store_core.store.retry import RetryPolicy
 from ciris_store_core.store.store import Store
-from ciris_store_core.url import resolve_url
+from ciris_store_core.url import StoreURL, resolve_url
 from ciris_store_core.validation.validator import TextErrors, Validator
 
 
@@ -102,6 +104,39 @@ def open_store(
         target = resolve_url(url)
     finally:
         del url  # It may hold a password, which a traceback with local variables would show.
+    spec = ((testing or TestSeams()).registry or Registry()).spec_for(target.scheme)
+    return open_target(
+        target,
+        spec.factory,
+        occurrence_id=occurrence_id,
+        secrets=secrets,
+        access=access,
+        migrate=migrate,
+        create=create,
+        text_errors=text_errors,
+        retry=retry,
+        upcasters=upcasters,
+        background=background,
+        testing=testing,
+    )
+
+
+def open_target(
+    target: StoreURL,
+    factory: Callable[[StoreURL, BackendContext], Backend],
+    *,
+    occurrence_id: str = DEFAULT_OCCURRENCE,
+    secrets: SecretsConfig | Literal[False] | None = None,
+    access: AccessConfig | None = None,
+    migrate: bool = True,
+    create: bool = True,
+    text_errors: TextErrors = "strict",
+    retry: RetryPolicy | None = None,
+    upcasters: Upcasters | None = None,
+    background: bool = False,
+    testing: TestSeams | None = None,
+) -> Store:
+    """Open a store on the backend that ``factory`` makes. The other arguments are those of ``open_store``."""
     access, seams = access or AccessConfig(), testing or TestSeams()
     own_clock, server_clock = seams.clock or SystemClock(), seams.server_clock
     signer = access.signer()
@@ -109,8 +144,7 @@ def open_store(
     crypto = SecretCrypto(config.key_ring(os.environ))
     wanted = detection_wanted(config.detect, os.environ)
     check = Validator(text_errors, redactor_for(config, crypto) if wanted else None)
-    spec = (seams.registry or Registry()).spec_for(target.scheme)
-    backend = spec.factory(target, BackendContext(server_clock or own_clock, migrate, create))
+    backend = factory(target, BackendContext(server_clock or own_clock, migrate, create))
     retries, transactions = retry or RetryPolicy(), OpenTransactions()
     ask_server = server_clock.now if server_clock else ServerTimeQuery(backend, retries, transactions)
     server = ServerTime(ask_server, server_clock or own_clock)

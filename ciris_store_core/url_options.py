@@ -18,7 +18,7 @@ _SECRET_INSIDE = re.compile(rf"(?:{_SECRET_NAME.pattern})[^=]{{0,20}}=|:[^/]*@",
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
-_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 _SHOWN_CHARACTERS = 40
 
 
@@ -84,12 +84,12 @@ class OptionReader:
         return value
 
     def identifier(self, name: str, default: D) -> str | D:
-        """Return a name that is safe within SQL: ``[a-z_]`` then up to 62 of ``[a-z0-9_]``."""
+        """Return a name that is safe within quotes in SQL: ``[a-z_]`` then up to 62 of ``[a-z0-9_-]``."""
         value = self.text(name, None)
         if value is None:
             return default
         if not _IDENTIFIER.fullmatch(value):
-            raise self._invalid(name, value, "up to 63 of a-z, 0-9 and _, not beginning with a digit")
+            raise self._invalid(name, value, "up to 63 of a-z, 0-9, _ and -, beginning with a letter or _")
         return value
 
     def finish(self) -> None:

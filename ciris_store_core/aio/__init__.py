@@ -8,6 +8,7 @@ Every class whose methods wait for the database has an async counterpart here, d
 from __future__ import annotations
 
 from ciris_store_core.aio.facade import async_class_of
+from ciris_store_core.aio.fleet import AsyncFleet, open_fleet_async
 from ciris_store_core.aio.services import service
 from ciris_store_core.aio.store import AsyncStore, Opening, open_store_async
 from ciris_store_core.services.configuration import AdaptiveConfiguration
@@ -58,6 +59,7 @@ __all__ = [
     "AsyncCorrelations",
     "AsyncDatabaseMaintenanceService",
     "AsyncDocuments",
+    "AsyncFleet",
     "AsyncGraph",
     "AsyncLeases",
     "AsyncMemoryService",
@@ -72,5 +74,6 @@ __all__ = [
     "AsyncThoughts",
     "AsyncTransaction",
     "Opening",
+    "open_fleet_async",
     "open_store_async",
 ]

@@ -15,7 +15,9 @@ from typing import Any, Concatenate, Literal, Self, Unpack, overload
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock
+from ciris_store_core.contract.fleet import AgentPlace
 from ciris_store_core.errors import StoreError
+from ciris_store_core.fleet.fleet import Fleet, FleetHealth
 from ciris_store_core.models.audit import AuditAnchor, AuditCheckpoint, AuditEntry
 from ciris_store_core.models.coordination import Lease, Occurrence
 from ciris_store_core.models.correlations import (
@@ -232,6 +234,54 @@ class AsyncStore:
         """Roll back open transactions, wait for all other calls, and close the wrapped store."""
     async def start_background(self, work: Background) -> None:
         """Start work that runs until the store is closed. Called by ``open_store``."""
+
+class AsyncFleet:
+    """A fleet for asyncio: every method of ``Fleet``, to be awaited. Close it after use, or use ``async with``.
+
+    All stores of the fleet share its threads. So inside a transaction of one agent's store, the calls of every store of
+    the fleet raise ``TransactionError``: end the transaction first.
+    """
+
+    def __init__(self, fleet: Fleet, *, workers: int = 10) -> None: ...
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    async def store(self, agent: str, *, create: bool = True) -> AsyncStore:
+        """Return the store of an agent, opened and migrated; the same one while the caller keeps a reference.
+
+        The fleet closes it. A call on it may open the database again.
+
+        Args:
+            agent: The name: up to 60 of ``a-z``, ``0-9``, ``_`` and ``-``.
+            create: Create the store if there is none.
+
+        Raises:
+            InvalidArgument: The name cannot be used.
+            StoreClosed: The fleet is closed.
+            StoreError: As raised by ``open_store``.
+        """
+    async def agents(self) -> list[AgentPlace]:
+        """Return the agents that have a store, by name, each with its node."""
+    async def create(self, agent: str) -> None:
+        """Create the store of an agent, or migrate the one that exists."""
+    async def move(self, agent: str, node: str) -> None:
+        """Move an agent's data to another node of the cluster; its writers go on.
+
+        Raises:
+            NotFound: There is no such agent or node.
+            NotSupported: The fleet has one node only.
+        """
+    async def sizes(self) -> Mapping[str, int]:
+        """Return the bytes of each agent's store by name, indexes included."""
+    async def health(self, *, agents: bool = False) -> FleetHealth:
+        """Return the state of each node. With ``agents``, open each store without migrating it, and report failures."""
+    async def stats(self) -> Mapping[str, Any]:
+        """Return counters: the stores that exist in this process, those that are open, and the backend's own."""
+    async def close_idle(self, *, seconds: float | None = None) -> int:
+        """Close the stores that no call has used for so long, by default ``idle_seconds``. Return their number."""
+    async def close(self) -> None:
+        """Close all stores. Idempotent."""
 
 class AsyncAdaptiveConfiguration:
     """The configurations of a store, each a node of type ``config`` in the scope that its kind needs.
@@ -1972,3 +2022,12 @@ class AsyncClaimedTask:
         """
     async def update_thought(self, thought_id: str, **changes: Any) -> bool:
         """Change fields of a thought of this task, and ``updated_at``; False if this task has no such thought."""
+
+def open_fleet_async(url: str | os.PathLike[str] | None = None, *, workers: int = 10, **options: Any) -> AsyncFleet:
+    """Open a fleet for asyncio. No store is opened yet, and no server contacted.
+
+    Args:
+        url: As for ``open_fleet``, as are the other options and the errors.
+        workers: How many calls run at the same time, over all agents.
+        options: Those of ``open_fleet`` and ``open_store``.
+    """

@@ -28,13 +28,14 @@ class AsyncStore(async_class_of(Store)):  # type: ignore[misc]  # its methods ar
     ``leases.lock``, an occurrence's handle) is ended before the cancellation continues.
     """
 
-    def __init__(self, store: Store, *, workers: int | None = None) -> None:
+    def __init__(self, store: Store, *, workers: int | Workers | None = None) -> None:
         """Wrap an open store, which closes with this one.
 
-        ``workers`` is the number of concurrent calls: by default the size of the store's connection pool.
+        ``workers`` is the number of concurrent calls: by default the size of the store's connection pool. A fleet
+        passes its own threads.
         """
         limit = store.stats().get("size", DEFAULT_WORKERS) if workers is None else workers
-        super().__init__(store, Workers(limit, "ciris-store"))
+        super().__init__(store, limit if isinstance(limit, Workers) else Workers(limit, "ciris-store"))
 
     @property
     def sync(self) -> Store:

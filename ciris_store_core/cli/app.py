@@ -16,6 +16,7 @@ from ciris_store_core.cli.conformance import BackendsCommand, conformance, matri
 from ciris_store_core.cli.demo import demo
 from ciris_store_core.cli.documents import documents
 from ciris_store_core.cli.exit_codes import MEANINGS
+from ciris_store_core.cli.fleet import fleet
 from ciris_store_core.cli.graph import graph
 from ciris_store_core.cli.import_ciris import import_engine
 from ciris_store_core.cli.key import app as key
@@ -61,6 +62,7 @@ app.command(rich_help_panel=LOOK)(databases.info)
 app.command(rich_help_panel=LOOK)(databases.doctor)
 app.command(rich_help_panel=LOOK)(databases.migrate)
 app.command(rich_help_panel=LOOK)(maintain)
+app.add_typer(fleet, name="fleet", rich_help_panel=LOOK)
 app.add_typer(key, rich_help_panel=LOOK)
 app.command(rich_help_panel=LOOK)(databases.backends)
 app.command(rich_help_panel=MOVE)(transfer.copy)

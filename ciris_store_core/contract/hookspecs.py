@@ -23,6 +23,7 @@ from ciris_store_core.url import SCHEME_PATTERN, StoreURL
 
 if TYPE_CHECKING:
     from ciris_store_core.contract.backend import Backend
+    from ciris_store_core.contract.fleet import FleetBackend
     from ciris_store_core.contract.foreign import ForeignDatabase
 
 PROJECT = "ciris_store"
@@ -69,6 +70,8 @@ class BackendSpec:
     """The name to ``pip install``."""
     open_foreign: Callable[[StoreURL], ForeignDatabase] | None = None
     """Opens a database that another program wrote, to read its tables; None if the backend cannot."""
+    open_fleet: Callable[[StoreURL], FleetBackend] | None = None
+    """Opens the stores of many agents under one URL, without contacting a server; None if the backend cannot."""
 
     def __post_init__(self) -> None:
         """Check the fields that the registry relies on."""

@@ -21,6 +21,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from ciris_store_core import aio
 from ciris_store_core.aio import facade
 from ciris_store_core.aio.services import ServiceFacade
+from ciris_store_core.fleet import Fleet
 from ciris_store_core.opening import open_store
 from ciris_store_core.store import Store
 from ciris_store_core.store.execution import Blocking
@@ -56,6 +57,16 @@ STORE = '''
         """The store beneath, for code that runs in threads."""
 '''
 
+FLEET = """
+    def __init__(self, fleet: Fleet, *, workers: int = 10) -> None: ..."""
+
+OPEN_FLEET = """
+def open_fleet_async(
+    url: str | os.PathLike[str] | None = None, *, workers: int = 10, **options: Any
+) -> AsyncFleet:
+{doc}
+"""
+
 # Either kind of function; the async one first, as a coroutine is also a result.
 RUN = """
     @overload
@@ -79,9 +90,9 @@ class Stub:
     """The stub while it is being made."""
 
     def __init__(self) -> None:
-        self.imports: dict[str, str] = {"Store": Store.__module__}
+        self.imports: dict[str, str] = {"Store": Store.__module__, "Fleet": Fleet.__module__}
         """Where the names come from that the signatures use, by what they are called here."""
-        self.queue: deque[type] = deque([Store])
+        self.queue: deque[type] = deque([Store, Fleet])
         self.seen: set[type] = set()
         self.bound: dict[str, type] = {}
         """Return the values of the type variables of the current class's bases."""
@@ -94,7 +105,7 @@ class Stub:
         self.queue.extend(services)
         classes = "".join(self._class(kind, kind in services) for kind in self._kinds())
         head = HEAD.format(doc=aio.__doc__, imports=self._import_lines(), opening=opening)
-        return head + classes
+        return head + classes + OPEN_FLEET.format(doc=_docstring(inspect.getdoc(aio.open_fleet_async), 4))
 
     def _kinds(self) -> Iterator[type]:
         while self.queue:
@@ -112,6 +123,8 @@ class Stub:
         lines = [f"\nclass {facade.async_name(kind)}:", _docstring(_class_doc(kind), 4)]
         if kind is Store:
             lines.append(STORE.rstrip())
+        if kind is Fleet:
+            lines.append(FLEET)
         if is_service:
             lines.append(self._service_init(kind))
         if hasattr(kind, "__enter__"):
@@ -134,6 +147,8 @@ class Stub:
         if facade.is_property(member):
             function = member.func if isinstance(member, cached_property) else member.fget
             return self._function(name, function, "property")
+        if member is Fleet.store:  # it opens the store
+            return self._function(name, member, "call")
         for kind in ("context_manager", "scan", "maker"):
             if getattr(facade, f"is_{kind}")(member):
                 return self._function(name, member, kind)
@@ -246,7 +261,7 @@ def _plain(default: ast.expr) -> ast.expr:
 
 
 def _class_doc(kind: type) -> str | None:
-    return inspect.getdoc(aio.AsyncStore if kind is Store else kind)
+    return inspect.getdoc({Store: aio.AsyncStore, Fleet: aio.AsyncFleet}.get(kind, kind))
 
 
 def _opening_doc() -> str:

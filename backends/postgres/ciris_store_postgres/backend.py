@@ -8,7 +8,7 @@ from datetime import datetime
 from threading import get_ident
 from traceback import clear_frames
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.contract import Backend, Session
@@ -54,22 +54,54 @@ WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') ORDER BY name
 """
 
 
+class Pool(Protocol):
+    """Pool of connections, or one store's share of it. The methods are those of ``ConnectionPool``."""
+
+    def acquire(self, timeout: float | None = None) -> PooledConnection:
+        """Return a connection for the caller alone."""
+        ...
+
+    def release(self, connection: PooledConnection, *, broken: bool = False) -> None:
+        """Return a connection to the pool."""
+        ...
+
+    def connections(self) -> list[PooledConnection]:
+        """Return all connections, in use or idle."""
+        ...
+
+    def stats(self) -> dict[str, int]:
+        """Return counts."""
+        ...
+
+    def close(self) -> None:
+        """Refuse further use."""
+        ...
+
+
 class PostgresBackend(Backend):
     """Store in one schema of a PostgreSQL database."""
 
     name = "PostgreSQL"
     capabilities = CAPABILITIES
 
-    def __init__(self, url: StoreURL, context: BackendContext) -> None:
-        """Parse the URL. ``prepare`` contacts the server."""
+    def __init__(
+        self,
+        url: StoreURL,
+        context: BackendContext,
+        *,
+        pool: Pool | None = None,
+        watchdog: Watchdog | None = None,
+        timeline: Timeline | None = None,
+    ) -> None:
+        """Parse the URL; ``prepare`` contacts the server. Pool, watchdog and timeline may belong to several stores."""
         self.options = options = ConnectOptions.from_url(url)
         self._may_migrate = context.migrate and options.migrate
         self._may_create = context.create and options.create
-        self._dialect = PostgresDialect(options.schema)
+        self.dialect = PostgresDialect(options.schema)
         # Timelines are compared only where a failover can happen, that is where the URL names several servers.
-        self._timeline = Timeline() if len(url.hosts) > 1 else None
-        self._watchdog = Watchdog(options.operation_timeout)
-        self.pool = ConnectionPool(
+        self._timeline = timeline or (Timeline() if len(url.hosts) > 1 else None)
+        self._watchdog = watchdog or Watchdog(options.operation_timeout)
+        self.pool: Pool = pool or ConnectionPool(
             Connector(options).open,
             self._watchdog,
             size=options.pool_size,
@@ -82,7 +114,7 @@ class PostgresBackend(Backend):
 
     def prepare(self, *, migrate: bool) -> None:
         """Connect, and migrate the schema to this program's version."""
-        with self._single(write=True) as session:
+        with self.single(write=True) as session:
             _check_server(session.connection)
             migrator = self._migrator(session)
             if not self._may_create and not migrator.table_exists("schema_migrations"):
@@ -97,7 +129,7 @@ class PostgresBackend(Backend):
 
     def pending(self) -> Sequence[PendingMigration]:
         """Return the migrations that the schema lacks."""
-        with self._single() as session:
+        with self.single() as session:
             return self._migrator(session).plan()
 
     def _migrator(self, session: PostgresSession) -> PostgresMigrator:
@@ -113,7 +145,7 @@ class PostgresBackend(Backend):
         """Begin a reading transaction at REPEATABLE READ, whose statements all see the same snapshot."""
         return _SessionScope(self, False, False, SNAPSHOT)
 
-    def _single(self, *, write: bool = False) -> AbstractContextManager[PostgresSession]:
+    def single(self, *, write: bool = False) -> AbstractContextManager[PostgresSession]:
         """Return the session that this thread has in use, else one for single statements."""
         # Threads that each hold a connection and wait for a second one would block one another once the pool is empty.
         own = self._own_session()
@@ -122,12 +154,14 @@ class PostgresBackend(Backend):
     def _own_session(self) -> PostgresSession | None:
         thread = get_ident()
         sessions = (connection.session for connection in self.pool.connections())
-        return next((session for session in sessions if session and session.thread == thread), None)
+        # A shared pool has sessions of other stores, too.
+        mine = (each for each in sessions if each and each.thread == thread and each.dialect is self.dialect)
+        return next(mine, None)
 
     def session_of(self, connection: PooledConnection) -> PostgresSession:
         """Make the session of a new connection."""
         try:
-            session = PostgresSession(connection, self._dialect, self._watchdog.timeout)
+            session = PostgresSession(connection, self.dialect, self._watchdog.timeout)
             session.attach(connection, False)
             session.adapt()
             if self._timeline is not None:
@@ -146,18 +180,18 @@ class PostgresBackend(Backend):
         If the calling thread has a transaction open, its connection is used. The store asks every few seconds and adds
         the time that its own clock measures in between.
         """
-        with self._single() as session:
+        with self.single() as session:
             now: datetime
             now, oldest = session.rows(NOW)[0]
             refuse_too_old(session.dialect, oldest)
             return now
 
     def is_empty(self) -> bool:
-        with self._single() as session:
+        with self.single() as session:
             return not session.rows(ANY_RECORD)[0][0]
 
     def info(self) -> Mapping[str, Any]:
-        with self._single() as session:
+        with self.single() as session:
             applied = self._migrator(session).applied()
             raw = session.connection.raw
             durable = dict(session.rows(DURABILITY))
@@ -179,7 +213,7 @@ class PostgresBackend(Backend):
     def diagnose(self, *, thorough: bool = False) -> Diagnosis:
         """Return findings about the schema and the server."""
         now = self.server_now()
-        with self._single() as session:
+        with self.single() as session:
             return diagnose(session, self.options.schema, now, thorough=thorough)
 
     def close(self) -> None:
@@ -210,6 +244,8 @@ class _SessionScope(AbstractContextManager[PostgresSession]):
             connection = self._connection = self._backend.pool.acquire()
             session: PostgresSession = connection.session or self._backend.session_of(connection)
             self._session = session
+            if session.dialect is not self._backend.dialect:  # another store of a shared pool used it last
+                session.use_dialect(self._backend.dialect)
             session.attach(connection, self._write)
             if not self._single:
                 session.begin_with(self._begin)

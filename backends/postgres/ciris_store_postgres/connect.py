@@ -203,6 +203,12 @@ def _libpq_options(url: StoreURL, reader: OptionReader) -> dict[str, Any]:
     }
 
 
+def at_host(keywords: dict[str, Any], host: str, port: int) -> dict[str, Any]:
+    """Return the arguments for another server, with the login and options of the first."""
+    chosen = ("host", "hostaddr", "port", "target_session_attrs", "load_balance_hosts")
+    return _Keywords({name: value for name, value in keywords.items() if name not in chosen}, host=host, port=str(port))
+
+
 # --- values -------------------------------------------------------------------------------------
 
 

@@ -143,7 +143,10 @@ def _cluster(session: PostgresSession, schema: str, now: datetime) -> Iterator[F
         yield Finding("not_distributed", Severity.WARNING, summary, fix, {"schema": schema})
         return
     summary = "statistics, indexes, connections and settings were checked on this node only, not where the shards are"
-    fix = f"SELECT DISTINCT nodename, nodeport FROM citus_shards WHERE table_name::text LIKE '{schema}.%';"
+    fix = (
+        "SELECT DISTINCT nodename, nodeport FROM citus_shards s JOIN pg_class c ON c.oid = s.table_name "
+        f"WHERE c.relnamespace = '\"{schema}\"'::regnamespace;"
+    )
     yield Finding("not_checked", Severity.INFO, summary, fix, {"check": "shards"})
 
 

@@ -14,7 +14,7 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_INTRANS
 
 from ciris_store_core.errors import AlreadyExists, Corrupt, OutcomeUnknown, StoreError, TransactionError, Unavailable
-from ciris_store_core.sql import SqlExecutor
+from ciris_store_core.sql import Dialect, SqlExecutor
 from ciris_store_core.sql.statements import replace_conflict_clause
 from ciris_store_postgres.connection import NEVER, PooledConnection
 from ciris_store_postgres.dialect import PostgresDialect
@@ -98,6 +98,11 @@ class PostgresExecutor(SqlExecutor):
         [(level, digits, warnings, self.distributed)] = self.rows(SETTINGS)
         self._local = _DIGITS * digits + _WARNINGS * warnings
         self._alone = _LEVEL * level + self._local
+
+    def use_dialect(self, dialect: Dialect) -> None:
+        """Run the statements of another store on this connection from now on."""
+        self.dialect = dialect
+        self._rendered = dialect.rendered
 
     def abandon(self) -> None:
         """Give up the connection in the child of a fork: it belongs to the parent, like the transaction on it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ciris_store_core.contract import Backend
+from ciris_store_core.contract.fleet import FleetBackend
 from ciris_store_core.contract.foreign import ForeignDatabase
 from ciris_store_core.contract.hookspecs import CONTRACT_VERSION, BackendContext, BackendSpec, hookimpl
 from ciris_store_core.url import StoreURL
@@ -21,6 +22,13 @@ def open_foreign(url: StoreURL) -> ForeignDatabase:
     return PostgresForeign(url)
 
 
+def open_fleet(url: StoreURL) -> FleetBackend:
+    """Return the schemas of a database, one for each agent."""
+    from ciris_store_postgres.fleet import PostgresFleet
+
+    return PostgresFleet(url)
+
+
 @hookimpl
 def ciris_store_backend() -> BackendSpec:
     """Describe this backend."""
@@ -32,4 +40,5 @@ def ciris_store_backend() -> BackendSpec:
         contract_version=CONTRACT_VERSION,
         distribution="ciris-store-postgres",
         open_foreign=open_foreign,
+        open_fleet=open_fleet,
     )

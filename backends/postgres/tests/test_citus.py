@@ -17,10 +17,12 @@ import psutil
 import pytest
 
 from backends.postgres.tests.support import store_at, wait_for
-from ciris_store_core import Store
+from ciris_store_core import Store, open_fleet
 from ciris_store_core.conformance.factories import task
-from ciris_store_core.errors import NotSupported, OutcomeUnknown, StoreError
+from ciris_store_core.errors import NotFound, NotSupported, OutcomeUnknown, StoreError
 from ciris_store_core.services.doctor import examine
+from ciris_store_postgres import fleet as fleet_module
+from ciris_store_postgres.session import PostgresSession
 from tests.reliability.rows import counts, record
 from tests.support.citus import URL_VARIABLE
 from tests.support.pgserver import execute
@@ -122,6 +124,56 @@ def test_every_clause_holds(schema: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     print(done.stdout[-3000:])
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+# --- a fleet --------------------------------------------------------------------------------------
+
+
+def test_a_fleet_sends_each_agent_to_its_node_and_follows_a_move(schema: str) -> None:
+    with open_fleet(URL, secrets=False) as fleet:
+        agents = [schema, f"{schema}-b", f"{schema}-c"]
+        try:
+            stores = [fleet.store(agent) for agent in agents]
+            for agent, store in zip(agents, stores, strict=True):
+                store.tasks.add(task(agent))
+            nodes = {place.agent: place.node for place in fleet.agents()}
+            assert len({nodes[agent] for agent in agents}) > 1
+            assert [address(store) for store in stores] == [nodes[agent] for agent in agents]
+            other = next(f"{host}:{port}" for host, port in workers() if f"{host}:{port}" != nodes[schema])
+            with Writers(stores[0]) as writers:
+                fleet.move(schema, other)
+                time.sleep(1)
+            assert writers.wrong(stored_in(schema)) == 0
+            assert fleet.close_idle(seconds=0) >= 0 and stores[0].tasks.get(schema)
+            assert address(stores[0]) == other == {p.agent: p.node for p in fleet.agents()}[schema]
+            assert fleet.sizes()[schema] > 100_000
+            assert {node.node for node in fleet.health().nodes} > {f"{host}:{port}" for host, port in workers()}
+            assert fleet.health().ok and fleet.stats()["in_use"] == 0
+            with pytest.raises(NotFound, match=r"no node 'x:1'\. The nodes are"):
+                fleet.move(schema, "x:1")
+        finally:
+            for agent in agents[1:]:
+                execute(URL, f'DROP SCHEMA IF EXISTS "{agent}" CASCADE')
+
+
+def address(store: Store) -> str:
+    """The node that a store of a fleet is connected to."""
+    with store._backend.session(write=False) as session:
+        assert isinstance(session, PostgresSession)
+        info = session.connection.raw.info
+    return f"{info.host}:{info.port}"
+
+
+def test_a_node_that_is_another_server_is_reached_through_the_coordinator(
+    schema: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(fleet_module, "GROUP", "SELECT 12345")
+    with open_fleet(URL, secrets=False) as fleet:
+        store = fleet.store(schema)
+        store.tasks.add(task("t"))
+        assert address(store) == f"{urlsplit(URL).hostname}:{urlsplit(URL).port}"
+        assert "the server says that it is group 12345" in caplog.text
+        assert not fleet.health().ok
 
 
 # --- lost, frozen and moved -----------------------------------------------------------------------

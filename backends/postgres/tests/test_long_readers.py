@@ -50,7 +50,7 @@ def test_everybody_goes_on_while_a_migration_waits(url: str, backend: PostgresBa
     done: list[Migration] = []
 
     def migrate() -> None:
-        with backend._single(write=True) as session:
+        with backend.single(write=True) as session:
             done.extend(migrator(session).migrate())
 
     with store_at(url, operation_timeout=8) as store, long_reader(url) as end_reader:
@@ -68,7 +68,7 @@ def test_everybody_goes_on_while_a_migration_waits(url: str, backend: PostgresBa
 
 
 def test_a_migration_that_is_cut_off_does_not_keep_its_lock(url: str, backend: PostgresBackend) -> None:
-    with long_reader(url), backend._single(write=True) as session:
+    with long_reader(url), backend.single(write=True) as session:
 
         def migrate() -> None:
             with suppress(StoreError):
@@ -86,7 +86,7 @@ def test_a_migration_that_is_cut_off_does_not_keep_its_lock(url: str, backend: P
 def test_a_reader_that_does_not_end_is_told(url: str, backend: PostgresBackend) -> None:
     with (
         long_reader(url),
-        backend._single(write=True) as session,
+        backend.single(write=True) as session,
         pytest.raises(Unavailable, match="other transactions") as told,
     ):
         migrator(session, patience=1.0).migrate()
