@@ -148,3 +148,9 @@ DEEP = tuple(f"{number:02}" for number in range(32))
 
 WIDE = tuple(f"{'w' * 2046}{number}" for number in range(3))
 """Namespace of 6,141 bytes."""
+
+RESTORED = StreamInfo(
+    namespace=("restored",), name="s", length=2, first_position=5, last_position=6, created_at=FIRST, updated_at=T0
+)
+RESTORED_ENTRIES = [stream_entry(number, f"id {number}", position=number) for number in (5, 6)]
+"""A stream that a copy brings, and its entries."""

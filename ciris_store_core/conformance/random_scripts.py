@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from ciris_store_core.conformance.random_calls import READS, WRITES
+from ciris_store_core.conformance.random_payload_calls import PAYLOAD_READS, PAYLOAD_WRITES
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Step:
         return self.text or self.kind
 
 
+_WRITES, _READS = (*WRITES, *PAYLOAD_WRITES), (*READS, *PAYLOAD_READS)
 MARKS = ("end", "write", "undo", "write", "savepoint", "savepoint", "read", "read", "end", "reopen")
 
 
@@ -36,9 +38,9 @@ def random_step(random: Random) -> Step:
     """Return a random step, more often a call than a mark."""
     number = random.randint(0, 99)
     if number < 45:
-        return Step("call", random.choice(WRITES)(random), reads=False)
+        return Step("call", random.choice(_WRITES)(random), reads=False)
     if number < 80:
-        return Step("call", random.choice(READS)(random))
+        return Step("call", random.choice(_READS)(random))
     return Step(MARKS[number % len(MARKS)])
 
 

@@ -22,6 +22,16 @@ from ciris_store_core.conformance.factories import (
     task,
     thought,
 )
+from ciris_store_core.conformance.filter_cases import cleaned
+from ciris_store_core.conformance.payload_samples import (
+    PAYLOADS,
+    RESTORED,
+    RESTORED_ENTRIES,
+    ciphertext,
+    document,
+    stream_entry,
+    write,
+)
 from ciris_store_core.conformance.support import pages
 from ciris_store_core.contract import ThoughtSelector
 from ciris_store_core.models import (
@@ -43,12 +53,18 @@ from ciris_store_core.models.correlations import (
     Metric,
     PercentileQuery,
 )
+from ciris_store_core.models.document_filters import field
+from ciris_store_core.models.documents import DocumentKey, DocumentQuery, NamespaceQuery
 from ciris_store_core.models.graph import EdgeKey, EdgeQuery, NodeKey, NodeQuery, SearchQuery, Traversal
 from ciris_store_core.models.paging import PageRequest
+from ciris_store_core.models.streams import EntryQuery, StreamKey, StreamQuery
 from ciris_store_core.models.tasks import TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
 
 __all__ = [
+    "PAYLOADS",
+    "RESTORED",
+    "RESTORED_ENTRIES",
     "T0",
     "AggregateQuery",
     "AuditQuery",
@@ -56,10 +72,14 @@ __all__ = [
     "CorrelationQuery",
     "CorrelationStatus",
     "Direction",
+    "DocumentKey",
+    "DocumentQuery",
     "EdgeKey",
     "EdgeQuery",
+    "EntryQuery",
     "GraphScope",
     "Metric",
+    "NamespaceQuery",
     "NodeKey",
     "NodeQuery",
     "PageRequest",
@@ -70,6 +90,8 @@ __all__ = [
     "SearchQuery",
     "Sensitivity",
     "Stop",
+    "StreamKey",
+    "StreamQuery",
     "TaskQuery",
     "TaskStatus",
     "ThoughtQuery",
@@ -80,10 +102,14 @@ __all__ = [
     "access",
     "anchor",
     "at",
+    "ciphertext",
+    "cleaned",
     "compare",
     "correlation",
+    "document",
     "edge",
     "entry",
+    "field",
     "lease",
     "metric",
     "node",
@@ -93,8 +119,10 @@ __all__ = [
     "replace",
     "replay",
     "secret",
+    "stream_entry",
     "suppress",
     "task",
     "thought",
     "timedelta",
+    "write",
 ]

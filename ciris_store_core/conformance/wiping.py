@@ -101,7 +101,8 @@ def damage(backend: Backend, table: str, key: str) -> bool:
 def _damaged(backend: Backend, table: str, key: str, change: str) -> bool:
     with suppress(StoreError), backend.session(write=True) as session:
         if isinstance(session, SqlSession):
-            return session.run(f"UPDATE {{{table}}} SET {change} WHERE {KEYS[table]} = ?", (key,)) == 1
+            bound = int(key) if table == "stream_entries" else key
+            return session.run(f"UPDATE {{{table}}} SET {change} WHERE {KEYS[table]} = ?", (bound,)) == 1
     return False
 
 

@@ -4,8 +4,10 @@ from ciris_store_core.contract.audit import AuditStore
 from ciris_store_core.contract.backend import Backend, Session
 from ciris_store_core.contract.coordination import CoordinationStore
 from ciris_store_core.contract.correlations import CorrelationStore
+from ciris_store_core.contract.documents import DocumentStore
 from ciris_store_core.contract.graph import GraphStore
 from ciris_store_core.contract.secrets import SecretStore
+from ciris_store_core.contract.streams import StreamStore
 from ciris_store_core.contract.tasks import TaskStore
 from ciris_store_core.contract.thoughts import ThoughtSelector, ThoughtStore
 
@@ -14,9 +16,11 @@ __all__ = [
     "Backend",
     "CoordinationStore",
     "CorrelationStore",
+    "DocumentStore",
     "GraphStore",
     "SecretStore",
     "Session",
+    "StreamStore",
     "TaskStore",
     "ThoughtSelector",
     "ThoughtStore",

@@ -36,9 +36,14 @@ class Acme{name}({name}):
 DEFAULTS = "The other methods have defaults, which a subclass may override: {names}."
 
 
+BY_CAPABILITY = frozenset({"documents", "streams"})
+"""Aggregates that a backend may leave out, and that a new one does not begin with."""
+
+
 def aggregates() -> dict[str, type]:
-    """Return the contract's abstract store of each aggregate, by its name in a session."""
-    return {name: kind for name, kind in get_type_hints(Session).items() if inspect.isabstract(kind)}
+    """Return the contract's abstract store of each aggregate that every backend has, by its name in a session."""
+    stores = {name: kind for name, kind in get_type_hints(Session).items() if inspect.isabstract(kind)}
+    return {name: kind for name, kind in stores.items() if name not in BY_CAPABILITY}
 
 
 def stub_module(aggregate: str) -> str:

@@ -263,5 +263,7 @@ class SqlExecutor(ABC):
 
         Outside a transaction it is one of its own; inside, a savepoint, so that a failing call writes nothing.
         """
+        # A transaction would reset the state of a session that was retired, and so let its handle write again.
+        self._check()
         with self.savepoint() if self._in_transaction else self.transaction(write=True):
             yield

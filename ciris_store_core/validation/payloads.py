@@ -131,7 +131,7 @@ def _number(value: float) -> float:
     if value in INT64:
         return int(value)
     try:
-        return float(value)
+        return _number(float(value))  # the nearest float of -(2**63) - 1 is a whole number of 64 bits
     except OverflowError:
         return 1.7976931348623157e308 if value > 0 else -1.7976931348623157e308
 

@@ -86,7 +86,7 @@ def test_one_long_script_on_all_backends(make_sqlite: Factory, make_postgres: Fa
 # --- the scripts themselves ---------------------------------------------------------------------
 
 
-BY_CAPABILITY = ("graph.search", "documents.", "streams.")
+BY_CAPABILITY = ("graph.search",)
 """Methods that not every backend has: a script is run on any."""
 
 

@@ -14,7 +14,7 @@ from ciris_store_core.inmemory.backend import Database, MemorySession
 from ciris_store_core.inmemory.tables import Snapshot, Tables
 from tests.mutants.planting import add, plant
 
-STORES = ("graph", "correlations", "tasks", "thoughts", "coordination", "secrets", "audit")
+STORES = ("graph", "correlations", "tasks", "thoughts", "coordination", "secrets", "audit", "documents", "streams")
 
 INTERLEAVED = (
     "graph.put_nodes",
@@ -61,6 +61,19 @@ INTERLEAVED = (
     "audit.head",
     "audit.append",
     "audit.prune",
+    "documents.put",
+    "documents.touch",
+    "documents.delete",
+    "documents.delete_matching",
+    "documents.delete_expired",
+    "documents.reencrypt",
+    "documents.lock",
+    "streams.append",
+    "streams.pop",
+    "streams.truncate",
+    "streams.fork",
+    "streams.delete",
+    "streams.reencrypt",
 )
 """Methods that a test calls while another transaction is open."""
 

@@ -26,11 +26,15 @@ from tests.mutants.peers import LabPeer
 
 SOUND = CAPABILITIES | {Capability.DURABLE, Capability.MULTI_PROCESS}
 """Capabilities of the mutants: the reference backend, extended by reopening and by peers."""
+STORES = ("graph", "correlations", "tasks", "thoughts", "coordination", "secrets", "audit", "documents", "streams")
+"""Aggregates of a session."""
 LISTINGS = {
     "graph_nodes": "graph.list_nodes",
     "correlations": "correlations.find",
     "tasks": "tasks.find",
     "thoughts": "thoughts.find",
+    "documents": "documents.find",
+    "stream_entries": "streams.read",
 }
 """Listing that reports the corrupt rows of each table."""
 
@@ -131,7 +135,7 @@ class LabBackend(MemoryBackend):
         assert isinstance(session, MemorySession)
         before = session._tables.snapshot()
         self.lab_instrument.wrap(session)
-        for name in ("graph", "correlations", "tasks", "thoughts", "coordination", "secrets", "audit"):
+        for name in STORES:
             store = getattr(session, name)
             store.lab, store.before, store.writable = self, before, session._tables.nodes._writable
         for listing in LISTINGS.values():
@@ -168,8 +172,8 @@ class LabBackend(MemoryBackend):
                 tables.end()
 
 
-def _with_damage(damaged: set[tuple[str, str]], store: Any, sound: Any, query: Any) -> ResultPage[Any]:
-    page = sound(query)
+def _with_damage(damaged: set[tuple[str, str]], store: Any, sound: Any, *arguments: Any) -> ResultPage[Any]:
+    page = sound(*arguments)
     bad = [row for row in page.items if (type(row).__name__, key_of(row)) in damaged]
     good = [row for row in page.items if row not in bad]
     return ResultPage(good, page.next_after, [CorruptRow(key_of(row), "damaged") for row in bad])
@@ -178,11 +182,13 @@ def _with_damage(damaged: set[tuple[str, str]], store: Any, sound: Any, query: A
 def key_of(row: Any) -> str:
     """Return the id of a record."""
     names = {"GraphNode": "id", "Correlation": "correlation_id", "Task": "task_id", "Thought": "thought_id"}
+    names |= {"StoredDocument": "key", "StoredEntry": "position"}
     return str(getattr(row, names[type(row).__name__]))
 
 
 _numbers = count()
 _RECORDS = {"graph_nodes": "GraphNode", "correlations": "Correlation", "tasks": "Task", "thoughts": "Thought"}
+_RECORDS |= {"documents": "StoredDocument", "stream_entries": "StoredEntry"}
 
 
 class LabHarness(Harness):

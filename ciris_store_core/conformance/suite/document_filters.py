@@ -34,7 +34,7 @@ def stored(backend: Backend, cases: list[FilterCase]) -> dict[str, str]:
 
 def found(session: Session, condition: Filter) -> list[str]:
     """Return the keys of the documents that meet a filter."""
-    return [each.key for each in everything(session.documents.find, DocumentQuery(40, filter=cleaned(condition)))]
+    return [each.key for each in everything(session.documents.find, DocumentQuery(1000, filter=cleaned(condition)))]
 
 
 def check(session: Session, case: FilterCase, keys: dict[str, str]) -> list[Any]:

@@ -265,6 +265,7 @@ class TestGetDocuments:
     def test_get(self, backend: Backend) -> None:
         """Otherwise asking for an unknown document fails, hides the others, or returns what expired."""
         store(backend, document("a"), document("b", expires_at=at(10)), document("c", expires_at=at(10.000001)))
+        store(backend, document("a", namespace=("c",)), document("b", namespace=("a", "b")))
         wanted = [DocumentKey(NS, key) for key in "c?ba"] + [
             DocumentKey(("b",), "a"),
             DocumentKey(NS, "A"),

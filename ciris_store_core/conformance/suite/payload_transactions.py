@@ -219,6 +219,7 @@ class TestPayloadTransactions:
             assert session.documents.count(wanted) == 2 and session.documents.count(DocumentQuery()) == 3
             assert session.documents.namespaces(NamespaceQuery()).items == [NS, ("b",)]
             assert [each.revision for each in session.documents.lock([DocumentKey(NS, "old")])] == [2]
+            assert [each.revision for each in session.documents.get([DocumentKey(NS, "old")], None)] == [2]
             session.documents.delete([DocumentKey(("b",), "new")], None)
             assert session.documents.get([DocumentKey(("b",), "new")], None) == []
             assert session.documents.namespaces(NamespaceQuery()).items == [NS]

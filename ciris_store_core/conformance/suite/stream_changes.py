@@ -25,7 +25,7 @@ from ciris_store_core.conformance.suite.streams import STREAMS, entries, info, v
 from ciris_store_core.conformance.support import everything, reading, writing
 from ciris_store_core.contract import Backend
 from ciris_store_core.errors import AlreadyExists, NotFound
-from ciris_store_core.models.paths import index_key, path_of
+from ciris_store_core.models.paths import path_of
 from ciris_store_core.models.payloads import Payload
 from ciris_store_core.models.streams import EntryQuery, StoredEntry, StreamInfo, StreamKey, StreamQuery
 from ciris_store_core.validation.payloads import value_of
@@ -121,6 +121,9 @@ class TestRemoveEntries:
             [again] = session.streams.append(S, [stream_entry(3, "id")], at(5), 0)
         found = info(backend)
         assert again.position == 1 and found is not None and found.created_at == at(5) and values(backend) == {1: 3}
+        with writing(backend) as session:
+            assert session.streams.delete([S, *(StreamKey(ns, name) for ns, name, _ in left)]) == 4
+        assert backend.is_empty() is True
 
 
 class TestFork:
@@ -136,7 +139,8 @@ class TestFork:
         with writing(backend) as session:
             session.streams.append(S, given, T0, None)
             assert session.streams.fork(S, T, None, at(5)) == len(given)
-        assert list(map(form, entries(backend, T))) == list(map(form, entries(backend)))
+        expected = [form(replace(each, position=number)) for number, each in enumerate(given, 1)]
+        assert list(map(form, entries(backend, T))) == expected == list(map(form, entries(backend)))
         found = info(backend, T)
         assert found is not None and (found.created_at, found.updated_at) == (at(5), at(5))
         assert facts(backend) == (1, len(given), 0)
@@ -305,10 +309,8 @@ class TestFindStreams:
             found = {(each.namespace, each.name): form(each) for each in session.streams.find(StreamQuery()).items}
             assert found == {(each.namespace, each.name): form(each) for each in session.streams.info([S, T, long])}
             assert session.streams.find(StreamQuery(1, prefix=WIDE[:1])).items[0].name == long.name
-            assert session.streams.find(StreamQuery(1, (index_key(path_of(WIDE)), ""), WIDE)).items[0].name == long.name
-            assert (
-                session.streams.find(StreamQuery(9, (index_key(path_of(WIDE)), index_key(long.name)), WIDE)).items == []
-            )
+            assert session.streams.find(StreamQuery(1, (path_of(WIDE), ""), WIDE)).items[0].name == long.name
+            assert session.streams.find(StreamQuery(9, (path_of(WIDE), long.name), WIDE)).items == []
         assert facts(backend) == (3, 4, 4)
 
 
