@@ -250,7 +250,7 @@ class CirisSaver(BaseCheckpointSaver[str]):
     def _writes(self, place: Place, checkpoint_id: str) -> list[tuple[str, str, Typed]]:
         """Return the writes pending at a checkpoint: task, channel and value, in the order in which they apply."""
         found = []
-        for document in self._documents.iterate(self._path_of_writes(place, checkpoint_id)):
+        for document in self._documents.scan(self._path_of_writes(place, checkpoint_id)):
             task_path, writes = _unpacked_writes(document)
             task = document.key[2:]
             for index, (channel, data) in writes.items():
@@ -294,7 +294,7 @@ class CirisSaver(BaseCheckpointSaver[str]):
 
     def _newest_first(self, places: Sequence[Place]) -> Iterator[tuple[Place, Document]]:
         def of(place: Place) -> Iterator[tuple[Place, Document]]:
-            for document in self._documents.iterate(self._path(CHECKPOINTS, place), descending=True):
+            for document in self._documents.scan(self._path(CHECKPOINTS, place), descending=True):
                 yield place, document
 
         return merge(*map(of, places), key=lambda each: each[1].key, reverse=True)
@@ -354,7 +354,7 @@ class CirisSaver(BaseCheckpointSaver[str]):
         if documents.namespaces((*self._root, RUNS), limit=1).items:
             entries = [
                 (entry.namespace, entry.key)
-                for document in documents.iterate((*self._root, CHECKPOINTS, thread))
+                for document in documents.scan((*self._root, CHECKPOINTS, thread))
                 if (entry := self._run_entry_of(document)) is not None
             ]
             documents.delete_many(entries)
@@ -373,7 +373,7 @@ class CirisSaver(BaseCheckpointSaver[str]):
         touched: set[Place] = set()
         for run in dict.fromkeys(run_ids):
             path = (*self._root, RUNS, f"r:{run}")
-            for entry in list(documents.iterate(path)):
+            for entry in list(documents.scan(path)):
                 header, _ = unpack(entry.value)
                 place = Place(*header["place"])
                 touched.add(place)
@@ -390,12 +390,12 @@ class CirisSaver(BaseCheckpointSaver[str]):
     def _delete_unused_blobs(self, documents: Documents, place: Place) -> None:
         used = {
             name
-            for document in documents.iterate(self._path(CHECKPOINTS, place))
+            for document in documents.scan(self._path(CHECKPOINTS, place))
             for _, names in unpack(document.value)[0].get("refs", {}).values()
             for name in names
         }
         path = self._path(BLOBS, place)
-        documents.delete_many([(path, each.key) for each in documents.iterate(path) if each.key not in used])
+        documents.delete_many([(path, each.key) for each in documents.scan(path) if each.key not in used])
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Delete all but the newest checkpoint of every namespace, or with ``delete`` all of them, atomically.
@@ -413,7 +413,7 @@ class CirisSaver(BaseCheckpointSaver[str]):
     def _keep_latest(self, documents: Documents, thread: str) -> None:
         for namespace in list(documents.namespaces((*self._root, CHECKPOINTS, thread), limit=10_000)):
             place = Place(*namespace[-2:])
-            found = {each.key: each for each in documents.iterate(namespace)}
+            found = {each.key: each for each in documents.scan(namespace)}
             kept = self._needed(found, max(found))
             for checkpoint_id in found.keys() - kept:
                 if (entry := self._run_entry_of(found[checkpoint_id])) is not None:
@@ -442,7 +442,7 @@ class CirisSaver(BaseCheckpointSaver[str]):
         for kind in (BLOBS, WRITES, CHECKPOINTS):
             at = len(self._root) + 1
             batch: list[NewDocument] = []
-            for document in documents.iterate((*self._root, kind, source)):
+            for document in documents.scan((*self._root, kind, source)):
                 namespace = (*document.namespace[:at], target, *document.namespace[at + 1 :])
                 batch.append(NewDocument(namespace, document.key, document.value))
                 if kind == CHECKPOINTS and (run := unpack(document.value)[0].get("run")):

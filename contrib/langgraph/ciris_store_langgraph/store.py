@@ -146,7 +146,7 @@ class CirisStore(BaseStore):
         ]
 
     def _newest(self, prefix: Namespace, condition: Filter | None) -> Iterator[Document]:
-        return self._documents.iterate(prefix, filter=condition, order="updated", descending=True)
+        return self._documents.scan(prefix, filter=condition, order="updated", descending=True)
 
     @staticmethod
     def _ranked(found: Iterable[Document], query: str) -> list[tuple[Document, float | None]]:
