@@ -62,7 +62,8 @@ from ciris_store_core.store.access.secrets import Action, R
 from ciris_store_core.store.audit.events import AuditEvent
 from ciris_store_core.store.audit.verification import AuditReport
 from ciris_store_core.store.context import Owner
-from ciris_store_core.store.documents.documents import AnyKey, NewDocument
+from ciris_store_core.store.documents.document_reads import AnyKey
+from ciris_store_core.store.documents.documents import NewDocument
 from ciris_store_core.store.documents.names import AnyNamespace
 from ciris_store_core.store.graph.edges import AnyEdgeKey, EdgeFilters
 from ciris_store_core.store.graph.graph import AnyNodeKey, NodeFilters
@@ -1441,6 +1442,85 @@ class AsyncDocuments:
 
     Values come back exactly as they were written. An expired document counts as absent, deleted already or not.
     """
+    async def get(
+        self, namespace: AnyNamespace, key: str, *, refresh: bool = False, for_update: bool = False
+    ) -> Document | None:
+        """Return the document, or None if there is none, or it expired.
+
+        Args:
+            namespace: The namespace, whole.
+            key: The key.
+            refresh: Move its expiry to its ``ttl`` from now, if it has one.
+            for_update: In a transaction only: lock it, so that no other transaction changes or deletes it until this
+                one ends.
+        """
+    async def get_many(
+        self, keys: Iterable[AnyKey], *, refresh: bool = False, for_update: bool = False
+    ) -> dict[DocumentKey, Document]:
+        """Return the existing documents among these (namespace, key), by key, in the order given. See ``get``.
+
+        One round trip.
+        """
+    async def touch(self, namespace: AnyNamespace, key: str) -> Document | None:
+        """Move the document's expiry to its ``ttl`` from now, if it has one, and return it; None if there is none."""
+    async def find(
+        self,
+        prefix: AnyNamespace = ...,
+        *,
+        filter: Filter | None = None,
+        key_prefix: str | None = None,
+        order: DocumentOrder = "key",
+        descending: bool = False,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Document]:
+        """Return one page of the documents below a prefix of whole segments.
+
+        Args:
+            prefix: ``("a", "b")`` finds ``("a", "b")`` and ``("a", "b", "c")``, and not ``("a", "bc")``.
+            filter: A condition on the values, made with ``field``; bytes and encrypted values meet none.
+            key_prefix: The beginning of the key. It has no wildcards.
+            order: ``"key"``: by namespace, then key; ``"created"`` or ``"updated"``: by that time.
+            descending: Turn the order round.
+            limit: The longest page, 1 to 10,000 documents.
+            cursor: The ``next_cursor`` of the page before, of the same arguments.
+        """
+    def scan(
+        self,
+        prefix: AnyNamespace = ...,
+        *,
+        filter: Filter | None = None,
+        key_prefix: str | None = None,
+        order: DocumentOrder = "key",
+        descending: bool = False,
+        on_corrupt: OnCorrupt | None = None,
+    ) -> AsyncIterator[Document]:
+        """Yield all documents below a prefix, page by page, each page read when it is needed. See ``find``.
+
+        ``on_corrupt``: called for every row that cannot be decoded; without it, such a row raises ``Corrupt``.
+        """
+    async def count(
+        self, prefix: AnyNamespace = ..., *, filter: Filter | None = None, key_prefix: str | None = None
+    ) -> int:
+        """Return the number of documents that ``find`` would find."""
+    async def namespaces(
+        self,
+        prefix: Iterable[str | None] | str = ...,
+        *,
+        suffix: Iterable[str | None] | str = ...,
+        max_depth: int | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Namespace]:
+        """Return one page of the namespaces that hold documents, in order, each once.
+
+        Args:
+            prefix: Segments that the namespace begins with; None stands for any one segment.
+            suffix: Segments that it ends with, before it is shortened; None stands for any one segment.
+            max_depth: Shorten the namespaces to so many segments.
+            limit: The longest page, 1 to 10,000 namespaces.
+            cursor: The ``next_cursor`` of the page before, of the same arguments.
+        """
     async def put(
         self,
         namespace: AnyNamespace,
@@ -1488,85 +1568,6 @@ class AsyncDocuments:
 
         A batch that names a document twice is refused.
         """
-    async def get(
-        self, namespace: AnyNamespace, key: str, *, refresh: bool = False, for_update: bool = False
-    ) -> Document | None:
-        """Return the document, or None if there is none, or it expired.
-
-        Args:
-            namespace: The namespace, whole.
-            key: The key.
-            refresh: Move its expiry to its ``ttl`` from now, if it has one.
-            for_update: In a transaction only: lock it, so that no other transaction changes or deletes it until this
-                one ends.
-        """
-    async def get_many(
-        self, keys: Iterable[AnyKey], *, refresh: bool = False, for_update: bool = False
-    ) -> dict[DocumentKey, Document]:
-        """Return the existing documents among these (namespace, key), by key, in the order given. See ``get``.
-
-        One round trip.
-        """
-    async def touch(self, namespace: AnyNamespace, key: str) -> Document | None:
-        """Move the document's expiry to its ``ttl`` from now, if it has one, and return it; None if there is none."""
-    async def find(
-        self,
-        prefix: AnyNamespace = ...,
-        *,
-        filter: Filter | None = None,
-        key_prefix: str | None = None,
-        order: DocumentOrder = "key",
-        descending: bool = False,
-        limit: int = 100,
-        cursor: str | None = None,
-    ) -> Page[Document]:
-        """Return one page of the documents below a prefix of whole segments.
-
-        Args:
-            prefix: ``("a", "b")`` finds ``("a", "b")`` and ``("a", "b", "c")``, and not ``("a", "bc")``.
-            filter: A condition on the values, made with ``field``; bytes and encrypted values meet none.
-            key_prefix: The beginning of the key. It has no wildcards.
-            order: ``"key"``: by namespace, then key; ``"created"`` or ``"updated"``: by that time.
-            descending: Turn the order round.
-            limit: The longest page, 1 to 10,000 documents.
-            cursor: The ``next_cursor`` of the page before, of the same arguments.
-        """
-    def iterate(
-        self,
-        prefix: AnyNamespace = ...,
-        *,
-        filter: Filter | None = None,
-        key_prefix: str | None = None,
-        order: DocumentOrder = "key",
-        descending: bool = False,
-        on_corrupt: OnCorrupt | None = None,
-    ) -> AsyncIterator[Document]:
-        """Yield all documents below a prefix, page by page, each page read when it is needed. See ``find``.
-
-        ``on_corrupt``: called for every row that cannot be decoded; without it, such a row raises ``Corrupt``.
-        """
-    async def count(
-        self, prefix: AnyNamespace = ..., *, filter: Filter | None = None, key_prefix: str | None = None
-    ) -> int:
-        """Return the number of documents that ``find`` would find."""
-    async def namespaces(
-        self,
-        prefix: Iterable[str | None] | str = ...,
-        *,
-        suffix: Iterable[str | None] | str = ...,
-        max_depth: int | None = None,
-        limit: int = 100,
-        cursor: str | None = None,
-    ) -> Page[Namespace]:
-        """Return one page of the namespaces that hold documents, in order, each once.
-
-        Args:
-            prefix: Segments that the namespace begins with; None stands for any one segment.
-            suffix: Segments that it ends with, before it is shortened; None stands for any one segment.
-            max_depth: Shorten the namespaces to so many segments.
-            limit: The longest page, 1 to 10,000 namespaces.
-            cursor: The ``next_cursor`` of the page before, of the same arguments.
-        """
     async def delete(self, namespace: AnyNamespace, key: str) -> int:
         """Delete a document; return 1, or 0 if there was none, or it had expired."""
     async def delete_many(self, keys: Iterable[AnyKey]) -> int:
@@ -1594,33 +1595,6 @@ class AsyncStreams:
     A stream is known by its namespace and name; the first append makes it. Values come back exactly as they were
     written. No call costs more for a long stream, or for many.
     """
-    async def append(
-        self,
-        namespace: AnyNamespace,
-        name: str,
-        entries: Iterable[Any],
-        *,
-        expected_position: int | None = None,
-        secrets: SecretsMode | None = None,
-    ) -> builtins.list[int]:
-        """Append entries, all or none, and return their positions.
-
-        Positions are 1, 2, 3, … without gaps, in the order of commits: no reader sees a position without those before
-        it. Appenders to one stream wait for one another, and for no other stream's.
-
-        Args:
-            namespace: 1 to 32 texts, as for documents.
-            name: The name within the namespace.
-            entries: JSON values, bytes, or ``NewEntry`` for an entry with a kind, an id or a media type. An entry whose
-                id the stream has is not appended again: its position is returned.
-            expected_position: Append only if this is the position of the newest entry; 0: only to an empty stream.
-            secrets: Treatment of secrets in the values; ``SecretsConfig.documents`` goes before this.
-
-        Raises:
-            RevisionMismatch: The newest entry is not at ``expected_position``.
-            Conflict: An id is stored with another value. Nothing was written.
-            InvalidArgument: A part cannot be stored. Nothing was written.
-        """
     async def read(
         self,
         namespace: AnyNamespace,
@@ -1653,7 +1627,7 @@ class AsyncStreams:
         """Return the entry with that id, or None."""
     async def get_many(self, namespace: AnyNamespace, name: str, ids: Iterable[str]) -> dict[str, StreamEntry]:
         """Return the entries of these ids that exist, by id, in the order given. One round trip."""
-    def iterate(
+    def scan(
         self,
         namespace: AnyNamespace,
         name: str,
@@ -1687,6 +1661,33 @@ class AsyncStreams:
             descending: Turn the order round.
             limit: The longest page, 1 to 10,000 streams.
             cursor: The ``next_cursor`` of the page before, of the same arguments.
+        """
+    async def append(
+        self,
+        namespace: AnyNamespace,
+        name: str,
+        entries: Iterable[Any],
+        *,
+        expected_position: int | None = None,
+        secrets: SecretsMode | None = None,
+    ) -> builtins.list[int]:
+        """Append entries, all or none, and return their positions.
+
+        Positions are 1, 2, 3, … without gaps, in the order of commits: no reader sees a position without those before
+        it. Appenders to one stream wait for one another, and for no other stream's.
+
+        Args:
+            namespace: 1 to 32 texts, as for documents.
+            name: The name within the namespace.
+            entries: JSON values, bytes, or ``NewEntry`` for an entry with a kind, an id or a media type. An entry whose
+                id the stream has is not appended again: its position is returned.
+            expected_position: Append only if this is the position of the newest entry; 0: only to an empty stream.
+            secrets: Treatment of secrets in the values; ``SecretsConfig.documents`` goes before this.
+
+        Raises:
+            RevisionMismatch: The newest entry is not at ``expected_position``.
+            Conflict: An id is stored with another value. Nothing was written.
+            InvalidArgument: A part cannot be stored. Nothing was written.
         """
     async def pop(self, namespace: AnyNamespace, name: str) -> StreamEntry | None:
         """Remove the newest entry and return it, or None. The next entry gets its position; no two callers get it."""

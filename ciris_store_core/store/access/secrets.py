@@ -11,21 +11,18 @@ from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import InvalidArgument, StoreError, TransactionError
 from ciris_store_core.models.base import Record
 from ciris_store_core.models.correlations import Correlation
-from ciris_store_core.models.documents import Document, DocumentKey
-from ciris_store_core.models.enums import GraphScope
-from ciris_store_core.models.graph import EdgeKey, GraphEdge, GraphNode, NodeKey
+from ciris_store_core.models.documents import Document
+from ciris_store_core.models.graph import GraphEdge, GraphNode
 from ciris_store_core.models.paging import Page, PageRequest
-from ciris_store_core.models.paths import namespace_of
 from ciris_store_core.models.secrets import SecretAccess, SecretInfo, SecretRecord, Sensitivity
 from ciris_store_core.secrets.crypto import CHECK_PREFIX, checks, is_check, resolve_references
 from ciris_store_core.secrets.redaction import RECORD_KINDS, ExtractedSecrets, owner_of
 from ciris_store_core.secrets.references import references_in
 from ciris_store_core.secrets.rotation import Progress, SecretsReport, rotate, survey
-from ciris_store_core.store.documents.payload_coder import document_of
+from ciris_store_core.store.access.secret_owners import EXPIRING, READ, expired, sweep
 from ciris_store_core.store.documents.rotation import EncryptedValues
 from ciris_store_core.store.execution import TransactionExecutor
 from ciris_store_core.store.resource import Resource, living, page_of, position
-from ciris_store_core.validation.payloads import value_of
 from ciris_store_core.validation.validator import limit_of, span
 
 R = TypeVar("R", bound=Record)
@@ -235,9 +232,9 @@ class Secrets(Resource):
         page = PageRequest(_SWEEP)
         while True:
             found = self._x.read("secrets.sweep", lambda session, page=page: session.secrets.find(page, None))  # type: ignore[misc]
-            old = [s for s in found.items if s.created_at <= encrypted_by and s.metadata.get("owner", [""])[0] in _READ]
+            old = [s for s in found.items if s.created_at <= encrypted_by and s.metadata.get("owner", [""])[0] in READ]
             if old:
-                total += self._x.write("secrets.sweep", lambda session, old=old: _sweep(session, old), single=False)  # type: ignore[misc]
+                total += self._x.write("secrets.sweep", lambda session, old=old: sweep(session, old), single=False)  # type: ignore[misc]
             if found.next_after is None:
                 return total
             page = PageRequest(_SWEEP, found.next_after)
@@ -258,15 +255,13 @@ class Secrets(Resource):
 
     def _without_expired(self, secrets: SecretRecords) -> SecretRecords:
         """Return the secrets without those of records that have expired and are not deleted yet."""
-        keys = {kind: [s.metadata["owner"][1:] for s in secrets if _kind(s) == kind] for kind in _EXPIRING}
+        keys = {kind: [s.metadata["owner"][1:] for s in secrets if _kind(s) == kind] for kind in EXPIRING}
         if not any(keys.values()):
             return secrets
         now = self._ctx.server_now()
         gone = self._x.read(
             "secrets.find_expired",
-            lambda session: [
-                owner for kind in keys if keys[kind] for owner in _expired(session, kind, keys[kind], now)
-            ],
+            lambda session: [owner for kind in keys if keys[kind] for owner in expired(session, kind, keys[kind], now)],
             single=False,
         )
         return [secret for secret in secrets if secret.metadata.get("owner") not in gone]
@@ -358,65 +353,3 @@ def _info(secret: SecretRecord) -> SecretInfo:
         created_at=secret.created_at,
         owner=secret.metadata.get("owner", []),
     )
-
-
-# --- unreferenced secrets -----------------------------------------------------------------------
-
-
-def _sweep(session: Session, secrets: SecretRecords) -> int:
-    owners: dict[str, set[tuple[str, ...]]] = {}
-    for secret in secrets:
-        kind, *key = secret.metadata["owner"]
-        owners.setdefault(kind, set()).add(tuple(key))
-    living = {
-        (id, *owner_of(record))
-        for kind, keys in owners.items()
-        for record in _READ[kind](session, sorted(keys))
-        for id in references_in(record)
-    }
-    gone = [secret.secret_id for secret in secrets if (secret.secret_id, *secret.metadata["owner"]) not in living]
-    return session.secrets.delete(gone) if gone else 0
-
-
-Keys = list[tuple[str, ...]]
-
-
-def _nodes(session: Session, keys: Keys) -> Sequence[Record]:
-    return session.graph.get_nodes([NodeKey(id, GraphScope(scope)) for scope, id in keys], None)
-
-
-def _edges(session: Session, keys: Keys) -> Sequence[Record]:
-    return session.graph.get_edges(
-        [EdgeKey(source, target, kind, GraphScope(scope)) for scope, source, target, kind in keys]
-    )
-
-
-def _documents(session: Session, keys: Keys) -> Sequence[Record]:
-    stored = session.documents.get([DocumentKey(namespace_of(path), key) for path, key in keys], None)
-    return [document_of(each, value_of(each.payload), None) for each in stored if each.payload.format == "json"]
-
-
-def _occurrences(session: Session, keys: Keys) -> Sequence[Record]:
-    return [each for each in session.coordination.list_occurrences(None) if (each.occurrence_id,) in keys]
-
-
-_READ: dict[str, Callable[[Session, Keys], Sequence[Record]]] = {
-    "node": _nodes,
-    "edge": _edges,
-    "task": lambda session, keys: session.tasks.get([key[0] for key in keys], None),
-    "thought": lambda session, keys: session.thoughts.get([key[0] for key in keys], None),
-    "correlation": lambda session, keys: session.correlations.get([key[0] for key in keys]),
-    "occurrence": _occurrences,
-    "document": _documents,
-}
-
-_EXPIRING = ("node", "edge", "correlation", "document")
-
-
-def _expired(session: Session, kind: str, keys: Sequence[Ids], now: datetime) -> list[Ids]:
-    """Return the owners, among those of that kind, that are stored and have expired."""
-    records = _READ[kind](session, sorted({tuple(key) for key in keys}))
-    if kind == "edge":
-        kept = {edge.key for edge in session.graph.get_edges([edge.key for edge in records], now)}  # type: ignore[attr-defined]
-        return [owner_of(edge) for edge in records if edge.key not in kept]  # type: ignore[attr-defined]
-    return [owner_of(record) for record in records if not living([record], lambda: now)]  # type: ignore[type-var]

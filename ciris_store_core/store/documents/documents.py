@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,44 +13,29 @@ from ciris_store_core.models.document_filters import Filter
 from ciris_store_core.models.documents import (
     Document,
     DocumentKey,
-    DocumentOrder,
     DocumentQuery,
     DocumentWrite,
-    Namespace,
-    NamespaceQuery,
     StoredDocument,
 )
-from ciris_store_core.models.paging import Page, SortKey
+from ciris_store_core.models.paging import SortKey
 from ciris_store_core.models.payloads import Payload
 from ciris_store_core.secrets.crypto import keep
 from ciris_store_core.secrets.keys import SecretsMode
 from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.store.access.secret_refs import DELETE_BATCH, drop
-from ciris_store_core.store.context import StoreContext
+from ciris_store_core.store.documents.document_reads import AnyKey, DocumentList, DocumentReads, Keys, place_of
 from ciris_store_core.store.documents.names import (
     AnyNamespace,
-    filter_of,
     name_of,
     namespace_of,
     path_of_value,
-    pattern_of,
 )
-from ciris_store_core.store.documents.payload_coder import PayloadCoder, Place, document_of
-from ciris_store_core.store.execution import Executor
-from ciris_store_core.store.resource import SCAN_SIZE, OnCorrupt, Resource, all_pages, page_of, position, refuse_repeats
-from ciris_store_core.validation.validator import limit_of, whole
+from ciris_store_core.store.documents.payload_coder import document_of
+from ciris_store_core.store.resource import refuse_repeats
+from ciris_store_core.validation.validator import whole
 
 _TRIES = 10
 _NOTHING_YET = Payload("json", "null")
-_SHAPES: dict[str, tuple[type, ...]] = {
-    "key": (str, str),
-    "created": (datetime, str, str),
-    "updated": (datetime, str, str),
-}
-
-AnyKey = DocumentKey | tuple[AnyNamespace, str]
-Keys = list[DocumentKey]
-DocumentList = list[Document]
 
 
 @dataclass(slots=True)
@@ -81,18 +66,13 @@ class _Ready:
     extracted: ExtractedSecrets = field(default_factory=ExtractedSecrets)
 
 
-class Documents(Resource):
+class Documents(DocumentReads):
     """JSON values and bytes by namespace and key, for all that is no node, task or event [cap: documents].
 
     Values come back exactly as they were written. An expired document counts as absent, deleted already or not.
     """
 
-    __slots__ = ("_coder",)
-
-    def __init__(self, executor: Executor, ctx: StoreContext) -> None:
-        """Called by the store."""
-        super().__init__(executor, ctx)
-        self._coder = PayloadCoder(executor, ctx)
+    __slots__ = ()
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -167,7 +147,7 @@ class Documents(Resource):
             if mode == "encrypt":
                 ready.encrypted.add(len(ready.writes))
             document.payload, value = self._coder.prepare(
-                _place(document.id), each.value, each.media_type, mode, now, ready.extracted
+                place_of(document.id), each.value, each.media_type, mode, now, ready.extracted
             )
             ready.values.append((value, each.media_type))
             ready.writes.append(write)
@@ -184,14 +164,14 @@ class Documents(Resource):
         before = session.documents.get([write.document.id for write in writes], None)
         stored = session.documents.put(writes, ready.now)
         kept = {ref for each in stored for ref in each.payload.secret_refs}
-        drop(session, [(_place(each.id).owner, [*set(each.payload.secret_refs) - kept]) for each in before])
+        drop(session, [(place_of(each.id).owner, [*set(each.payload.secret_refs) - kept]) for each in before])
         if ready.extracted:
             keep(session, ready.extracted)
         return stored
 
     def _encrypted(self, session: Session, write: DocumentWrite) -> DocumentWrite:
         document = write.document
-        payload = self._coder.encrypted(session, _place(document.id), document.payload)
+        payload = self._coder.encrypted(session, place_of(document.id), document.payload)
         return replace(write, document=replace(document, payload=payload))
 
     def _write_of(self, new: NewDocument, now: datetime, server_now: datetime) -> DocumentWrite:
@@ -247,7 +227,7 @@ class Documents(Resource):
             raise _mismatch(key, new.expected_revision, revision)
         if stored is None:
             return replace(new, expected_revision=0)
-        value = self._coder.value_within(session, _place(key), stored.payload)
+        value = self._coder.value_within(session, place_of(key), stored.payload)
         if not isinstance(value, dict):
             raise InvalidArgument(f"document {new.key!r} holds no object to merge into", hint="Leave out merge.")
         return replace(
@@ -257,140 +237,6 @@ class Documents(Resource):
             ttl=stored.ttl if new.ttl is None else new.ttl,
             expected_revision=revision,
         )
-
-    # --- reading ----------------------------------------------------------------------------------
-
-    def get(
-        self, namespace: AnyNamespace, key: str, *, refresh: bool = False, for_update: bool = False
-    ) -> Document | None:
-        """Return the document, or None if there is none, or it expired.
-
-        Args:
-            namespace: The namespace, whole.
-            key: The key.
-            refresh: Move its expiry to its ``ttl`` from now, if it has one.
-            for_update: In a transaction only: lock it, so that no other transaction changes or deletes it until this
-                one ends.
-        """
-        found = self._get([self._key(namespace, key)], refresh, for_update)
-        return found[0] if found else None
-
-    def get_many(
-        self, keys: Iterable[AnyKey], *, refresh: bool = False, for_update: bool = False
-    ) -> dict[DocumentKey, Document]:
-        """Return the existing documents among these (namespace, key), by key, in the order given. See ``get``.
-
-        One round trip.
-        """
-        wanted = self._keys(keys)
-        found = {DocumentKey(each.namespace, each.key): each for each in self._get(wanted, refresh, for_update)}
-        return {key: found[key] for key in wanted if key in found}
-
-    def _get(self, keys: Keys, refresh: bool, for_update: bool) -> DocumentList:
-        if not keys:
-            return []
-        now = self._ctx.server_now()
-        if for_update:
-            found = self._x.lock(lambda session: session.documents.lock(keys))
-            found = [each for each in found if each.expires_at is None or each.expires_at > now]
-        elif refresh:
-            found = self._x.write("documents.touch", lambda session: session.documents.touch(keys, now))
-        else:
-            found = self._x.read("documents.get", lambda session: session.documents.get(keys, now))
-        return [self._read(each) for each in found]
-
-    def touch(self, namespace: AnyNamespace, key: str) -> Document | None:
-        """Move the document's expiry to its ``ttl`` from now, if it has one, and return it; None if there is none."""
-        return self.get(namespace, key, refresh=True)
-
-    def find(
-        self,
-        prefix: AnyNamespace = (),
-        *,
-        filter: Filter | None = None,
-        key_prefix: str | None = None,
-        order: DocumentOrder = "key",
-        descending: bool = False,
-        limit: int = 100,
-        cursor: str | None = None,
-    ) -> Page[Document]:
-        """Return one page of the documents below a prefix of whole segments.
-
-        Args:
-            prefix: ``("a", "b")`` finds ``("a", "b")`` and ``("a", "b", "c")``, and not ``("a", "bc")``.
-            filter: A condition on the values, made with ``field``; bytes and encrypted values meet none.
-            key_prefix: The beginning of the key. It has no wildcards.
-            order: ``"key"``: by namespace, then key; ``"created"`` or ``"updated"``: by that time.
-            descending: Turn the order round.
-            limit: The longest page, 1 to 10,000 documents.
-            cursor: The ``next_cursor`` of the page before, of the same arguments.
-        """
-        query = self._query(prefix, filter, key_prefix, order, descending, limit, cursor)
-        found = self._x.read("documents.find", lambda session: session.documents.find(query))
-        listing = f"documents.{order}"
-        page = page_of(found, listing)
-        return Page([self._read(each) for each in page.items], page.next_cursor, page.corrupt)
-
-    def scan(
-        self,
-        prefix: AnyNamespace = (),
-        *,
-        filter: Filter | None = None,
-        key_prefix: str | None = None,
-        order: DocumentOrder = "key",
-        descending: bool = False,
-        on_corrupt: OnCorrupt | None = None,
-    ) -> Iterator[Document]:
-        """Yield all documents below a prefix, page by page, each page read when it is needed. See ``find``.
-
-        ``on_corrupt``: called for every row that cannot be decoded; without it, such a row raises ``Corrupt``.
-        """
-        return all_pages(
-            lambda cursor: self.find(
-                prefix,
-                filter=filter,
-                key_prefix=key_prefix,
-                order=order,
-                descending=descending,
-                limit=SCAN_SIZE,
-                cursor=cursor,
-            ),
-            on_corrupt,
-        )
-
-    def count(self, prefix: AnyNamespace = (), *, filter: Filter | None = None, key_prefix: str | None = None) -> int:
-        """Return the number of documents that ``find`` would find."""
-        query = self._query(prefix, filter, key_prefix, "key", False, 1, None)
-        return self._x.read("documents.count", lambda session: session.documents.count(query))
-
-    def namespaces(
-        self,
-        prefix: Iterable[str | None] | str = (),
-        *,
-        suffix: Iterable[str | None] | str = (),
-        max_depth: int | None = None,
-        limit: int = 100,
-        cursor: str | None = None,
-    ) -> Page[Namespace]:
-        """Return one page of the namespaces that hold documents, in order, each once.
-
-        Args:
-            prefix: Segments that the namespace begins with; None stands for any one segment.
-            suffix: Segments that it ends with, before it is shortened; None stands for any one segment.
-            max_depth: Shorten the namespaces to so many segments.
-            limit: The longest page, 1 to 10,000 namespaces.
-            cursor: The ``next_cursor`` of the page before, of the same arguments.
-        """
-        query = NamespaceQuery(
-            limit_of(limit),
-            position(self._ctx, "documents.namespaces", (str,), cursor),
-            pattern_of(prefix, "prefix"),
-            pattern_of(suffix, "suffix"),
-            None if max_depth is None else whole(max_depth, "max_depth", 1, 2**31 - 1),
-            self._ctx.server_now(),
-        )
-        found = self._x.read("documents.namespaces", lambda session: session.documents.namespaces(query))
-        return page_of(found, "documents.namespaces")
 
     # --- deleting ---------------------------------------------------------------------------------
 
@@ -412,7 +258,7 @@ class Documents(Resource):
     def _delete(self, session: Session, keys: Keys, now: datetime) -> int:
         going = session.documents.get(keys, None) if self._ctx.crypto.has_keys else []
         count = session.documents.delete(keys, now)
-        drop(session, [(_place(each.id).owner, each.payload.secret_refs) for each in going])
+        drop(session, [(place_of(each.id).owner, each.payload.secret_refs) for each in going])
         return count
 
     def delete_matching(
@@ -465,57 +311,11 @@ class Documents(Resource):
         checked = self._path(path)
         self._x.write("documents.drop_index", lambda session: session.documents.drop_index(checked))
 
-    # --- inside -----------------------------------------------------------------------------------
-
     @staticmethod
     def _path(path: tuple[str | int, ...]) -> tuple[str | int, ...]:
         if not path:
             raise InvalidArgument("an index needs the path to a part of the values", hint='Use ("user", "id").')
         return path_of_value(path)
-
-    @staticmethod
-    def _key(namespace: AnyNamespace, key: str) -> DocumentKey:
-        return DocumentKey(namespace_of(namespace, name_of(key, "key")), str.__str__(key))
-
-    def _keys(self, keys: Iterable[AnyKey]) -> Keys:
-        if isinstance(keys, str):
-            raise InvalidArgument("keys: expected several (namespace, key), not one text")
-        try:
-            return list(dict.fromkeys(self._key(*key) for key in keys))
-        except TypeError:
-            raise InvalidArgument("a document's key is (namespace, key)") from None
-
-    def _query(
-        self,
-        prefix: AnyNamespace,
-        filter: Filter | None,
-        key_prefix: str | None,
-        order: DocumentOrder,
-        descending: bool,
-        limit: int,
-        cursor: str | None,
-    ) -> DocumentQuery:
-        shape = _SHAPES.get(order)
-        if shape is None:
-            raise InvalidArgument(f"order: {order!a} is none of 'key', 'created' and 'updated'")
-        return DocumentQuery(
-            limit_of(limit),
-            position(self._ctx, f"documents.{order}", shape, cursor),
-            namespace_of(prefix, prefix=True),
-            filter_of(filter),
-            None if key_prefix is None else name_of(key_prefix, "key_prefix"),
-            order,
-            bool(descending),
-            self._ctx.server_now(),
-        )
-
-    def _read(self, stored: StoredDocument) -> Document:
-        value, media_type = self._coder.value(_place(stored.id), stored.payload)
-        return document_of(stored, value, media_type)
-
-
-def _place(key: DocumentKey) -> Place:
-    return Place("document", *key)
 
 
 def _later(now: datetime, span: timedelta) -> datetime:

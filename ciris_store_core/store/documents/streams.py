@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import Conflict, InvalidArgument
-from ciris_store_core.models.paging import Page, ResultPage, encode_cursor
 from ciris_store_core.models.payloads import Payload
-from ciris_store_core.models.streams import EntryQuery, StoredEntry, StreamEntry, StreamInfo, StreamKey, StreamQuery
+from ciris_store_core.models.streams import EntryQuery, StoredEntry, StreamEntry, StreamKey
 from ciris_store_core.secrets.crypto import is_check, keep, resolve_references
 from ciris_store_core.secrets.keys import SecretsMode
 from ciris_store_core.secrets.redaction import ExtractedSecrets
 from ciris_store_core.store.access.secret_refs import DELETE_BATCH, drop
-from ciris_store_core.store.context import StoreContext
-from ciris_store_core.store.documents.names import AnyNamespace, name_of, namespace_of
-from ciris_store_core.store.documents.payload_coder import PayloadCoder, Place
-from ciris_store_core.store.execution import Executor
+from ciris_store_core.store.documents.names import AnyNamespace, name_of
+from ciris_store_core.store.documents.stream_reads import LAST_POSITION, StreamReads, place_of
 from ciris_store_core.store.resource import (
     SCAN_SIZE,
-    OnCorrupt,
-    Resource,
-    all_pages,
     identical,
-    page_of,
-    position,
-    raise_corrupt,
     refuse_repeats,
 )
 from ciris_store_core.validation.payloads import value_of
-from ciris_store_core.validation.validator import MAX_LIMIT, limit_of, whole
+from ciris_store_core.validation.validator import whole
 
-_LAST_POSITION = 2**63 - 1
-_SHAPES: dict[str, tuple[type, ...]] = {"name": (str, str), "updated": (datetime, str, str)}
-
-Entries = list[StreamEntry]
 Positions = list[int]
 
 
@@ -51,19 +38,14 @@ class NewEntry:
     media_type: str | None = None
 
 
-class Streams(Resource):
+class Streams(StreamReads):
     """Append-only sequences of entries, such as conversations and the events of runs [cap: streams].
 
     A stream is known by its namespace and name; the first append makes it. Values come back exactly as they were
     written. No call costs more for a long stream, or for many.
     """
 
-    __slots__ = ("_coder",)
-
-    def __init__(self, executor: Executor, ctx: StoreContext) -> None:
-        """Called by the store."""
-        super().__init__(executor, ctx)
-        self._coder = PayloadCoder(executor, ctx)
+    __slots__ = ()
 
     # --- appending --------------------------------------------------------------------------------
 
@@ -98,7 +80,7 @@ class Streams(Resource):
         if isinstance(entries, str | bytes | dict):
             raise InvalidArgument("entries: expected several, not one value", hint="Put it into a list.")
         if expected_position is not None:
-            whole(expected_position, "expected_position", 0, _LAST_POSITION)
+            whole(expected_position, "expected_position", 0, LAST_POSITION)
         now, extracted = self._ctx.clock.now(), ExtractedSecrets()
         mode = self._coder.mode(stream.namespace, secrets)
         ready = [self._entry(stream, given, mode, now, extracted) for given in entries]
@@ -127,7 +109,7 @@ class Streams(Resource):
         new = given if isinstance(given, NewEntry) else NewEntry(given)
         check = self._ctx.check
         media_type = None if new.media_type is None else check.ident(new.media_type, "media_type")
-        payload, _ = self._coder.prepare(_place(stream), new.value, media_type, mode, now, extracted)
+        payload, _ = self._coder.prepare(place_of(stream), new.value, media_type, mode, now, extracted)
         return StoredEntry(
             payload,
             now,
@@ -136,7 +118,7 @@ class Streams(Resource):
         )
 
     def _encrypted(self, session: Session, stream: StreamKey, entry: StoredEntry) -> StoredEntry:
-        return replace(entry, payload=self._coder.encrypted(session, _place(stream), entry.payload))
+        return replace(entry, payload=self._coder.encrypted(session, place_of(stream), entry.payload))
 
     def _refuse_difference(
         self, session: Session, stream: StreamKey, wanted: StoredEntry, found: StoredEntry, extracted: ExtractedSecrets
@@ -156,7 +138,7 @@ class Streams(Resource):
     ) -> bool:
         if found.payload == wanted.payload:
             return True
-        place, stored = _place(stream), found.payload
+        place, stored = place_of(stream), found.payload
         if stored.format == "encrypted":
             store = self._coder.store_id_within(session)
             stored = self._coder.decrypted(place, stored, store)
@@ -169,131 +151,6 @@ class Streams(Resource):
             theirs = resolve_references(self._ctx.crypto, theirs, known)
         return identical(ours, theirs)
 
-    # --- reading ----------------------------------------------------------------------------------
-
-    def read(
-        self,
-        namespace: AnyNamespace,
-        name: str,
-        *,
-        after: int | None = None,
-        limit: int = 100,
-        reverse: bool = False,
-        cursor: str | None = None,
-    ) -> Page[StreamEntry]:
-        """Return one page of the entries by position; of a stream that does not exist, none.
-
-        Args:
-            namespace: The namespace, whole.
-            name: The name.
-            after: Only entries behind this position, or before it where ``reverse``.
-            limit: The longest page, 1 to 10,000 entries.
-            reverse: Newest first.
-            cursor: The ``next_cursor`` of the page before, in place of ``after``.
-        """
-        stream = self._key(namespace, name)
-        if cursor is not None:
-            (after,) = position(self._ctx, "streams.entries", (int,), cursor) or (None,)
-        elif after is not None:
-            whole(after, "after", 0, _LAST_POSITION)
-        found = self._find(stream, EntryQuery(limit_of(limit), after, bool(reverse)))
-        items = [self._read(stream, each) for each in found.items]
-        return Page(items, encode_cursor("streams.entries", found.next_after), found.corrupt)
-
-    def _find(self, stream: StreamKey, query: EntryQuery) -> ResultPage[StoredEntry]:
-        return self._x.read("streams.read", lambda session: session.streams.read(stream, query))
-
-    def tail(self, namespace: AnyNamespace, name: str, n: int = 50) -> Entries:
-        """Return the newest ``n`` entries, oldest of them first; ``n``: 1 to 10,000.
-
-        Raises:
-            Corrupt: One of them cannot be read.
-        """
-        stream = self._key(namespace, name)
-        found = self._find(stream, EntryQuery(whole(n, "n", 1, MAX_LIMIT), reverse=True))
-        for row in found.corrupt:
-            raise_corrupt(row)
-        return [self._read(stream, each) for each in reversed(found.items)]
-
-    def last(self, namespace: AnyNamespace, name: str) -> StreamEntry | None:
-        """Return the newest entry, or None."""
-        found = self.tail(namespace, name, 1)
-        return found[0] if found else None
-
-    def get(self, namespace: AnyNamespace, name: str, id: str) -> StreamEntry | None:
-        """Return the entry with that id, or None."""
-        return self.get_many(namespace, name, [id]).get(id)
-
-    def get_many(self, namespace: AnyNamespace, name: str, ids: Iterable[str]) -> dict[str, StreamEntry]:
-        """Return the entries of these ids that exist, by id, in the order given. One round trip."""
-        stream = self._key(namespace, name)
-        if isinstance(ids, str):
-            raise InvalidArgument("ids: expected several, not one text", hint="Put it into a list.")
-        wanted = list(dict.fromkeys(name_of(id, "id") for id in ids))
-        if not wanted:
-            return {}
-        found = self._x.read("streams.get", lambda session: session.streams.get(stream, wanted))
-        known = {each.id: self._read(stream, each) for each in found}
-        return {id: known[id] for id in wanted if id in known}
-
-    def scan(
-        self,
-        namespace: AnyNamespace,
-        name: str,
-        *,
-        after: int | None = None,
-        reverse: bool = False,
-        on_corrupt: OnCorrupt | None = None,
-    ) -> Iterator[StreamEntry]:
-        """Yield all entries by position, page by page, each page read when it is needed. See ``read``.
-
-        ``on_corrupt``: called for every row that cannot be decoded; without it, such a row raises ``Corrupt``.
-        """
-        return all_pages(
-            lambda cursor: self.read(namespace, name, after=after, limit=SCAN_SIZE, reverse=reverse, cursor=cursor),
-            on_corrupt,
-        )
-
-    def info(self, namespace: AnyNamespace, name: str) -> StreamInfo | None:
-        """Return the length of a stream and when it changed; None if it does not exist. Reads no entry."""
-        stream = self._key(namespace, name)
-        found = self._x.read("streams.info", lambda session: session.streams.info([stream]))
-        return found[0] if found else None
-
-    def find(
-        self,
-        prefix: AnyNamespace = (),
-        *,
-        name_prefix: str | None = None,
-        order: Literal["name", "updated"] = "name",
-        descending: bool = False,
-        limit: int = 100,
-        cursor: str | None = None,
-    ) -> Page[StreamInfo]:
-        """Return one page of the streams below a prefix of whole segments.
-
-        Args:
-            prefix: ``("a", "b")`` finds streams in ``("a", "b")`` and ``("a", "b", "c")``, and not in ``("a", "bc")``.
-            name_prefix: The beginning of the name. It has no wildcards.
-            order: ``"name"``: by namespace, then name; ``"updated"``: by the time of the last change.
-            descending: Turn the order round.
-            limit: The longest page, 1 to 10,000 streams.
-            cursor: The ``next_cursor`` of the page before, of the same arguments.
-        """
-        shape = _SHAPES.get(order)
-        if shape is None:
-            raise InvalidArgument(f"order: {order!a} is none of 'name' and 'updated'")
-        query = StreamQuery(
-            limit_of(limit),
-            position(self._ctx, f"streams.{order}", shape, cursor),
-            namespace_of(prefix, prefix=True),
-            None if name_prefix is None else name_of(name_prefix, "name_prefix"),
-            order,
-            bool(descending),
-        )
-        found = self._x.read("streams.find", lambda session: session.streams.find(query))
-        return page_of(found, f"streams.{order}")
-
     # --- removing and copying ---------------------------------------------------------------------
 
     def pop(self, namespace: AnyNamespace, name: str) -> StreamEntry | None:
@@ -303,7 +160,7 @@ class Streams(Resource):
         def fn(session: Session) -> StoredEntry | None:
             popped = session.streams.pop(stream, now)
             if popped is not None and self._ctx.crypto.has_keys:
-                drop(session, [(_place(stream).owner, popped.payload.secret_refs)])
+                drop(session, [(place_of(stream).owner, popped.payload.secret_refs)])
             return popped
 
         found = self._x.write("streams.pop", fn, single=not self._ctx.crypto.has_keys)
@@ -320,7 +177,7 @@ class Streams(Resource):
         """
         if (before is None) == (after is None):
             raise InvalidArgument("truncate needs before or after, one of them")
-        bound = whole(after if before is None else before, "the position", 0, _LAST_POSITION)  # type: ignore[arg-type]
+        bound = whole(after if before is None else before, "the position", 0, LAST_POSITION)  # type: ignore[arg-type]
         stream, now = self._key(namespace, name), self._ctx.clock.now()
 
         def fn(session: Session) -> int:
@@ -345,7 +202,7 @@ class Streams(Resource):
         if not self._ctx.crypto.has_keys:
             return []
         found = session.streams.read(stream, EntryQuery(DELETE_BATCH, reverse=not below))
-        owner = _place(stream).owner
+        owner = place_of(stream).owner
         return [
             (owner, each.payload.secret_refs)
             for each in found.items
@@ -369,7 +226,7 @@ class Streams(Resource):
         """
         old, new = self._key(*source), self._key(*target)
         if up_to is not None:
-            whole(up_to, "up_to", 0, _LAST_POSITION)
+            whole(up_to, "up_to", 0, LAST_POSITION)
         if old == new:
             raise InvalidArgument("a stream cannot be forked into itself", hint="Give the target another name.")
         now = self._ctx.clock.now()
@@ -399,13 +256,13 @@ class Streams(Resource):
     ) -> Payload:
         if entry.payload.format == "encrypted":
             store = self._coder.store_id_within(session)
-            plain = self._coder.decrypted(_place(old), entry.payload, store)
-            return self._coder.encrypted(session, _place(new), plain)
-        own = _place(old).owner
+            plain = self._coder.decrypted(place_of(old), entry.payload, store)
+            return self._coder.encrypted(session, place_of(new), plain)
+        own = place_of(old).owner
         known = [s for s in session.secrets.get(entry.payload.secret_refs) if s.metadata.get("owner") == own]
         value = resolve_references(self._ctx.crypto, value_of(entry.payload), known)
         extracted = ExtractedSecrets()
-        payload, _ = self._coder.prepare(_place(new), value, entry.payload.media_type, "detect", now, extracted)
+        payload, _ = self._coder.prepare(place_of(new), value, entry.payload.media_type, "detect", now, extracted)
         keep(session, extracted)
         return payload
 
@@ -429,24 +286,7 @@ class Streams(Resource):
         query = EntryQuery(SCAN_SIZE)
         while True:
             found = session.streams.read(stream, query)
-            drop(session, [(_place(stream).owner, ref) for each in found.items if (ref := each.payload.secret_refs)])
+            drop(session, [(place_of(stream).owner, ref) for each in found.items if (ref := each.payload.secret_refs)])
             if found.next_after is None:
                 return
             query = replace(query, after=found.next_after[0])
-
-    # --- inside -----------------------------------------------------------------------------------
-
-    @staticmethod
-    def _key(namespace: AnyNamespace, name: str) -> StreamKey:
-        return StreamKey(namespace_of(namespace, name_of(name, "name")), str.__str__(name))
-
-    def _read(self, stream: StreamKey, stored: StoredEntry) -> StreamEntry:
-        value, media_type = self._coder.value(_place(stream), stored.payload)
-        return StreamEntry.trusted({
-            "position": stored.position, "id": stored.id, "kind": stored.kind, "value": value,
-            "media_type": media_type, "created_at": stored.created_at,
-        })  # fmt: skip
-
-
-def _place(stream: StreamKey) -> Place:
-    return Place("stream", *stream)
