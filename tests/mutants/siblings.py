@@ -361,7 +361,6 @@ def each_statement_is_committed_alone(self: Any, sound: Any, *, write: bool, sin
 
 add("a_new_store_has_a_record_of_its_own", "backend.is_empty", ("backend.is_empty", lambda self, sound: sound() and any(self.database.committed)))
 add("a_current_store_has_a_migration_pending", "backend.pending", ("backend.pending", lambda self, sound: [PendingMigration(2, "again", ("SELECT 1",))] if self.database.prepared else []))
-add("pending_is_none", "backend.pending", ("backend.pending", lambda self, sound: (_ for _ in ()).throw(NotFound("no migrations"))))
 
 
 @plant("backend.prepare.refuses", "backend.prepare")
