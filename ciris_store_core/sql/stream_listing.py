@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ciris_store_core.sql.codec import Codec
     from ciris_store_core.sql.executor import SqlExecutor
 
+INFO_ONE = "SELECT {stream_columns} FROM {streams} WHERE path = ? AND name = ?"
+
 INFO = "SELECT {stream_columns} FROM {streams} WHERE (path, name) IN {keys2}"
 
 FIND = "SELECT {stream_columns} FROM {streams} {where} ORDER BY {order} LIMIT ?"
@@ -46,7 +48,11 @@ class SqlStreamListing:
         if not streams:
             return []
         keys = [(index_key(path_of(stream[0])), index_key(stream[1])) for stream in streams]
-        return read_all(self.executor.rows(INFO, (self.codec.json_in(keys),)), self._info, "stream", _name_of)
+        if len(keys) == 1:
+            rows = self.executor.rows(INFO_ONE, keys[0])
+        else:
+            rows = self.executor.rows(INFO, (self.codec.json_in(keys),))
+        return read_all(rows, self._info, "stream", _name_of)
 
     def find(self, query: StreamQuery) -> ResultPage[StreamInfo]:
         """Return the streams of a query, in its order."""

@@ -82,6 +82,10 @@ SELECT ?, position, entry_id, kind, created_at, format, media_type, key_id, secr
 FROM {stream_entries} WHERE stream_number = ? AND position <= ?
 """
 
+DELETE_ENTRIES_OF_ONE = f"DELETE FROM {{stream_entries}} WHERE stream_number = {NUMBER}"
+
+DELETE_ONE = "DELETE FROM {streams} WHERE path = ? AND name = ?"
+
 LOCK_MANY = "SELECT number FROM {streams} WHERE (path, name) IN {keys2} ORDER BY path, name {for_update}"
 
 DELETE_ENTRIES = """
@@ -233,13 +237,18 @@ class SqlStreamStore(SqlStreamListing, StreamStore):
     def delete(self, streams: Sequence[StreamKey]) -> int:
         if not streams:
             return 0
-        keys = self._keys(streams)
+        if len(streams) == 1:
+            keys: tuple[str, ...] = self._key(streams[0])
+            lock, delete_entries, delete = LOCK, DELETE_ENTRIES_OF_ONE, DELETE_ONE
+        else:
+            keys = (self._keys(streams),)
+            lock, delete_entries, delete = LOCK_MANY, DELETE_ENTRIES, DELETE
         with self.executor.atomic():
             if self.executor.dialect.locks_rows:
                 # Appends that are under way end first. The statement after it sees all their entries.
-                self.executor.rows(LOCK_MANY, (keys,))
-            self.executor.run(DELETE_ENTRIES, (keys,))
-            return self.executor.run(DELETE, (keys,))
+                self.executor.rows(lock, keys)
+            self.executor.run(delete_entries, keys)
+            return self.executor.run(delete, keys)
 
     # --- copies -------------------------------------------------------------------------------
 
