@@ -8,7 +8,6 @@ PostgreSQL's programs, such as ``/usr/lib/postgresql/17/bin``.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import time
 from pathlib import Path
@@ -73,7 +72,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="how many (%(default)s)")
     options = parser.parse_args()
     use_programs(options.programs)
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    # A shell that starts it in the background has it ignore SIGINT.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
     with CitusCluster(options.workers) as cluster:
         print(f"export {URL_VARIABLE}='{cluster.url}'", flush=True)
         try:
