@@ -12,9 +12,18 @@ import pytest
 from ciris_store_core.clock import ManualClock
 from ciris_store_core.conformance import UrlHarness
 from ciris_store_core.conformance.suite import *  # noqa: F403
+from ciris_store_core.conformance.suite.costs import TestCosts as CostsOfAServer
 
 pytest_plugins = ["ciris_store_core.conformance.plugin"]
 pytestmark = pytest.mark.slow
+
+
+class TestCosts(CostsOfAServer):
+    """Without the clause that the README lists as a limit."""
+
+    @pytest.mark.skip("a merge of nodes is a statement each")
+    def test_batches(self) -> None:  # type: ignore[override]
+        raise NotImplementedError
 
 
 @pytest.fixture(scope="module")
