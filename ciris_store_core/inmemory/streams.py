@@ -93,10 +93,10 @@ class MemoryStreams(StreamStore):
 
     def fork(self, source: StreamKey, target: StreamKey, up_to: int | None, now: datetime) -> int:
         """Make a stream with the entries of another one, up to a position."""
-        if target in self._streams.rows:
-            raise _stream_exists(target)
         if source not in self._streams.rows:
             raise _no_stream(source)
+        if target in self._streams.rows:
+            raise _stream_exists(target)
         info = self._streams.rows[source]
         last = info.last_position if up_to is None else max(min(up_to, info.last_position), info.first_position - 1)
         positions = range(info.first_position, last + 1)

@@ -67,8 +67,8 @@ def test_the_fifteen_lines_of_an_author(pytester: pytest.Pytester) -> None:
             harness.cleanup()
         """
     )
-    pytester.runpytest_inprocess("-m", "core").assert_outcomes(passed=4)
-    pytester.runpytest_inprocess("-m", "durable").assert_outcomes(deselected=4)
+    pytester.runpytest_inprocess("-m", "core").assert_outcomes(passed=5)
+    pytester.runpytest_inprocess("-m", "durable").assert_outcomes(deselected=5)
 
 
 def test_without_a_harness_nothing_passes(pytester: pytest.Pytester) -> None:
@@ -79,7 +79,7 @@ def test_without_a_harness_nothing_passes(pytester: pytest.Pytester) -> None:
         """
     )
     result = pytester.runpytest_inprocess()
-    result.assert_outcomes(errors=4)
+    result.assert_outcomes(errors=5)
     result.stdout.fnmatch_lines(["*define a fixture named harness*"])
 
 
