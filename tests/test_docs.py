@@ -65,9 +65,13 @@ def test_the_pages_are_found() -> None:
 
 #: The programs of this page run on a server: it is about nothing else.
 POSTGRES_PAGE = DOCS / "howto" / "postgresql.md"
+#: The programs of these pages need the packages of frameworks: the tests of their adapters run them.
+INTEGRATIONS = DOCS / "integrations"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != POSTGRES_PAGE], ids=name_of)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page != POSTGRES_PAGE and page.parent != INTEGRATIONS], ids=name_of
+)
 def test_every_program_of_a_page_runs(page: Path, tmp_path: Path) -> None:
     run_page(page, tmp_path)
 

@@ -188,10 +188,17 @@ class CirisSaver(BaseCheckpointSaver[str]):
         path = self._path_of_writes(Place.of(config), config["configurable"]["checkpoint_id"])
         key = f"k:{task_id}"
         try:
-            self._documents.put(path, key, _packed_writes(task_path, new), insert=True, secrets=self._mode)
+            self._documents.put(path, key, packed_writes(task_path, new), insert=True, secrets=self._mode)
         except AlreadyExists:
             replace = all(channel in WRITES_IDX_MAP for channel, _ in writes)
             self._run(lambda documents: self._add_writes(documents, path, key, task_path, new, replace))
+
+    def import_writes(
+        self, config: RunnableConfig, task_id: str, task_path: str, writes: dict[int, tuple[str, Typed]]
+    ) -> None:
+        """Store the serialized writes of a task, by index, as another saver has stored them."""
+        path = self._path_of_writes(Place.of(config), config["configurable"]["checkpoint_id"])
+        self._documents.put(path, f"k:{task_id}", packed_writes(task_path, writes), secrets=self._mode)
 
     def _add_writes(
         self,
@@ -204,7 +211,7 @@ class CirisSaver(BaseCheckpointSaver[str]):
     ) -> None:
         found = documents.get(path, key, for_update=True)
         old = _unpacked_writes(found)[1] if found else {}
-        documents.put(path, key, _packed_writes(task_path, {**old, **new} if replace else {**new, **old}),
+        documents.put(path, key, packed_writes(task_path, {**old, **new} if replace else {**new, **old}),
                       secrets=self._mode)  # fmt: skip
 
     # --- reading ----------------------------------------------------------------------------------
@@ -525,7 +532,8 @@ class CirisSaver(BaseCheckpointSaver[str]):
         return await self._threads.run(lambda: self.get_delta_channel_history(config=config, channels=channels))
 
 
-def _packed_writes(task_path: str, writes: dict[int, tuple[str, Typed]]) -> bytes:
+def packed_writes(task_path: str, writes: dict[int, tuple[str, Typed]]) -> bytes:
+    """Return the writes of one task, by index, as they are stored."""
     header = {"path": task_path, "writes": [[index, channel] for index, (channel, _) in writes.items()]}
     return pack(header, [data for _, data in writes.values()])
 

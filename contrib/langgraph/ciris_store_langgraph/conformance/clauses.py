@@ -90,6 +90,8 @@ class Trial:
     def killed(self, work: Callable[..., None], after: str) -> list[str]:
         """Run a function on the subject in another process, kill that once it prints a line, and return its lines."""
         self.durable()
+        with self.open():  # The other process finds its tables.
+            pass
         opener, job = _name_of(self.subject.open), _name_of(work)
         code = "import sys; from ciris_store_langgraph.conformance.clauses import child; child(*sys.argv[1:])"
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
