@@ -64,8 +64,8 @@ class DocumentStore(ABC):
         """Documents by prefix and filter, as ``DocumentQuery`` orders them. Required.
 
         - Sort keys for ``after``: ``key``: (path, key); ``created`` and ``updated``: (time, path, key); the path is
-          ``models.paths.path_of`` of the namespace, and both are whole. Texts order by their UTF-8 bytes; those of
-          more than ``INDEXED_BYTES`` by their ``index_key``.
+          ``models.paths.path_of`` of the namespace. Texts order by their UTF-8 bytes. Of those of more than
+          ``INDEXED_BYTES`` the ``index_key`` stands in the sort key.
         - A prefix matches whole segments only; the cost grows with the documents below it, and with the answer where
           the filter names an indexed path or there is none and the order is ``key``.
         - The filter means what ``models.document_filters.matches`` says of ``payload.filtered_text``.

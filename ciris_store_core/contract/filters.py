@@ -237,23 +237,6 @@ DOCUMENT_ORDERS: Mapping[DocumentOrder, Callable[[StoredDocument], SortKey]] = {
 """The sort key of each order of documents, which ascends or descends as the query says."""
 
 
-def document_cursor(document: StoredDocument, order: DocumentOrder) -> SortKey:
-    """Return the sort key of a document as a page names it: with whole texts, which ``index_keys`` compares."""
-    key = (path_of(document.namespace), document.key)
-    return key if order == "key" else (document.created_at if order == "created" else document.updated_at, *key)
-
-
-def stream_cursor(info: StreamInfo, query: StreamQuery) -> SortKey:
-    """Return the sort key of a stream as a page names it, with whole texts."""
-    key = (path_of(info.namespace), info.name)
-    return (info.updated_at, *key) if query.order == "updated" else key
-
-
-def index_keys(after: SortKey | None) -> SortKey | None:
-    """Return a sort key with the index keys of its texts, by which rows are ordered."""
-    return None if after is None else tuple(index_key(each) if isinstance(each, str) else each for each in after)
-
-
 def stream_sort_key(info: StreamInfo, query: StreamQuery) -> SortKey:
     """Return the sort key of a stream in the order of the query, which ascends or descends as the query says."""
     key = path_sort_key(StreamKey(info.namespace, info.name))

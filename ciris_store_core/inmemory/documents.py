@@ -9,10 +9,8 @@ from datetime import datetime, timedelta
 from ciris_store_core.contract.documents import DocumentStore
 from ciris_store_core.contract.filters import (
     DOCUMENT_ORDERS,
-    document_cursor,
     document_matches,
     has_expired,
-    index_keys,
     namespace_matches,
     path_sort_key,
 )
@@ -76,11 +74,9 @@ class MemoryDocuments(DocumentStore):
 
     def find(self, query: DocumentQuery) -> ResultPage[StoredDocument]:
         """Documents by prefix and filter, in the order of the query."""
-        key, request = DOCUMENT_ORDERS[query.order], replace(query, after=index_keys(query.after))
-        page = page_of(self._matching(query), request, key, (query.descending,) * (2 if query.order == "key" else 3))
-        if page.next_after is not None:
-            page.next_after = document_cursor(page.items[-1], query.order)
-        return page
+        key = DOCUMENT_ORDERS[query.order]
+        columns = 2 if query.order == "key" else 3
+        return page_of(self._matching(query), query, key, (query.descending,) * columns)
 
     def count(self, query: DocumentQuery) -> int:
         """Return the number of documents that the filter matches."""
@@ -91,11 +87,10 @@ class MemoryDocuments(DocumentStore):
         living = {row.namespace for row in self._documents.rows.values() if not has_expired(row, query.now)}
         found = {each[: query.max_depth] for each in living if namespace_matches(each, query)}
         by_path = {index_key(path_of(each)): each for each in found}
-        after = index_keys(query.after)
-        left = sorted(path for path in by_path if after is None or (path,) > after)
-        items = [by_path[path] for path in left[: query.limit]]
+        left = sorted(path for path in by_path if query.after is None or (path,) > query.after)
+        items = left[: query.limit]
         more = len(left) > len(items) > 0
-        return ResultPage(items, (path_of(items[-1]),) if more else None)
+        return ResultPage([by_path[path] for path in items], (items[-1],) if more else None)
 
     def delete(self, keys: Sequence[DocumentKey], now: datetime | None) -> int:
         """Delete documents; returns how many existed and had not expired."""

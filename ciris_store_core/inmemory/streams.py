@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from ciris_store_core.contract.filters import index_keys, path_sort_key, stream_cursor, stream_matches, stream_sort_key
+from ciris_store_core.contract.filters import path_sort_key, stream_matches, stream_sort_key
 from ciris_store_core.contract.streams import StreamStore
 from ciris_store_core.errors import AlreadyExists, NotFound, RevisionMismatch
 from ciris_store_core.inmemory.tables import Tables, copied
@@ -124,11 +124,8 @@ class MemoryStreams(StreamStore):
     def find(self, query: StreamQuery) -> ResultPage[StreamInfo]:
         """Streams by prefix, in the order of the query."""
         found = (info for info in self._streams.rows.values() if stream_matches(info, query))
-        request, columns = replace(query, after=index_keys(query.after)), 2 if query.order == "name" else 3
-        page = page_of(found, request, lambda info: stream_sort_key(info, query), (query.descending,) * columns)
-        if page.next_after is not None:
-            page.next_after = stream_cursor(page.items[-1], query)
-        return page
+        columns = 2 if query.order == "name" else 3
+        return page_of(found, query, lambda info: stream_sort_key(info, query), (query.descending,) * columns)
 
     def find_encrypted(
         self, key_id: str, after: tuple[StreamKey, int] | None, limit: int

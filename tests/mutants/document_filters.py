@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from ciris_store_core.contract.filters import DOCUMENT_ORDERS, document_matches, index_keys
+from ciris_store_core.contract.filters import DOCUMENT_ORDERS, document_matches
 from ciris_store_core.models.document_filters import AllOf, AnyOf, Condition, Filter, Not, matches, same
 from ciris_store_core.models.paging import ResultPage
 from tests.mutants.planting import add
@@ -62,7 +62,7 @@ def finding(test: Callable[[Filter, Any], bool | None], text: Callable[[Any], An
     def find(self: Any, sound: Any, query: Any) -> Any:
         key = DOCUMENT_ORDERS[query.order]
         rows = sorted((row for row in self._documents.rows.values() if met(row, query)), key=key)
-        left = [replace(row) for row in rows if query.after is None or key(row) > index_keys(query.after)]
+        left = [replace(row) for row in rows if query.after is None or key(row) > query.after]
         items = left[: query.limit]
         return ResultPage(items, key(items[-1]) if len(left) > len(items) > 0 else None)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ciris_store_core.contract.filters import document_cursor
+from ciris_store_core.contract.filters import DOCUMENT_ORDERS
 from ciris_store_core.errors import Corrupt
 from ciris_store_core.models.documents import StoredDocument
 from ciris_store_core.models.paging import ResultPage
@@ -22,9 +22,9 @@ def _sorted(key: Callable[[StoredDocument], Any]) -> tuple[str, Any]:
     """List in another order; cursors, which are sort keys of the sound one, are counted off."""
     def find(self: Any, sound: Any, query: Any) -> Any:
         rows = sorted(sound(replace(query, limit=10**6, after=None)).items, key=key, reverse=query.descending)
-        start = 0 if query.after is None else [document_cursor(row, query.order) for row in rows].index(query.after) + 1
+        start = 0 if query.after is None else [DOCUMENT_ORDERS[query.order](row) for row in rows].index(query.after) + 1
         items = rows[start : start + query.limit]
-        return ResultPage(items, document_cursor(items[-1], query.order) if start + query.limit < len(rows) else None)
+        return ResultPage(items, DOCUMENT_ORDERS[query.order](items[-1]) if start + query.limit < len(rows) else None)
 
     return (FIND, find)
 
@@ -48,8 +48,8 @@ def ties_stay_when_the_order_is_turned_round(self: Any, sound: Any, query: Any) 
 
 NEXT = f"{FIND}.next_after"
 add("documents_end_after_a_page", f"{NEXT} {ORDER}", (FIND, lambda self, sound, query: ResultPage(sound(query).items)))
-add("a_last_page_of_documents_leads_on", NEXT, (FIND, lambda self, sound, query: ResultPage(items := sound(query).items, document_cursor(items[-1], query.order) if len(items) == query.limit else None)))
-add("cursors_of_documents_need_their_row", NEXT, (FIND, lambda self, sound, query: sound(query) if query.after is None or any(document_cursor(row, query.order) == query.after for row in self._documents.rows.values()) else sound(replace(query, after=None))))
+add("a_last_page_of_documents_leads_on", NEXT, (FIND, lambda self, sound, query: ResultPage(items := sound(query).items, DOCUMENT_ORDERS[query.order](items[-1]) if len(items) == query.limit else None)))
+add("cursors_of_documents_need_their_row", NEXT, (FIND, lambda self, sound, query: sound(query) if query.after is None or any(DOCUMENT_ORDERS[query.order](row) == query.after for row in self._documents.rows.values()) else sound(replace(query, after=None))))
 add("cursors_of_documents_hold_the_key_only", NEXT, (FIND, lambda self, sound, query: ResultPage(items := sound(query).items, (items[-1].key,) if sound(query).next_after else None)))
 PREFIX = f"{FIND}.prefix"
 
@@ -58,9 +58,9 @@ def _below(test: Callable[[Any, Any], bool], field: str = "prefix") -> tuple[tup
     """Judge the prefix of a query in another way."""
     def find(self: Any, sound: Any, query: Any) -> Any:
         rows = [row for row in sound(replace(query, limit=10**6, after=None, **{field: () if field == "prefix" else None})).items if test(row, getattr(query, field))]
-        start = 0 if query.after is None else [document_cursor(row, query.order) for row in rows].index(query.after) + 1
+        start = 0 if query.after is None else [DOCUMENT_ORDERS[query.order](row) for row in rows].index(query.after) + 1
         items = rows[start : start + query.limit]
-        return ResultPage(items, document_cursor(items[-1], query.order) if start + query.limit < len(rows) else None)
+        return ResultPage(items, DOCUMENT_ORDERS[query.order](items[-1]) if start + query.limit < len(rows) else None)
 
     return ((FIND, find), (f"{DOC}.count", lambda self, sound, query: len(find(self, self.find, replace(query, limit=10**6)).items)))
 

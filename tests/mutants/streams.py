@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ciris_store_core.contract.filters import index_keys, stream_cursor, stream_sort_key
+from ciris_store_core.contract.filters import stream_sort_key
 from ciris_store_core.errors import Corrupt, NotFound
 from ciris_store_core.inmemory.tables import TABLE_NAMES
 from ciris_store_core.models.paging import ResultPage
@@ -328,9 +328,9 @@ def _sorted(key: Callable[[Any], Any]) -> tuple[str, Any]:
     """List streams in another order; cursors, which are sort keys of the sound one, are counted off."""
     def find(self: Any, sound: Any, query: Any) -> Any:
         rows = sorted(sound(replace(query, limit=10**6, after=None)).items, key=key, reverse=query.descending)
-        start = 0 if query.after is None else [stream_cursor(row, query) for row in rows].index(query.after) + 1
+        start = 0 if query.after is None else [stream_sort_key(row, query) for row in rows].index(query.after) + 1
         items = rows[start : start + query.limit]
-        return ResultPage(items, stream_cursor(items[-1], query) if start + query.limit < len(rows) else None)
+        return ResultPage(items, stream_sort_key(items[-1], query) if start + query.limit < len(rows) else None)
 
     return (FIND, find)
 
@@ -340,16 +340,16 @@ add("streams_are_ordered_by_utf_16", f"{FIND}.order", _sorted(lambda row: (row.n
 add("streams_are_ordered_by_creation", f"{FIND}.order", (FIND, lambda self, sound, query: sound(replace(query, order="name"))))
 add("streams_are_never_listed_backwards", f"{FIND}.order", (FIND, lambda self, sound, query: sound(replace(query, descending=False))))
 add("streams_end_after_a_page", f"{FIND}.order {FIND}.prefix", (FIND, lambda self, sound, query: ResultPage(sound(query).items)))
-add("a_last_page_of_streams_leads_on", f"{FIND}.order", (FIND, lambda self, sound, query: ResultPage(items := sound(query).items, stream_cursor(items[-1], query) if len(items) == query.limit else None)))
+add("a_last_page_of_streams_leads_on", f"{FIND}.order", (FIND, lambda self, sound, query: ResultPage(items := sound(query).items, stream_sort_key(items[-1], query) if len(items) == query.limit else None)))
 
 
 def _below(test: Callable[[Any, Any], bool]) -> tuple[str, Any]:
     """Judge prefixes of streams in another way."""
     def find(self: Any, sound: Any, query: Any) -> Any:
         rows = [row for row in sound(replace(query, limit=10**6, after=None, prefix=(), name_prefix=None)).items if test(row, query)]
-        start = 0 if query.after is None else sum(stream_sort_key(row, query) <= index_keys(query.after) for row in rows)
+        start = 0 if query.after is None else sum(stream_sort_key(row, query) <= query.after for row in rows)
         items = rows[start : start + query.limit]
-        return ResultPage(items, stream_cursor(items[-1], query) if start + query.limit < len(rows) else None)
+        return ResultPage(items, stream_sort_key(items[-1], query) if start + query.limit < len(rows) else None)
 
     return (FIND, find)
 

@@ -25,7 +25,7 @@ from ciris_store_core.conformance.suite.streams import STREAMS, entries, info, v
 from ciris_store_core.conformance.support import everything, reading, writing
 from ciris_store_core.contract import Backend
 from ciris_store_core.errors import AlreadyExists, NotFound
-from ciris_store_core.models.paths import path_of
+from ciris_store_core.models.paths import index_key, path_of
 from ciris_store_core.models.payloads import Payload
 from ciris_store_core.models.streams import EntryQuery, StoredEntry, StreamInfo, StreamKey, StreamQuery
 from ciris_store_core.validation.payloads import value_of
@@ -309,8 +309,9 @@ class TestFindStreams:
             found = {(each.namespace, each.name): form(each) for each in session.streams.find(StreamQuery()).items}
             assert found == {(each.namespace, each.name): form(each) for each in session.streams.info([S, T, long])}
             assert session.streams.find(StreamQuery(1, prefix=WIDE[:1])).items[0].name == long.name
-            assert session.streams.find(StreamQuery(1, (path_of(WIDE), ""), WIDE)).items[0].name == long.name
-            assert session.streams.find(StreamQuery(9, (path_of(WIDE), long.name), WIDE)).items == []
+            assert session.streams.find(StreamQuery(1, (index_key(path_of(WIDE)), ""), WIDE)).items[0].name == long.name
+            end = (index_key(path_of(WIDE)), index_key(long.name))
+            assert session.streams.find(StreamQuery(9, end, WIDE)).items == []
         assert facts(backend) == (3, 4, 4)
 
 
