@@ -282,9 +282,10 @@ class DumpReader:
 
     def _record(self, number: int, name: str, text: bytes) -> Record:
         try:
-            record = KINDS[name].model.from_json(text)
+            kind = KINDS[name]
+            record = kind.model.from_json(text)
             # A file is untrusted input: it must not bring in records that a caller may not store.
-            checked = self._check.record(record, type(record), EPOCH, None)
+            checked = kind.check(record) if kind.check else self._check.record(record, type(record), EPOCH, None)
             if is_stores_own(checked):
                 raise InvalidArgument("only a store itself writes such a record. Remove the line.")
         except InvalidArgument as error:
@@ -352,13 +353,18 @@ def checked(path: Path, on_step: OnStep) -> tuple[DumpReader, dict[str, Tally]]:
     """Return a reader of a dump that was checked as a whole, and the tallies of its records."""
     reader = DumpReader(path, read_header(path))
     found: dict[str, Tally] = {}
+    entries = 0
     for chunk in reader.chunks(None):
         name = chunk.kind.name
+        if name == "streams":
+            entries += sum(info.length for info in chunk.records)
         found[name] = found.get(name, Tally()) + chunk.tally
         on_step(TransferStep("check", name, found[name].count))
     wrong = [name for name in (HEADER, *KINDS) if reader.found.get(name) != reader.digests.get(name)]
     if wrong:
         raise Corrupt(f"{', '.join(wrong)} in {path} do not fit the digests at its end. Export it again.")
+    if entries != found.get("stream_entries", Tally()).count:
+        raise Corrupt(f"{path} does not hold all entries of its streams. Export it again.")
     return reader, found
 
 

@@ -17,10 +17,13 @@ from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.models.graph import EdgeQuery, GraphEdge, GraphNode, NodeQuery, NodeWrite
 from ciris_store_core.models.paging import PageRequest, ResultPage, SortKey
 from ciris_store_core.models.secrets import SecretAccess, SecretRecord
+from ciris_store_core.models.streams import StreamInfo
 from ciris_store_core.models.tasks import Task, TaskQuery
 from ciris_store_core.models.thoughts import Thought, ThoughtQuery
 from ciris_store_core.store.audit.store_identity import STORE_CHAIN
 from ciris_store_core.store.context import is_reserved
+from ciris_store_core.transfer import payload_kinds
+from ciris_store_core.transfer.payload_kinds import DocumentRecord, EntryRecord
 
 MARKER_ID = "__copy__"
 """The occurrence that marks an unfinished copy. No copy contains it."""
@@ -40,6 +43,8 @@ class RecordKind:
     """Writes records unchanged; an existing one raises ``AlreadyExists``."""
     count: Callable[[Session], int] | None = None
     """Counts the records without reading them, if the backend can."""
+    check: Callable[[Any], Any] | None = None
+    """Checks a record of a file, where a validator of records cannot."""
 
 
 # --- reading ----------------------------------------------------------------------------------
@@ -141,15 +146,30 @@ _ALL: tuple[RecordKind, ...] = (
         {"all": lambda s, after, limit: s.correlations.find(CorrelationQuery(limit, after))},
         lambda s, rows: s.correlations.add(rows), lambda s: s.correlations.count(CorrelationFilter()),
     ),
+    RecordKind(
+        "documents", DocumentRecord, {"all": payload_kinds.read_documents}, payload_kinds.add_documents,
+        payload_kinds.count_documents, payload_kinds.check_document,
+    ),
+    RecordKind(
+        "streams", StreamInfo, {"all": payload_kinds.read_streams}, payload_kinds.add_streams,
+        check=payload_kinds.check_stream,
+    ),
+    RecordKind(
+        "stream_entries", EntryRecord, {"all": payload_kinds.read_entries}, payload_kinds.add_entries,
+        check=payload_kinds.check_entry,
+    ),
 )  # fmt: skip
 
 KINDS: Mapping[str, RecordKind] = {kind.name: kind for kind in _ALL}
-"""The kinds by name, in writing order: anchors before the rest of their chains, nodes before edges."""
+"""The kinds by name, in writing order: anchors before the rest of their chains, nodes before edges, streams before
+their entries."""
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "graph": ("nodes", "edges"),
     "secrets": ("secrets", "secret_access"),
     "audit": ("audit_anchors", "audit_entries"),
+    "streams": ("streams", "stream_entries"),
+    "stream_entries": ("streams", "stream_entries"),
 }
 """Kinds that are left out together."""
 

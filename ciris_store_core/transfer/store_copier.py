@@ -17,6 +17,7 @@ from ciris_store_core.store.access.session_guard import GuardedSession, guarded
 from ciris_store_core.store.audit.store_identity import copy_identity
 from ciris_store_core.transfer.copy_progress import CopyProgress, end_progress, read_progress, save_progress
 from ciris_store_core.transfer.digest import Tally, canonical
+from ciris_store_core.transfer.payload_kinds import is_encrypted
 from ciris_store_core.transfer.read_ahead import read_ahead
 from ciris_store_core.transfer.record_kinds import GROUPS, KINDS, KindSelection, RecordKind
 from ciris_store_core.transfer.store_reader import Chunk, Reader, StoreReader, refuse_corrupt, tallied
@@ -215,7 +216,7 @@ class _StoreCopier:
             def fn(session: GuardedSession, chunk: Chunk = chunk, after: CopyProgress = after) -> None:
                 records = [record for record in chunk.records if not _is_root(record)]
                 chunk.kind.add(self._writer(session, chunk.kind, records, after), records)
-                if chunk.kind.name in GROUPS["audit"] and stores:
+                if stores and (chunk.kind.name in GROUPS["audit"] or any(map(is_encrypted, records))):
                     copy_identity(session.inner, self._target._ctx.signer, now, stores)
                 save_progress(session.inner, after, now)
 

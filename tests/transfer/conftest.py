@@ -10,8 +10,13 @@ import pytest
 
 from ciris_store_core import Store, open_store
 from ciris_store_core.conformance import factories as make
+from ciris_store_core.contract.backend import Session
 from ciris_store_core.models import GraphScope, MetricData, TaskContext, ThoughtStatus
+from ciris_store_core.models.documents import DocumentWrite, StoredDocument
 from ciris_store_core.models.graph import NodeWrite
+from ciris_store_core.models.payloads import Payload
+from ciris_store_core.models.streams import StoredEntry, StreamKey
+from ciris_store_core.validation.payloads import bytes_payload, json_payload
 from tests.store.conftest import BACKENDS
 
 T0, at = make.T0, make.at
@@ -45,6 +50,44 @@ def fill(store: Store, count: int = 20) -> None:
         session.audit.prune(make.anchor(3, "old"))
         session.audit.append([make.entry(i, "old") for i in range(4, 4 + count)])
         session.audit.append([make.entry(1, "new")])
+        add_payloads(session, count)
+
+
+def add_payloads(session: Session, count: int) -> None:
+    """Documents, streams and entries with payloads of every format."""
+    payloads = [
+        json_payload({"b": 1, "a": [1.0, "\0", "\ud800é", 10**40, -0.0, None], "": {}})[0],
+        json_payload("x")[0],
+        bytes_payload(b"\x00\xff", "image/png"),
+        Payload("encrypted", b"\x01" * 60, key_id="k"),
+    ]
+    documents = [
+        StoredDocument(
+            ("a", f"b{i % 3}"),
+            f"d{i}",
+            payloads[i % 4],
+            at(i),
+            at(i + 1),
+            i + 1,
+            at(i + 9),
+            1.5,
+            {"n": i} if i else None,
+        )
+        for i in range(count)
+    ]
+    documents.append(StoredDocument(("long" * 500,), "key" * 600, payloads[0], T0, T0))
+    session.documents.put([DocumentWrite(each, "restore") for each in documents], T0)
+    names = [f"s{i}" for i in range(count)] + ["name" * 500]
+    for place, name in enumerate(names):
+        given = [
+            StoredEntry(payloads[i % 4], at(i), f"e{i}" if i % 2 else None, "k" * (i % 3)) for i in range(place % 5)
+        ]
+        stream = StreamKey(("é" * 1000, "t"), name)
+        session.streams.append(stream, given or [StoredEntry(payloads[1], T0)], at(place), None)
+        if place % 5 == 4:
+            session.streams.truncate(stream, 3, None, at(9), 100)
+        if not given:
+            session.streams.pop(stream, at(9))
 
 
 class Stores:

@@ -199,6 +199,7 @@ def test_a_store_is_not_copied_onto_itself(stores: Stores) -> None:
 def test_kinds_groups_and_scopes_can_be_left_out(full: Store, target: Store) -> None:
     report = copy_store(full, target, without=["identity", "secrets", "audit", "leases"])
     wanted = {"nodes", "edges", "tasks", "thoughts", "correlations", "occurrences"}
+    wanted |= {"documents", "streams", "stream_entries"}
     assert set(report.kinds) == wanted == set(digest_store(target))
     assert target.graph.count(scope="identity", include_expired=True) == 0
     assert target.graph.count(scope="network", include_expired=True) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
@@ -43,13 +44,13 @@ class Place(NamedTuple):
 class PayloadCoder:
     """Turns values into payloads and back, for one store or transaction."""
 
-    __slots__ = ("_ctx", "_store_id", "_x")
+    __slots__ = ("_ctx", "_stores", "_x")
 
     def __init__(self, executor: Executor, ctx: StoreContext) -> None:
         """Take the executor that reads the store's id, to which ciphertexts are bound."""
         self._x = executor
         self._ctx = ctx
-        self._store_id: str | None = None
+        self._stores: tuple[str, ...] = ()
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -135,14 +136,21 @@ class PayloadCoder:
         """
         if payload.format != "encrypted":
             return payload
-        return self.decrypted(place, payload, self._id_of_store())
+        return self.decrypted(place, payload)
 
-    def decrypted(self, place: Place, payload: Payload, store: str) -> Payload:
-        """Return an encrypted payload, decrypted, as that store bound it."""
-        if not isinstance(payload.body, bytes) or payload.key_id is None:
+    def decrypted(self, place: Place, payload: Payload, session: Session | None = None) -> Payload:
+        """Return an encrypted payload, decrypted. ``session``: the writing transaction that read it, if there is one.
+
+        A value that was copied here is bound to the store that it was copied from, until a rotation of keys.
+        """
+        known = self._known_stores(session, again=False)
+        text = self._opened(place, payload, known)
+        if text is None:
+            # A copy may have run since the ids were read, or the transaction that made the id was rolled back.
+            found = self._known_stores(session, again=True)
+            text = self._opened(place, payload, [store for store in found if store not in known])
+        if text is None:
             raise Corrupt(f"the value of {place.kind} {place.name!r} is damaged. Restore it from a backup.")
-        bound = _bound_to(place, store, payload.key_id)
-        text = decrypt_bytes(self._ctx.crypto.keys, payload.body, payload.key_id, bound, f"{place.kind} {place.name!r}")
         head, _, body = text.partition(b"\n")
         format, media_type = json.loads(head)
         return Payload(format, _as_text(body) if format == "json" else body, media_type=media_type)
@@ -150,7 +158,7 @@ class PayloadCoder:
     def value_within(self, session: Session, place: Place, payload: Payload) -> Any:
         """Return the value of a stored payload, within the transaction that read it."""
         if payload.format == "encrypted":
-            payload = self.decrypted(place, payload, self.store_id_within(session))
+            payload = self.decrypted(place, payload, session)
         return value_of(payload)
 
     def value(self, place: Place, payload: Payload) -> tuple[Any, str | None]:
@@ -158,13 +166,30 @@ class PayloadCoder:
         plain = self.plain(place, payload)
         return value_of(plain), plain.media_type
 
-    def _id_of_store(self) -> str:
-        if self._store_id is None:
-            found = self._x.read("documents.read_identity", read_identity)
+    def _opened(self, place: Place, payload: Payload, stores: Sequence[str]) -> bytes | None:
+        """Return the plaintext if one of these stores has encrypted it."""
+        if not isinstance(payload.body, bytes) or payload.key_id is None:
+            return None
+        for store in stores:
+            bound = _bound_to(place, store, payload.key_id)
+            with suppress(Corrupt):
+                return decrypt_bytes(self._ctx.crypto.keys, payload.body, payload.key_id, bound, place.name)
+        return None
+
+    def _known_stores(self, session: Session | None, *, again: bool) -> tuple[str, ...]:
+        """Return the ids of this store and of the stores that were copied into it."""
+        if again or not self._stores:
+            found = (
+                self._x.read(
+                    "documents.read_identity", lambda session: read_identity(getattr(session, "inner", session))
+                )
+                if session is None
+                else read_identity(guarded(session).inner)
+            )
             if found is None:
                 raise Corrupt("an encrypted value is stored, and the store's id is missing. Restore it from a backup.")
-            self._store_id = found.store
-        return self._store_id
+            self._stores = (found.store, *found.copied)
+        return self._stores
 
 
 def document_of(stored: StoredDocument, value: Any, media_type: str | None) -> Document:

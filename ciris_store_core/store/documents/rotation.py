@@ -44,10 +44,10 @@ class EncryptedValues:
         return moved
 
     def _move(self, batch: list[Found], session: Session) -> int:
-        store, count = self._coder.store_id_within(session), 0
+        count = 0
         for place, payload, replace in batch:
             try:
-                plain = self._coder.decrypted(place, payload, store)
+                plain = self._coder.decrypted(place, payload, session)
             except Corrupt:
                 continue
             count += replace(session, self._coder.encrypted(session, place, plain))

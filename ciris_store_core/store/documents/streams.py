@@ -140,8 +140,7 @@ class Streams(StreamReads):
             return True
         place, stored = place_of(stream), found.payload
         if stored.format == "encrypted":
-            store = self._coder.store_id_within(session)
-            stored = self._coder.decrypted(place, stored, store)
+            stored = self._coder.decrypted(place, stored, session)
         if (stored.format, stored.media_type) != (wanted.payload.format, wanted.payload.media_type):
             return False
         ours, theirs = value_of(wanted.payload), value_of(stored)
@@ -255,8 +254,7 @@ class Streams(StreamReads):
         self, session: Session, old: StreamKey, new: StreamKey, entry: StoredEntry, now: datetime
     ) -> Payload:
         if entry.payload.format == "encrypted":
-            store = self._coder.store_id_within(session)
-            plain = self._coder.decrypted(place_of(old), entry.payload, store)
+            plain = self._coder.decrypted(place_of(old), entry.payload, session)
             return self._coder.encrypted(session, place_of(new), plain)
         own = place_of(old).owner
         known = [s for s in session.secrets.get(entry.payload.secret_refs) if s.metadata.get("owner") == own]
