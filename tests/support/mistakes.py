@@ -16,6 +16,7 @@ import pytest
 from ciris_store_core import RetryPolicy, StoreError, Task, TestSeams, open_store
 from ciris_store_core.contract.hookspecs import BackendSpec
 from ciris_store_core.contract.registry import Registry
+from ciris_store_core.fleet import open_fleet
 from ciris_store_core.inmemory import BACKEND
 from tests.support.pgserver import PostgresServer
 
@@ -59,6 +60,8 @@ def argument_mistakes(monkeypatch: pytest.MonkeyPatch) -> Mistakes:
         "`memory://`, opened with `create=False`": opened("memory://", create=False),
         'opened as `occurrence_id="__shared__"`': opened("memory://", occurrence_id="__shared__"),
         'opened with `text_errors="ignore"`': opened("memory://", text_errors="ignore"),
+        "a fleet in one file": lambda: open_fleet("sqlite:///agents.db"),
+        "a fleet with `schema=`": lambda: open_fleet("postgresql://localhost/agents?schema=a"),
     }
 
 
