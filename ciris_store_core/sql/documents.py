@@ -115,7 +115,7 @@ class SqlDocumentStore(SqlDocumentListing):
         if write.mode == "restore":
             if not self.executor.insert_new(INSERT, self.row_of(document, document.revision)):
                 raise self._refusal(write, now)
-            return document
+            return replace(document, metadata=document.metadata or None)
         if write.expected_revision:
             return self._replace(write, write.expected_revision, now)
         statement, [values] = leave_out_nulls(INSERT, (self.row_of(document, 1),))
