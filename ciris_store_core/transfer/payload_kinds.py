@@ -136,7 +136,7 @@ def _checked_payload(record: PayloadRecord) -> Payload:
 def check_document(record: DocumentRecord) -> DocumentRecord:
     """Return the document of a file, checked as a write is; raise ``InvalidArgument``."""
     namespace_of(record.namespace, name_of(record.key, "key"))
-    if record.revision < 1 or (record.ttl is not None and (record.ttl <= 0 or record.expires_at is None)):
+    if record.revision < 1 or (record.ttl is not None and (record.ttl < 0 or record.expires_at is None)):
         raise InvalidArgument("revision, ttl and expires_at do not fit together")
     return record.checked().replaced(metadata=_STRICT.json_object(record.metadata, "metadata"))
 

@@ -16,9 +16,12 @@ from ciris_store_core import (
     ClaimedTask,
     ManualClock,
     Metric,
+    NewDocument,
+    NewEntry,
     OccurrenceHandle,
     Store,
     Transaction,
+    field,
     open_store,
 )
 from ciris_store_core.conformance.factories import LOCAL, T0, at, correlation, edge, metric, node, task, thought
@@ -34,6 +37,7 @@ from ciris_store_core.models import (
     TraceContext,
 )
 from ciris_store_core.models.correlations import UPDATABLE_CORRELATION_FIELDS
+from ciris_store_core.models.documents import DocumentKey
 from ciris_store_core.models.tasks import UPDATABLE_TASK_FIELDS
 from ciris_store_core.models.thoughts import UPDATABLE_THOUGHT_FIELDS
 from ciris_store_core.store.audit.trail import AuditEvent
@@ -44,7 +48,7 @@ Arguments = dict[str, Any]
 ME = "me"
 PARTS = (
     "graph", "correlations", "audit", "authorities", "secrets", "tasks", "thoughts", "occurrences", "leases",
-    "shared_tasks",
+    "shared_tasks", "documents", "streams",
 )  # fmt: skip
 
 CONTEXT = TaskContext(correlation_id="c", channel_id="channel", user_id="u", parent_task_id="p", metadata={"k": 1})
@@ -119,6 +123,10 @@ def fill(store: Home, clock: ManualClock) -> None:
     store.tasks.claim_next(ME, queue="queue")
     store.shared_tasks.try_claim("wakeup", "channel", "d", occurrence_id=ME)
     store.audit.append("login", ME, {"k": 1})
+    store.documents.put_many(
+        [NewDocument(SPACE, "d", {"k": "v", "n": 1}, ttl=1000), NewDocument(SPACE, "b", b"x", "text/plain")]
+    )
+    store.streams.append(SPACE, "s", [NewEntry({"k": "v"}, "said", "e"), NewEntry(b"x", media_type="text/plain")])
     clock.advance(seconds=2)
 
 
@@ -133,10 +141,13 @@ def empty(store: Home) -> None:
         store.occurrences.remove(each.occurrence_id)
     for lease in store.leases.find():
         store.leases.release(lease)
+    store.documents.delete_matching(SPACE[:1])
+    store.streams.delete_many([(each.namespace, each.name) for each in store.streams.find(limit=10_000).items])
 
 
 LEASE = Lease(name="job", owner=ME, fence=1, acquired_at=T0, expires_at=at(1000))
 KEY = NodeKey("n", LOCAL)
+SPACE = ["space", "a"]
 EDGE_KEY = EdgeKey("n", "m", "knows", LOCAL)
 CHECKPOINT = AuditCheckpoint(heads=[], at=T0)
 _NODES: Arguments = {"scope": LOCAL, "type": "concept", "prefix": "n", "attributes": {"k": "v"}, "updated_from": T0,
@@ -155,6 +166,8 @@ _EVENTS: Arguments = {
     "parent_correlation_id": None, "resolution": None, "retention_policy": None,
 }  # fmt: skip
 _WALK: Arguments = {"scope": LOCAL, "direction": "out", "relationships": ["knows"]}
+_UNDER: Arguments = {"prefix": ["space"], "filter": field("k").eq("v"), "key_prefix": "d"}
+_STREAM: Arguments = {"namespace": SPACE, "name": "s"}
 _OWNED: Arguments = {"occurrence_id": "default"}
 _PAGE: Arguments = {"limit": 10, "cursor": None}
 _SHARED: Arguments = {"channel_id": "channel", "description": "d", "priority": 1}
@@ -323,6 +336,43 @@ METHODS: dict[str, Method] = {
     "shared_tasks.status": _reads(task_type="wakeup", within_hours=24),
     "shared_tasks.latest": _reads(task_type="wakeup", within_hours=24),
     "shared_tasks.is_completed": _reads(task_type="wakeup", within_hours=24),
+    # --- documents and streams
+    "documents.put": _writes(
+        namespace=SPACE, key="new", value={"k": "v"}, merge=True, expected_revision=None, insert=False, ttl=60,
+        media_type=None, metadata={"k": 1}, secrets="plain",
+    ),
+    "documents.put_many": _writes(
+        documents=[NewDocument(SPACE, "new", {"k": "v"}, None, {"k": 1}, 60, None), NewDocument(SPACE, "d", 1)],
+        secrets="plain",
+    ),
+    "documents.get": _reads(namespace=SPACE, key="d", refresh=False, for_update=False),
+    "documents.get_many": _reads(keys=[DocumentKey(tuple(SPACE), "d")], refresh=False, for_update=False),
+    "documents.touch": _writes(namespace=SPACE, key="d"),
+    "documents.find": _reads(order="key", descending=False, **_UNDER, **_PAGE),
+    "documents.scan": _reads(order="key", descending=False, on_corrupt=None, **_UNDER),
+    "documents.count": _reads(**_UNDER),
+    "documents.namespaces": _reads(prefix=["space"], suffix=["a"], max_depth=2, **_PAGE),
+    "documents.delete": _writes(namespace=SPACE, key="d"),
+    "documents.delete_many": _writes(keys=[DocumentKey(tuple(SPACE), "d")]),
+    "documents.delete_matching": _writes(**_UNDER),
+    "documents.create_index": Method({"path": ["k"]}, True, positional=("path",)),
+    "documents.drop_index": Method({"path": ["k"]}, True, positional=("path",)),
+    "streams.append": _writes(
+        entries=[NewEntry({"k": "v"}, "said", "new", None)], expected_position=None, secrets="plain", **_STREAM
+    ),
+    "streams.read": _reads(after=None, reverse=False, **_STREAM, **_PAGE),
+    "streams.scan": _reads(after=None, reverse=False, on_corrupt=None, **_STREAM),
+    "streams.tail": _reads(n=10, **_STREAM),
+    "streams.last": _reads(**_STREAM),
+    "streams.get": _reads(id="e", **_STREAM),
+    "streams.get_many": _reads(ids=["e"], **_STREAM),
+    "streams.pop": _writes(**_STREAM),
+    "streams.truncate": _writes(before=2, after=None, **_STREAM),
+    "streams.fork": _writes(source=(SPACE, "s"), target=(SPACE, "fork"), up_to=1),
+    "streams.delete": _writes(**_STREAM),
+    "streams.delete_many": _writes(streams=[(SPACE, "s")]),
+    "streams.info": _reads(**_STREAM),
+    "streams.find": _reads(prefix=["space"], name_prefix="s", order="name", descending=False, **_PAGE),
     # --- an occurrence, and what it claimed
     "handle.register": _writes(ttl_seconds=60, metadata={"k": 1}),
     "handle.heartbeat": _writes(ttl_seconds=60),

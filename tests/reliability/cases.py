@@ -109,6 +109,8 @@ def kinds_of(hint: Any) -> Iterator[str | type]:
         yield from kinds_of(arguments[0])
     elif origin in (Union, UnionType):
         yield from _of_union(arguments)
+    elif hint is Any:
+        yield "json"
     elif origin is Literal or hint in (bool, NoneType, AnyOccurrence):
         yield from ["enum"] if origin is Literal and isinstance(arguments[0], str) else []
     elif origin is tuple or isinstance(hint, TypeVar):  # a node's key, as (id, scope); any record

@@ -24,6 +24,7 @@ from ciris_store_core import (
 )
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import SecretKeyError, TransactionError
+from ciris_store_core.models.document_filters import Condition
 from ciris_store_core.models.documents import DocumentKey
 from ciris_store_core.secrets.keys import new_key
 from ciris_store_core.services import DatabaseMaintenanceService
@@ -338,3 +339,23 @@ def test_rotation_encrypts_values_again(opened: Callable[..., Store], url: str) 
     assert [each.value for each in store.documents.find("n")] == [{"i": i} for i in range(5)]
     assert [each.value for each in store.streams.tail("n", "s")] == list(range(5))
     assert store.secrets.check().by_key.total() == 10
+
+
+class OwnText(str):
+    """A text of a library's own class, which says something else of itself."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "another"
+
+
+def test_segments_of_a_class_of_its_own_are_plain_texts(store: Store) -> None:
+    found = store.documents.put((OwnText("a"),), "k", 1)
+    assert found.namespace == ("a",) and type(found.namespace[0]) is str
+    assert store.documents.get(("a",), "k") is not None
+
+
+def test_an_unknown_operator_is_refused(store: Store) -> None:
+    with pytest.raises(InvalidArgument, match="no operator"):
+        store.documents.find(filter=Condition(("k",), "like", "v"))  # type: ignore[arg-type]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from ciris_store_core.errors import InvalidArgument
-from ciris_store_core.models.document_filters import AllOf, AnyOf, Condition, Filter, Not, ValuePath
+from ciris_store_core.models.document_filters import AllOf, AnyOf, Condition, Filter, Not, Operator, ValuePath
 from ciris_store_core.models.documents import Namespace
 from ciris_store_core.secrets.keys import SecretsMode
 from ciris_store_core.validation.json_values import Refused
@@ -23,13 +23,13 @@ AnyNamespace = str | Sequence[str]
 
 def namespace_of(given: AnyNamespace, key: str = "", *, prefix: bool = False) -> Namespace:
     """Return the segments of a namespace; a ``prefix`` may have none. ``key``: what is counted with its bytes."""
-    segments = (given,) if isinstance(given, str) else tuple(given)
+    segments = tuple(name_of(segment, "namespace") for segment in ((given,) if isinstance(given, str) else given))
     if not (prefix or segments) or len(segments) > MAX_SEGMENTS:
         raise InvalidArgument(
             f"a namespace has 1 to {MAX_SEGMENTS} segments, not {len(segments)}",
             hint="Use a tuple of texts, as in ('users', 'ada').",
         )
-    size = len(key.encode()) + sum(len(name_of(segment, "namespace").encode()) for segment in segments)
+    size = len(key.encode()) + sum(len(segment.encode()) for segment in segments)
     if size > MAX_PATH_BYTES:
         raise InvalidArgument(
             f"namespace and key have {size} bytes of UTF-8 together, and {MAX_PATH_BYTES} are the most",
@@ -87,6 +87,10 @@ def _checked(given: Any, left: list[int]) -> Filter:
 
 def _operand(condition: Condition) -> Any:
     operand = condition.operand
+    if condition.operator not in get_args(Operator):
+        raise InvalidArgument(
+            f"{condition.operator!a} is no operator", hint=f"Use one of {', '.join(get_args(Operator))}."
+        )
     if condition.operator == "exists":
         if not isinstance(operand, bool):
             raise InvalidArgument("exists: expected True or False")
