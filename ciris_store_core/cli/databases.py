@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ciris_store_core.capabilities import Capability
 from ciris_store_core.cli.exit_codes import Exit
 from ciris_store_core.cli.options import Json, Url, open_existing
 from ciris_store_core.cli.output import console, facts, say_json, table
@@ -50,6 +51,7 @@ def _contents(store: Store) -> dict[str, Any]:
         "tasks": {status.value: number for status, number in tasks.items() if number},
         "thoughts": {status.value: number for status, number in thoughts.items() if number},
         "occurrences_alive": len(store.occurrences.find()),
+        **({"documents": store.documents.count()} if Capability.DOCUMENTS in store.capabilities else {}),
     }
 
 
