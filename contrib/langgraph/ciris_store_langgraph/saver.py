@@ -33,6 +33,7 @@ from ciris_store_core import AlreadyExists, Document, NewDocument, Store, Transa
 from ciris_store_core.store import Documents
 from ciris_store_langgraph.frames import Typed, pack, unpack
 from ciris_store_langgraph.opening import Opened, Threads, secrets_mode
+from ciris_store_langgraph.paging import InStep, in_pages
 
 T = TypeVar("T")
 Namespace = tuple[str, ...]
@@ -105,6 +106,11 @@ class CirisSaver(BaseCheckpointSaver[str]):
         bound._documents, bound._within = tx.documents, tx
         bound._known = OrderedDict()
         return bound
+
+    @property
+    def store(self) -> Store:
+        """The store that the saver works on."""
+        return self._store
 
     def setup(self) -> None:
         """Do nothing: the store made its tables when it was opened."""
@@ -226,7 +232,7 @@ class CirisSaver(BaseCheckpointSaver[str]):
             found = next(iter(self._documents.find(path, descending=True, limit=1)), None)
         return None if found is None else self._tuple(place, found)
 
-    def _tuple(self, place: Place, found: Document) -> CheckpointTuple:
+    def _tuple(self, place: Place, found: Document, writes: Sequence[Document] | None = None) -> CheckpointTuple:
         header, (stored, facts) = unpack(found.value)
         checkpoint: Checkpoint = self.serde.loads_typed(stored)
         if refs := header.get("refs"):
@@ -237,7 +243,10 @@ class CirisSaver(BaseCheckpointSaver[str]):
             checkpoint,
             cast(CheckpointMetadata, self.serde.loads_typed(facts)),
             place.config(header["parent"]) if header["parent"] else None,
-            [(task, channel, self.serde.loads_typed(data)) for task, channel, data in self._writes(place, found.key)],
+            [
+                (task, channel, self.serde.loads_typed(data))
+                for task, channel, data in self._writes(place, found.key, writes)
+            ],
         )
 
     def _fill_in(
@@ -254,10 +263,14 @@ class CirisSaver(BaseCheckpointSaver[str]):
         values = {**small, **large}
         checkpoint["channel_values"] = {channel: values[channel] for channel in header["order"]}
 
-    def _writes(self, place: Place, checkpoint_id: str) -> list[tuple[str, str, Typed]]:
+    def _writes(
+        self, place: Place, checkpoint_id: str, documents: Sequence[Document] | None = None
+    ) -> list[tuple[str, str, Typed]]:
         """Return the writes pending at a checkpoint: task, channel and value, in the order in which they apply."""
+        if documents is None:
+            documents = [*in_pages(self._documents, self._path_of_writes(place, checkpoint_id), first=100)]
         found = []
-        for document in self._documents.scan(self._path_of_writes(place, checkpoint_id)):
+        for document in documents:
             task_path, writes = _unpacked_writes(document)
             task = document.key[2:]
             for index, (channel, data) in writes.items():
@@ -275,15 +288,25 @@ class CirisSaver(BaseCheckpointSaver[str]):
         """Yield checkpoints, newest id first, of a thread and namespace, of a thread, or of all."""
         wanted = get_checkpoint_id(config) if config else None
         bound = get_checkpoint_id(before) if before else None
+        first = None if filter or before else limit
         found = (
             (place, document)
-            for place, document in self._newest_first(self._places(config))
+            for place, document in self._newest_first(self._places(config), first)
             if (wanted is None or document.key == wanted)
             and (bound is None or document.key < bound)
             and self._matches(document, filter)
         )
+        # The writes of a long listing are read beside it: a read for each checkpoint would cost as many round trips.
+        beside: dict[Place, InStep] | None = None if wanted or bound or (limit or 100) < 3 else {}
         for place, document in islice(found, limit):
-            yield self._tuple(place, document)
+            writes = None
+            if beside is not None:
+                if place not in beside:
+                    path = self._path(WRITES, place)
+                    size = None if limit is None else 2 * limit
+                    beside[place] = InStep(in_pages(self._documents, path, first=size, descending=True))
+                writes = beside[place].of(document.key)
+            yield self._tuple(place, document, writes)
 
     def _places(self, config: RunnableConfig | None) -> Sequence[Place]:
         prefix = (*self._root, CHECKPOINTS)
@@ -299,9 +322,10 @@ class CirisSaver(BaseCheckpointSaver[str]):
             if (cursor := page.next_cursor) is None:
                 return found
 
-    def _newest_first(self, places: Sequence[Place]) -> Iterator[tuple[Place, Document]]:
+    def _newest_first(self, places: Sequence[Place], first: int | None) -> Iterator[tuple[Place, Document]]:
         def of(place: Place) -> Iterator[tuple[Place, Document]]:
-            for document in self._documents.scan(self._path(CHECKPOINTS, place), descending=True):
+            path = self._path(CHECKPOINTS, place)
+            for document in in_pages(self._documents, path, first=first, descending=True):
                 yield place, document
 
         return merge(*map(of, places), key=lambda each: each[1].key, reverse=True)

@@ -26,6 +26,7 @@ from ciris_store_core.models.document_filters import AllOf, Filter
 from ciris_store_core.store import Documents
 from ciris_store_core.words import node_words, search_terms
 from ciris_store_langgraph.opening import Opened, Threads, secrets_mode
+from ciris_store_langgraph.paging import in_pages
 
 Namespace = tuple[str, ...]
 _OPERATORS = {"$eq": "eq", "$ne": "ne", "$gt": "gt", "$gte": "gte", "$lt": "lt", "$lte": "lte"}
@@ -130,9 +131,10 @@ class CirisStore(BaseStore):
     def _search(self, op: SearchOp) -> list[SearchItem]:
         prefix, condition = self._path(op.namespace_prefix), _condition(op.filter)
         if self._mode == "encrypt":  # No database can look into encrypted values.
-            found: Iterator[Document] = (each for each in self._newest(prefix, None) if _meets(condition, each))
+            everything = self._newest(prefix, None, None)
+            found: Iterator[Document] = (each for each in everything if _meets(condition, each))
         else:
-            found = self._newest(prefix, condition)
+            found = self._newest(prefix, condition, None if op.query else op.offset + op.limit)
         if op.query:
             ranked = self._ranked(found, op.query)
             chosen = ranked[op.offset : op.offset + op.limit]
@@ -145,8 +147,8 @@ class CirisStore(BaseStore):
             for each, score in chosen
         ]
 
-    def _newest(self, prefix: Namespace, condition: Filter | None) -> Iterator[Document]:
-        return self._documents.scan(prefix, filter=condition, order="updated", descending=True)
+    def _newest(self, prefix: Namespace, condition: Filter | None, first: int | None) -> Iterator[Document]:
+        return in_pages(self._documents, prefix, first=first, filter=condition, order="updated", descending=True)
 
     @staticmethod
     def _ranked(found: Iterable[Document], query: str) -> list[tuple[Document, float | None]]:
