@@ -28,6 +28,7 @@ HEAD = """# The suite for LangGraph's stores and checkpointers
 LangGraph has no suite for `BaseStore`, and its suite for checkpointers tests no races, restarts or crashes. The extra
 `ciris-store-langgraph[conformance]` has one for each. A file of tests needs one import, one factory and one line:
 
+<!-- not run: a sketch; the adapter's own tests do the same -->
 ```py
 from ciris_store_langgraph.conformance import store_suite
 
@@ -42,7 +43,8 @@ The factory opens a store at a directory, and finds there what it stored before.
 checkpointer. A second factory opens the async class, if it is another one. `durable=False` leaves out restarts and
 crashes.
 
-`python contrib/langgraph/suite_page.py` wrote the tables, with {versions}. "-" means that a clause does not apply.
+`python contrib/langgraph/suite_page.py` wrote the tables, with
+{versions}. "-" means that a clause does not apply.
 """
 
 
