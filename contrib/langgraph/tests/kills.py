@@ -18,8 +18,8 @@ from langgraph.graph import END, START, StateGraph
 
 from ciris_store_langgraph import CirisSaver
 
-CALLS = 10
-"""Calls of ``put`` and ``put_writes`` in one run of the graph, about."""
+CALLS = 9
+"""Calls of ``put`` and ``put_writes`` in one run of the graph."""
 
 
 class State(TypedDict):
