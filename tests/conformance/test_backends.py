@@ -1,4 +1,4 @@
-"""The conformance suite on the backends of this project."""
+"""The conformance suite on memory and SQLite. Workers of a test run take whole files, so PostgreSQL has its own."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import pytest
 
 from ciris_store_core.conformance import Harness
 from ciris_store_core.conformance.suite import *  # noqa: F403
-from tests.conformance.harnesses import PostgresHarness, SqliteHarness, memory_harness, prepare
-from tests.support.pgserver import ExternalServer
+from tests.conformance.harnesses import SqliteHarness, memory_harness
 
 pytest_plugins = ["ciris_store_core.conformance.plugin"]
 
-BACKENDS = ["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+BACKENDS = ["memory", "sqlite"]
 
 _numbers = count()
 
@@ -23,14 +22,6 @@ _numbers = count()
 @pytest.fixture(scope="module")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return SqliteHarness.make_template(tmp_path_factory.mktemp("sqlite"))
-
-
-@pytest.fixture(scope="module")
-def postgres_url(postgres_server: ExternalServer) -> Iterator[str]:
-    url = postgres_server.create_database()
-    prepare(url)
-    yield url
-    postgres_server.drop_database(url)
 
 
 @pytest.fixture(params=BACKENDS)
@@ -41,9 +32,6 @@ def harness(request: pytest.FixtureRequest) -> Iterator[Harness]:
 
 
 def _make(request: pytest.FixtureRequest) -> Harness:
-    # Asked for by name, so that a test on one backend neither starts nor needs the others.
     if request.param == "memory":
         return memory_harness(next(_numbers))
-    if request.param == "sqlite":
-        return SqliteHarness(request.getfixturevalue("sqlite_template"), request.getfixturevalue("tmp_path"))
-    return PostgresHarness(request.getfixturevalue("postgres_server"), request.getfixturevalue("postgres_url"))
+    return SqliteHarness(request.getfixturevalue("sqlite_template"), request.getfixturevalue("tmp_path"))

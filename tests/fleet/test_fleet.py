@@ -249,7 +249,7 @@ def test_many_agents_in_one_process(opened: Opened, url: str, agents: int) -> No
     stores = [fleet.store(f"a{number:04}") for number in range(agents)]
     for store in stores:
         store.tasks.add(task("t"))
-    assert fleet.stats() | {"stores": agents, "open": OPEN} == fleet.stats()
+    assert {**fleet.stats(), "stores": agents, "open": OPEN} == fleet.stats()
     assert process.num_fds() - before < OPEN * 12
     gc.collect()
     memory = tracemalloc.get_traced_memory()[0]

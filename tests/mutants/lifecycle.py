@@ -70,7 +70,8 @@ def _from_a_copy(
         yield opened
 
 
-for _names in (TABLE_NAMES, ("thoughts",), ("anchors",)):
+_COPIED: tuple[tuple[str, ...], ...] = (TABLE_NAMES, ("thoughts",), ("anchors",))
+for _names in _COPIED:
     add(f"{_names[-1]}_are_read_from_a_copy", "session.reads.current", ("backend.session", partial(_from_a_copy, names=_names)))
 
 

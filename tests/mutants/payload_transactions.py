@@ -24,11 +24,11 @@ TABLES = {
     "streams": (TABLE_NAMES.index("streams"), TABLE_NAMES.index("stream_entries")),
 }
 """Places of the tables of each aggregate in a snapshot."""
-CHANGES = {
+CHANGES: dict[str, tuple[str, ...]] = {
     "documents": ("put", "touch", "delete", "delete_matching", "delete_expired", "reencrypt"),
     "streams": ("append", "pop", "truncate", "fork", "delete", "reencrypt"),
 }
-READS = {"documents": ("find", "count", "namespaces", "get", "lock"), "streams": ("read", "get", "find", "info")}
+READS: dict[str, tuple[str, ...]] = {"documents": ("find", "count", "namespaces", "get", "lock"), "streams": ("read", "get", "find", "info")}
 
 
 def _commit_now(self: Any, places: tuple[int, ...], tables: Any) -> None:

@@ -13,6 +13,7 @@ from ciris_store_core import Conflict, Corrupt, InvalidArgument, SecretsConfig, 
 from ciris_store_core.conformance.factories import T0
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import SecretKeyError
+from ciris_store_core.models.documents import DocumentKey
 from ciris_store_core.models.streams import StreamInfo
 from ciris_store_core.secrets.keys import new_key
 from ciris_store_core.transfer import (
@@ -123,9 +124,9 @@ def test_a_ciphertext_of_a_store_that_was_not_copied_is_refused(stores: Stores) 
     for store in (one, other):
         store.documents.put(("d",), "k", "mine", secrets="encrypt")
     with one._backend.session(write=False) as session:
-        [stolen] = session.documents.get([(("d",), "k")], None)
+        [stolen] = session.documents.get([DocumentKey(("d",), "k")], None)
     with other._backend.session(write=True) as session:
-        [there] = session.documents.get([(("d",), "k")], None)
+        [there] = session.documents.get([DocumentKey(("d",), "k")], None)
         assert session.documents.reencrypt(there, stolen.payload)
     with pytest.raises(Corrupt):
         other.documents.get(("d",), "k")

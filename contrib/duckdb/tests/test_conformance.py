@@ -18,7 +18,7 @@ pytest_plugins = ["ciris_store_core.conformance.plugin"]
 pytestmark = pytest.mark.slow
 
 
-class TestCosts(CostsOfAServer):
+class TestCosts(CostsOfAServer):  # type: ignore[no-redef]
     """Without the clause that the README lists as a limit."""
 
     @pytest.mark.skip("a merge of nodes is a statement each")
