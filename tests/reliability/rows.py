@@ -19,6 +19,7 @@ LOG_VARIABLE = "CIRIS_UNDER_FIRE_LOG"
 """Names the file that ``record`` adds to."""
 
 _SQLITE, _POSTGRES, _HERE = "backends/sqlite/tests", "backends/postgres/tests", "tests/reliability"
+_RACES = f"{_HERE}/test_payload_races.py"
 _SHOWS, _DIFFERENTIAL = "tests/scenarios/test_scenarios.py", "tests/conformance/test_differential.py"
 
 
@@ -253,6 +254,53 @@ ROWS: dict[str, Row] = {
         (f"{_HERE}/test_isolation.py::test_no_append_is_lost",),
         (f"{_HERE}/test_isolation.py::test_the_control_appends_without_a_revision",),
         cores=2, minutes=14,
+    ),
+    "document-compare-and-set": Row(
+        "compare-and-set race",
+        "16 processes add 1 to the number in one document, by the revision that they read",
+        "every success counts once: the number is the number of successes, and so is the revision",
+        15, 5_000, "tries of each",
+        (f"{_RACES}::test_every_compare_and_set_counts_once",),
+        (f"{_RACES}::test_the_control_a_write_without_the_revision",),
+        cores=2, minutes=5,
+    ),
+    "document-expiry": Row(
+        "expiry at the moment of reads and writes",
+        "an injected clock passes the expiry of a document while threads read it, refresh it, insert its successor and "
+        "delete expired documents",
+        "one insert succeeds and its document stays; no reader sees the expired document again",
+        20, 5_000, "documents",
+        (f"{_RACES}::test_an_expired_document_has_one_successor",),
+        (f"{_RACES}::test_the_control_a_look_before_the_insert",),
+        cores=1, minutes=5,
+    ),
+    "stream-append": Row(
+        "16 processes append to one stream",
+        "all append three entries at a time while others read what is new",
+        "positions have no gaps, readers miss no position and see appends whole, and each entry is where its appender "
+        "was told",
+        10, 5_000, "appends of each",
+        (f"{_RACES}::test_no_reader_misses_a_position",),
+        (f"{_RACES}::test_the_control_numbers_that_are_taken_before_the_write",),
+        cores=2, minutes=5,
+    ),
+    "stream-pop": Row(
+        "pop race",
+        "16 processes pop the entries of one stream until none is left",
+        "each entry is returned once, to one of them",
+        300, 50_000, "entries",
+        (f"{_RACES}::test_every_entry_is_popped_once",),
+        (f"{_RACES}::test_the_control_a_look_before_the_deletion",),
+        cores=2, minutes=3,
+    ),
+    "stream-fork": Row(
+        "fork under appenders",
+        "a stream is forked again and again while threads append three entries at a time",
+        "each copy is one moment of its source: a prefix of whole appends",
+        4, 500, "streams",
+        (f"{_RACES}::test_a_fork_is_one_moment",),
+        (f"{_RACES}::test_the_control_entries_that_are_appended_one_by_one",),
+        cores=1, minutes=5,
     ),
     "interrupts": Row(
         "interrupts",
