@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import concurrent, databases, growth, report, startup
+from benchmarks import concurrent, databases, growth, payloads, report, startup
 from benchmarks.contenders import all_contenders
 from benchmarks.databases import PLACES, Place
 from benchmarks.measure import Series, run
@@ -37,7 +37,7 @@ STARTS = {
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    names = [*(w.name for w in WORKLOADS), *concurrent.CROWDS, *STARTS, "memory", "import", "growth"]
+    names = [*(w.name for w in WORKLOADS), *concurrent.CROWDS, *STARTS, *payloads.PARTS, "memory", "import", "growth"]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds on small stores: to see that it works")
     parser.add_argument("--only", action="append", default=[], choices=names, help="only this; may be repeated")
@@ -77,6 +77,8 @@ def _measure_all(options: argparse.Namespace) -> tuple[list[Result], dict[str, A
 def _measure(place: Place, options: argparse.Namespace, facts: dict[str, Any]) -> list[Result]:
     size = QUICK_SIZE if options.quick else SIZE
     results = [*_single(place, size, options), *_many(place, size, options), *_start(place, options)]
+    if parts := [part for part in payloads.PARTS if _wanted(part, options)]:
+        results += payloads.measure(place, parts, quick=options.quick)
     if _wanted("memory", options):
         for name, taken in startup.memory(place, 5).items():
             facts[f"memory of one more open {place.name} connection or store, {name}"] = f"{taken / 1024:,.0f} KiB"

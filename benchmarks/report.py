@@ -23,7 +23,7 @@ class Result:
     """Times of one workload, and their ratios."""
 
     section: str
-    """``single``, ``many`` (callers), ``start`` or ``growth``."""
+    """``single``, ``many`` (callers), ``start``, ``documents``, ``streams``, ``level`` (at two sizes) or ``growth``."""
     database: str
     name: str
     title: str
@@ -50,10 +50,16 @@ def show(console: Console, results: Sequence[Result]) -> None:
 def _tables(results: Sequence[Result]) -> Iterator[Table]:
     for section in dict.fromkeys((result.section, result.database) for result in results):
         rows = [result for result in results if (result.section, result.database) == section]
-        yield _growth_table(rows) if section[0] == "growth" else _table(rows)
+        yield _growth_table(rows) if section[0] in ("level", "growth") else _table(rows)
 
 
-_TITLES = {"single": "one caller", "many": "many callers at once", "start": "a fresh process"}
+_TITLES = {
+    "single": "one caller",
+    "many": "many callers at once",
+    "start": "a fresh process",
+    "documents": "documents, one caller",
+    "streams": "streams, one caller",
+}
 
 
 def _table(results: Sequence[Result]) -> Table:
@@ -71,7 +77,8 @@ def _table(results: Sequence[Result]) -> Table:
 
 def _growth_table(results: Sequence[Result]) -> Table:
     names = list(results[0].seconds)
-    table = Table(title=f"{results[0].database}: as the store grows, microseconds and times the smallest")
+    grown = "documents and streams as the store grows" if results[0].section == "level" else "as the store grows"
+    table = Table(title=f"{results[0].database}: {grown}, microseconds and times the smallest")
     _columns(table, "operation", *names, "largest to smallest", "middle half", "goal", "")
     for result in results:
         ratio = result.ratios[result.judged]

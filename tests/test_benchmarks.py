@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks import startup, values
+from benchmarks import payload_values, payloads, startup, values
 from benchmarks.__main__ import main
 from benchmarks.contender import Contender, can
 from benchmarks.contenders import raw
-from benchmarks.fill import fill
+from benchmarks.fill import fill, path_of
 from benchmarks.measure import Ratio, run, spread
+from benchmarks.payload_contenders import RawPostgresPayloads, RawSqlitePayloads, WithPayloads
 from benchmarks.report import BEGIN, END, Result, as_json, read_json, summary, write_markdown
 from benchmarks.with_store import WithStore
 from benchmarks.workloads import WORKLOADS
@@ -24,26 +25,47 @@ SIZE = 200
 POINTS = values.SERIES * values.POINTS + 10
 
 Pair = tuple[Contender, WithStore]
+PayloadPair = tuple[RawSqlitePayloads | RawPostgresPayloads, WithPayloads]
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
-    """The raw driver and the store, on a database each with the same content."""
+def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[str]]:
+    """Two empty databases of one kind."""
     server: ExternalServer | None = None
     if request.param == "postgres":
         server = request.getfixturevalue("postgres_server")
         urls = [server.create_database(), server.create_database()]
     else:
         urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("raw", "store")]
+    yield urls
+    if server is not None:
+        for url in urls:
+            server.drop_database(url)
+
+
+@pytest.fixture
+def pair(urls: list[str]) -> Iterator[Pair]:
+    """The raw driver and the store, on a database each with the same content."""
     for url in urls:
         fill(url, SIZE, POINTS)
     plain, store = raw(urls[0], SIZE), WithStore(urls[1], SIZE)
     yield plain, store
     plain.close()
     store.close()
-    if server is not None:
-        for url in urls:
-            server.drop_database(url)
+
+
+@pytest.fixture
+def payload_pair(urls: list[str]) -> Iterator[PayloadPair]:
+    """The same for documents and streams."""
+    for url in urls:
+        payload_values.fill(url, payload_values.Content(documents=SIZE, entries=SIZE))
+    first, second = urls
+    plain = RawSqlitePayloads(path_of(first)) if first.startswith("sqlite") else RawPostgresPayloads(first)
+    store = WithPayloads(second)
+    plain.size = store.size = SIZE
+    yield plain, store
+    plain.close()
+    store.close()
 
 
 def _fields(record: Any) -> dict[str, Any]:
@@ -100,6 +122,40 @@ def test_every_workload_runs(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Non
         series = run(pair, workload, 2)
         assert set(series.seconds) == {"raw driver", "store"}
         assert series.ratio("store", "raw driver").value > 0
+
+
+def test_both_read_the_same_documents_and_entries(payload_pair: PayloadPair) -> None:
+    plain, store = payload_pair
+    document = store.document_get(7)
+    assert (document.value, document.revision) == (payload_values.value(values.chosen(7, SIZE)), 1)
+    assert (plain.document_get(7)["value"], plain.document_get(7)["created_at"]) == (document.value, values.END)
+    listed = store.documents_list(1)
+    assert [(each.key, each.value) for each in listed] == [(d["key"], d["value"]) for d in plain.documents_list(1)]
+    assert len(listed) == payload_values.LISTED
+    tail = store.entries_tail(1)
+    assert [(each.position, each.value) for each in tail] == [
+        (e["position"], e["value"]) for e in plain.entries_tail(1)
+    ]
+    assert tail[-1].position == SIZE and len(tail) == payload_values.TAIL
+
+
+def test_both_write_the_same_documents_and_entries(payload_pair: PayloadPair, urls: list[str]) -> None:
+    def stored(contender: RawSqlitePayloads | RawPostgresPayloads | WithPayloads, home: WithPayloads) -> list[Any]:
+        for workload in (each for part in payloads.PARTS.values() for each in part):
+            getattr(contender, f"prepare_{workload.name}", lambda number: None)(1)
+            getattr(contender, workload.name)(1)
+        documents = [(d.namespace, d.key, d.value, d.revision) for d in home.store.documents.scan()]
+        entries = [(e.position, e.kind, e.value) for e in home.store.streams.scan(payload_values.CHATS, "new")]
+        info = home.store.streams.info(payload_values.CHATS, "new")
+        assert info is not None
+        return [documents, entries, info.length]
+
+    plain, store = payload_pair
+    reader = WithPayloads(urls[0])
+    try:
+        assert stored(plain, reader) == stored(store, store)
+    finally:
+        reader.close()
 
 
 def test_importing_the_core_is_light() -> None:
