@@ -36,7 +36,7 @@ endef
 
 .DEFAULT_GOAL := help
 # The distributions for frameworks, each with its tests in an environment of its own.
-ADAPTERS ?= langgraph
+ADAPTERS ?= langgraph claude openai keyvalue
 .PHONY: help setup demo test adapters coverage lint format stubs tables links bench faults mutants soak docs site build clean
 
 help: ## Show this list
@@ -65,7 +65,7 @@ test: setup ## Run every test but the long ones, PostgreSQL included
 adapters: $(addprefix adapter-,$(ADAPTERS)) ## Test the distributions for frameworks, with the frameworks' own packages
 
 adapter-%: .venv-adapters/%/.stamp
-	.venv-adapters/$*/bin/python -m pytest -c contrib/pytest.ini contrib/$*/tests $(PYTEST_ARGS)
+	.venv-adapters/$*/bin/python -m pytest -c contrib/adapters.ini contrib/$*/tests $(PYTEST_ARGS)
 
 .venv-adapters/%/.stamp: contrib/%/pyproject.toml $(PYPROJECTS)
 	$(call make_venv,.venv-adapters/$*)

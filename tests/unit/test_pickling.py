@@ -29,7 +29,10 @@ _PLAIN: Mapping[Any, Any] = {
     str: "x", int: 1, float: 0.5, bool: True, bytes: b"x", datetime: datetime(2025, 1, 1, tzinfo=UTC),
     timedelta: timedelta(hours=1), Any: {"k": [1, None]}, type(None): None, object: "x",
 }  # fmt: skip
-_GIVEN: Mapping[str, Any] = {"Approval": {"request": "0" * 64, "nonce": "0" * 32, "signature": "0" * 128}}
+_GIVEN: Mapping[str, Any] = {
+    "Approval": {"request": "0" * 64, "nonce": "0" * 32, "signature": "0" * 128},
+    "StreamRule": {"keep": 5},
+}
 
 
 def _is_data(kind: Any) -> bool:

@@ -113,6 +113,10 @@ class DuckBackend(Backend):
             raise MigrationRequired(f"there is no database {self.path} yet. Run 'ciris-store migrate' to make it.")
 
     def _bring_up_to_date(self, migrate: bool) -> None:
+        # A store that is opened while another one writes must not wait for it, unless there is something to migrate.
+        with self._session() as session:
+            if not DuckMigrator(session, load_migrations(__package__)).plan():
+                return
         with self._hold_write_lock(), self._session() as session:
             migrator = DuckMigrator(session, load_migrations(__package__))
             if not migrate:

@@ -44,7 +44,7 @@ def backend(path: Path, options: str = "") -> DuckBackend:
 def test_a_store_for_users(tmp_path: Path) -> None:
     url = f"duckdb:///{tmp_path}/x.duckdb"
     with open_store(url) as store:
-        assert store.info()["schema_version"] == 2
+        assert store.info()["schema_version"] == 3
         assert store.is_empty()
     with open_store(url, migrate=False, create=False) as store:
         assert store.info()["path"] == f"{tmp_path}/x.duckdb"
