@@ -15,6 +15,7 @@ import psycopg2
 from psycopg2.extras import execute_values
 
 from benchmarks import payload_values as content
+from benchmarks import values
 from benchmarks.contender import Contender
 from benchmarks.raw_sqlite import connect, moment
 from ciris_store_core import SecretsConfig, open_store
@@ -118,11 +119,11 @@ class PayloadContender(Contender):
 
     def chosen(self, number: int) -> tuple[tuple[str, ...], str]:
         """Return namespace and key of some document of the filled store."""
-        return content.document_key(content.values.chosen(number, self.size))
+        return content.document_key(values.chosen(number, self.size))
 
     def chosen_user(self, number: int) -> tuple[str, ...]:
         """Return the namespace of some user of the filled store."""
-        return content.user(content.values.chosen(number, self.size // content.LISTED))
+        return content.user(values.chosen(number, self.size // content.LISTED))
 
 
 class RawPayloads(PayloadContender):

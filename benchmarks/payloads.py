@@ -68,6 +68,8 @@ def measure(place: Place, parts: Sequence[str], *, quick: bool) -> list[Result]:
     with ExitStack() as stack:
         stack.enter_context(place.apart())
         contenders = [_made(stack, place, make, QUICK if quick else SINGLE) for make in _makers(place)]
+        if "documents" in parts:
+            contenders.append(_langgraph(stack, place, QUICK if quick else SINGLE))
         for part in parts:
             results += [_single(place, part, workload, contenders, quick) for workload in PARTS[part]]
         sizes = {"small": SMALL, "large": QUICK_LARGE if quick else LARGE}
@@ -98,6 +100,17 @@ def _made(
     contender.size = content.documents
     contender.name = name or contender.name
     stack.callback(contender.close)
+    return contender
+
+
+def _langgraph(stack: ExitStack, place: Place, content: Content) -> Contender:
+    """Return LangGraph's store with as many items."""
+    from benchmarks.payload_langgraph import WithLangGraphPayloads  # not needed by those who only test the others
+
+    contender = WithLangGraphPayloads(place.new_url())
+    stack.callback(contender.close)
+    contender.fill(content.documents, content.text)
+    contender.size = content.documents
     return contender
 
 

@@ -26,7 +26,7 @@ class WithLangGraph(Contender):
 
     def __init__(self, url: str, size: int) -> None:
         self.size = size
-        self.store, self._connection = _store(url)
+        self.store, self._connection = open_langgraph(url)
 
     def close(self) -> None:
         self._connection.close()
@@ -82,7 +82,8 @@ class WithLangGraph(Contender):
         return self.store.search(_series(number), limit=values.POINTS)
 
 
-def _store(url: str) -> tuple[BaseStore, Any]:
+def open_langgraph(url: str) -> tuple[BaseStore, Any]:
+    """LangGraph's store on an empty database, and its connection."""
     if url.startswith("sqlite"):
         db = sqlite3.connect(url.removeprefix("sqlite:///"), check_same_thread=False, isolation_level=None)
         db.execute("PRAGMA journal_mode = WAL")
