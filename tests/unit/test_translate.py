@@ -382,12 +382,17 @@ def test_importing_it_loads_no_parser() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
+def dialect_of(store: Any) -> Any:
+    backend = store._backend
+    return backend.dialect if hasattr(backend, "dialect") else backend._dialect
+
+
 def test_the_adapter_belongs_to_the_open_store(postgres_server: ExternalServer, tmp_path: Path) -> None:
     """Two stores of different kinds side by side: each translates for its own database."""
     raw = "INSERT OR REPLACE INTO tasks (task_id, description) VALUES (?, '100% ?')"
     url = postgres_server.create_database()
     with open_store(f"sqlite:///{tmp_path}/a.db") as one, open_store(url) as two:
-        on_sqlite, on_postgres = (store._backend._dialect.translate(raw) for store in (one, two))  # type: ignore[attr-defined]
+        on_sqlite, on_postgres = (dialect_of(store).translate(raw) for store in (one, two))  # type: ignore[attr-defined]
     postgres_server.drop_database(url)
     assert "VALUES (?, '100% ?') ON CONFLICT (task_id) DO UPDATE" in on_sqlite
     assert "VALUES (%s, '100%% ?') ON CONFLICT (task_id) DO UPDATE" in on_postgres
