@@ -22,6 +22,7 @@ KILOBYTE = 900
 MEGABYTE = bytes(range(256)) * 4096
 
 CHATS = ("chats",)
+_SENTENCE = "The user asked for a table by the window on Friday evening and prefers to be called in the morning. "
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,12 @@ def document_key(number: int) -> tuple[tuple[str, ...], str]:
 
 def value(number: int, text: int = KILOBYTE) -> dict[str, Any]:
     """Return the value of a document or entry."""
-    return {"name": f"note {number}", "seen": number, "tags": ["alpha", "beta"], "text": "x" * text}
+    return {"name": f"note {number}", "seen": number, "tags": ["alpha", "beta"], "text": prose(text)}
+
+
+def prose(characters: int) -> str:
+    """Return so many characters of words: one long token would be rare, and is what detection looks at longest."""
+    return (_SENTENCE * (characters // len(_SENTENCE) + 1))[:characters]
 
 
 _VALUE = """'{{"name":"note ' || i || '","seen":' || i || ',"tags":["alpha","beta"],"text":"{text}"}}'"""
@@ -89,7 +95,7 @@ def fill(url: str, content: Content) -> None:
         chats=path_of_namespace(CHATS),
         end=path_of_namespace(("",)),
         now=str(raw_sqlite.micros(values.END)) if sqlite else f"timestamptz '{values.END.isoformat()}'",
-        value=_VALUE.format(text="x" * content.text),
+        value=_VALUE.format(text=prose(content.text)),
         long=content.entries,
         short=SHORT,
     )
