@@ -226,7 +226,7 @@ def test_what_type_checkers_see_is_current() -> None:
 def test_every_class_that_waits_has_a_counterpart_that_can_be_named() -> None:
     tree = ast.parse(STUB.read_text())
     classes = {each.name for each in tree.body if isinstance(each, ast.ClassDef)}
-    assert classes | {"open_store_async"} == set(aio.__all__)
+    assert classes | {"open_store_async", "open_fleet_async"} == set(aio.__all__)
     for name in classes - {"Opening"}:
         counterpart = getattr(aio, name)
         assert counterpart.__name__ == name and counterpart.__doc__

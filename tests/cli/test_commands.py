@@ -40,7 +40,7 @@ def test_shells_complete_commands() -> None:
     program = "import sys; sys.argv = ['ciris-store']; from ciris_store_core.cli.app import app; app()"
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert result.stdout.split() == ["doctor"]
+    assert result.stdout.split() == ["doctor", "documents"]
 
 
 def test_without_a_command_it_lists_them(command: Command) -> None:
