@@ -79,9 +79,9 @@ def test_a_level_is_reached_when_all_of_it_ran(tmp_path: Path) -> None:
 
 
 def test_several_processes(tmp_path: Path) -> None:
-    report = run(f"sqlite:///{tmp_path}/x.db", select("processes"))
+    report = run(f"sqlite:///{tmp_path}/x.db", select("processes", "payload_processes"))
     [multi] = [each for each in report.levels if each.level == Level.MULTI_INSTANCE]
-    assert multi.reached and multi.counts[Status.PASSED] == 10
+    assert multi.reached and multi.counts[Status.PASSED] == 13
 
 
 def test_a_backend_without_the_capability_does_not_reach_the_level() -> None:
@@ -190,13 +190,13 @@ def test_what_the_contract_cannot_delete_is_said() -> None:
     with target_for("acme://host/lease", acme()) as place:
         with closing(place.harness().open(ManualClock())) as backend, writing(backend) as session:
             session.coordination.acquire_lease("job", "me", T0, at(1))
-        with pytest.raises(CannotEmpty, match=r"put \{n\} in the URL"):
+        with pytest.raises(CannotEmpty, match=r"Put \{n\} in the URL"):
             place.harness()
 
 
 def test_with_one_store_that_cannot_be_emptied_no_level_is_reached() -> None:
     report = run("acme://host/one", registry=acme())
-    assert statuses(report, "graph_nodes") == {Status.PASSED}
+    assert report.counts[Status.PASSED] > 0
     assert Status.NOT_RUN in statuses(report, "coordination") and report.counts[Status.FAILED] == 0
     assert not any(each.reached for each in report.levels)
 

@@ -82,7 +82,7 @@ def test_the_agents_role_has_these_rights_and_no_others(roles: Roles) -> None:
     rights: dict[str, set[str]] = {}
     for table, right in execute(roles.superuser, RIGHTS):
         rights.setdefault(table, set()).add(right)
-    assert len(rights) == 13
+    assert len(rights) == 16
     assert all(each == EXPECTED for each in rights.values())
 
 

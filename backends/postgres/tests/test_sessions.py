@@ -63,7 +63,6 @@ def test_a_single_call_is_one_message(backend: PostgresBackend) -> None:
         lambda s: s.correlations.add([correlation("c")]),
         lambda s: s.correlations.update("c", {"updated_at": T0, "metadata": {"a": 1}}),
         lambda s: s.coordination.acquire_lease("l", "w", T0, T0),
-        lambda s: s.tasks.delete(["t", "u"]),
     ]
     for call in calls:
         with backend.session(write=True, single=True) as session:
