@@ -69,6 +69,7 @@ def make(request: pytest.FixtureRequest) -> Factory:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("make", BACKENDS, indirect=True)
 @pytest.mark.parametrize("examples", counts("differential"))
 def test_random_scripts(make: Factory, examples: int, request: pytest.FixtureRequest) -> None:

@@ -64,7 +64,7 @@ for _field, _none in (("media_type", None), ("key_id", None), ("secret_refs", ()
     add(f"a_put_keeps_the_{_field}", f"{PUT}.replaces" + " documents.filters.searchable" * (_field == "searchable"), _storing(lambda new, old, name=_field: replace(new, payload=replace(new.payload, **{name: getattr(new.payload, name) or (getattr(old.payload, name) if old else getattr(new.payload, name))}))))
 add("a_put_leaves_the_revision", f"{PUT}.replaces {PUT}.race {PUT}.deadlock", _storing(lambda new, old: replace(new, revision=old.revision) if old and old.payload is not new.payload else new))
 add("a_revision_grows_by_two", f"{PUT}.replaces {PUT}.expected_revision {PUT}.race {PUT}.processes {PUT}.deadlock", _storing(lambda new, old: replace(new, revision=old.revision + 2) if old and new.revision == old.revision + 1 else new))
-add("an_insert_overwrites", f"{PUT}.insert {PUT}.insert.race documents.refused", _writing(lambda write, old: replace(write, mode="put") if write.mode == "insert" else write))
+add("an_insert_of_a_document_overwrites", f"{PUT}.insert {PUT}.insert.race documents.refused", _writing(lambda write, old: replace(write, mode="put") if write.mode == "insert" else write))
 add("an_insert_of_what_exists_does_nothing", f"{PUT}.insert {PUT}.insert.race documents.refused", (PUT, lambda self, sound, writes, now: sound([each for each in writes if each.mode != "insert" or each.document.id not in self._documents.rows], now)))
 add("a_document_that_exists_is_a_plain_conflict", f"{PUT}.insert {PUT}.expected_revision {PUT}.restore", (PUT, raises_plain_conflict))
 

@@ -15,7 +15,7 @@ PASSWORD = "s3cretXq9"
 
 @pytest.mark.parametrize(
     "option",
-    ["sslmode=maybe", "connect_timeout=x", "nothing=1", "pool_size=0", "schema=a-b", "keepalives=2", "migrate=perhaps",
+    ["sslmode=maybe", "connect_timeout=x", "nothing=1", "pool_size=0", "schema=a.b", "keepalives=2", "migrate=perhaps",
      "idle_check=-1", "load_balance_hosts=x"],
 )  # fmt: skip
 def test_a_refused_option(option: str) -> None:
