@@ -62,7 +62,7 @@ REFUSING: dict[str, tuple[str, tuple[type[StoreError], ...]]] = {
 """Under these, a call that the reference accepts may raise one of these errors."""
 
 CONSEQUENCES = ("NotFound", "AlreadyExists", "AccessDenied")
-"""Errors of calls after an add or a deletion that was refused: its record, or an authority, is not there, or still is."""
+"""Errors of calls after a refused add or deletion: its record, or an authority, is not there, or still there."""
 
 ODD = 0.1 + 0.2
 """Has seventeen digits."""
