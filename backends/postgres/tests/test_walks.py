@@ -60,7 +60,7 @@ def test_deleting_a_chain_of_tasks_reads_each_of_them_once(
         session.tasks.add([task(f"t{n}", parent_task_id=f"t{n - 1}" if n else None) for n in range(600)])
     with writing(backend) as session:
         assert isinstance(session.tasks, PostgresTaskStore)
-        seen = plans(session, monkeypatch, "run")
+        seen = plans(session, monkeypatch, "rows")
         session.tasks.delete(["t0"])
     union = next(each for each in nodes(seen[0]) if each["Node Type"] == "Recursive Union")
     scans = [each for each in nodes(union) if each.get("Relation Name") == "tasks" and each["Actual Loops"] > 1]
