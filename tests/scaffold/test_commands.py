@@ -14,7 +14,7 @@ import pytest
 from ciris_store_core.conformance.results import Report, Status, Verdict, from_json
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 class Author:
@@ -46,7 +46,7 @@ class Author:
         for name in ("PYTHONPATH", "CIRIS_DB_URL"):
             environment.pop(name, None)
         done = subprocess.run(
-            command, shell=True, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=400
+            command, shell=True, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=1500
         )
         assert done.returncode == status, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
