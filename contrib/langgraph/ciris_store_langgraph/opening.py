@@ -1,22 +1,17 @@
-"""Opening of a store for an adapter, and the treatment of secrets in what it stores."""
+"""Opening of a store for an adapter, and threads for its async methods."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ciris_store_core import Store, open_store
 
 T = TypeVar("T")
-
-logger = logging.getLogger("ciris_store_langgraph")
-
-_told = False
 
 
 class Adapter(Protocol):
@@ -65,20 +60,6 @@ class Opened(Generic[A]):
     ) -> None:
         """Close the adapter and the store."""
         await asyncio.to_thread(self.__exit__, kind, error, traceback)
-
-
-def secrets_mode(store: Store) -> Literal["encrypt", "plain"]:
-    """Return ``encrypt`` if the store has a key, else ``plain``, told once in the log.
-
-    A framework needs back exactly what it wrote, so secrets in it cannot be replaced by references.
-    """
-    global _told
-    if store.secrets.has_key:
-        return "encrypt"
-    if not _told:
-        _told = True
-        logger.warning("values are stored unencrypted: open the store with a key (ciris-store key new) to encrypt them")
-    return "plain"
 
 
 class Threads:

@@ -30,9 +30,10 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from ciris_store_core import AlreadyExists, Document, NewDocument, Store, Transaction
+from ciris_store_core.integrations.frameworks import secrets_mode
 from ciris_store_core.store import Documents
 from ciris_store_langgraph.frames import Typed, pack, unpack
-from ciris_store_langgraph.opening import Opened, Threads, secrets_mode
+from ciris_store_langgraph.opening import Opened, Threads
 from ciris_store_langgraph.paging import InStep, in_pages
 
 T = TypeVar("T")
@@ -85,7 +86,7 @@ class CirisSaver(BaseCheckpointSaver[str]):
         self._root = tuple(namespace)
         self._documents: Documents = store.documents
         self._within: Transaction | None = None
-        self._mode = secrets_mode(store)
+        self._mode = secrets_mode(store, "LangGraph")
         self._threads = Threads()
         # By checkpoint: the values that it refers to, which are stored for as long as it is.
         self._known: OrderedDict[tuple[Place, str], frozenset[str]] = OrderedDict()

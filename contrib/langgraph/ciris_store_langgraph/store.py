@@ -22,10 +22,11 @@ from langgraph.store.base import (
 )
 
 from ciris_store_core import Document, NewDocument, Store, Transaction, field
+from ciris_store_core.integrations.frameworks import secrets_mode
 from ciris_store_core.models.document_filters import AllOf, Filter
 from ciris_store_core.store import Documents
 from ciris_store_core.words import node_words, search_terms
-from ciris_store_langgraph.opening import Opened, Threads, secrets_mode
+from ciris_store_langgraph.opening import Opened, Threads
 from ciris_store_langgraph.paging import in_pages
 
 Namespace = tuple[str, ...]
@@ -51,7 +52,7 @@ class CirisStore(BaseStore):
         self._root = tuple(namespace)
         self._documents: Documents = store.documents
         self._within: Transaction | None = None
-        self._mode = secrets_mode(store)
+        self._mode = secrets_mode(store, "LangGraph")
         self._threads = Threads()
         self.ttl_config = ttl
 
