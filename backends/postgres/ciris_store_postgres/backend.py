@@ -78,6 +78,18 @@ class Pool(Protocol):
         ...
 
 
+def new_pool(options: ConnectOptions, watchdog: Watchdog) -> ConnectionPool:
+    """Return a pool as the options of a URL describe it."""
+    return ConnectionPool(
+        Connector(options).open,
+        watchdog,
+        size=options.pool_size,
+        timeout=options.pool_timeout,
+        idle_check=options.idle_check,
+        max_lifetime=options.max_lifetime,
+    )
+
+
 class PostgresBackend(Backend):
     """Store in one schema of a PostgreSQL database."""
 
@@ -101,14 +113,7 @@ class PostgresBackend(Backend):
         # Timelines are compared only where a failover can happen, that is where the URL names several servers.
         self._timeline = timeline or (Timeline() if len(url.hosts) > 1 else None)
         self._watchdog = watchdog or Watchdog(options.operation_timeout)
-        self.pool: Pool = pool or ConnectionPool(
-            Connector(options).open,
-            self._watchdog,
-            size=options.pool_size,
-            timeout=options.pool_timeout,
-            idle_check=options.idle_check,
-            max_lifetime=options.max_lifetime,
-        )
+        self.pool: Pool = pool or new_pool(options, self._watchdog)
 
     # --- opening ------------------------------------------------------------------------------
 

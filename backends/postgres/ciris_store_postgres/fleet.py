@@ -15,8 +15,8 @@ from ciris_store_core.contract.fleet import AgentPlace, FleetBackend, FleetNode
 from ciris_store_core.contract.hookspecs import BackendContext
 from ciris_store_core.errors import InvalidURL, NotFound, NotSupported, StoreClosed, StoreError
 from ciris_store_core.url import StoreURL
-from ciris_store_postgres.backend import PostgresBackend
-from ciris_store_postgres.connect import ConnectOptions, Connector, at_host
+from ciris_store_postgres.backend import PostgresBackend, new_pool
+from ciris_store_postgres.connect import ConnectOptions, at_host
 from ciris_store_postgres.connection import NEVER, PooledConnection
 from ciris_store_postgres.diagnosis import CONNECTIONS
 from ciris_store_postgres.pool import ConnectionPool
@@ -123,22 +123,12 @@ class PostgresFleet(FleetBackend):
         self._options = options = ConnectOptions.from_url(url)
         self.watchdog = Watchdog(options.operation_timeout)
         self.timeline = Timeline() if len(url.hosts) > 1 else None
-        self.pool = self._new_pool(options)
+        self.pool = new_pool(options, self.watchdog)
         share, context = PoolShare(self.pool), BackendContext(SystemClock())
         self._admin = PostgresBackend(url, context, pool=share, watchdog=self.watchdog, timeline=self.timeline)
         self._lock = threading.Lock()
         self._pools: dict[Place, ConnectionPool] = {}
         self._unusable: dict[Place, float] = {}
-
-    def _new_pool(self, options: ConnectOptions) -> ConnectionPool:
-        return ConnectionPool(
-            Connector(options).open,
-            self.watchdog,
-            size=options.pool_size,
-            timeout=options.pool_timeout,
-            idle_check=options.idle_check,
-            max_lifetime=options.max_lifetime,
-        )
 
     def url_of(self, agent: str) -> StoreURL:
         """Return the URL with the agent's schema."""
@@ -170,7 +160,8 @@ class PostgresFleet(FleetBackend):
                 return self._pools[place]
             if time.monotonic() - self._unusable.get(place, -NEVER) < _SECONDS_BETWEEN_TRIES:
                 return self.pool
-            pool = self._new_pool(replace(self._options, keywords=at_host(self._options.keywords, *place)))
+            options = replace(self._options, keywords=at_host(self._options.keywords, *place))
+            pool = new_pool(options, self.watchdog)
             problem = _check_group(pool, group)
             if problem is None:
                 self._pools[place] = pool
@@ -209,7 +200,7 @@ class PostgresFleet(FleetBackend):
 
     def _node(self, place: Place, group: int, agents: int) -> FleetNode:
         options = replace(self._options, keywords=at_host(self._options.keywords, *place), pool_size=1)
-        pool = self._new_pool(options)
+        pool = new_pool(options, self.watchdog)
         try:
             problem = _check_group(pool, group)
             if problem is not None:
