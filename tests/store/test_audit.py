@@ -30,6 +30,7 @@ from ciris_store_core import (
 from ciris_store_core.conformance.support import race
 from ciris_store_core.models import AuditCheckpoint, LogData
 from ciris_store_core.services import DatabaseMaintenanceService
+from ciris_store_core.store.audit.verification import AuditReport, Verifier
 from tests.support.tampering import (
     delete,
     delete_anchor,
@@ -331,6 +332,19 @@ def test_cutting_another_chain(store: Store, clock: ManualClock) -> None:
     assert store.audit.prune(clock.now(), chain="nobody") == 0
     with pytest.raises(InvalidArgument):
         store.audit.prune(clock.now().replace(tzinfo=None))
+
+
+def test_the_first_event_during_a_verification(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives the store its id, after the verification has looked for it."""
+    look = Verifier._look_at_identity
+
+    def look_then_append(verifier: Verifier, report: AuditReport) -> None:
+        look(verifier, report)
+        append(store, 2)
+
+    monkeypatch.setattr(Verifier, "_look_at_identity", look_then_append)
+    report = store.audit.verify()
+    assert report.entries == 2 and not report.problems
 
 
 def test_cutting_nothing_leaves_nothing(store: Store, clock: ManualClock) -> None:

@@ -253,12 +253,20 @@ class Verifier:
         report.problems += part.problems
 
     def _chain(self, name: str) -> AuditReport:
-        """Return the report of one chain; look again if retention pruned it meanwhile, as that looks like a fault."""
+        """Return the report of one chain.
+
+        Look again if retention pruned it meanwhile, or the store got its id (by its first event) or copies: what was
+        read before looks like a fault then.
+        """
         for _ in range(_LOOKS):
-            anchor = self._anchor(name)
+            anchor, stores = self._anchor(name), self._stores
             report = AuditReport(chains=1)
             self._follow(name, anchor, report)
-            if report.ok or self._anchor(name) == anchor:
+            if report.ok:
+                break
+            identity = identity_of(self._anchor(STORE_CHAIN))
+            self._stores = self._given | identity.known if identity else self._given
+            if (self._anchor(name), self._stores) == (anchor, stores):
                 break
         return report
 
