@@ -30,6 +30,9 @@ class Step:
         return self.text or self.kind
 
 
+WAITING_FOR_READERS = ("session.documents.create_index(", "session.documents.drop_index(")
+"""Calls that may wait for open readers. Beside one in the same script they would wait for ever."""
+
 _WRITES, _READS = (*WRITES, *PAYLOAD_WRITES), (*READS, *PAYLOAD_READS)
 MARKS = ("end", "write", "undo", "write", "savepoint", "savepoint", "read", "read", "end", "reopen")
 
@@ -119,7 +122,7 @@ class _Writer:
             self._line(f"    {step.text}")
         elif step.reads and "read" in kinds:
             self._line(step.text.replace("session.", "reader.", 1))
-        elif "write" in kinds:
+        elif "write" in kinds and not ("read" in kinds and step.text.startswith(WAITING_FOR_READERS)):
             self._line(step.text)
 
     def _close(self, *, undo: bool) -> None:

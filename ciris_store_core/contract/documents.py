@@ -107,9 +107,10 @@ class DocumentStore(ABC):
         """Index the part of every JSON value that a path leads to; one that exists is kept. Default: does nothing.
 
         - Afterwards, ``find`` with ``eq`` or ``in`` of a text or number on this path costs what its answer costs.
+        - It may wait for open transactions with documents, readers included, but only for seconds (``Unavailable``).
         """
         return
 
     def drop_index(self, path: ValuePath) -> None:
-        """Remove such an index if there is one. Default: does nothing."""
+        """Remove such an index if there is one; it waits as ``create_index`` does. Default: does nothing."""
         return

@@ -79,6 +79,7 @@ def test_random_scripts(make: Factory, examples: int, request: pytest.FixtureReq
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.postgres
 def test_one_long_script_on_all_backends(make_sqlite: Factory, make_postgres: Factory) -> None:
     check_long_script([lambda: memory_harness(next(_numbers)), make_sqlite, make_postgres], steps=2000, seed=1)
@@ -120,6 +121,20 @@ def test_marks_that_fit_nowhere_are_left_out() -> None:
         "        pass\n"
         "    with suppress(Stop), store.session(write=True) as session:\n"
         "        raise Stop\n"
+        "    compare(store)\n"
+    )
+
+
+def test_calls_that_wait_for_readers_are_not_made_beside_one() -> None:
+    drop = Step("call", "session.documents.drop_index(('x',))", reads=False)
+    steps = [Step("write"), drop, Step("read"), drop, Step("end"), Step("end"), drop]
+    assert source(steps) == (
+        "    with store.session(write=True) as session:\n"
+        "        session.documents.drop_index(('x',))\n"
+        "        with store.session(write=False) as reader:\n"
+        "            pass\n"
+        "    with store.session(write=True, single=True) as session:\n"
+        "        session.documents.drop_index(('x',))\n"
         "    compare(store)\n"
     )
 

@@ -55,6 +55,10 @@ CREATE_INDEX = "CREATE INDEX IF NOT EXISTS {name} ON {documents} (jsonb_hash_ext
 
 DROP_INDEX = "DROP INDEX IF EXISTS {schema}.{name}"
 
+# Both wait for transactions that use the table, and every later write (of DROP INDEX also every read) queues behind
+# them. The timeout bounds their wait. SET LOCAL ends with the transaction.
+LIMIT_LOCKS = "SET LOCAL lock_timeout = '2s'; "
+
 
 class PostgresDocumentStore(SqlDocumentStore):
     """Document store that writes many documents in one statement."""
@@ -82,16 +86,27 @@ class PostgresDocumentStore(SqlDocumentStore):
             self.executor.run(OVERWRITE, self._columns(documents, [document.revision for document in documents]))
 
     def create_index(self, path: ValuePath) -> None:
-        """Index the part that a path leads to. Writers of documents wait until the index is built."""
+        """Index the part that a path leads to. Writers of documents wait until the index is built.
+
+        Raises:
+            Unavailable: Another transaction that writes documents did not end within 2 s.
+        """
         name, found = index_name(path), part_of(path)
         if found is None or self.executor.row(INDEX_EXISTS, (name, self.executor.dialect.schema)):
             return
         part, bound = found
         try:
             with self.executor.atomic():
+                self.executor.send_with_next(LIMIT_LOCKS)
                 self.executor.run(fill_in(CREATE_INDEX, name=name, part=part), bound)
         except AlreadyExists:
             return  # another caller made it at the same time
 
     def drop_index(self, path: ValuePath) -> None:
+        """Remove the index on the part that a path leads to.
+
+        Raises:
+            Unavailable: Another transaction that uses documents did not end within 2 s.
+        """
+        self.executor.send_with_next(LIMIT_LOCKS)
         self.executor.run(fill_in(DROP_INDEX, name=index_name(path)))

@@ -1,10 +1,11 @@
-"""Migration behind a long transaction: it waits in short intervals, so that other statements can run."""
+"""Changes of the schema behind a long transaction: they wait in short intervals, so that other statements can run."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import psycopg2
@@ -13,6 +14,7 @@ import pytest
 from backends.postgres.tests.support import store_at, task_ids, wait_for
 from ciris_store_core.conformance.factories import task
 from ciris_store_core.errors import StoreError, Unavailable
+from ciris_store_core.models.documents import DocumentQuery
 from ciris_store_core.sql import Migration, load_migrations
 from ciris_store_postgres.backend import PostgresBackend
 from ciris_store_postgres.migrate import PostgresMigrator
@@ -28,6 +30,7 @@ _LOCKS = (
     "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE d.datname = current_database() AND "
 )
 WAITING = f"{_LOCKS} NOT granted"
+INDEXES = "SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'documents_at_%'"
 ADVISORY = f"{_LOCKS} locktype = 'advisory'"
 
 
@@ -92,3 +95,24 @@ def test_a_reader_that_does_not_end_is_told(url: str, backend: PostgresBackend) 
         migrator(session, patience=1.0).migrate()
     assert not told.value.retryable
     assert execute(url, ADVISORY) == [(0,)]
+
+
+def test_a_dropped_index_waits_only_seconds_for_a_reader(url: str, backend: PostgresBackend) -> None:
+    with backend.session(write=True) as session:
+        session.documents.create_index(("x",))
+    assert execute(url, INDEXES) == [(1,)]
+    for single in (True, False):
+        with backend.session(write=False) as reader, pytest.raises(Unavailable, match="did not release a lock"):
+            reader.documents.count(DocumentQuery(1))
+            _drop_in_thread(backend, single=single)
+    _drop_in_thread(backend, single=True)
+    assert execute(url, INDEXES) == [(0,)]
+
+
+def _drop_in_thread(backend: PostgresBackend, *, single: bool) -> None:
+    def drop() -> None:
+        with backend.session(write=True, single=single) as session:
+            session.documents.drop_index(("x",))
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(drop).result(20)

@@ -302,12 +302,19 @@ class Documents(DocumentReads):
 
         Afterwards, finding by ``eq`` or ``is_in`` on this part costs what the answer costs. On a large store, the call
         takes as long as reading all documents, and writers wait meanwhile.
+
+        Raises:
+            Unavailable: Other transactions with documents did not end in time. Run the call again.
         """
         checked = self._path(path)
         self._x.write("documents.create_index", lambda session: session.documents.create_index(checked))
 
     def drop_index(self, *path: str | int) -> None:
-        """Remove such an index, if there is one."""
+        """Remove such an index, if there is one.
+
+        Raises:
+            Unavailable: Other transactions with documents did not end in time. Run the call again.
+        """
         checked = self._path(path)
         self._x.write("documents.drop_index", lambda session: session.documents.drop_index(checked))
 
