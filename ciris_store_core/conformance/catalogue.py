@@ -14,10 +14,13 @@ from ciris_store_core.conformance.levels import Clause, Level
 from ciris_store_core.errors import InvalidArgument
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "graph": ("graph_nodes", "graph_listing", "graph_edges", "updates", "traversal", "search", "words"),
-    "telemetry": ("correlations", "locks", "aggregation"),
+    "graph": (
+        "graph_nodes", "graph_get_delete", "graph_listing", "graph_edges", "updates", "traversal", "search", "words",
+    ),
+    "telemetry": ("correlations", "locks", "aggregation", "percentiles"),
+    "work": ("tasks", "task_listing", "thoughts", "thought_listing"),
     "multi_occurrence": ("claims", "coordination", "processes"),
-}
+}  # fmt: skip
 """Groups of modules that can be selected by one name."""
 
 QUICK = (Level.CORE, Level.CONCURRENT)

@@ -11,8 +11,10 @@ from ciris_store_core.conformance.results import ClauseResult, Report, Status
 from ciris_store_core.contract import Backend, Session
 
 ORDER = (
-    "tasks", "thoughts", "transactions", "graph_nodes", "graph_edges", "graph_listing", "updates", "correlations",
-    "coordination", "secrets", "audit", "backends", "records", "claims", "aggregation", "locks", "traversal", "search",
+    "tasks", "task_listing", "thoughts", "thought_listing", "transactions", "graph_nodes", "graph_get_delete",
+    "graph_edges", "graph_listing", "updates", "correlations",
+    "coordination", "secrets", "audit", "backends", "records", "claims", "aggregation", "percentiles", "locks",
+    "traversal", "search",
     "words", "interleavings", "interleaved_records", "deadlocks", "injected", "lifecycle", "costs", "crashes",
     "processes",
     "documents", "document_changes", "document_listing", "document_filters", "streams", "stream_changes",

@@ -5,8 +5,10 @@ import sys
 import pytest
 
 _MODULES = (
-    "records", "graph_nodes", "graph_listing", "graph_edges", "traversal", "search", "correlations", "locks",
-    "aggregation", "tasks", "claims", "thoughts", "coordination", "secrets", "audit", "transactions", "backends",
+    "records", "graph_nodes", "graph_get_delete", "graph_listing", "graph_edges", "traversal", "search", "correlations",
+    "locks",
+    "aggregation", "percentiles", "tasks", "task_listing", "claims", "thoughts", "thought_listing", "coordination",
+    "secrets", "audit", "transactions", "backends",
     "operations", "processes", "crashes", "words", "updates", "columns", "changes", "deletes",
     "interleavings", "interleaved_records", "deadlocks",
     "documents", "document_changes", "document_listing", "document_filters", "streams", "stream_changes",
@@ -19,7 +21,7 @@ _MODULES = (
 _NAMES = (*(f"{__name__}.{name}" for name in _MODULES), "ciris_store_core.conformance.support")
 pytest.register_assert_rewrite(*(name for name in _NAMES if name not in sys.modules))
 
-from ciris_store_core.conformance.suite.aggregation import TestAggregate, TestMetricNames, TestPercentiles, TestPoints  # noqa: E402
+from ciris_store_core.conformance.suite.aggregation import TestAggregate, TestMetricNames, TestPoints  # noqa: E402
 from ciris_store_core.conformance.suite.audit import TestAudit  # noqa: E402
 from ciris_store_core.conformance.suite.backends import TestBackend, TestPrepare  # noqa: E402
 from ciris_store_core.conformance.suite.changes import TestEqualValues, TestReplacedValues  # noqa: E402
@@ -41,8 +43,9 @@ from ciris_store_core.conformance.suite.document_filters import TestFilters  # n
 from ciris_store_core.conformance.suite.document_listing import TestFindDocuments, TestNamespaces  # noqa: E402
 from ciris_store_core.conformance.suite.documents import TestDocumentValues, TestGetDocuments, TestPutDocuments  # noqa: E402
 from ciris_store_core.conformance.suite.graph_edges import TestEdges, TestNeighbours  # noqa: E402
+from ciris_store_core.conformance.suite.graph_get_delete import TestGetAndDeleteNodes  # noqa: E402
 from ciris_store_core.conformance.suite.graph_listing import TestListNodes  # noqa: E402
-from ciris_store_core.conformance.suite.graph_nodes import TestGetAndDeleteNodes, TestPutNodes  # noqa: E402
+from ciris_store_core.conformance.suite.graph_nodes import TestPutNodes  # noqa: E402
 from ciris_store_core.conformance.suite.injected import TestDriverErrors, TestSchemaErrors  # noqa: E402
 from ciris_store_core.conformance.suite.interleaved_records import TestGraphInterleavings, TestTelemetryInterleavings  # noqa: E402
 from ciris_store_core.conformance.suite.interleavings import (  # noqa: E402
@@ -59,6 +62,7 @@ from ciris_store_core.conformance.suite.payload_interleavings import TestDocumen
 from ciris_store_core.conformance.suite.payload_processes import TestPayloadCrashes, TestPayloadProcesses  # noqa: E402
 from ciris_store_core.conformance.suite.payload_races import TestPayloadRaces  # noqa: E402
 from ciris_store_core.conformance.suite.payload_transactions import TestPayloadTransactions  # noqa: E402
+from ciris_store_core.conformance.suite.percentiles import TestPercentiles  # noqa: E402
 from ciris_store_core.conformance.suite.processes import TestProcesses, TestTakeOver  # noqa: E402
 from ciris_store_core.conformance.suite.records import TestRecords  # noqa: E402
 from ciris_store_core.conformance.suite.search import TestSearch  # noqa: E402
@@ -71,8 +75,10 @@ from ciris_store_core.conformance.suite.stream_changes import (  # noqa: E402
     TestRestoreStreams,
 )
 from ciris_store_core.conformance.suite.streams import TestAppend, TestEntries, TestReadStreams  # noqa: E402
-from ciris_store_core.conformance.suite.tasks import TestAddTasks, TestDeleteTasks, TestFindTasks, TestUpdateTasks  # noqa: E402
-from ciris_store_core.conformance.suite.thoughts import TestFindThoughts, TestTransferThoughts, TestWriteThoughts  # noqa: E402
+from ciris_store_core.conformance.suite.task_listing import TestFindTasks  # noqa: E402
+from ciris_store_core.conformance.suite.tasks import TestAddTasks, TestDeleteTasks, TestUpdateTasks  # noqa: E402
+from ciris_store_core.conformance.suite.thought_listing import TestFindThoughts  # noqa: E402
+from ciris_store_core.conformance.suite.thoughts import TestTransferThoughts, TestWriteThoughts  # noqa: E402
 from ciris_store_core.conformance.suite.transactions import TestIsolation, TestSavepoints, TestTransactions  # noqa: E402
 from ciris_store_core.conformance.suite.traversal import TestDegrees, TestShortestPath, TestTraverse  # noqa: E402
 from ciris_store_core.conformance.suite.updates import TestIncrement, TestReadsForUpdate  # noqa: E402
