@@ -15,7 +15,7 @@ from ciris_store_core.models.graph import GraphEdge, GraphNode
 from ciris_store_core.models.tasks import Task, TaskContext
 from ciris_store_core.models.thoughts import FinalAction, Thought
 from ciris_store_core.persistence.requests import to_response
-from ciris_store_core.validation.validator import field_types, is_record
+from ciris_store_core.validation.field_types import field_types, is_record
 
 R = TypeVar("R", bound=Record)
 

@@ -24,7 +24,8 @@ from ciris_store_core.store import Store
 from ciris_store_core.store.access.session_guard import guarded
 from ciris_store_core.transfer.atomic_files import new_file
 from ciris_store_core.transfer.digest import Tally
-from ciris_store_core.transfer.dump import checked, export_store, import_checked, read_header
+from ciris_store_core.transfer.dump import checked, export_store, import_checked
+from ciris_store_core.transfer.dump_reader import read_header
 from ciris_store_core.transfer.record_kinds import KindSelection
 from ciris_store_core.transfer.store_copier import OnStep, TransferReport, TransferStep, move, silent
 from ciris_store_core.transfer.store_reader import StoreReader, executor_of

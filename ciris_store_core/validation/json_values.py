@@ -99,6 +99,20 @@ def plain_number(value: Any) -> int | float | None:
     return None if kind is bool or not isinstance(value, int) else int.__add__(value, 0)
 
 
+def finite_number(value: Any) -> float:
+    """Return a number as a finite float; raise ``Refused`` for anything else."""
+    number = plain_number(value)
+    if number is None:
+        raise Refused(f"expected a number, not {type(value).__name__}")
+    try:
+        number = float(number)
+    except OverflowError:
+        raise Refused("the number is larger than any float. Leave it out.") from None
+    if not isfinite(number):
+        raise Refused(f"{number} is not a finite number. Leave it out or use None.")
+    return number + 0.0  # -0.0 becomes 0.0
+
+
 def json_copy(value: Any, *, replace: bool) -> Any:
     """Return the copy; raise ``Refused`` if the value is not JSON, too deep or too large."""
     copy = usual_copy(value)

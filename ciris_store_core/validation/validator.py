@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
-from functools import cache
-from math import isfinite
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -21,11 +19,13 @@ from ciris_store_core.models.base import Id, JsonObject, Record, Text, describe,
 from ciris_store_core.models.correlations import Tags
 from ciris_store_core.secrets.crypto import SecretOwner
 from ciris_store_core.secrets.redaction import ExtractedSecrets, SecretRedactor, owner_by_key, owner_of
+from ciris_store_core.validation.field_types import field_types, is_record
 from ciris_store_core.validation.json_values import (
     MAX_BYTES,
     UNUSUAL,
     Refused,
     clean_text,
+    finite_number,
     json_copy,
     plain_number,
     plain_text,
@@ -147,7 +147,7 @@ class Validator:
                 fields[name] = now
         copy = kind.trusted(fields)
         if plan.open:
-            self._copy_extra(record, copy)
+            object.__setattr__(copy, "__pydantic_extra__", self._json(record.__pydantic_extra__ or {}))
         return copy
 
     def _normalise(self, plan: _Plan, fields: dict[str, Any], now: datetime) -> None:
@@ -168,10 +168,6 @@ class Validator:
         except Refused as refused:
             refused.path.append(name)
             raise
-
-    def _copy_extra(self, record: Record, copy: Record) -> None:
-        extra = self._json(record.__pydantic_extra__ or {})
-        object.__setattr__(copy, "__pydantic_extra__", extra)
 
     # --- arguments ----------------------------------------------------------------------------
 
@@ -261,7 +257,7 @@ class Validator:
         return self._mapping(value, self._text)
 
     def _numbers(self, value: Any) -> dict[str, float]:
-        return self._mapping(value, _number)
+        return self._mapping(value, finite_number)
 
     def _mapping(self, values: Mapping[Any, Any], check: Check) -> dict[str, Any]:
         copy: dict[str, Any] = {}
@@ -306,7 +302,7 @@ class Validator:
             return lambda value: self._record(_as_model(value, hint), utc_now())
         if origin is list:
             return _list_of(self._check_for(arguments[0]) or _as_it_is)
-        if origin is dict and self._check_for(arguments[1]) is _number:
+        if origin is dict and self._check_for(arguments[1]) is finite_number:
             return self._numbers
         return _check_for_plain(hint, origin)
 
@@ -316,50 +312,17 @@ _FREE = (Text, list[Text], JsonObject, Tags)
 
 def _check_for_plain(hint: Any, origin: Any) -> Check | None:
     if hint is float:
-        return _number
+        return finite_number
     # A union of an open vocabulary and text was matched against its pattern when it was assigned.
     if origin in (Union, UnionType) or (isinstance(hint, type) and issubclass(hint, Enum | int | datetime | bytes)):
         return None
     raise TypeError(f"no rule for fields of type {hint}")
 
 
-@cache
-def field_types(model: type[Record]) -> dict[str, Any]:
-    """The types of the fields, found once in a process: that takes milliseconds, and every store needs them."""
-    found = get_type_hints(model, include_extras=True)
-    return {name: _bare(found[name]) for name in model.model_fields}
-
-
-def _bare(hint: Any) -> Any:
-    """The type without ``| None``."""
-    if get_origin(hint) not in (Union, UnionType):
-        return hint
-    others = [argument for argument in get_args(hint) if argument is not NoneType]
-    return others[0] if len(others) == 1 else Union[tuple(others)]  # noqa: UP007 (built from a list)
-
-
-def is_record(hint: Any) -> bool:
-    """Return whether a type is a class of records."""
-    return isinstance(hint, type) and issubclass(hint, Record)
-
-
 def _are_short_texts(values: dict[str, Any]) -> bool:
     """Return whether all values are texts, and all keys short enough for an id, whatever their characters."""
     lengths = [*map(len, values)]
     return set(map(type, values.values())) == {str} and min(lengths) > 0 and max(lengths) <= MAX_ID_BYTES // 4
-
-
-def _number(value: Any) -> float:
-    number = plain_number(value)
-    if number is None:
-        raise Refused(f"expected a number, not {type(value).__name__}")
-    try:
-        number = float(number)
-    except OverflowError:
-        raise Refused("the number is larger than any float. Leave it out.") from None
-    if not isfinite(number):
-        raise Refused(f"{number} is not a finite number. Leave it out or use None.")
-    return number + 0.0  # -0.0 becomes 0.0
 
 
 def _as_it_is(value: Any) -> Any:

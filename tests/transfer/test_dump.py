@@ -15,7 +15,7 @@ from ciris_store_core.errors import NotADatabase
 from ciris_store_core.transfer import (
     check_dump,
     digest_store,
-    dump,
+    dump_reader,
     export_store,
     import_store,
     read_header,
@@ -71,9 +71,9 @@ def test_the_file_is_lines_of_json(source: Store, tmp_path: Path) -> None:
 def test_an_import_that_was_stopped_goes_on(
     source: Store, stores: Stores, path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dump, "RECORDS_PER_CHUNK", 7)
+    monkeypatch.setattr(dump_reader, "RECORDS_PER_CHUNK", 7)
     export_store(source, path)
-    steps = sum(1 for _ in dump.DumpReader(path, read_header(path)).chunks(None))
+    steps = sum(1 for _ in dump_reader.DumpReader(path, read_header(path)).chunks(None))
     target = stores.new(kind)
     for further in (3, 9, 1):
         with pytest.raises(KeyboardInterrupt):

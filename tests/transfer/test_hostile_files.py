@@ -9,7 +9,7 @@ import pytest
 
 from ciris_store_core import Corrupt, InvalidArgument, open_store
 from ciris_store_core.errors import NotADatabase
-from ciris_store_core.transfer import check_dump, dump, export_store, import_store, restore_store
+from ciris_store_core.transfer import check_dump, dump_reader, export_store, import_store, restore_store
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_header_of_4_gigabytes(tmp_path: Path) -> None:
 
 
 def test_a_line_without_end(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dump, "LONGEST_LINE", 2**20)
+    monkeypatch.setattr(dump_reader, "LONGEST_LINE", 2**20)
     header = exported.read_bytes().splitlines(keepends=True)[0]
     with exported.open("wb") as file:
         file.write(header)

@@ -21,7 +21,7 @@ from ciris_store_core import (
     Store,
     approved,
 )
-from ciris_store_core.transfer import copy_store, dump, export_store, import_store, restore_store
+from ciris_store_core.transfer import copy_store, dump_reader, export_store, import_store, restore_store
 from ciris_store_core.transfer.copy_progress import CopyProgress
 from ciris_store_core.transfer.digest import Tally
 from ciris_store_core.transfer.record_kinds import MARKER_ID
@@ -50,10 +50,10 @@ def prepared(stores: Stores, tmp_path: Path) -> Path:
 
 def mark_of(path: Path) -> dict[str, Any]:
     """The mark of a copy that got so far."""
-    header = dump.read_header(path)
+    header = dump_reader.read_header(path)
     source = f"dump {header.dump_id} of {header.source}"
     made = CopyProgress(source, header.without, "1", {"occurrences": Tally()})
-    return dict(made.marker(dump.EPOCH).metadata)
+    return dict(made.marker(dump_reader.EPOCH).metadata)
 
 
 def names(store: Store) -> list[str]:
@@ -67,9 +67,9 @@ def test_a_forged_mark_brings_nothing_past_the_authority(stores: Stores, kind: s
         store.occurrences.register(MARKER_ID, metadata=mark_of(prepared))
     # Even if a mark is there, as an old version let everybody register it.
     with store._backend.session(write=True) as session:
-        header = dump.read_header(prepared)
+        header = dump_reader.read_header(prepared)
         mark = CopyProgress(f"dump {header.dump_id} of {header.source}", header.without, "1", {"nodes": Tally()})
-        session.coordination.put_occurrence(mark.marker(dump.EPOCH))
+        session.coordination.put_occurrence(mark.marker(dump_reader.EPOCH))
     with pytest.raises(AccessDenied):
         import_store(prepared, store)
     assert names(store) == ["Ada"]
@@ -120,7 +120,7 @@ def test_an_interrupted_import_leaves_no_authority(stores: Stores, kind: str, pr
 def test_a_copy_that_was_stopped_anywhere_brings_its_authorities_at_the_end(
     stores: Stores, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(dump, "RECORDS_PER_CHUNK", 2)
+    monkeypatch.setattr(dump_reader, "RECORDS_PER_CHUNK", 2)
     source = stores.new("memory")
     source.authorities.bootstrap(OWNER.public_key, "ada", identity=identity("Ada", 9))
     edge = GraphEdge(source="self", target="self1", relationship="knows", scope="identity")
@@ -147,7 +147,7 @@ def test_a_copy_that_was_stopped_anywhere_brings_its_authorities_at_the_end(
 def test_a_dump_with_records_of_the_store_itself_is_refused(stores: Stores, prepared: Path) -> None:
     store = stores.new("memory")
     lines = prepared.read_text().splitlines()
-    mark = CopyProgress("x").marker(dump.EPOCH)
+    mark = CopyProgress("x").marker(dump_reader.EPOCH)
     lines.insert(1, json.dumps({"kind": "occurrences", "record": json.loads(mark.to_json())}))
     prepared.write_text("\n".join(lines) + "\n")
     with pytest.raises(Corrupt, match="line 2"):

@@ -18,19 +18,15 @@ from ciris_store_core.capabilities import Capability
 from ciris_store_core.contract import Backend, Session
 from ciris_store_core.contract.fair_lock import FairLock, Ticket
 from ciris_store_core.contract.hookspecs import BackendContext
-from ciris_store_core.errors import (
-    NotSupported,
-    PoolTimeout,
-    ReadOnly,
-    StoreClosed,
-)
+from ciris_store_core.errors import NotSupported, PoolTimeout, ReadOnly, StoreClosed
 from ciris_store_core.models.operations import Diagnosis, PendingMigration
-from ciris_store_core.sql import ANY_RECORD, Migrator, load_migrations
+from ciris_store_core.sql import ANY_RECORD, load_migrations
 from ciris_store_core.url import StoreURL
 from ciris_store_sqlite import forks, upkeep
 from ciris_store_sqlite.dialect import SqliteDialect
 from ciris_store_sqlite.errors import translate
 from ciris_store_sqlite.files import agreed_time, has_content, identities_beside, identity, make_missing, replaced
+from ciris_store_sqlite.migrate import SqliteMigrator
 from ciris_store_sqlite.session import SqliteSession
 from ciris_store_sqlite.settings import Settings
 from ciris_store_sqlite.use import Use
@@ -57,21 +53,8 @@ COMMITS_BETWEEN_WAL_CHECKS = 1000
 
 STATEMENT_CACHE = 256
 
-TABLE_EXISTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
-
 # Databases in memory are shared by name within the process, and so must be the write lock of each.
 _memory_locks: WeakValueDictionary[str, WriteLock] = WeakValueDictionary()
-
-
-class SqliteMigrator(Migrator):
-    """Migrator of an SQLite database."""
-
-    def lock(self) -> None:
-        """Do nothing: a write transaction excludes every other writer."""
-
-    def table_exists(self, table: str) -> bool:
-        """Return True if the table exists."""
-        return self.session.row(TABLE_EXISTS, (table,)) is not None
 
 
 class SqliteBackend(Backend):
