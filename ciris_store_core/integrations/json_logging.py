@@ -6,12 +6,18 @@ import json
 import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from ciris_store_core.secrets.detector import Detector
 from ciris_store_core.secrets.patterns import SecretPattern
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def extra_fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what was given as ``extra`` when the record was logged."""
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
 
 class JsonFormatter(logging.Formatter):
@@ -37,25 +43,29 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        fields |= {key: value for key, value in vars(record).items() if key not in _STANDARD and key not in fields}
+        fields |= {key: value for key, value in extra_fields(record).items() if key not in fields}
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(self._clean(fields), ensure_ascii=False, default=lambda value: self._text(str(value)))
+        return json.dumps(self.redact(fields), ensure_ascii=False)
 
-    def _clean(self, value: Any) -> Any:
+    def redact(self, value: Any) -> Any:
+        """Return the value as JSON without secrets; an object that is no JSON becomes its text."""
         if isinstance(value, dict):
             return {str(key): self._under(str(key), item) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self._clean(item) for item in value]
-        return self._text(value) if isinstance(value, str) else value
+            return [self.redact(item) for item in value]
+        if value is None or isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
+            return value
+        return self._text(str(value))
 
     def _under(self, key: str, value: Any) -> Any:
         pattern = self._detector.key(key) if isinstance(value, str) else None
-        return f"[REDACTED:{pattern.name}]" if pattern else self._clean(value)
+        return f"[REDACTED:{pattern.name}]" if pattern else self.redact(value)
 
     def _text(self, text: str) -> str:
         pieces, at = [], 0
         for match in self._detector.find(text):
             pieces += [text[at : match.start], f"[REDACTED:{match.pattern.name}]"]
             at = match.end
-        return "".join([*pieces, text[at:]])
+        # Lone surrogates have no UTF-8, and databases refuse NUL.
+        return "".join([*pieces, text[at:]]).encode("utf-8", "replace").decode().replace("\0", "\ufffd")
