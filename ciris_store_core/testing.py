@@ -82,7 +82,9 @@ def ciris_store(
         with use_store(store):
             yield store
         if "{name}" in ciris_store_url:
-            _remove_schema(store, name)
+            from ciris_store_core.conformance.wiping import drop_schema
+
+            drop_schema(store._backend, name)
 
 
 def _filled(url: str, name: str, request: pytest.FixtureRequest) -> str:
@@ -90,9 +92,3 @@ def _filled(url: str, name: str, request: pytest.FixtureRequest) -> str:
         folder: Path = request.getfixturevalue("tmp_path")
         url = url.replace("{tmp_path}", str(folder))
     return url.replace("{name}", name)
-
-
-def _remove_schema(store: Store, name: str) -> None:
-    from ciris_store_core.conformance.wiping import drop_schema
-
-    drop_schema(store._backend, name)

@@ -164,7 +164,9 @@ def _parse(text: str) -> StoreURL:
     if match is None:
         return _bare_path(text)
     scheme, rest = match[1].lower(), match[2]
-    _refuse_driver_suffix(scheme)
+    plain, plus, _ = scheme.partition("+")
+    if plus:
+        raise InvalidURL(f"the backend chooses its own driver. Write {plain}:// instead of {scheme}://.")
     if "#" in rest:
         raise InvalidURL("a raw '#' in the database URL. Write it as %23, in a password too.")
     if rest != rest.rstrip():
@@ -183,12 +185,6 @@ def _refuse_unsafe(text: str) -> None:
             "the database URL holds a NUL, a line break or a lone surrogate. Remove it "
             "(a URL read from a file often keeps the file's last line break)."
         )
-
-
-def _refuse_driver_suffix(scheme: str) -> None:
-    plain, plus, _ = scheme.partition("+")
-    if plus:
-        raise InvalidURL(f"the backend chooses its own driver. Write {plain}:// instead of {scheme}://.")
 
 
 def _bare_path(text: str) -> StoreURL:
@@ -233,7 +229,8 @@ def _network(scheme: str, place: str, query: str) -> StoreURL:
     hosts, options = _hosts(authority), _options(query)
     if scheme in POSTGRES_SCHEMES:
         hosts = _with_host_options(hosts, options)
-        _refuse_slash(path)
+        if "/" in path:
+            raise InvalidURL("a second '/' after the host: a database name has none. Write one that does with %2F.")
     return StoreURL(scheme, username, password, hosts, _path(path, "database name"), options)
 
 
@@ -241,17 +238,10 @@ def _user(text: str) -> tuple[str | None, str | None]:
     name, colon, password = text.partition(":")
     if "/" in name:
         raise InvalidURL("a raw '/' in the user name, or '@' in the database name. Write them as %2F and %40.")
-    return _decode(name, "user name") or None, _password(password) if colon else None
-
-
-def _password(text: str) -> str:
     # People paste passwords as they are: a '%' that encodes nothing means that nothing is encoded.
-    return text if _STRAY_PERCENT.search(text) else _decode(text, "password")
-
-
-def _refuse_slash(database: str) -> None:
-    if "/" in database:
-        raise InvalidURL("a second '/' after the host: a database name has none. Write one that does with %2F.")
+    if not _STRAY_PERCENT.search(password):
+        password = _decode(password, "password")
+    return _decode(name, "user name") or None, password if colon else None
 
 
 def _file(text: str, part: str) -> str:
@@ -342,12 +332,11 @@ def _with_host_options(hosts: tuple[Host, ...], options: dict[str, str]) -> tupl
     if named is not None:
         if hosts:
             raise InvalidURL("the host stands before the '?' and in host= as well. Keep one of them.")
-        hosts = tuple((_ipv6(name) if _is_ipv6(name) else _host_name(name), None) for name in named.split(","))
+        hosts = tuple(
+            (_ipv6(name) if ":" in name and not _is_socket(name) else _host_name(name), None)
+            for name in named.split(",")
+        )
     return hosts if port is None else _with_ports(hosts or (("", None),), port.split(","))
-
-
-def _is_ipv6(name: str) -> bool:
-    return ":" in name and not _is_socket(name)
 
 
 def _with_ports(hosts: tuple[Host, ...], ports: list[str]) -> tuple[Host, ...]:

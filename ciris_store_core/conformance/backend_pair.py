@@ -28,7 +28,7 @@ from ciris_store_core.models.correlations import AggregatePoint, AggregateQuery,
 from ciris_store_core.models.documents import DocumentQuery
 from ciris_store_core.models.graph import EdgeQuery, NodeQuery
 from ciris_store_core.models.paging import PageRequest, ResultPage
-from ciris_store_core.models.streams import EntryQuery, StreamInfo, StreamKey, StreamQuery
+from ciris_store_core.models.streams import EntryQuery, StreamKey, StreamQuery
 from ciris_store_core.models.tasks import TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
 
@@ -251,13 +251,9 @@ def compare(pair: Pair) -> None:
         for chain in session.audit.chains():
             session.audit.anchor(chain)
         pages(session.documents.find, DocumentQuery())
-        for each in pages(session.streams.find, StreamQuery()):
-            _compare_entries(session, each)
-
-
-def _compare_entries(session: PairSession, streams: list[StreamInfo]) -> None:
-    for each in streams:
-        session.streams.read(StreamKey(each.namespace, each.name), EntryQuery(1000))
+        for page in pages(session.streams.find, StreamQuery()):
+            for each in page:
+                session.streams.read(StreamKey(each.namespace, each.name), EntryQuery(1000))
 
 
 def replay(script: Callable[[Pair], None], store: str | Harness) -> None:

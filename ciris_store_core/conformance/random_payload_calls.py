@@ -63,11 +63,8 @@ def _write(random: Random) -> str:
 def _writes(random: Random) -> str:
     """Return writes of different keys: their keys are drawn without repetition."""
     keys = random.sample(KEYS, random.randint(1, 3))
-    return "[" + ", ".join(_rekeyed(_write(random), key) for key in keys) + "]"
-
-
-def _rekeyed(write: str, key: str) -> str:
-    return f"write(document({key}, " + write.split(", ", 1)[1]
+    writes = [f"write(document({key}, " + _write(random).split(", ", 1)[1] for key in keys]
+    return f"[{', '.join(writes)}]"
 
 
 _keys = _listed(lambda random: f"DocumentKey({NAMESPACE(random)}, {KEY(random)})")
@@ -134,10 +131,6 @@ def _truncation(random: Random) -> str:
     return f"{STREAM(random)}, {bounds}, {TIME(random)}, {LIMIT(random)}"
 
 
-def _entry_query(random: Random) -> str:
-    return f"EntryQuery({LIMIT(random)}{_fields(random, after=POSITION, reverse=_one_of('True'))})"
-
-
 def _stream_query(random: Random) -> str:
     names, order = _one_of("'s'", "'S'"), _one_of("'updated'")
     given = _fields(random, prefix=PREFIX, order=order, descending=_one_of("True"), name_prefix=names)
@@ -182,7 +175,11 @@ PAYLOAD_READS: tuple[Text, ...] = (
     _call("documents.count", _query),
     _paged("documents.namespaces", _namespaces),
     _call("documents.find_encrypted", _one_of("'k1'", "'k2'"), _one_of("None", "DocumentKey(('a',), 'k')"), LIMIT),
-    _call("streams.read", STREAM, _entry_query),
+    _call(
+        "streams.read",
+        STREAM,
+        lambda random: f"EntryQuery({LIMIT(random)}{_fields(random, after=POSITION, reverse=_one_of('True'))})",
+    ),
     _call("streams.get", STREAM, _listed(_one_of("'x'", "'y'", "'X'"))),
     _call("streams.info", STREAMS),
     _paged("streams.find", _stream_query),

@@ -247,10 +247,6 @@ def _save_edge(session: Session, record: GraphEdge) -> None:
     session.graph.put_edges([record])
 
 
-def _load_entries(session: Session, record: AuditEntry) -> list[AuditEntry]:
-    return session.audit.find(AuditQuery(chain=record.chain)).items
-
-
 RECORD_KINDS = (
     RecordKind(
         "node",
@@ -295,7 +291,12 @@ RECORD_KINDS = (
         lambda session, record: session.secrets.log_access([record]),
         lambda session, record: session.secrets.list_access(PageRequest(), record.secret_id).items,
     ),
-    RecordKind("audit", (entry, full_entry), lambda session, record: session.audit.append([record]), _load_entries),
+    RecordKind(
+        "audit",
+        (entry, full_entry),
+        lambda session, record: session.audit.append([record]),
+        lambda session, record: session.audit.find(AuditQuery(chain=record.chain)).items,
+    ),
 )
 
 TEXT_FIELDS = frozenset({

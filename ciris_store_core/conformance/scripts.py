@@ -31,17 +31,15 @@ class Signal(Protocol):
 def open_backend(url: str, prepare: bool, factory: str | None = None) -> Backend:
     """Return the backend of a URL, made by the ``module:function`` given, else by the installed plugin."""
     parsed = resolve_url(url)
-    make = Registry().spec_for(parsed.scheme).factory if factory is None else _imported(factory)
+    if factory is None:
+        make = Registry().spec_for(parsed.scheme).factory
+    else:
+        module, _, function = factory.partition(":")
+        make = getattr(import_module(module), function)
     backend: Backend = make(parsed, BackendContext(ManualClock(T0)))
     if prepare:
         backend.prepare(migrate=True)
     return backend
-
-
-def _imported(name: str) -> Callable[..., Backend]:
-    module, _, function = name.partition(":")
-    found: Callable[..., Backend] = getattr(import_module(module), function)
-    return found
 
 
 class Pausing(list[T]):

@@ -79,13 +79,9 @@ def target_for(url: str | None, registry: Registry | None = None) -> Target:
     parsed = resolve_url(url)
     if parsed.scheme == "memory":
         return MemoryTarget(parsed, registry)
-    if _is_path(parsed):
+    if not parsed.hosts and parsed.username is None and parsed.database not in ("", ":memory:"):
         return FolderTarget(parsed, registry)
     return SingleTarget(parsed, registry)
-
-
-def _is_path(url: StoreURL) -> bool:
-    return not url.hosts and url.username is None and url.database not in ("", ":memory:")
 
 
 class MemoryTarget(Target):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from ciris_store_core.conformance.factories import T0
 from ciris_store_core.contract import Backend, Session
@@ -38,59 +40,46 @@ def wipe(backend: Backend) -> bool:
     """
     with backend.session(write=True) as session:
         if isinstance(session, SqlSession):
-            _delete_rows(session)
+            # Edges before nodes, and thoughts before tasks: the schema of a backend may have foreign keys.
+            for table in sorted(set(TABLES) - {KEPT}, key=lambda name: (name in KEYS, name != "thoughts", name)):
+                session.run(f"DELETE FROM {{{table}}}")
         else:
             _delete_records(session)
     return backend.is_empty()
 
 
-def _delete_rows(session: SqlSession) -> None:
-    # Edges before nodes, and thoughts before tasks: the schema of a backend may have foreign keys.
-    for table in sorted(set(TABLES) - {KEPT}, key=lambda name: (name in KEYS, name != "thoughts", name)):
-        session.run(f"DELETE FROM {{{table}}}")
-
-
 def _delete_records(session: Session) -> None:
-    for delete in (
-        _delete_nodes,
-        _delete_correlations,
-        _delete_tasks,
-        _delete_thoughts,
-        _delete_secrets,
-        _delete_occurrences,
-    ):
+    page = PageRequest(limit=BATCH)
+    steps: tuple[tuple[Callable[[], Sequence[Any]], Callable[[Any], object]], ...] = (
+        (
+            lambda: session.graph.list_nodes(NodeQuery(limit=BATCH)).items,
+            lambda found: session.graph.delete_nodes([each.key for each in found]),
+        ),
+        (
+            lambda: session.correlations.find(CorrelationQuery(limit=BATCH)).items,
+            lambda found: session.correlations.delete([each.correlation_id for each in found]),
+        ),
+        (
+            lambda: session.tasks.find(TaskQuery(limit=BATCH)).items,
+            lambda found: session.tasks.delete([each.task_id for each in found]),
+        ),
+        (
+            lambda: session.thoughts.find(ThoughtQuery(limit=BATCH)).items,
+            lambda found: session.thoughts.delete([each.thought_id for each in found]),
+        ),
+        (
+            lambda: session.secrets.find(page, None).items,
+            lambda found: session.secrets.delete([each.secret_id for each in found]),
+        ),
+        (
+            lambda: session.coordination.list_occurrences(None),
+            lambda found: session.coordination.remove_occurrence(found[0].occurrence_id),
+        ),
+    )
+    for find, delete in steps:
         with suppress(NotSupported):  # the method is not written yet, as in a new backend
-            delete(session)
-
-
-def _delete_nodes(session: Session) -> None:
-    while nodes := session.graph.list_nodes(NodeQuery(limit=BATCH)).items:
-        session.graph.delete_nodes([each.key for each in nodes])
-
-
-def _delete_correlations(session: Session) -> None:
-    while correlations := session.correlations.find(CorrelationQuery(limit=BATCH)).items:
-        session.correlations.delete([each.correlation_id for each in correlations])
-
-
-def _delete_tasks(session: Session) -> None:
-    while tasks := session.tasks.find(TaskQuery(limit=BATCH)).items:
-        session.tasks.delete([each.task_id for each in tasks])
-
-
-def _delete_thoughts(session: Session) -> None:
-    while thoughts := session.thoughts.find(ThoughtQuery(limit=BATCH)).items:
-        session.thoughts.delete([each.thought_id for each in thoughts])
-
-
-def _delete_secrets(session: Session) -> None:
-    while secrets := session.secrets.find(PageRequest(limit=BATCH), None).items:
-        session.secrets.delete([each.secret_id for each in secrets])
-
-
-def _delete_occurrences(session: Session) -> None:
-    for occurrence in session.coordination.list_occurrences(None):
-        session.coordination.remove_occurrence(occurrence.occurrence_id)
+            while found := find():
+                delete(found)
 
 
 def damage(backend: Backend, table: str, key: str) -> bool:

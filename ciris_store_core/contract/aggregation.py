@@ -76,7 +76,8 @@ def percentiles_of_rows(rows: Iterable[Correlation], query: PercentileQuery) -> 
     points = []
     for (start, group), inside in _bucketed(rows, query):
         values = sorted(row.metric_value or 0.0 for row in inside)
-        points.append(PercentilePoint(start, group, _percentiles(values, query), len(values)))
+        found = tuple(interpolated(fraction, len(values), values.__getitem__) for fraction in query.fractions)
+        points.append(PercentilePoint(start, group, found, len(values)))
     return points
 
 
@@ -91,10 +92,6 @@ def _bucketed(
             buckets.setdefault(key, []).append(row)
     for key in sorted(buckets, key=lambda key: (key[0], group_order(key[1]))):
         yield key, buckets[key]
-
-
-def _percentiles(values: list[float], query: PercentileQuery) -> tuple[float, ...]:
-    return tuple(interpolated(fraction, len(values), values.__getitem__) for fraction in query.fractions)
 
 
 def interpolated(fraction: float, count: int, value_at: Callable[[int], float]) -> float:

@@ -75,25 +75,17 @@ class BackendSpec:
 
     def __post_init__(self) -> None:
         """Check the fields that the registry relies on."""
-        if not _are_schemes(self.schemes):
+        schemes: object = self.schemes  # a plain string would pass for a tuple of one-letter schemes
+        if not (isinstance(schemes, tuple) and schemes and _all_match(SCHEME_PATTERN, *schemes)):
             raise InvalidArgument(f"schemes must be a tuple of lower-case URL schemes, not {self.schemes!r}")
-        if not _is_version(self.contract_version):
+        if not _all_match(r"[0-9]+\.[0-9]+", self.contract_version):
             raise InvalidArgument(f"contract_version must be text like '1.0', not {self.contract_version!r}")
         if not callable(self.factory):
             raise InvalidArgument(f"factory must be callable, not {type(self.factory).__name__}")
 
 
-def _are_schemes(value: object) -> bool:
-    # A plain string would pass for a tuple of one-letter schemes.
-    return isinstance(value, tuple) and bool(value) and all(map(_is_scheme, value))
-
-
-def _is_version(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[0-9]+\.[0-9]+", value) is not None
-
-
-def _is_scheme(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(SCHEME_PATTERN, value) is not None
+def _all_match(pattern: str, *values: object) -> bool:
+    return all(isinstance(value, str) and re.fullmatch(pattern, value) for value in values)
 
 
 @hookspec

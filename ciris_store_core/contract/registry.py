@@ -95,7 +95,9 @@ class Registry:
             PluginError: Its plugin cannot be used, or may not be.
         """
         if scheme in BUILT_IN:
-            return _spec_of(_manager_with(import_module(BUILT_IN[scheme]), scheme), scheme, CORE)
+            manager = _manager()
+            manager.register(import_module(BUILT_IN[scheme]), name=scheme)
+            return _spec_of(manager, scheme, CORE)
         claims, corrupt = self._scan(scheme)
         by_hand = self._registered.get(scheme)
         self._check_claims(scheme, [claim.plugin.distribution for claim in claims], by_hand)
@@ -174,12 +176,6 @@ class Registry:
 def _manager() -> pluggy.PluginManager:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    return manager
-
-
-def _manager_with(plugin: Any, scheme: str) -> pluggy.PluginManager:
-    manager = _manager()
-    manager.register(plugin, name=scheme)
     return manager
 
 

@@ -48,7 +48,9 @@ class Heartbeats:
         try:
             while not self._over.is_set():
                 self._collect()
-                self._beat()
+                self._me.heartbeat()
+                self._store.correlations.add_many(self._buffer)
+                self._buffer.clear()
         except StoreError as error:
             self._error = error
 
@@ -57,8 +59,3 @@ class Heartbeats:
             self._over.wait(SAMPLE_SECONDS)
             for name, value in self._sampler.sample().items():
                 self._buffer.append(metric(self._plan, self._me.occurrence_id, name, value, UNITS[name]))
-
-    def _beat(self) -> None:
-        self._me.heartbeat()
-        self._store.correlations.add_many(self._buffer)
-        self._buffer.clear()

@@ -135,7 +135,9 @@ def _most_needed(needed: list[Needed]) -> Table:
 def _timeline(timeline: RunTimeline, workers: list[WorkerResult]) -> Text:
     text = _host(timeline)
     text.append(f"\n  inspections finished, per {timeline.bucket_seconds:g} s\n", style="dim")
-    return text.append(_sparks(timeline, workers)).append(f"\n{_axis(timeline, '')}", style="dim")
+    highest = max((value or 0 for series in timeline.inspections.values() for value in series.values), default=0)
+    sparks = Text("\n").join(_spark(timeline, worker, highest) for worker in workers)
+    return text.append(sparks).append(f"\n{_axis(timeline, '')}", style="dim")
 
 
 def _host(timeline: RunTimeline) -> Text:
@@ -151,12 +153,6 @@ def _host(timeline: RunTimeline) -> Text:
 
 def _axis(timeline: RunTimeline, label: str) -> str:
     return text_charts.time_axis(label, len(timeline.host.values), timeline.bucket_seconds)
-
-
-def _sparks(timeline: RunTimeline, workers: list[WorkerResult]) -> Text:
-    highest = max((value or 0 for series in timeline.inspections.values() for value in series.values), default=0)
-    lines = [_spark(timeline, worker, highest) for worker in workers]
-    return Text("\n").join(lines)
 
 
 def _spark(timeline: RunTimeline, worker: WorkerResult, highest: float) -> Text:

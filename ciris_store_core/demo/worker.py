@@ -63,7 +63,8 @@ class DemoWorker:
         with Heartbeats(self._store, self._plan, self._me):
             self._start_up()
             self._first_batch()
-            while self._unfinished():
+            run = self._plan.run
+            while self._store.tasks.count(status=UNFINISHED, channel_id=run, occurrence_id=ANY_OCCURRENCE):
                 self._next_batch()
         self._me.shutdown()
 
@@ -103,9 +104,6 @@ class DemoWorker:
         for work in batch:
             package = self._packages[self._plan.name_of(work.task.task_id)]
             inspect(self._store, self._plan, work, package, self._packages)
-
-    def _unfinished(self) -> int:
-        return self._store.tasks.count(status=UNFINISHED, channel_id=self._plan.run, occurrence_id=ANY_OCCURRENCE)
 
     def _record(self, name: str, value: float) -> None:
         self._store.correlations.add(metric(self._plan, self._me.occurrence_id, name, value, ""))

@@ -62,7 +62,9 @@ def _question(task: Task) -> Thought:
 def complete_startup_task(tx: Transaction, plan: RunPlan, me: str, task: Task, names: Iterable[str]) -> None:
     """Write a bare node and an inspection task for every distribution, and complete the task, in one transaction."""
     listed = list(names)
-    tx.graph.put_many([_bare_node(plan, name) for name in listed])
+    tx.graph.put_many(
+        GraphNode(id=plan.id_of(name), type=NodeType.CONCEPT, scope=SCOPE, attributes={"name": name}) for name in listed
+    )
     tx.graph.put_many([_preferences(plan, {}), _filters(plan, {})])
     tx.tasks.add_many([_inspection(plan, task, name) for name in listed])
     answer = FinalAction(action_type="task_complete", reasoning=f"{len(listed)} distributions are to be inspected")
@@ -70,10 +72,6 @@ def complete_startup_task(tx: Transaction, plan: RunPlan, me: str, task: Task, n
     tx.thoughts.update(question, occurrence_id=me, status=ThoughtStatus.COMPLETED, final_action=answer)
     outcome = TaskOutcome(status="success", summary=answer.reasoning)
     tx.tasks.update(task.task_id, occurrence_id=me, status=TaskStatus.COMPLETED, outcome=outcome)
-
-
-def _bare_node(plan: RunPlan, name: str) -> GraphNode:
-    return GraphNode(id=plan.id_of(name), type=NodeType.CONCEPT, scope=SCOPE, attributes={"name": name})
 
 
 def _inspection(plan: RunPlan, survey: Task, name: str) -> Task:

@@ -57,7 +57,8 @@ class MemoryCoordination(CoordinationStore):
 
     def renew_lease(self, name: str, owner: str, fence: int, now: datetime, expires_at: datetime) -> bool:
         """Extend the lease; False if it expired, or owner or fence differ."""
-        if not self._held(name, owner, fence, now):
+        lease = self._leases.rows.get(name)
+        if lease is None or (lease.owner, lease.fence) != (owner, fence) or lease.expires_at <= now:
             return False
         self._leases.change(name, expires_at=expires_at)
         return True
@@ -70,10 +71,6 @@ class MemoryCoordination(CoordinationStore):
         """All leases, or those not expired at that time, by name."""
         rows = self._leases.rows
         return [copied(rows[key]) for key in sorted(rows) if held_at is None or held_at < rows[key].expires_at]
-
-    def _held(self, name: str, owner: str, fence: int, now: datetime) -> bool:
-        lease = self._leases.rows.get(name)
-        return lease is not None and (lease.owner, lease.fence) == (owner, fence) and now < lease.expires_at
 
 
 def alive_owners(tables: Tables, at: datetime) -> set[str]:

@@ -103,14 +103,11 @@ def _files(sql: bool) -> Iterator[tuple[str, str]]:
     templates = resources.files(__package__) / "templates"
     for kind in ("common", "sql" if sql else "plain"):
         for path, file in _walk(templates / kind, ""):
-            yield path.removesuffix(SUFFIX), _DOC.sub(_contract_docstring, file.read_text(encoding="utf-8"))
+            text = file.read_text(encoding="utf-8")
+            yield path.removesuffix(SUFFIX), _DOC.sub(lambda match: docstring(_DOCUMENTED[match[1]], match[2]), text)
     if not sql:
         for aggregate in aggregates():
             yield f"ciris_store_acme/{aggregate}.py", stub_module(aggregate)
-
-
-def _contract_docstring(match: re.Match[str]) -> str:
-    return docstring(_DOCUMENTED[match[1]], match[2])
 
 
 def _walk(folder: Traversable, path: str) -> Iterator[tuple[str, Traversable]]:

@@ -8,7 +8,6 @@ import importlib
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
 from itertools import groupby
 from typing import Any, get_type_hints
 
@@ -112,7 +111,9 @@ def _folded(signature: str) -> str:
 
 def _imports(store: type, methods: list[ast.FunctionDef]) -> str:
     """Return the import statements that the signatures need."""
-    needed = {node.id for method in methods for node in _signature_names(method)} | {store.__name__, "Any"}
+    parts: list[Any] = [part for method in methods for part in (method.args, method.returns)]
+    needed = {node.id for part in parts for node in ast.walk(part) if isinstance(node, ast.Name)}
+    needed |= {store.__name__, "Any"}
     sources = {**_imported_names(store), store.__name__: "ciris_store_core.contract", "Any": "typing"}
     stores = importlib.import_module("ciris_store_core.contract")
     sources.update(dict.fromkeys(needed & set(stores.__all__), "ciris_store_core.contract"))
@@ -121,11 +122,6 @@ def _imports(store: type, methods: list[ast.FunctionDef]) -> str:
     standard = [line for module, line in lines.items() if not module.startswith("ciris_store_core")]
     own = [line for module, line in lines.items() if module.startswith("ciris_store_core")]
     return "\n".join(standard) + "\n\n" + "\n".join(own)
-
-
-def _signature_names(method: ast.FunctionDef) -> Iterator[ast.Name]:
-    parts: list[Any] = [method.args, method.returns]
-    return (node for part in parts for node in ast.walk(part) if isinstance(node, ast.Name))
 
 
 def _imported_names(store: type) -> dict[str, str]:

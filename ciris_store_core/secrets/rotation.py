@@ -91,15 +91,12 @@ def _retire(session: Session, crypto: SecretCrypto, now: datetime) -> int:
 
 def _pass(read: Run[list[SecretRecord]], write: Run[int], crypto: SecretCrypto, progress: Progress) -> int:
     moved = 0
-    for key_id in sorted({*_keys_in_use(read), *crypto.keys.ids} - {crypto.keys.active}):
+    in_use = {check.secret_id.removeprefix(CHECK_PREFIX) for check in read(checks)}
+    for key_id in sorted({*in_use, *crypto.keys.ids} - {crypto.keys.active}):
         for batch in _batches(read, key_id):
             moved += write(lambda session, batch=batch: _move(session, crypto, batch))  # type: ignore[misc]
             progress(moved)
     return moved
-
-
-def _keys_in_use(read: Run[list[SecretRecord]]) -> Iterator[str]:
-    return (check.secret_id.removeprefix(CHECK_PREFIX) for check in read(checks))
 
 
 def _move(session: Session, crypto: SecretCrypto, batch: list[SecretRecord]) -> int:

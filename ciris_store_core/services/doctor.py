@@ -133,17 +133,15 @@ class _Doctor:
 
     def _abandoned(self, session: Session) -> Iterator[Finding]:
         dead = [each for each in session.coordination.list_occurrences(None) if not each.alive(self.now)]
-        owners = {each.occurrence_id: self._active(session, each.occurrence_id) for each in dead}
-        owners = {owner: count for owner, count in owners.items() if count}
+        active = (TaskStatus.ACTIVE,)
+        queries = {each.occurrence_id: TaskQuery(occurrence_id=each.occurrence_id, statuses=active) for each in dead}
+        owners = {owner: count for owner, query in queries.items() if (count := session.tasks.count(query))}
         if owners:
             names = ", ".join(list(owners)[:3])
             summary = f"dead occurrences own {sum(owners.values())} active tasks: {names}"
             fix = "ciris-store tasks rescue; for unclaimed ones: ciris-store tasks transfer TASK"
             data = {"tasks": sum(owners.values()), "occurrences": list(owners)[:100]}
             yield Finding("work_of_the_dead", Severity.WARNING, summary, fix, data)
-
-    def _active(self, session: Session, owner: str) -> int:
-        return session.tasks.count(TaskQuery(occurrence_id=owner, statuses=(TaskStatus.ACTIVE,)))
 
     def _shared_thoughts(self, session: Session) -> Iterator[Finding]:
         stuck = stuck_thoughts(session)

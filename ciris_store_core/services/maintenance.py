@@ -214,7 +214,8 @@ class DatabaseMaintenanceService(Scheduled[MaintenanceReport]):
     def _sweep(self, sweeper: Sweeper, report: MaintenanceReport, now: datetime) -> None:
         stale = _stale_shared(before(now, self.policy.stale_shared_after))
         report.stale_shared_tasks = _tasks(report, sweeper.tasks(stale))
-        orphaned = _orphaned(now, before(now, self.policy.orphan_guard))
+        query = TaskQuery(orphaned=True, owner_dead_at=now)
+        orphaned = Rule("orphaned_tasks", query, before(now, self.policy.orphan_guard), lambda item: True)
         report.orphaned_tasks = _tasks(report, sweeper.tasks(orphaned))
         thoughts = sweeper.orphaned_thoughts(orphaned.older_than)
         report.orphaned_thoughts = thoughts.thoughts
@@ -277,11 +278,13 @@ def _tasks(report: MaintenanceReport, swept: Swept) -> int:
 
 def _stale_shared(older_than: datetime) -> Rule:
     query = TaskQuery(occurrence_id=SHARED_OCCURRENCE, only_shared=True, statuses=UNFINISHED_SHARED)
-    return Rule("stale_shared_tasks", query, older_than, _is_shared, worker_of=_claimant)
-
-
-def _is_shared(item: Task | Thought) -> bool:
-    return item.agent_occurrence_id == SHARED_OCCURRENCE
+    return Rule(
+        "stale_shared_tasks",
+        query,
+        older_than,
+        lambda item: item.agent_occurrence_id == SHARED_OCCURRENCE,
+        worker_of=_claimant,
+    )
 
 
 def _claimant(item: Task | Thought) -> str | None:
@@ -289,10 +292,6 @@ def _claimant(item: Task | Thought) -> str | None:
     if isinstance(item, Task) and item.status == TaskStatus.ACTIVE:
         return item.claimed_by or item.created_by
     return None
-
-
-def _orphaned(now: datetime, older_than: datetime) -> Rule:
-    return Rule("orphaned_tasks", TaskQuery(orphaned=True, owner_dead_at=now), older_than, lambda item: True)
 
 
 def _completed(now: datetime, older_than: datetime, own: str) -> tuple[Rule, Rule]:

@@ -116,7 +116,9 @@ class Sweeper(Resource):
     def _sweep(self, session: Session, rule: Rule, roots: list[Task]) -> Swept:
         alive = self._alive(session) - {rule.own}
         trees, kept = _Trees({}, {}), 0
-        roots = [root for root in self._unchanged(session, roots) if root.agent_occurrence_id != rule.not_of]
+        stored = {task.task_id: task for task in session.tasks.get([root.task_id for root in roots], None)}
+        unchanged = [root for root in roots if stored.get(root.task_id) == root]
+        roots = [root for root in unchanged if root.agent_occurrence_id != rule.not_of]
         for root in self._still_orphaned(session, rule, roots):
             try:
                 if root.task_id not in trees.tasks and root.task_id not in self._seen:
@@ -126,10 +128,6 @@ class Sweeper(Resource):
         new = Swept(len(trees.tasks.keys() - self._seen), len(trees.thoughts.keys() - self._seen), kept)
         self._remove(session, rule.reason, trees)
         return new
-
-    def _unchanged(self, session: Session, roots: list[Task]) -> list[Task]:
-        stored = {task.task_id: task for task in session.tasks.get([root.task_id for root in roots], None)}
-        return [root for root in roots if stored.get(root.task_id) == root]
 
     def _still_orphaned(self, session: Session, rule: Rule, roots: list[Task]) -> list[Task]:
         if not rule.query.orphaned or not roots:
@@ -229,7 +227,7 @@ class Sweeper(Resource):
     def rescued_tasks(self) -> int:
         """Release work claimed by occurrences whose heartbeat expired to its queues; return the number of tasks."""
         if self._dry_run:
-            return self._to_rescue()
+            return sum(map(self._claimed_by, sorted(self._in_transaction("maintenance.find_dead", self._dead))))
         total, count = 0, self._batch_size
         while count == self._batch_size:
             self._keep()
@@ -243,10 +241,6 @@ class Sweeper(Resource):
             if count < self._batch_size:
                 count += len(session.tasks.release(owner, now, self._batch_size - count))
         return count
-
-    def _to_rescue(self) -> int:
-        dead = sorted(self._in_transaction("maintenance.find_dead", self._dead))
-        return sum(self._claimed_by(owner) for owner in dead)
 
     def _claimed_by(self, owner: str) -> int:
         query = TaskQuery(occurrence_id=owner, statuses=(TaskStatus.PENDING, TaskStatus.ACTIVE))

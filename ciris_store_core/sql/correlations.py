@@ -24,7 +24,7 @@ from ciris_store_core.models.correlations import (
     expiry,
 )
 from ciris_store_core.models.enums import CorrelationStatus, CorrelationType, GraphScope, Resolution, RetentionPolicy
-from ciris_store_core.models.paging import ResultPage, SortKey
+from ciris_store_core.models.paging import ResultPage
 from ciris_store_core.sql.codec import list_out, object_out
 from ciris_store_core.sql.inserting import insert_new
 from ciris_store_core.sql.rows import Row, read_all, read_page
@@ -254,7 +254,7 @@ class SqlCorrelationStore(SqlSeries):
 
     def points(self, query: CorrelationQuery) -> ResultPage[TimeSeriesDataPoint]:
         rows = self._select(POINTS, query, ("metric_name IS NOT NULL",))
-        return read_page(rows, self._read_point, query.limit, self._point_sort_key)
+        return read_page(rows, self._read_point, query.limit, lambda row: (self.codec.time_out(row[1]), row[0]))
 
     def _read_point(self, row: Row) -> TimeSeriesDataPoint:
         _, timestamp, name, value, correlation_type, tags, service_type, resolution = row
@@ -270,9 +270,6 @@ class SqlCorrelationStore(SqlSeries):
                 "metadata": {},
             }
         )
-
-    def _point_sort_key(self, row: Row) -> SortKey:
-        return (self.codec.time_out(row[1]), row[0])
 
     def _select(self, statement: str, query: CorrelationQuery, extra: Sequence[str] = ()) -> list[Row]:
         conditions, params = self._conditions(query.where)

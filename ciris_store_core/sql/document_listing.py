@@ -174,14 +174,11 @@ class SqlDocumentListing(SqlNamespaces, DocumentStore):
         if after is not None:
             marks = "?, ?" if query.order == "key" else "?, ?, ?"
             conditions.append(f"({columns}) {'<' if query.descending else '>'} ({marks})")
-            params += self._after(query.order, after)
+            *times, path, key = after
+            params += [*map(self.codec.time_in, times), path, key]
         order = columns.replace(",", " DESC,") + " DESC" if query.descending else columns
         statement = fill_in(FIND, where=where_clause(conditions), order=order)
         return self.executor.rows(statement, (*params, limit))
-
-    def _after(self, order: DocumentOrder, after: SortKey) -> list[Any]:
-        *times, path, key = after
-        return [*map(self.codec.time_in, times), path, key]
 
     def _sort_key(self, order: DocumentOrder) -> Callable[[Row], SortKey]:
         time = self.codec.time_out

@@ -146,7 +146,11 @@ class SqlGraphStore(SqlEdges):
                          for w, n in zip(writes, nodes, strict=True)]  # fmt: skip
             self.delete_edges_of_expired(stored.values(), now)
             self.update_all([node for node in nodes if node.key in stored])
-            changed = [node for node in nodes if not _same_words(node, stored.get(node.key))]
+            changed = [
+                node
+                for node in nodes
+                if node.key not in stored or not same_words(stored[node.key].attributes, node.attributes)
+            ]
             if changed:
                 self.put_words(changed)
             return nodes
@@ -203,7 +207,8 @@ class SqlGraphStore(SqlEdges):
 
     def for_keys(self, keys: Sequence[NodeKey], one: str, many: str) -> tuple[str, tuple[Any, ...]]:
         """Return the statement for one key or for several, and the values that it binds."""
-        return (one, _text_key(keys[0])) if len(keys) == 1 else (many, (self.codec.json_in(_text_keys(keys)),))
+        texts = [(key[0], key[1].value) for key in keys]
+        return (one, texts[0]) if len(texts) == 1 else (many, (self.codec.json_in(texts),))
 
     def delete_nodes(self, keys: Sequence[NodeKey], now: datetime | None = None) -> int:
         if not keys:
@@ -291,10 +296,6 @@ def readable(attributes: str) -> dict[str, Any]:
         return {}
 
 
-def _same_words(node: GraphNode, stored: GraphNode | None) -> bool:
-    return stored is not None and same_words(stored.attributes, node.attributes)
-
-
 def too_large(node: GraphNode) -> InvalidArgument:
     """Return the error for attributes that a write would make too large."""
     return InvalidArgument(f"the attributes of node {node.id!r} would exceed 16 MiB. Split the node, or remove keys.")
@@ -303,11 +304,3 @@ def too_large(node: GraphNode) -> InvalidArgument:
 def _scope_is(scope: GraphScope, query: NodeQuery) -> str:
     column = "{no_index}scope" if query.id_prefix else "scope"  # a prefix narrows more than any scope
     return f"{column} = '{scope.value}'"
-
-
-def _text_key(key: NodeKey) -> tuple[str, str]:
-    return (key[0], key[1].value)
-
-
-def _text_keys(keys: Iterable[NodeKey]) -> list[tuple[str, str]]:
-    return [_text_key(key) for key in keys]

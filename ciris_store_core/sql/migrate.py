@@ -121,7 +121,8 @@ class Migrator(ABC):
     def pending(self) -> list[Migration]:
         """The migrations that are still to be applied; raises IncompatibleSchema if this program is too old."""
         applied = self.applied()
-        self._check_program(applied)
+        self.session.dialect.program = self.migrations[-1].version
+        refuse_too_old(self.session.dialect, max((record.oldest_program for record in applied), default=0))
         done = {record.version for record in applied}
         return [migration for migration in self.migrations if migration.version not in done]
 
@@ -137,10 +138,6 @@ class Migrator(ABC):
     def preparation(self) -> Sequence[str]:
         """Return the statements that ``lock`` runs before the first migration."""
         return ()
-
-    def _check_program(self, applied: Sequence[Applied]) -> None:
-        self.session.dialect.program = self.migrations[-1].version
-        refuse_too_old(self.session.dialect, max((record.oldest_program for record in applied), default=0))
 
     def require_current(self) -> None:
         """Raise MigrationRequired if anything is pending."""

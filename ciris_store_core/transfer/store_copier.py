@@ -147,10 +147,6 @@ def move(
     )
 
 
-def _is_root(record: object) -> bool:
-    return isinstance(record, GraphNode) and record.key == ROOT_KEY
-
-
 class _StoreCopier:
     def __init__(self, reader: Reader, target: Store, selection: KindSelection, on_step: OnStep) -> None:
         self._reader = reader
@@ -214,7 +210,7 @@ class _StoreCopier:
             )
 
             def fn(session: GuardedSession, chunk: Chunk = chunk, after: CopyProgress = after) -> None:
-                records = [record for record in chunk.records if not _is_root(record)]
+                records = [each for each in chunk.records if not (isinstance(each, GraphNode) and each.key == ROOT_KEY)]
                 chunk.kind.add(self._writer(session, chunk.kind, records, after), records)
                 if stores and (chunk.kind.name in GROUPS["audit"] or any(map(is_encrypted, records))):
                     copy_identity(session.inner, self._target._ctx.signer, now, stores)

@@ -177,13 +177,10 @@ class StoreReader:
             if page.items:
                 where = encode_cursor(stream, after) or END
                 yield Chunk(kind, page.items, tally, f"{stream} {where}")
-                self._adapt(size, len(page.items))
+                fitting = CHUNK_BYTES * len(page.items) // max(size, 1)
+                self._limit = max(1, min(fitting, self._limit * 4, LARGEST_PAGE))
             if after is None:
                 return
-
-    def _adapt(self, size: int, records: int) -> None:
-        fitting = CHUNK_BYTES * records // max(size, 1)
-        self._limit = max(1, min(fitting, self._limit * 4, LARGEST_PAGE))
 
 
 END = "end"

@@ -146,7 +146,9 @@ class Connector:
     def _explain(self, cause: psycopg2.Error) -> StoreError:
         answer = _ask(self._keywords)
         if isinstance(answer, Refusal):
-            return _refused(self._keywords, answer)
+            if answer.state == "3D000":
+                return _no_database(self._keywords)
+            return from_sqlstate(answer.state, answer.primary)
         if answer is Answer.WANTS_PASSWORD and not self._proven:
             return _explain_login(self._keywords, cause)
         if answer is Answer.ACCEPTS and "target_session_attrs" in self._keywords:
@@ -280,12 +282,6 @@ def _addresses(keywords: dict[str, Any]) -> list[tuple[str, int]]:
     ports = keywords.get("port", "").split(",")
     ports = ports * len(hosts) if len(ports) == 1 else ports
     return [(host, int(port or _DEFAULT_PORT)) for host, port in zip(hosts, ports, strict=False) if host]
-
-
-def _refused(keywords: dict[str, Any], refusal: Refusal) -> StoreError:
-    if refusal.state == "3D000":
-        return _no_database(keywords)
-    return from_sqlstate(refusal.state, refusal.primary)
 
 
 def _explain_login(keywords: dict[str, Any], cause: psycopg2.Error) -> StoreError:

@@ -50,10 +50,6 @@ class _TimeText:
         return text
 
 
-def _codec() -> Codec:
-    return Codec(time_in=_TimeText(), time_out=_as_it_is, json_in=decimal_json_text, texts_in=list)
-
-
 class PostgresDialect(Dialect):
     """Dialect of PostgreSQL 14 and newer, with all tables in one schema."""
 
@@ -62,7 +58,7 @@ class PostgresDialect(Dialect):
         names = {name: f'"{schema}".{name}' for name in ("graph_words", "separated_words")}
         super().__init__(
             name="postgres",
-            codec=_codec(),
+            codec=Codec(time_in=_TimeText(), time_out=_as_it_is, json_in=decimal_json_text, texts_in=list),
             fragments={**_FRAGMENTS, **names, "schema": f'"{schema}"'},
             placeholder="%s",
             schema=schema,

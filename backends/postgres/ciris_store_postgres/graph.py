@@ -159,7 +159,9 @@ class PostgresGraphStore(SqlGraphStore):
             return []
         mode = writes[0].mode
         if mode == "restore" and all(write.mode == mode for write in writes):
-            return self._restored(writes)
+            nodes = [written(write, None, write.node.created_at) for write in writes]
+            copy_new(self.executor, COPY, map(self.row_of, sorted(nodes, key=_key)), "node")
+            return nodes
         if len(writes) == 1 and mode in ("merge", "replace"):
             return self._put_one(writes[0], now)
         if not _alike(writes):
@@ -238,11 +240,6 @@ class PostgresGraphStore(SqlGraphStore):
             if self.executor.insert(statement, rows) != len(rows):
                 raise _Contradicted
         return new
-
-    def _restored(self, writes: Sequence[NodeWrite]) -> list[GraphNode]:
-        nodes = [written(write, None, write.node.created_at) for write in writes]
-        copy_new(self.executor, COPY, map(self.row_of, sorted(nodes, key=_key)), "node")
-        return nodes
 
     def _put_alike(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
         new = [_as_new(write) for write in writes]

@@ -190,7 +190,8 @@ class ConnectionPool:
         for connection in self._begin_closing():
             self._discard(connection)
         if not self._drained.wait(timeout):
-            self._shut_down_all()
+            for connection in self.connections():
+                connection.shut_down()
 
     def abandon(self) -> None:
         """Give up all connections in the child of a fork: their sockets belong to the parent."""
@@ -384,10 +385,6 @@ class ConnectionPool:
             idle, self._idle = self._idle, []
             self._serve()
             return idle
-
-    def _shut_down_all(self) -> None:
-        for connection in self.connections():
-            connection.shut_down()
 
 
 def _abandon_all() -> None:

@@ -132,7 +132,7 @@ class PostgresTaskStore(SqlTaskStore):
         at = self.codec.time_in(now)
         params = (queue, limit, worker, at, queue, worker, worker, at, queue, at)
         tasks = read_all(self.executor.rows(CLAIM, params), self._read, "task")
-        return sorted(tasks, key=_by_priority) if len(tasks) > 1 else tasks
+        return sorted(tasks, key=lambda task: (-task.priority, task.created_at, task.task_id))
 
     def release(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
         if owner is None:
@@ -149,7 +149,3 @@ class PostgresTaskStore(SqlTaskStore):
             if deleted:
                 self.executor.run(DELETE_THOUGHTS, (self.codec.texts_in(deleted),))
             return len(deleted)
-
-
-def _by_priority(task: Task) -> tuple[int, datetime, str]:
-    return (-task.priority, task.created_at, task.task_id)

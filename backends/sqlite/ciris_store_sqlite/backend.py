@@ -68,7 +68,10 @@ class SqliteBackend(Backend):
         self._clock = context.clock
         self.capabilities = CAPABILITIES - IN_FILES_ONLY if self._in_memory else CAPABILITIES
         self._dialect = SqliteDialect()
-        self._write_lock = self._make_write_lock()
+        if self._in_memory:
+            self._write_lock = _memory_locks.setdefault(self.settings.name, WriteLock(None, self.settings.busy_timeout))
+        else:
+            self._write_lock = WriteLock(lock_path(self.settings.path), self.settings.busy_timeout)
         self._writer: SqliteSession | None = None
         self._idle: deque[SqliteSession] = deque()
         self._readers = FairLock(self.settings.pool_size)
@@ -85,11 +88,6 @@ class SqliteBackend(Backend):
     def _in_memory(self) -> bool:
         return self.settings.in_memory
 
-    def _make_write_lock(self) -> WriteLock:
-        if not self._in_memory:
-            return WriteLock(lock_path(self.settings.path), self.settings.busy_timeout)
-        return _memory_locks.setdefault(self.settings.name, WriteLock(None, self.settings.busy_timeout))
-
     # --- opening ------------------------------------------------------------------------------
 
     def prepare(self, *, migrate: bool) -> None:
@@ -102,7 +100,7 @@ class SqliteBackend(Backend):
             migrator = SqliteMigrator(session, load_migrations(__package__))
             # Files of other programs are refused here, before the file is changed or a lock file is created. A store
             # that is up to date opens without the write lock, so that a slow writer blocks no reader.
-            if self._in_memory or not self._is_current(session, migrator):
+            if self._in_memory or migrator.pending() or session.pragma("journal_mode") != ("wal",):
                 self._set_up_locked(session, migrator, migrate=migrate and self.settings.migrate)
             self._watch_files(session)
             session.retire()
@@ -121,9 +119,6 @@ class SqliteBackend(Backend):
             return SqliteMigrator(session, load_migrations(__package__)).plan()
         finally:
             self._discard(session)
-
-    def _is_current(self, session: SqliteSession, migrator: SqliteMigrator) -> bool:
-        return not migrator.pending() and session.pragma("journal_mode") == ("wal",)
 
     def _set_up_locked(self, session: SqliteSession, migrator: SqliteMigrator, *, migrate: bool) -> None:
         if not migrate:

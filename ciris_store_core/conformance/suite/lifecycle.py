@@ -250,7 +250,8 @@ class TestOpenStore:
             child = os.fork()
         if child == 0:
             os._exit(_try_in_child(backend))
-        assert _exit_code(child) == 0, "a child of fork uses the store of its parent"
+        status = os.waitpid(child, 0)[1]  # an alarm ends a child that hangs
+        assert os.waitstatus_to_exitcode(status) == 0, "a child of fork uses the store of its parent"
         transact(backend, lambda s: s.tasks.add([task("after")]))
         with reading(backend) as session:
             assert session.tasks.count(TaskQuery()) == 2
@@ -307,8 +308,3 @@ def _try_in_child(backend: Backend) -> int:
             return 2
         return 1
     return 0
-
-
-def _exit_code(child: int) -> int:
-    """Return the exit code of a child, which an alarm ends if it hangs."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -14,7 +14,7 @@ from ciris_store_core.persistence.arguments import TimeService, clocked, complet
 from ciris_store_core.persistence.default_store import DbPath, get_store
 from ciris_store_core.persistence.requests import ChannelInfo, to_response
 from ciris_store_core.persistence.shapes import to_correlation
-from ciris_store_core.store import Store, Transaction
+from ciris_store_core.store import Transaction
 from ciris_store_core.store.telemetry.correlations import Correlations
 from ciris_store_core.validation.validator import MAX_LIMIT, whole
 
@@ -234,16 +234,13 @@ def get_active_channels_by_adapter(
     ctx = clocked(store.correlations, time_service)._ctx
     since = ctx.clock.now() - ctx.days(since_days, "since_days")
     channels: dict[str, ChannelInfo] = {}
-    for message in chain.from_iterable(_messages(store, action, since) for action in MESSAGES):
+    messages = (store.correlations.scan(action_type=action, time_from=since) for action in MESSAGES)
+    for message in chain.from_iterable(messages):
         request = message.request_data
         if request is None or not (request.channel_id or "").startswith(f"{adapter_type}_"):
             continue
         _count(channels, str(request.channel_id), adapter_type, message.timestamp)
     return sorted(channels.values(), key=lambda channel: channel.last_activity, reverse=True)
-
-
-def _messages(store: Store, action: str, since: datetime) -> Iterable[Correlation]:
-    return store.correlations.scan(action_type=action, time_from=since)
 
 
 def _count(channels: dict[str, ChannelInfo], key: str, adapter: str, at: datetime) -> None:

@@ -32,21 +32,13 @@ def _scopes_of_records(records: Any, *more: Any) -> Scopes:
     return frozenset(record.scope for record in records)
 
 
-def _scopes_of_writes(writes: Any, now: Any) -> Scopes:
-    return frozenset(write.node.scope for write in writes)
-
-
 def _scopes_of_query(query: Any) -> Scopes:
     scope = getattr(query, "where", query).scope
     return ALL_SCOPES if scope is None else frozenset((scope,))
 
 
-def _scopes_of_filter(where: Any) -> Scopes:
-    return ALL_SCOPES if where.scope is None else frozenset((where.scope,))
-
-
 GRAPH = {
-    "put_nodes": Rule("write", "nodes", _scopes_of_writes),
+    "put_nodes": Rule("write", "nodes", lambda writes, now: frozenset(write.node.scope for write in writes)),
     "get_nodes": Rule("read", "nodes", _scopes_of_records),
     "lock_nodes": Rule("read", "nodes", _scopes_of_records),
     "increment": Rule("write", "nodes", lambda key, *more: frozenset((key.scope,))),
@@ -74,7 +66,7 @@ CORRELATIONS = {
     "lock": Rule("read", "correlations", _all_scopes),
     "find": Rule("read", "correlations", _scopes_of_query),
     "find_locked": Rule("read", "correlations", _scopes_of_query),
-    "count": Rule("read", "correlations", _scopes_of_filter),
+    "count": Rule("read", "correlations", _scopes_of_query),
     "delete": Rule("write", "correlations", _all_scopes),
     "delete_expired": Rule("write", "correlations", _all_scopes),
     "points": Rule("read", "correlations", _scopes_of_query),

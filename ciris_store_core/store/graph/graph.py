@@ -103,7 +103,9 @@ class Graph(GraphEdges):
             Conflict: The stored node has another type.
             InvalidArgument: A field cannot be stored, or a configuration is in the wrong scope. Nothing was written.
         """
-        keys = () if remove == () else tuple(self._attribute_key(key) for key in _refuse_text(remove, "remove"))
+        if isinstance(remove, str):
+            raise InvalidArgument("remove: expected several, not one text. Put it into a list.")
+        keys = tuple(self._attribute_key(key) for key in remove)
         if expected_revision is not None:
             whole(expected_revision, "expected_revision", 0, 2**63 - 1)
         extracted = ExtractedSecrets()
@@ -329,9 +331,3 @@ def _check_configuration(node: GraphNode) -> None:
             f"a configuration of type {kind.value} belongs to scope {kind.required_scope.value}, "
             f"not {node.scope.value}. Change the scope."
         )
-
-
-def _refuse_text(values: Iterable[T], name: str) -> Iterable[T]:
-    if isinstance(values, str):
-        raise InvalidArgument(f"{name}: expected several, not one text. Put it into a list.")
-    return values

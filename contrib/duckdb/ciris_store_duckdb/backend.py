@@ -44,11 +44,6 @@ _locks: WeakValueDictionary[str, FairLock] = WeakValueDictionary()
 _locks_guard = threading.Lock()
 
 
-def _lock_of(path: str) -> FairLock:
-    with _locks_guard:
-        return _locks.setdefault(str(Path(path).resolve()), FairLock())
-
-
 class DuckMigrator(Migrator):
     """Migrator of a DuckDB database."""
 
@@ -76,7 +71,8 @@ class DuckBackend(Backend):
         self.path = _path_of(url)
         self._clock = context.clock
         self._dialect = DuckDialect()
-        self._write_lock = _lock_of(self.path)
+        with _locks_guard:
+            self._write_lock = _locks.setdefault(str(Path(self.path).resolve()), FairLock())
         self._idle: deque[DuckSession] = deque()
         self._pid = os.getpid()
         self._closed = False
