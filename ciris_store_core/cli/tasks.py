@@ -211,7 +211,9 @@ def release_lease(
     with open_existing(url) as store:
         held = {lease.name: lease for lease in store.leases.find()}
         if name not in held:
-            raise NotFound(f"no owner holds a lease {name!r}", kind="lease", key=name)
+            raise NotFound(
+                f"no owner holds a lease {name!r}", kind="lease", key=name, hint="See ciris-store leases list."
+            )
         if not store.leases.release(held[name]):
             raise LeaseHeld(f"the lease {name!r} has another owner now", kind="lease", key=name, hint="Look again.")
     result = {"released": name, "owner": held[name].owner, "fence": held[name].fence}

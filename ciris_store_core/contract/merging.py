@@ -87,5 +87,5 @@ def incremented(attributes: dict[str, Any], path: Sequence[str], by: int | float
         raise InvalidArgument(f"attribute {key!r} is not a number", hint="Replace it before you add to it.")
     value = (old or 0) + by
     if not (-(2**63) <= value < 2**63 if type(value) is int else isfinite(value)):
-        raise InvalidArgument(f"attribute {key!r} would exceed the largest number that can be stored")
+        raise InvalidArgument(f"attribute {key!r} would exceed the largest number that can be stored. Add less.")
     return {**attributes, key: value}, value

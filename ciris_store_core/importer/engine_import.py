@@ -172,7 +172,11 @@ def import_ciris(
     """
     there = old.tables()
     if MARK not in there:
-        other = "a store already: see ciris-store copy" if "correlations" in there else f"it has no table {MARK}"
+        other = (
+            "it is a store already. Use ciris-store copy."
+            if "correlations" in there
+            else f"it has no table {MARK}. Name another."
+        )
         raise InvalidArgument(f"OLD is no database of the CIRIS engine: {other}")
     kinds = targets(store)
     refuse_secrets(old, there, kinds)

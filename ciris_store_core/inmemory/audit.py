@@ -29,20 +29,16 @@ class MemoryAudit(AuditStore):
         return None if last is None else (last.sequence, last.entry_hash)
 
     def append(self, entries: Sequence[AuditEntry]) -> None:
-        """Store entries, all or none."""
         self._entries.add({(entry.chain, entry.sequence): entry for entry in entries})
 
     def find(self, query: AuditQuery) -> ResultPage[AuditEntry]:
-        """Entries by (chain, sequence)."""
         found = (entry for entry in self._entries.rows.values() if audit_entry_matches(entry, query))
         return page(found, query, lambda entry: (entry.chain, entry.sequence), (False, False))
 
     def chains(self) -> list[str]:
-        """The names of all chains that have entries or an anchor."""
         return sorted({chain for chain, _ in self._entries.rows} | self._anchors.rows.keys())
 
     def prune(self, anchor: AuditAnchor) -> int:
-        """Remove the chain's entries up to the anchor and keep the anchor."""
         self._anchors.put(anchor.chain, anchor)
         return self._entries.delete(
             (chain, sequence)
@@ -51,5 +47,4 @@ class MemoryAudit(AuditStore):
         )
 
     def anchor(self, chain: str) -> AuditAnchor | None:
-        """The chain's anchor, if retention ever cut it."""
         return copied(self._anchors.rows.get(chain))  # type: ignore[no-any-return]

@@ -56,7 +56,6 @@ class MemorySession(Session):
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """A part of the transaction that is undone alone when its block raises; nests."""
         before = self._tables.snapshot()
         try:
             yield
@@ -149,7 +148,6 @@ class MemoryBackend(Backend):
         return self._clock.now()
 
     def is_empty(self) -> bool:
-        """Return whether no record is stored."""
         return not any(self._opened().committed)
 
     def info(self) -> Mapping[str, Any]:
@@ -163,7 +161,6 @@ class MemoryBackend(Backend):
         }
 
     def stats(self) -> Mapping[str, Any]:
-        """Return the number of records of each table."""
         committed = self._opened().committed
         return {name: len(rows) for name, rows in zip(TABLE_NAMES, committed, strict=True)}
 

@@ -18,27 +18,22 @@ class MemoryCoordination(CoordinationStore):
         self._occurrences, self._leases = tables.occurrences, tables.leases
 
     def put_occurrence(self, occurrence: Occurrence) -> None:
-        """Store the occurrence, replacing what is stored of that id."""
         self._occurrences.put(occurrence.occurrence_id, occurrence)
 
     def heartbeat(self, occurrence_id: str, at: datetime, expires_at: datetime) -> bool:
-        """Move ``heartbeat_at`` and ``expires_at``; False if it is not registered."""
         if occurrence_id not in self._occurrences.rows:
             return False
         self._occurrences.change(occurrence_id, heartbeat_at=at, expires_at=expires_at)
         return True
 
     def list_occurrences(self, alive_at: datetime | None) -> list[Occurrence]:
-        """All occurrences, or those alive at that time, by occurrence_id."""
         rows = self._occurrences.rows
         return [copied(rows[key]) for key in sorted(rows) if alive_at is None or rows[key].alive(alive_at)]
 
     def remove_occurrence(self, occurrence_id: str) -> bool:
-        """Forget the occurrence; False if it was not registered."""
         return self._occurrences.delete([occurrence_id]) == 1
 
     def acquire_lease(self, name: str, owner: str, now: datetime, expires_at: datetime) -> Lease | None:
-        """Take the lease if it is free, expired, or this owner's already; None if another holds it."""
         stored = self._leases.rows.get(name)
         if stored is None:
             lease = Lease(name=name, owner=owner, fence=1, acquired_at=now, expires_at=expires_at)
@@ -52,11 +47,9 @@ class MemoryCoordination(CoordinationStore):
         return copied(lease)  # type: ignore[no-any-return]
 
     def add_leases(self, leases: Sequence[Lease]) -> None:
-        """Store leases exactly as given, all or none."""
         self._leases.add({lease.name: lease for lease in leases})
 
     def renew_lease(self, name: str, owner: str, fence: int, now: datetime, expires_at: datetime) -> bool:
-        """Extend the lease; False if it expired, or owner or fence differ."""
         lease = self._leases.rows.get(name)
         if lease is None or (lease.owner, lease.fence) != (owner, fence) or lease.expires_at <= now:
             return False
@@ -64,11 +57,9 @@ class MemoryCoordination(CoordinationStore):
         return True
 
     def release_lease(self, name: str, owner: str, fence: int, now: datetime) -> bool:
-        """End the lease at ``now``, keeping its fence; False if it expired, or owner or fence differ."""
         return self.renew_lease(name, owner, fence, now, expires_at=now)
 
     def list_leases(self, held_at: datetime | None) -> list[Lease]:
-        """All leases, or those not expired at that time, by name."""
         rows = self._leases.rows
         return [copied(rows[key]) for key in sorted(rows) if held_at is None or held_at < rows[key].expires_at]
 

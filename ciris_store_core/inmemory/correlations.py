@@ -20,15 +20,12 @@ class MemoryCorrelations(CorrelationStore):
         self._table = tables.correlations
 
     def add(self, correlations: Sequence[Correlation]) -> None:
-        """Store new correlations, all or none."""
         self._table.add({row.correlation_id: row for row in correlations})
 
     def get(self, correlation_ids: Sequence[str]) -> list[Correlation]:
-        """The correlations of these ids that exist."""
         return self._table.pick(correlation_ids)
 
     def update(self, correlation_id: str, changes: CorrelationChanges, now: datetime | None = None) -> bool:
-        """Change the given fields; False if there is no such correlation."""
         stored = self._table.rows.get(correlation_id)
         if stored is None or has_expired(stored, now):
             return False
@@ -36,20 +33,16 @@ class MemoryCorrelations(CorrelationStore):
         return True
 
     def find(self, query: CorrelationQuery) -> ResultPage[Correlation]:
-        """Correlations by filter, by (timestamp, correlation_id)."""
         return page(self._matching(query.where), query, correlation_sort_key, (query.descending, query.descending))
 
     def count(self, where: CorrelationFilter) -> int:
-        """Return the number of correlations that the filter matches."""
         return sum(1 for _ in self._matching(where))
 
     def delete(self, correlation_ids: Sequence[str], now: datetime | None = None) -> int:
-        """Delete correlations."""
         expired = sum(has_expired(row, now) for row in self._table.pick(correlation_ids))
         return self._table.delete(correlation_ids) - expired
 
     def delete_expired(self, now: datetime, limit: int) -> int:
-        """Delete up to ``limit`` expired correlations; the longest expired first."""
         expired = [row for row in self._table.rows.values() if has_expired(row, now)]
         oldest_first = ordered(expired, lambda row: (row.expires_at, row.correlation_id), (False, False))
         return self._table.delete(row.correlation_id for row in oldest_first[:limit])

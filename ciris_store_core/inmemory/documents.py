@@ -38,7 +38,6 @@ class MemoryDocuments(DocumentStore):
         self._documents = tables.documents
 
     def put(self, writes: Sequence[DocumentWrite], now: datetime) -> list[StoredDocument]:
-        """Write documents, all or none."""
         for write in writes:
             self._check(write, now)
         for write in writes:
@@ -56,11 +55,9 @@ class MemoryDocuments(DocumentStore):
             raise document_exists(write.document.id)
 
     def get(self, keys: Sequence[DocumentKey], now: datetime | None) -> list[StoredDocument]:
-        """The documents of these keys that exist and have not expired."""
         return [document for document in self._documents.pick(keys) if not has_expired(document, now)]
 
     def touch(self, keys: Sequence[DocumentKey], now: datetime) -> list[StoredDocument]:
-        """The documents that ``get`` returns, with a new expiry where they have a ttl."""
         living = self.get(keys, now)
         for document in living:
             if document.ttl is not None:
@@ -73,17 +70,14 @@ class MemoryDocuments(DocumentStore):
         return self._documents.pick(keys)
 
     def find(self, query: DocumentQuery) -> ResultPage[StoredDocument]:
-        """Documents by prefix and filter, in the order of the query."""
         key = DOCUMENT_ORDERS[query.order]
         columns = 2 if query.order == "key" else 3
         return page_of(self._matching(query), query, key, (query.descending,) * columns)
 
     def count(self, query: DocumentQuery) -> int:
-        """Return the number of documents that the filter matches."""
         return sum(1 for _ in self._matching(query))
 
     def namespaces(self, query: NamespaceQuery) -> ResultPage[Namespace]:
-        """The namespaces of the documents, each once, ascending by path."""
         living = {row.namespace for row in self._documents.rows.values() if not has_expired(row, query.now)}
         found = {each[: query.max_depth] for each in living if namespace_matches(each, query)}
         by_path = {index_key(path_of(each)): each for each in found}
@@ -93,23 +87,19 @@ class MemoryDocuments(DocumentStore):
         return ResultPage([by_path[path] for path in items], (items[-1],) if more else None)
 
     def delete(self, keys: Sequence[DocumentKey], now: datetime | None) -> int:
-        """Delete documents; returns how many existed and had not expired."""
         living = len(self.get(keys, now))
         self._documents.delete(keys)
         return living
 
     def delete_matching(self, query: DocumentQuery) -> int:
-        """Delete up to ``limit`` matching documents."""
         return self._documents.delete([row.id for row in self._matching(query)][: query.limit])
 
     def delete_expired(self, now: datetime, limit: int) -> int:
-        """Delete up to ``limit`` expired documents; the longest expired first."""
         expired = [row for row in self._documents.rows.values() if has_expired(row, now)]
         oldest_first = ordered(expired, lambda row: (row.expires_at,), (False,))
         return self._documents.delete(row.id for row in oldest_first[:limit])
 
     def find_encrypted(self, key_id: str, after: DocumentKey | None, limit: int) -> list[StoredDocument]:
-        """Documents encrypted under that key, ascending by (path, key)."""
         found = [
             row
             for row in self._documents.rows.values()
@@ -118,7 +108,6 @@ class MemoryDocuments(DocumentStore):
         return [copied(row) for row in sorted(found, key=lambda row: path_sort_key(row.id))[:limit]]
 
     def reencrypt(self, document: StoredDocument, payload: Payload) -> bool:
-        """Replace the payload if the stored revision is still the document's."""
         stored = self._documents.rows.get(document.id)
         if stored is None or stored.revision != document.revision:
             return False

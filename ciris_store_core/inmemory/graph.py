@@ -43,7 +43,6 @@ class MemoryGraph(GraphStore):
         self._nodes, self._edges = tables.nodes, tables.edges
 
     def put_nodes(self, writes: Sequence[NodeWrite], now: datetime) -> list[GraphNode]:
-        """Write nodes, all or none."""
         results = [written(write, self._nodes.rows.get(write.node.key), now) for write in writes]
         for node in results:
             _check_size(node)
@@ -54,7 +53,6 @@ class MemoryGraph(GraphStore):
         return self._nodes.pick(node.key for node in results)
 
     def get_nodes(self, keys: Sequence[NodeKey], now: datetime | None) -> list[GraphNode]:
-        """The nodes of these keys that exist and have not expired by ``now``."""
         return [node for node in self._nodes.pick(keys) if not has_expired(node, now)]
 
     def lock_nodes(self, keys: Sequence[NodeKey]) -> list[GraphNode]:
@@ -63,15 +61,12 @@ class MemoryGraph(GraphStore):
         return self._nodes.pick(keys)
 
     def list_nodes(self, query: NodeQuery) -> ResultPage[GraphNode]:
-        """Nodes by filter, newest first."""
         return page(self._matching(query), query, node_sort_key, (True, False, False))
 
     def count_nodes(self, query: NodeQuery) -> int:
-        """Return the number of nodes that the filter matches."""
         return sum(1 for _ in self._matching(query))
 
     def delete_nodes(self, keys: Sequence[NodeKey], now: datetime | None = None) -> int:
-        """Delete nodes and every edge that touches them."""
         gone = set(keys)
         expired = sum(has_expired(node, now) for node in self._nodes.pick(gone))
         self._delete_edges_of(gone)
@@ -82,13 +77,11 @@ class MemoryGraph(GraphStore):
             self._edges.delete([key for key in self._edges.rows if not nodes.isdisjoint(_ends(key))])
 
     def delete_expired_nodes(self, now: datetime, limit: int) -> int:
-        """Delete up to ``limit`` expired nodes, with their edges; the longest expired first."""
         expired = [node for node in self._nodes.rows.values() if has_expired(node, now)]
         oldest_first = ordered(expired, lambda node: (node.expires_at, *node.key), (False, False, False))
         return self.delete_nodes([node.key for node in oldest_first[:limit]])
 
     def put_edges(self, edges: Sequence[GraphEdge], now: datetime | None = None) -> list[GraphEdge]:
-        """Write edges, all or none."""
         for edge in edges:
             for end in _ends(edge.key):
                 if end not in self._nodes.rows or has_expired(self._nodes.rows[end], now):
@@ -104,7 +97,6 @@ class MemoryGraph(GraphStore):
         return self._edges.pick(edge.key for edge in edges)
 
     def get_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> list[GraphEdge]:
-        """The edges of these keys that exist."""
         return [edge for edge in self._edges.pick(keys) if self._lives(edge, now)]
 
     def _lives(self, edge: GraphEdge, now: datetime | None) -> bool:
@@ -116,11 +108,9 @@ class MemoryGraph(GraphStore):
         return self._edges.pick(keys)
 
     def delete_edges(self, keys: Sequence[EdgeKey], now: datetime | None = None) -> int:
-        """Delete edges."""
         return self._edges.delete([edge.key for edge in self.get_edges(keys, now)])
 
     def list_edges(self, query: EdgeQuery) -> ResultPage[GraphEdge]:
-        """Edges by filter, ascending by key."""
         edges = self._edges.rows.values()
         found = (edge for edge in edges if edge_matches(edge, query) and self._lives(edge, query.now))
         return page(found, query, edge_sort_key, (False, False, False, False))
@@ -133,7 +123,6 @@ class MemoryGraph(GraphStore):
         relationships: Sequence[str],
         now: datetime | None = None,
     ) -> list[GraphEdge]:
-        """All edges that touch any of the nodes, each once."""
         wanted = set(ids)
         return [
             copied(edge)
@@ -148,7 +137,6 @@ class MemoryGraph(GraphStore):
         ]
 
     def search(self, query: SearchQuery) -> list[SearchHit]:
-        """Nodes that hold all the words, those with the fewest other words first."""
         if not query.words:
             return []
         listing = NodeQuery(scope=query.scope, type=query.type, now=query.now)

@@ -19,20 +19,16 @@ class MemorySecrets(SecretStore):
         self._secrets, self._accesses = tables.secrets, tables.accesses
 
     def add(self, secrets: Sequence[SecretRecord]) -> None:
-        """Store new secrets, all or none."""
         self._secrets.add({secret.secret_id: secret for secret in secrets})
 
     def get(self, secret_ids: Sequence[str]) -> list[SecretRecord]:
-        """The secrets of these ids that exist."""
         return self._secrets.pick(secret_ids)
 
     def find(self, page: PageRequest, key_id: str | None) -> ResultPage[SecretRecord]:
-        """Secrets by secret_id, all or those under that key."""
         found = (secret for secret in self._secrets.rows.values() if key_id in (None, secret.key_id))
         return page_of(found, page, lambda secret: (secret.secret_id,), (False,))
 
     def reencrypt(self, secret_id: str, old_ciphertext: bytes, key_id: str, ciphertext: bytes) -> bool:
-        """Replace key and ciphertext if the stored ciphertext is the old one."""
         stored = self._secrets.rows.get(secret_id)
         if stored is None or stored.ciphertext != old_ciphertext:
             return False
@@ -40,14 +36,11 @@ class MemorySecrets(SecretStore):
         return True
 
     def delete(self, secret_ids: Sequence[str]) -> int:
-        """Delete secrets, but not their access log."""
         return self._secrets.delete(secret_ids)
 
     def log_access(self, entries: Sequence[SecretAccess]) -> None:
-        """Append to the access log; an access_id that exists: AlreadyExists."""
         self._accesses.add({entry.access_id: entry for entry in entries})
 
     def list_access(self, page: PageRequest, secret_id: str | None) -> ResultPage[SecretAccess]:
-        """The access log by (at, access_id), all or of one secret."""
         found = (entry for entry in self._accesses.rows.values() if secret_id in (None, entry.secret_id))
         return page_of(found, page, lambda entry: (entry.at, entry.access_id), (False, False))

@@ -26,7 +26,6 @@ class MemoryStreams(StreamStore):
     def append(
         self, stream: StreamKey, entries: Sequence[StoredEntry], now: datetime, expected_position: int | None
     ) -> list[StoredEntry]:
-        """Append the entries whose ids the stream does not have yet."""
         stored = {entry.id: entry for entry in self.get(stream, [entry.id for entry in entries if entry.id])}
         fresh = [entry for entry in entries if entry.id is None or entry.id not in stored]
         if not fresh:
@@ -47,7 +46,6 @@ class MemoryStreams(StreamStore):
         return self._entry(stream, position)
 
     def read(self, stream: StreamKey, query: EntryQuery) -> ResultPage[StoredEntry]:
-        """Entries of a stream, by position."""
         positions = self._positions(stream)
         if query.after is not None:
             after = query.after
@@ -58,13 +56,11 @@ class MemoryStreams(StreamStore):
         return ResultPage([self._entry(stream, each) for each in chosen], (chosen[-1],) if more else None)
 
     def get(self, stream: StreamKey, ids: Sequence[str]) -> list[StoredEntry]:
-        """The entries of these ids that exist."""
         wanted = set(ids)
         rows = ((each, self._entries.rows[stream, each]) for each in self._positions(stream))
         return [self._entry(stream, position) for position, entry in rows if entry.id in wanted]
 
     def pop(self, stream: StreamKey, now: datetime) -> StoredEntry | None:
-        """Remove the newest entry and return it."""
         positions = self._positions(stream)
         if not positions:
             return None
@@ -73,7 +69,6 @@ class MemoryStreams(StreamStore):
         return newest
 
     def truncate(self, stream: StreamKey, before: int | None, after: int | None, now: datetime, limit: int) -> int:
-        """Delete up to ``limit`` entries at one end of the stream."""
         positions = self._positions(stream)
         if before is not None:
             return self._remove(stream, now, oldest=min(limit, sum(each < before for each in positions)))
@@ -92,7 +87,6 @@ class MemoryStreams(StreamStore):
         return oldest + newest
 
     def fork(self, source: StreamKey, target: StreamKey, up_to: int | None, now: datetime) -> int:
-        """Make a stream with the entries of another one, up to a position."""
         if source not in self._streams.rows:
             raise _no_stream(source)
         if target in self._streams.rows:
@@ -106,23 +100,19 @@ class MemoryStreams(StreamStore):
         return len(positions)
 
     def restore(self, info: StreamInfo, entries: Sequence[StoredEntry]) -> None:
-        """Write entries with their positions, and the stream's facts."""
         stream = StreamKey(info.namespace, info.name)
         self._entries.add({(stream, entry.position): entry for entry in entries})
         self._streams.put(stream, info)
 
     def delete(self, streams: Sequence[StreamKey]) -> int:
-        """Delete streams with all their entries."""
         for stream in streams:
             self._entries.delete((stream, each) for each in self._positions(stream))
         return self._streams.delete(streams)
 
     def info(self, streams: Sequence[StreamKey]) -> list[StreamInfo]:
-        """The facts of these streams."""
         return self._streams.pick(streams)
 
     def find(self, query: StreamQuery) -> ResultPage[StreamInfo]:
-        """Streams by prefix, in the order of the query."""
         found = (info for info in self._streams.rows.values() if stream_matches(info, query))
         columns = 2 if query.order == "name" else 3
         return page_of(found, query, lambda info: stream_sort_key(info, query), (query.descending,) * columns)
@@ -130,7 +120,6 @@ class MemoryStreams(StreamStore):
     def find_encrypted(
         self, key_id: str, after: tuple[StreamKey, int] | None, limit: int
     ) -> list[tuple[StreamKey, StoredEntry]]:
-        """Entries encrypted under that key, ascending by (path, name, position)."""
         found = [
             (stream, entry)
             for (stream, position), entry in self._entries.rows.items()
@@ -141,7 +130,6 @@ class MemoryStreams(StreamStore):
         return [(stream, copied(entry)) for stream, entry in found[:limit]]
 
     def reencrypt(self, stream: StreamKey, entry: StoredEntry, payload: Payload) -> bool:
-        """Replace the payload if the stored body is still the entry's."""
         stored = self._entries.rows.get((stream, entry.position))
         if stored is None or stored.payload.body != entry.payload.body:
             return False

@@ -26,18 +26,15 @@ class MemoryTasks(TaskStore):
         self._tasks, self._thoughts = tables.tasks, tables.thoughts
 
     def add(self, tasks: Sequence[Task]) -> None:
-        """Store new tasks, all or none."""
         self._tasks.add({task.task_id: task for task in tasks})
 
     def add_or_get(self, task: Task) -> tuple[Task, bool]:
-        """Store the task unless its id exists; returns the stored task and whether this call stored it."""
         created = task.task_id not in self._tasks.rows
         if created:
             self._tasks.put(task.task_id, task)
         return self._tasks.pick([task.task_id])[0], created
 
     def get(self, task_ids: Sequence[str], occurrence_id: str | None) -> list[Task]:
-        """The tasks of these ids that exist and have that owner, where given."""
         return [task for task in self._tasks.pick(task_ids) if occurrence_id in (None, task.agent_occurrence_id)]
 
     def lock(self, task_ids: Sequence[str], occurrence_id: str | None) -> list[Task]:
@@ -61,25 +58,20 @@ class MemoryTasks(TaskStore):
         return True
 
     def find(self, query: TaskQuery) -> ResultPage[Task]:
-        """Tasks by filter, in the order of the query."""
         return page(self._matching(query), query, *TASK_ORDERS[query.order])
 
     def count(self, query: TaskQuery) -> int:
-        """Return the number of tasks that the filter matches."""
         return len(self._matching(query))
 
     def count_by_status(self, occurrence_id: str | None) -> Mapping[TaskStatus, int]:
-        """Return the number of tasks of each status."""
         return dict(Counter(task.status for task in self._matching(TaskQuery(occurrence_id=occurrence_id))))
 
     def delete(self, task_ids: Sequence[str]) -> int:
-        """Delete tasks, their descendants, and the thoughts of all of them."""
         gone = self._with_descendants(task_id for task_id in task_ids if task_id in self._tasks.rows)
         self._thoughts.delete(key for key, thought in self._thoughts.rows.items() if thought.source_task_id in gone)
         return self._tasks.delete(gone)
 
     def claim_next(self, worker: str, queue: str, limit: int, now: datetime) -> list[Task]:
-        """Make the worker the owner of up to ``limit`` pending tasks of the queue, and them active."""
         waiting = self._matching(TaskQuery(occurrence_id=queue, statuses=(TaskStatus.PENDING,)))
         chosen = ordered(waiting, *TASK_ORDERS["priority"])[:limit]
         for task in chosen:
@@ -91,7 +83,6 @@ class MemoryTasks(TaskStore):
         return self._tasks.pick(task.task_id for task in chosen)
 
     def release(self, owner: str | None, now: datetime, limit: int) -> list[Task]:
-        """Return up to ``limit`` claimed, unfinished tasks to the queues that they came from."""
         unfinished = (TaskStatus.PENDING, TaskStatus.ACTIVE)
         dead_at = now if owner is None else None
         found = self._matching(TaskQuery(occurrence_id=owner, owner_dead_at=dead_at, statuses=unfinished))
@@ -102,7 +93,6 @@ class MemoryTasks(TaskStore):
         return self._tasks.pick(task.task_id for task in chosen)
 
     def transfer(self, task_ids: Sequence[str], from_owner: str, to_owner: str, now: datetime) -> int:
-        """Change the owner of the tasks that ``from_owner`` has."""
         owned = self.get(task_ids, from_owner)
         for task in owned:
             self._give(task, to_owner, now)

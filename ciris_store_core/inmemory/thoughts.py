@@ -24,14 +24,12 @@ class MemoryThoughts(ThoughtStore):
         self._tasks, self._thoughts = tables.tasks, tables.thoughts
 
     def add(self, thoughts: Sequence[Thought], needs_task: bool = False) -> None:
-        """Store new thoughts, all or none; with ``needs_task``, only if their tasks exist."""
         missing = [thought for thought in thoughts if needs_task and thought.source_task_id not in self._tasks.rows]
         if missing:
             raise missing_task(missing[0])
         self._thoughts.add({thought.thought_id: thought for thought in thoughts})
 
     def get(self, thought_ids: Sequence[str], occurrence_id: str | None) -> list[Thought]:
-        """The thoughts of these ids that exist and have that owner, where given."""
         found = self._thoughts.pick(thought_ids)
         return [thought for thought in found if occurrence_id in (None, thought.agent_occurrence_id)]
 
@@ -41,14 +39,12 @@ class MemoryThoughts(ThoughtStore):
         return self.get(thought_ids, occurrence_id)
 
     def update(self, thought_id: str, changes: ThoughtChanges, occurrence_id: str | None) -> bool:
-        """Change the given fields; False if there is no such thought of that owner."""
         if self._owned(thought_id, occurrence_id) is None:
             return False
         self._thoughts.change(thought_id, **changes)
         return True
 
     def retry(self, thought_id: str, occurrence_id: str | None, max_retries: int, now: datetime) -> bool:
-        """Move a failed thought back to pending and count; False if it may not be retried or is not there."""
         stored = self._owned(thought_id, occurrence_id)
         if stored is None or stored.status != ThoughtStatus.FAILED or stored.retry_count >= max_retries:
             return False
@@ -56,7 +52,6 @@ class MemoryThoughts(ThoughtStore):
         return self.update(thought_id, changes, occurrence_id)
 
     def escalate(self, thought_id: str, occurrence_id: str | None, now: datetime) -> bool:
-        """Add 1 to ``escalation_level``; False if there is no such thought of that owner."""
         stored = self._owned(thought_id, occurrence_id)
         if stored is None:
             return False
@@ -64,23 +59,18 @@ class MemoryThoughts(ThoughtStore):
         return self.update(thought_id, changes, occurrence_id)
 
     def find(self, query: ThoughtQuery) -> ResultPage[Thought]:
-        """Thoughts by filter, in the order of the query."""
         return page(self._matching(query), query, *THOUGHT_ORDERS[query.order])
 
     def count(self, query: ThoughtQuery) -> int:
-        """Return the number of thoughts that the filter matches."""
         return len(self._matching(query))
 
     def count_by_status(self, occurrence_id: str | None) -> Mapping[ThoughtStatus, int]:
-        """Return the number of thoughts of each status."""
         return dict(Counter(thought.status for thought in self._matching(ThoughtQuery(occurrence_id=occurrence_id))))
 
     def delete(self, thought_ids: Sequence[str]) -> int:
-        """Delete thoughts."""
         return self._thoughts.delete(thought_ids)
 
     def transfer(self, selector: ThoughtSelector, from_owner: str, to_owner: str, now: datetime) -> int:
-        """Change the owner of the selected thoughts that ``from_owner`` has."""
         owned = [
             thought_id
             for thought_id, thought in self._thoughts.rows.items()

@@ -128,4 +128,4 @@ def _converted(name: str, value: Any) -> Any:
     try:
         return _CONVERTERS.get(name, lambda given: given)(value)
     except (TypeError, ValueError):
-        raise InvalidArgument(f"response_data: {name} is not a number") from None
+        raise InvalidArgument(f"response_data: {name} is not a number. Pass one, or leave it out.") from None

@@ -51,7 +51,10 @@ class RetentionRule:
         if ages != sorted(ages):
             raise InvalidArgument("the ages of a RetentionRule must grow: hourly_after, daily_after, delete_after")
         if self.type != METRIC and (self.daily_after or (self.hourly_after and self.type != LOG)):
-            raise InvalidArgument("only metric_datapoint and log_entry become hourly, and only metric_datapoint daily")
+            raise InvalidArgument(
+                "only metric_datapoint and log_entry become hourly, and only metric_datapoint daily. "
+                "Leave the other ages out."
+            )
 
     def fits(self, name: str) -> bool:
         """Return True if the rule is for records of that name."""

@@ -27,7 +27,7 @@ class StreamRule:
     def __post_init__(self) -> None:
         """Raise ``InvalidArgument`` unless there is a bound, and each is more than 0."""
         if self.keep is None and self.keep_for is None:
-            raise InvalidArgument("a StreamRule needs keep or keep_for")
+            raise InvalidArgument("a StreamRule has neither keep nor keep_for. Pass one of them.")
         if (self.keep is not None and self.keep < 1) or (self.keep_for is not None and self.keep_for <= timedelta(0)):
             raise InvalidArgument("keep and keep_for of a StreamRule must be more than 0")
 

@@ -130,14 +130,14 @@ def _checked_payload(record: PayloadRecord) -> Payload:
             return bytes_payload(given.body, _STRICT.optional(given.media_type, "media_type"))
         if given.format == "encrypted" and given.key_id is not None and given.media_type is None and not refs:
             return Payload("encrypted", given.body, key_id=_STRICT.ident(given.key_id, "key_id"))
-    raise InvalidArgument("the fields of the value do not fit together")
+    raise InvalidArgument("the fields of the value do not fit together. Export the store again.")
 
 
 def check_document(record: DocumentRecord) -> DocumentRecord:
     """Return the document of a file, checked as a write is; raise ``InvalidArgument``."""
     namespace_of(record.namespace, name_of(record.key, "key"))
     if record.revision < 1 or (record.ttl is not None and (record.ttl < 0 or record.expires_at is None)):
-        raise InvalidArgument("revision, ttl and expires_at do not fit together")
+        raise InvalidArgument("revision, ttl and expires_at do not fit together. Export the store again.")
     return record.checked().replaced(metadata=_STRICT.json_object(record.metadata, "metadata"))
 
 
@@ -145,7 +145,7 @@ def check_stream(info: StreamInfo) -> StreamInfo:
     """Return the stream of a file; raise ``InvalidArgument`` if its facts do not fit together."""
     namespace_of(info.namespace, name_of(info.name, "name"))
     if info.first_position < 1 or info.length != info.last_position - info.first_position + 1:
-        raise InvalidArgument("length and positions do not fit together")
+        raise InvalidArgument("length and positions do not fit together. Export the store again.")
     return info
 
 

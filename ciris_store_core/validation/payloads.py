@@ -55,7 +55,7 @@ def _unusual_payload(value: Any) -> tuple[Payload, Any]:
 
 
 def _too_large() -> Refused:
-    return Refused("larger than 16 MiB: store it in parts, or elsewhere")
+    return Refused("larger than 16 MiB. Store it in parts, or elsewhere.")
 
 
 def check_json(value: Any, depth: int) -> None:

@@ -383,8 +383,7 @@ def test_importing_it_loads_no_parser() -> None:
 
 
 def dialect_of(store: Any) -> Any:
-    backend = store._backend
-    return backend.dialect if hasattr(backend, "dialect") else backend._dialect
+    return store._backend.dialect
 
 
 def test_the_adapter_belongs_to_the_open_store(postgres_server: ExternalServer, tmp_path: Path) -> None:

@@ -323,4 +323,5 @@ def _unavailable(keywords: dict[str, Any], cause: psycopg2.Error) -> Unavailable
     """Return the error with libpq's message. That names hosts, ports and users; a password in it is masked."""
     said = " ".join(str(cause).split())
     password = keywords.get("password")
-    return Unavailable(f"cannot connect to the database: {said.replace(password, '***') if password else said}")
+    shown = said.replace(password, "***") if password else said
+    return Unavailable(f"cannot connect to the database ({shown}). Check the URL, and that the server runs.")

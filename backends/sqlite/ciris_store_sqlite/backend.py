@@ -67,7 +67,7 @@ class SqliteBackend(Backend):
         self.settings = Settings.from_url(url, context)
         self._clock = context.clock
         self.capabilities = CAPABILITIES - IN_FILES_ONLY if self._in_memory else CAPABILITIES
-        self._dialect = SqliteDialect()
+        self.dialect = SqliteDialect()
         if self._in_memory:
             self._write_lock = _memory_locks.setdefault(self.settings.name, WriteLock(None, self.settings.busy_timeout))
         else:
@@ -91,7 +91,6 @@ class SqliteBackend(Backend):
     # --- opening ------------------------------------------------------------------------------
 
     def prepare(self, *, migrate: bool) -> None:
-        """Create or open the file and migrate it to this program's schema."""
         if not self._in_memory:
             make_missing(self.settings)
             self._file_identity = identity(self.settings.path)
@@ -159,7 +158,7 @@ class SqliteBackend(Backend):
             )
         except sqlite3.Error as error:
             raise translate(error, self.settings.path) from error
-        session = SqliteSession(connection, self._dialect, self.settings.path)
+        session = SqliteSession(connection, self.dialect, self.settings.path)
         self.sessions.add(session)
         return session
 
@@ -321,7 +320,6 @@ class SqliteBackend(Backend):
         return {"connections": len(self.sessions), "idle_readers": len(self._idle), "writes": self._commits}
 
     def diagnose(self, *, thorough: bool = False) -> Diagnosis:
-        """Return damage, missing parts, and sizes."""
         with Use(self, self._in_memory, True) as session:
             return upkeep.diagnose(session, thorough=thorough, in_memory=self._in_memory)
 

@@ -57,7 +57,6 @@ class SqliteDocumentStore(SqlDocumentStore):
                 self.executor.run(FILL_INDEX, (number, text))
 
     def drop_index(self, path: ValuePath) -> None:
-        """Remove such an index."""
         with self.executor.atomic():
             for row in self.executor.rows(INDEX_NUMBER, (path_text(path),)):
                 self.executor.run(EMPTY_INDEX, row)
@@ -66,17 +65,14 @@ class SqliteDocumentStore(SqlDocumentStore):
     # --- lists --------------------------------------------------------------------------------
 
     def find(self, query: DocumentQuery) -> ResultPage[StoredDocument]:
-        """Documents by prefix and filter."""
         with self._seeing_indexes(query):
             return super().find(query)
 
     def count(self, query: DocumentQuery) -> int:
-        """Return the number of matching documents."""
         with self._seeing_indexes(query):
             return super().count(query)
 
     def delete_matching(self, query: DocumentQuery) -> int:
-        """Delete matching documents."""
         with self.executor.atomic():
             return super().delete_matching(query)
 

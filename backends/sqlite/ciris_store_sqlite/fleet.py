@@ -25,11 +25,10 @@ class SqliteFleet(FleetBackend):
         """Take the folder that the URL names."""
         self._folder = Path(url.database)
         if url.database == ":memory:" or self._folder.suffix == _ENDING or self._folder.is_file():
-            raise InvalidURL("the URL of a fleet names a folder, as in sqlite:///agents, not a file")
+            raise InvalidURL("the URL of a fleet names a file. Name a folder, as in sqlite:///agents.")
         self._url = url
 
     def url_of(self, agent: str) -> StoreURL:
-        """Return the URL of the agent's file."""
         return replace(self._url, database=str(self._folder / f"{agent}{_ENDING}"), is_default=False)
 
     def open(self, agent: str, clock: Clock, *, migrate: bool, create: bool) -> Backend:
@@ -39,7 +38,6 @@ class SqliteFleet(FleetBackend):
         return SqliteBackend(self.url_of(agent), BackendContext(clock, migrate, create))
 
     def agents(self) -> list[AgentPlace]:
-        """Return the agents that have a file."""
         names = sorted(file.stem for file in self._folder.glob(f"*{_ENDING}") if _is_agent(file.stem))
         return [AgentPlace(name, str(self._folder)) for name in names]
 

@@ -90,7 +90,6 @@ class SqliteForeign(ForeignDatabase):
             raise problem
 
     def close(self) -> None:
-        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -106,7 +106,6 @@ class SqliteSession(SqlSession):
             raise self.translate(error, committing=False) from error
 
     def close(self) -> None:
-        """Close the connection. Idempotent."""
         # A cursor with an unfinished statement would keep the connection, its files and its log half open.
         with suppress(sqlite3.ProgrammingError):
             self.cursor.close()

@@ -88,7 +88,9 @@ def update_correlation(
         key, changes = update_request_or_id.correlation_id, _requested(update_request_or_id)
         time_service = time_service if time_service is not None else correlation_or_time_service
     else:
-        raise InvalidArgument("update_correlation expects a CorrelationUpdateRequest, or an id and a correlation")
+        raise InvalidArgument(
+            "update_correlation lacks a request. Pass a CorrelationUpdateRequest, or an id and a correlation."
+        )
 
     def fn(tx: Transaction) -> bool:
         return _update(clocked(tx.correlations, time_service), key, dict(changes))
@@ -98,7 +100,9 @@ def update_correlation(
 
 def _answer(correlation: Any) -> dict[str, Any]:
     if correlation is None or isinstance(correlation, str):
-        raise InvalidArgument("update_correlation expects a correlation as its second argument if the first is an id")
+        raise InvalidArgument(
+            "update_correlation got an id and no correlation. Pass the correlation as its second argument."
+        )
     correlation = to_correlation(correlation)
     response = correlation.response_data
     if response is None:

@@ -85,7 +85,9 @@ def delete_graph_edge(edge_id: str, db_path: DbPath = None) -> int:
     """Delete the edge of that id in every scope that has it; return the number of deleted edges."""
     parts = edge_id.split(_ARROW)
     if len(parts) != 3:
-        raise InvalidArgument("an edge's id is source->target->relationship, as add_graph_edge returned it")
+        raise InvalidArgument(
+            "an edge's id is source->target->relationship. Pass the one that add_graph_edge returned."
+        )
     source, target, relationship = map(_unquoted, parts)
 
     def fn(tx: Transaction) -> int:

@@ -193,11 +193,11 @@ class DocumentReads(Resource):
 
     def _keys(self, keys: Iterable[AnyKey]) -> Keys:
         if isinstance(keys, str):
-            raise InvalidArgument("keys: expected several (namespace, key), not one text")
+            raise InvalidArgument("keys: expected several (namespace, key), not one text. Put the pair into a list.")
         try:
             return list(dict.fromkeys(self._key(*key) for key in keys))
         except TypeError:
-            raise InvalidArgument("a document's key is (namespace, key)") from None
+            raise InvalidArgument("a document's key is a pair. Pass (namespace, key).") from None
 
     def _query(
         self,
@@ -211,7 +211,7 @@ class DocumentReads(Resource):
     ) -> DocumentQuery:
         shape = _SHAPES.get(order)
         if shape is None:
-            raise InvalidArgument(f"order: {order!a} is none of 'key', 'created' and 'updated'")
+            raise InvalidArgument(f"order must be 'key', 'created' or 'updated', not {order!a}")
         return DocumentQuery(
             limit_of(limit),
             position(self._ctx, f"documents.{order}", shape, cursor),

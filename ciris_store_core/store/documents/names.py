@@ -42,7 +42,9 @@ def pattern_of(given: Iterable[str | None] | str, name: str) -> tuple[str | None
     """Return the segments of a pattern, in which None stands for any one segment."""
     segments = (given,) if isinstance(given, str) else tuple(given)
     if len(segments) > MAX_SEGMENTS:
-        raise InvalidArgument(f"{name} has {len(segments)} segments, and a namespace at most {MAX_SEGMENTS}")
+        raise InvalidArgument(
+            f"{name} has {len(segments)} segments, and a namespace at most {MAX_SEGMENTS}. Shorten it."
+        )
     return tuple(None if segment is None else name_of(segment, name) for segment in segments)
 
 
@@ -124,5 +126,5 @@ def checked_modes(given: Mapping[Any, SecretsMode]) -> dict[Namespace, SecretsMo
     """Return what becomes of secrets, by prefix of the namespace, checked."""
     for mode in given.values():
         if mode not in ("detect", "encrypt", "plain"):
-            raise InvalidArgument(f"documents: {mode!a} is none of 'detect', 'encrypt' and 'plain'")
+            raise InvalidArgument(f"documents: {mode!a} is no mode. Use 'detect', 'encrypt' or 'plain'.")
     return {namespace_of(prefix, prefix=True): mode for prefix, mode in given.items()}

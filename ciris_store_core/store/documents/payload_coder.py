@@ -108,7 +108,7 @@ class PayloadCoder:
     def need_key(self) -> None:
         """Raise ``SecretKeyError`` if there is no key to encrypt with."""
         if not self._ctx.crypto.has_keys:
-            raise SecretKeyError(f"there is no key to encrypt this value with: {HOW_TO_GET_A_KEY}")
+            raise SecretKeyError(f"there is no key to encrypt this value with. {HOW_TO_GET_A_KEY}.")
 
     def encrypted(self, session: Session, place: Place, payload: Payload) -> Payload:
         """Return the payload encrypted under the active key, in the transaction that writes it."""

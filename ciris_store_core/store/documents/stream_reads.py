@@ -153,7 +153,7 @@ class StreamReads(Resource):
         """
         shape = _SHAPES.get(order)
         if shape is None:
-            raise InvalidArgument(f"order: {order!a} is none of 'name' and 'updated'")
+            raise InvalidArgument(f"order must be 'name' or 'updated', not {order!a}")
         query = StreamQuery(
             limit_of(limit),
             position(self._ctx, f"streams.{order}", shape, cursor),

@@ -175,7 +175,7 @@ class Streams(StreamReads):
         transaction of its own.
         """
         if (before is None) == (after is None):
-            raise InvalidArgument("truncate needs before or after, one of them")
+            raise InvalidArgument("truncate takes one bound. Pass either before or after.")
         bound = whole(after if before is None else before, "the position", 0, LAST_POSITION)  # type: ignore[arg-type]
         stream, now = self._key(namespace, name), self._ctx.clock.now()
 

@@ -85,7 +85,9 @@ def _validate(upgrade: NodeWrite, check: Validator, now: datetime, found: Extrac
     try:
         node = check.record(upgrade.node, GraphNode, now, found)
     except InvalidArgument as error:
-        raise UpcastError(f"node {upgrade.node.id!r} cannot be stored as it was upcast: {error}") from error
+        raise UpcastError(
+            f"node {upgrade.node.id!r} cannot be stored as it was upcast ({error}). Fix the upcaster."
+        ) from error
     return replace(upgrade, node=node.replaced(secret_refs=refs_of(node, found)))
 
 

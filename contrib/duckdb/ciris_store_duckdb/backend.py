@@ -70,7 +70,7 @@ class DuckBackend(Backend):
         options.finish()
         self.path = _path_of(url)
         self._clock = context.clock
-        self._dialect = DuckDialect()
+        self.dialect = DuckDialect()
         with _locks_guard:
             self._write_lock = _locks.setdefault(str(Path(self.path).resolve()), FairLock())
         self._idle: deque[DuckSession] = deque()
@@ -78,7 +78,6 @@ class DuckBackend(Backend):
         self._closed = False
 
     def prepare(self, *, migrate: bool) -> None:
-        """Open or make the file and bring it to this program's schema."""
         allowed = migrate and self._migrate
         if not self._exists():
             self._check_may_create(allowed)
@@ -171,7 +170,7 @@ class DuckBackend(Backend):
             connection = duckdb.connect(path, config=CONFIG)
         except duckdb.Error as error:
             raise cannot_open(error, self.path) from error
-        return DuckSession(connection, self._dialect, self.path)
+        return DuckSession(connection, self.dialect, self.path)
 
     def _release(self, session: DuckSession) -> None:
         if session.is_clean:

@@ -164,7 +164,7 @@ class Outcome:
 def clauses_of(kind: Kind) -> list[Clause]:
     """Return the clauses for stores or for savers."""
     if kind == "store":
-        from ciris_store_langgraph.conformance.stores import clause
+        from ciris_store_langgraph.conformance.shared_stores import clause  # imports the other clauses before its own
     else:
         from ciris_store_langgraph.conformance.savers import clause
     return clause.listed
