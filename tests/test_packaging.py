@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ciris_store_core.cli import Exit
+from hatch_build import readme_for_index
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {
@@ -73,6 +74,32 @@ def test_the_core_has_three_dependencies() -> None:
     assert names == ["pluggy", "pydantic", "importlib-metadata"]
 
 
+LINK = re.compile(r"\]\(([^)#][^)]*)\)")
+
+
+def test_the_links_of_the_readme_are_absolute_on_an_index() -> None:
+    page = (ROOT / "README.md").read_text("utf-8")
+    links = LINK.findall(readme_for_index(page, "https://example.org/store/", "1.2.3"))
+    assert len(links) > 40
+    assert "https://example.org/store/blob/v1.2.3/docs/how-it-works.md#claim" in links
+    assert [link for link in links if not link.startswith("https://")] == []
+
+
+def test_a_readme_without_a_public_source_has_no_dead_links() -> None:
+    page = "See [the guide](docs/guide.md), [below](#demo) and [River](https://riverqueue.com)."
+    expected = "See the guide, [below](#demo) and [River](https://riverqueue.com)."
+    assert readme_for_index(page, None, "1.2.3") == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_description_in_a_wheel_has_no_relative_link(distributions: Path, package: str) -> None:
+    with zipfile.ZipFile(distributions / f"{package}-{VERSION}-py3-none-any.whl") as wheel:
+        description = wheel.read(f"{package}-{VERSION}.dist-info/METADATA").decode()
+    assert "CIRIS Store" in description
+    assert [link for link in LINK.findall(description) if not link.startswith("https://")] == []
+
+
 def test_every_scheme_has_an_installed_plugin() -> None:
     found = {point.name: point.value for point in entry_points(group="ciris_store.backends")}
     expected = {
@@ -116,7 +143,9 @@ def test_source_distribution_holds_no_other_code(distributions: Path, package: s
     top = f"{package}-{VERSION}/"
     with tarfile.open(distributions / f"{package}-{VERSION}.tar.gz") as archive:
         names = {name.removeprefix(top) for name in archive.getnames()}
-    assert {name for name in names if name.endswith(".py")} == {f for f in source_files(package) if f.endswith(".py")}
+    build = {"hatch_build.py"} if package == "ciris_store_core" else set()
+    own = {file for file in source_files(package) if file.endswith(".py")}
+    assert {name for name in names if name.endswith(".py")} == own | build
     assert {"LICENSE", "README.md", "pyproject.toml"} <= names
 
 
