@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ciris_store_core.cli.options import Cursor, Json, Limit, Url, open_existing
-from ciris_store_core.cli.output import ago, console, errors, facts, say_json, table
+from ciris_store_core.cli.output import ago, console, errors, facts, line, say_json, table
 from ciris_store_core.errors import InvalidArgument, NotFound
 
 if TYPE_CHECKING:
     from ciris_store_core.models.documents import Document
+    from ciris_store_core.models.paging import Page
 
 documents = typer.Typer(help="Inspect and write documents.", no_args_is_help=True)
 
@@ -47,14 +48,15 @@ def list_(
         page = store.documents.find(segments(prefix, separator), limit=limit, cursor=cursor)
         now = store.server_now()
     if as_json:
-        say_json({"documents": [as_plain(each) for each in page], "next_cursor": page.next_cursor})
+        shown = [as_plain(each) for each in page]
+        say_json({"documents": shown, "next_cursor": page.next_cursor, "corrupt": corrupt_rows(page)})
         return
     rows = [
         (separator.join(each.namespace), each.key, str(each.revision), ago(each.updated_at, now), short(each.value))
         for each in page
     ]
     console().print(table(("namespace", "key", "revision", "updated", "value"), rows, numbers=("revision",)))
-    show_cursor(page.next_cursor)
+    show_end(page)
 
 
 @documents.command()
@@ -158,7 +160,14 @@ def short(value: Any) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
 
 
-def show_cursor(cursor: str | None) -> None:
-    """Tell how to see the next page, if there is one."""
-    if cursor is not None:
-        errors().print(f"more: --cursor {cursor}", soft_wrap=True)
+def show_end(page: Page[Any]) -> None:
+    """Show the rows of a page that cannot be read, and tell how to see the next page, if there is one."""
+    for row in page.corrupt:
+        errors().print(line(f"{row.key}: {row.error}", style="red"))
+    if page.next_cursor is not None:
+        errors().print(f"more: --cursor {page.next_cursor}", soft_wrap=True)
+
+
+def corrupt_rows(page: Page[Any]) -> list[dict[str, str]]:
+    """Return the rows of a page that cannot be read, for JSON."""
+    return [{"key": row.key, "error": row.error} for row in page.corrupt]

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from ciris_store_core.cli.documents import Namespace, Prefix, Separator, plain_value, segments, short, show_cursor
+from ciris_store_core.cli.documents import (
+    Namespace,
+    Prefix,
+    Separator,
+    corrupt_rows,
+    plain_value,
+    segments,
+    short,
+    show_end,
+)
 from ciris_store_core.cli.options import Cursor, Json, Limit, Url, open_existing
 from ciris_store_core.cli.output import ago, console, facts, say_json, table
 from ciris_store_core.errors import NotFound
@@ -46,11 +55,12 @@ def list_(
         )
         now = store.server_now()
     if as_json:
-        say_json({"streams": [json.loads(each.to_json()) for each in page], "next_cursor": page.next_cursor})
+        shown = [json.loads(each.to_json()) for each in page]
+        say_json({"streams": shown, "next_cursor": page.next_cursor, "corrupt": corrupt_rows(page)})
         return
     rows = [(separator.join(each.namespace), each.name, f"{each.length:,}", ago(each.updated_at, now)) for each in page]
     console().print(table(("namespace", "name", "entries", "updated"), rows, numbers=("entries",)))
-    show_cursor(page.next_cursor)
+    show_end(page)
 
 
 @streams.command()

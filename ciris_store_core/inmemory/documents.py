@@ -92,7 +92,8 @@ class MemoryDocuments(DocumentStore):
         return living
 
     def delete_matching(self, query: DocumentQuery) -> int:
-        return self._documents.delete([row.id for row in self._matching(query)][: query.limit])
+        keys = sorted((row.id for row in self._matching(query)), key=path_sort_key)
+        return self._documents.delete(keys[: query.limit])
 
     def delete_expired(self, now: datetime, limit: int) -> int:
         expired = [row for row in self._documents.rows.values() if has_expired(row, now)]

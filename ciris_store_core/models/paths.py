@@ -48,7 +48,7 @@ def below(path: str) -> str:
 
 def index_key(text: str) -> str:
     """Return the text itself, or, if it is long, its beginning and a hash of the whole, which no short text equals."""
-    if len(text) * 3 <= INDEXED_BYTES:
+    if len(text) * 4 <= INDEXED_BYTES:
         return text
     encoded = text.encode()
     if len(encoded) <= INDEXED_BYTES:

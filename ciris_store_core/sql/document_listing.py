@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 
 from ciris_store_core.contract.documents import DocumentStore
+from ciris_store_core.errors import Corrupt
 from ciris_store_core.models.document_filters import Filter, matches
 from ciris_store_core.models.documents import DocumentKey, DocumentOrder, DocumentQuery, StoredDocument
 from ciris_store_core.models.paging import CorruptRow, ResultPage, SortKey
@@ -114,17 +115,16 @@ class SqlDocumentListing(SqlNamespaces, DocumentStore):
     # --- lists --------------------------------------------------------------------------------
 
     def find(self, query: DocumentQuery) -> ResultPage[StoredDocument]:
-        conditions, params, judge = self._conditions(query)
+        conditions, params, judge = self._conditions(query, listing=True)
         if judge is not None:
             return self._judged_page(query, conditions, params, judge)
         rows = self._rows(query, conditions, params, query.after, query.limit + 1)
-        return read_page(rows, self._read, query.limit, self._sort_key(query.order), _name_of)
+        return read_page(rows, self._mapper_for(query), query.limit, self._sort_key(query.order), _name_of)
 
     def count(self, query: DocumentQuery) -> int:
         conditions, params, judge = self._conditions(query)
         if judge is not None:
-            found = self._judged(_of_all(query), conditions, params, judge)
-            return sum(not isinstance(document, CorruptRow) for _, document in found)
+            return len([_sound(found) for _, found in self._judged(_of_all(query), conditions, params, judge)])
         row = self.executor.row(fill_in(COUNT, where=where_clause(conditions)), params)
         return row[0] if row else 0
 
@@ -134,7 +134,10 @@ class SqlDocumentListing(SqlNamespaces, DocumentStore):
             statement = fill_in(DELETE_MATCHING, where=where_clause(conditions))
             return self.executor.run(statement, (*params, query.limit))
         with self.executor.atomic():
-            found = self._judged_page(_of_all(query), conditions, params, judge).items
+            page = self._judged_page(_of_all(query), conditions, params, judge)
+            for row in page.corrupt:
+                _sound(row)
+            found = page.items
             # Judged again under the lock: another transaction may have written one of them since it was read.
             meant = {(document.id, document.revision) for document in found}
             locked = self.lock([document.id for document in found])
@@ -148,7 +151,18 @@ class SqlDocumentListing(SqlNamespaces, DocumentStore):
         statement = fill_in(FIND_ENCRYPTED, where=where_clause(conditions))
         return self.read_documents(self.executor.rows(statement, (*params, limit)))
 
-    def _conditions(self, query: DocumentQuery) -> tuple[list[str], list[Any], Judge | None]:
+    def _mapper_for(self, query: DocumentQuery) -> Callable[[Row], StoredDocument]:
+        """Return the mapper of the rows that a query finds: a backend may refuse values that no filter can judge."""
+        return self._read
+
+    def _among_damaged(self, condition: str, *, listing: bool) -> str:
+        """Return the condition on a value for a database that may hold a damaged one.
+
+        In a listing a damaged value meets it, and ``_mapper_for`` refuses it. Otherwise it ends the statement.
+        """
+        return condition
+
+    def _conditions(self, query: DocumentQuery, *, listing: bool = False) -> tuple[list[str], list[Any], Judge | None]:
         conditions, params, sure = prefix_range("path", query.prefix)
         more, values, sure_of_key = text_prefix_range("key", query.key_prefix)
         conditions, params = conditions + more, params + values
@@ -160,7 +174,7 @@ class SqlDocumentListing(SqlNamespaces, DocumentStore):
             conditions.append("format = 'json'")
             compiled, rest = split_filter(query.filter, self.executor.dialect)
             for text, bound in compiled:
-                conditions.append(text)
+                conditions.append(self._among_damaged(text, listing=listing))
                 params += bound
         if sure and sure_of_key and rest is None:
             return conditions, params, None
@@ -229,7 +243,9 @@ def _judge(query: DocumentQuery, rest: Filter | None) -> Judge:
     def judge(document: StoredDocument) -> bool:
         if document.namespace[: len(prefix)] != prefix or not document.key.startswith(key_prefix):
             return False
-        return rest is None or matches(rest, from_json(document.payload.filtered_text or ""))
+        if rest is None:
+            return True
+        return matches(rest, from_json(document.payload.filtered_text or "", allow_inf_nan=False))
 
     return judge
 
@@ -237,6 +253,13 @@ def _judge(query: DocumentQuery, rest: Filter | None) -> Judge:
 def _of_all(query: DocumentQuery) -> DocumentQuery:
     """Return the query from the first document on, in the order of keys."""
     return replace(query, after=None, order="key", descending=False)
+
+
+def _sound(found: StoredDocument | CorruptRow) -> StoredDocument:
+    """Return the document; raise ``Corrupt`` for a corrupt row, of which nothing tells whether the query means it."""
+    if isinstance(found, CorruptRow):
+        raise Corrupt(f"the stored document {found.key!r} cannot be read. Restore it from a backup, or delete it.")
+    return found
 
 
 def _name_of(row: Row) -> str:

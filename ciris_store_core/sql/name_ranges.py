@@ -29,8 +29,16 @@ def text_prefix_range(column: str, prefix: str | None) -> Range:
     return _text_range(column, prefix) if prefix else ([], [], True)
 
 
+def sure_part(text: str) -> str:
+    """Return the beginning of a text that is in its index key as it is, or the text itself if it is not longer."""
+    if len(text) * 4 <= _SURE_BYTES:
+        return text
+    encoded = text.encode()
+    return text if len(encoded) <= _SURE_BYTES else encoded[:_SURE_BYTES].decode(errors="ignore")
+
+
 def _text_range(column: str, prefix: str) -> Range:
-    sure = prefix.encode()[:_SURE_BYTES].decode(errors="ignore")
+    sure = sure_part(prefix)
     end = prefix_end(sure)
     conditions, values = [f"{column} >= ?"], [sure]
     if end is not None:

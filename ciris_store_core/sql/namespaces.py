@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
+from collections.abc import Iterator
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
@@ -10,7 +11,7 @@ from pydantic_core import from_json
 from ciris_store_core.models.documents import Namespace, NamespaceQuery
 from ciris_store_core.models.paging import ResultPage
 from ciris_store_core.models.paths import below, index_key, namespace_of, path_of
-from ciris_store_core.sql.name_ranges import prefix_range
+from ciris_store_core.sql.name_ranges import prefix_range, sure_part
 from ciris_store_core.sql.statements import LIVE, fill_in
 
 if TYPE_CHECKING:
@@ -42,27 +43,37 @@ class SqlNamespaces:
     def namespaces(self, query: NamespaceQuery) -> ResultPage[Namespace]:
         """Return the namespaces that hold a document, each once."""
         page: ResultPage[Namespace] = ResultPage([])
-        start, bound = self._start(query)
-        seen: set[Namespace] = set()
-        while True:
-            paths = self._paths(query, start, bound)
-            for namespace in self._whole(paths):
-                shown = namespace[: query.max_depth]
-                if shown in seen or not _matches(query, namespace):
+        last = "" if query.after is None else query.after[0]
+        for group in self._groups(query):
+            shown = {index_key(path_of(namespace)): namespace for namespace in group}
+            for key in sorted(shown):
+                if key <= last:
                     continue
                 if len(page.items) == query.limit:
-                    page.next_after = (index_key(path_of(page.items[-1])),)
+                    page.next_after = (last,)
                     return page
-                seen.add(shown)
-                page.items.append(shown)
-            if len(paths) < PATHS_AT_ONCE:
-                return page
-            start, bound = _behind(paths[-1], query.max_depth)
+                page.items.append(shown[key])
+                last = key
+        return page
 
-    def _start(self, query: NamespaceQuery) -> tuple[str, str]:
-        if query.after is None:
-            return "path > ?", ""
-        return _behind(query.after[0], query.max_depth)
+    def _groups(self, query: NamespaceQuery) -> Iterator[list[Namespace]]:
+        """Yield the matching namespaces, shortened, in groups that are in order.
+
+        A long path is indexed by a hash of the whole, and shown shortened it has another one. So the paths with one
+        beginning are a group.
+        """
+        for _, paths in groupby(self._found(query), key=lambda found: sure_part(found[0])):
+            yield [namespace[: query.max_depth] for _, namespace in paths if _matches(query, namespace)]
+
+    def _found(self, query: NamespaceQuery) -> Iterator[tuple[str, Namespace]]:
+        """Yield the paths, as the index holds them, and their namespaces, in the order of the index."""
+        start, bound = ("path > ?", "") if query.after is None else _from_cursor(query.after[0], query.max_depth)
+        while True:
+            paths = self._paths(query, start, bound)
+            yield from zip(paths, self._whole(paths), strict=True)
+            if len(paths) < PATHS_AT_ONCE:
+                return
+            start, bound = _behind(paths[-1], query.max_depth)
 
     def _paths(self, query: NamespaceQuery, start: str, bound: str) -> list[str]:
         fixed = tuple(takewhile(lambda segment: segment is not None, query.prefix))
@@ -82,6 +93,12 @@ class SqlNamespaces:
             rows = self.executor.rows(LONG_NAMES, (self.codec.texts_in(long),))
             whole = {path: from_json(name)[0] for path, name in rows}
         return [namespace_of(whole.get(path, path)) for path in paths]
+
+
+def _from_cursor(path: str, max_depth: int | None) -> tuple[str, str]:
+    """Return the condition for the paths of all groups that may hold namespaces behind this one."""
+    sure = sure_part(path)
+    return _behind(path, max_depth) if max_depth is None or sure is path else ("path >= ?", sure)
 
 
 def _behind(path: str, max_depth: int | None) -> tuple[str, str]:

@@ -46,7 +46,7 @@ def _namespace(path: str) -> tuple[str, ...]:
 def key_values(namespace: tuple[str, ...], key: str) -> tuple[str, str, str | None]:
     """Return the path and key of the index, and JSON of the whole path and key if one of them is too long for it."""
     path, short_key = short_path(namespace), index_key(key)
-    if short_key is key and (len(path) * 3 <= INDEXED_BYTES or path == path_of(namespace)):
+    if short_key is key and (len(path) * 4 <= INDEXED_BYTES or path == path_of(namespace)):
         return path, key, None
     return path, short_key, json_text([path_of(namespace), key])
 

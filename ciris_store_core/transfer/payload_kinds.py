@@ -22,6 +22,7 @@ from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.models.payloads import Payload
 from ciris_store_core.models.streams import EntryQuery, StoredEntry, StreamInfo, StreamKey, StreamQuery
 from ciris_store_core.store.documents.names import name_of, namespace_of
+from ciris_store_core.store.documents.payload_coder import read_each
 from ciris_store_core.validation.json_values import Refused
 from ciris_store_core.validation.payloads import bytes_payload, json_payload, value_of
 from ciris_store_core.validation.validator import Validator
@@ -71,7 +72,11 @@ class PayloadRecord(Record):
 
     @staticmethod
     def fields_of(payload: Payload) -> dict[str, Any]:
-        """Return the fields that hold a payload."""
+        """Return the fields that hold a payload; raise ``Corrupt`` if it is JSON that cannot be read."""
+        if payload.format == "json":
+            value_of(payload)
+            if payload.searchable is not None:
+                value_of(Payload("json", payload.searchable))
         is_text = isinstance(payload.body, str)
         return {
             "format": payload.format,
@@ -179,7 +184,8 @@ def _if_there(read: Callable[[Session, SortKey | None, int], ResultPage[Any]]) -
 def read_documents(session: Session, after: SortKey | None, limit: int) -> ResultPage[DocumentRecord]:
     """Return a page of all documents, expired ones included."""
     page = session.documents.find(DocumentQuery(limit, after))
-    return ResultPage([_record_of(each) for each in page.items], page.next_after, page.corrupt)
+    items = read_each(page, _record_of, lambda each: "/".join((*each.namespace, each.key)))
+    return ResultPage(items, page.next_after, page.corrupt)
 
 
 def _record_of(document: StoredDocument) -> DocumentRecord:
@@ -230,7 +236,7 @@ def _add_page(session: Session, found: ResultPage[EntryRecord], info: StreamInfo
         return None
     stream = StreamKey(info.namespace, info.name)
     page = session.streams.read(stream, EntryQuery(limit - len(found.items), after))
-    found.items += [_entry_record(stream, entry) for entry in page.items]
+    found.items += read_each(page, lambda entry: _entry_record(stream, entry), lambda entry: str(entry.position))
     found.corrupt += page.corrupt
     if page.next_after is not None:
         return int(page.next_after[0])

@@ -127,3 +127,5 @@ add("a_namespace_expires_with_one_document", NS, (NS, lambda self, sound, query:
 add("namespaces_are_ordered_by_segment_without_escape", f"{NS}.order", (NS, lambda self, sound, query: ResultPage(sorted(sound(query).items, key=lambda ns: "/".join(ns)), sound(query).next_after)))
 add("a_page_of_namespaces_begins_anew", f"{NS}.order", (NS, lambda self, sound, query: ResultPage(sound(query).items, None)))
 add("namespaces_are_strings", NS, (NS, lambda self, sound, query: ResultPage([list(ns) for ns in sound(query).items], sound(query).next_after)))
+add("long_namespaces_are_cut", f"{NS}.long", (NS, lambda self, sound, query: ResultPage([(ns[0][:250], *ns[1:]) for ns in sound(query).items], sound(query).next_after)))
+add("long_namespaces_are_ordered_in_full", f"{NS}.long", (NS, lambda self, sound, query: ResultPage(sorted((page := sound(query)).items), page.next_after)))

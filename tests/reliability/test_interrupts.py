@@ -34,6 +34,8 @@ def new_url(kind: str, tmp_path: Path) -> Callable[[], str]:
     return lambda: f"sqlite:///{tmp_path}/{next(names)}.db?pool_size=1&busy_timeout=2&synchronous=normal"
 
 
+# An interrupt that strikes as ``open_store`` returns leaves a store that only its finalizer can close.
+@pytest.mark.filterwarnings("ignore:unclosed store:ResourceWarning")
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("count", counts("interrupts"))
 def test_an_interrupt_anywhere_leaves_nothing_behind(new_url: Callable[[], str], kind: str, count: int) -> None:

@@ -199,7 +199,9 @@ def _change(session: Any, table: str, column: str, value: Any, where: str, *para
 
 def _an_entry(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:
     column, number = dice.choice(_TEXTS), dice.choice(list(entries))
-    _change(session, "audit_entries", column, _NEW.get(column, "0" * 64), "chain = ? AND sequence = ?", chain, number)
+    # Not only zeros: that is the previous hash of the first entry of a chain.
+    new = _NEW.get(column, "0" * 63 + "1")
+    _change(session, "audit_entries", column, new, "chain = ? AND sequence = ?", chain, number)
 
 
 def _signatures_away(session: Any, chain: str, entries: _Entries, other: Spliced, dice: random.Random) -> None:

@@ -1,7 +1,7 @@
 """Conditions on documents as SQLite's SQL.
 
-A row whose text is no JSON meets no condition instead of ending the query: each expression asks ``json_valid`` first.
-SQLite parses a text once for all the functions of a row.
+No condition on a text that is no JSON can be judged, so each filter asks ``json_valid`` first: SQLite's other functions
+also read JSON5. SQLite parses a text once for all the functions of a row.
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ Compiled = tuple[str, tuple[object, ...]]
 
 _VALUE = "coalesce(searchable, body)"
 
+# A text that begins like this is malformed for every function of JSON, and ends the statement with an error.
+_REFUSED = f"'}}' || {_VALUE}"
+
+SOUND_VALUE = f"CASE WHEN json_valid({_VALUE}) THEN {_VALUE} ELSE {_REFUSED} END"
+
 # Keys without syntax of SQL, of paths and of the toolkit's statements, and as JSON texts spell them.
 _PLAIN_KEY = re.compile(r"[^\x00-\x1f\x7f\"\\{}\ud800-\udfff]+")
 _MOST_INDEX = 2**31
@@ -24,6 +29,11 @@ _FEW = 50
 """Floats that one condition compares with at most: each is a term, and SQLite bounds the depth of an expression."""
 
 _SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+
+def among_damaged(condition: str, *, listing: bool) -> str:
+    """Return the condition on a value, which a damaged one meets in a listing; otherwise it ends the statement."""
+    return f"CASE WHEN json_valid({_VALUE}) THEN {condition} ELSE {'1' if listing else f'json_type({_REFUSED})'} END"
 
 
 def path_text(path: ValuePath) -> str | None:
@@ -53,7 +63,7 @@ class _Part:
     def __init__(self, path: str) -> None:
         self._opened = "'" + path.replace("'", "''")  # a literal without its last quote
         self._path = f"{self._opened}'"
-        self._type = f"CASE WHEN json_valid({_VALUE}) THEN json_type({_VALUE}, {self._path}) END"
+        self._type = f"json_type({_VALUE}, {self._path})"
         self._value = f"json_extract({_VALUE}, {self._path})"
 
     def test(self, operator: str, operand: object) -> Compiled | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
+
+from pydantic_core import from_json
 
 from ciris_store_core.models.document_filters import Condition, Filter, ValuePath
 from ciris_store_core.models.documents import DocumentQuery, StoredDocument
@@ -14,18 +16,19 @@ from ciris_store_core.sql.document_filters import conjuncts
 from ciris_store_core.sql.document_listing import Judge
 from ciris_store_core.sql.documents import SqlDocumentStore
 from ciris_store_core.sql.name_ranges import prefix_range
+from ciris_store_core.sql.rows import Row
 from ciris_store_core.sql.statements import fill_in
-from ciris_store_sqlite.document_conditions import around, path_text
+from ciris_store_sqlite.document_conditions import SOUND_VALUE, among_damaged, around, path_text
 
 INDEX_NUMBER = "SELECT number FROM document_indexes WHERE value_path = ?"
 
 MAKE_INDEX = "INSERT INTO document_indexes (value_path) VALUES (?) RETURNING number"
 
-FILL_INDEX = """
+# A damaged text ends the statement: a document that is missing in the index would not be found.
+FILL_INDEX = f"""
 INSERT INTO document_parts (path, key, index_number, value)
 SELECT d.path, d.key, ?, CASE j.type WHEN 'text' THEN substr(j.atom, 1, 200) ELSE j.atom END
-FROM {documents} d, json_tree(CASE WHEN json_valid(coalesce(d.searchable, d.body))
-    THEN coalesce(d.searchable, d.body) END, ?) j
+FROM {{documents}} d, json_tree({SOUND_VALUE}, ?) j
 WHERE d.format = 'json' AND j.parent IS NULL AND j.type IN ('text', 'integer', 'real')
 """
 
@@ -82,8 +85,20 @@ class SqliteDocumentStore(SqlDocumentStore):
             return nullcontext()
         return self.executor.transaction(write=False)
 
-    def _conditions(self, query: DocumentQuery) -> tuple[list[str], list[Any], Judge | None]:
-        conditions, params, judge = super()._conditions(query)
+    def _among_damaged(self, condition: str, *, listing: bool) -> str:
+        return among_damaged(condition, listing=listing)
+
+    def _mapper_for(self, query: DocumentQuery) -> Callable[[Row], StoredDocument]:
+        return self._read if query.filter is None else self._read_sound
+
+    def _read_sound(self, row: Row) -> StoredDocument:
+        """Return the document of a row that a filter found; raise ValueError if it was damaged, and so not judged."""
+        document = self._read(row)
+        from_json(document.payload.filtered_text or "", allow_inf_nan=False)
+        return document
+
+    def _conditions(self, query: DocumentQuery, *, listing: bool = False) -> tuple[list[str], list[Any], Judge | None]:
+        conditions, params, judge = super()._conditions(query, listing=listing)
         for path, value, bound in _served(query.filter) if query.filter is not None else ():
             rows = self.executor.rows(INDEX_NUMBER, (path,))
             if rows:

@@ -58,6 +58,11 @@ def translate(error: sqlite3.Error | UnicodeDecodeError, path: str, *, committin
             return InvalidArgument("a value or statement is larger than SQLite takes. Make it smaller.")
         case sqlite3.SQLITE_INTERRUPT:
             return Unavailable("the statement was interrupted, and nothing of it was written. Run it again.")
+    if str(error) == "malformed JSON":  # every text that the store binds is valid
+        return Corrupt(
+            f"a stored JSON text in {path} is damaged, so no condition on it can be judged. 'ciris-store doctor "
+            "--thorough' names its row. Restore it from a backup, or delete it."
+        )
     return DatabaseError(f"SQLite refused the call ({error.sqlite_errorname}: {error}). See __cause__ and report it.")
 
 

@@ -155,7 +155,8 @@ class FileLock:
     def release(self) -> None:
         """Pass the lock on, or stop waiting for it."""
         asked = self._asked
-        if asked is None or asked.done or not asked.decided.acquire(blocking=False):
+        # Python finalizes the objects of a store that was dropped in any order: the file may be closed already.
+        if (asked is None or asked.done or not asked.decided.acquire(blocking=False)) and not self._file.closed:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:

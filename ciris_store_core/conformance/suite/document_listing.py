@@ -329,3 +329,12 @@ class TestNamespaces:
             assert session.documents.namespaces(NamespaceQuery(len(expected))).next_after is None
             after = session.documents.namespaces(NamespaceQuery(2, (path_of(("a", "az")),), ("a",), max_depth=2)).items
             assert after == [("a", "b")]
+
+    @clause("documents.namespaces.long", needs=DOCUMENTS)
+    def test_long(self, backend: Backend) -> None:
+        """Otherwise a listing of shortened namespaces skips some of the long ones, or shows one of them twice."""
+        given = [("\U0010ffff" * 252 + tail, below) for tail in "abcdef" for below in "xyz"]
+        store(backend, *(document(namespace=each) for each in given), document(namespace=("a", "b")))
+        expected = sorted({(each,) for each, _ in [("a", "b"), *given]}, key=lambda each: index_key(path_of(each)))
+        for limit in (1, 2, 3, 100):
+            assert namespaces(backend, NamespaceQuery(limit, max_depth=1)) == expected

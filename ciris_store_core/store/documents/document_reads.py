@@ -16,7 +16,7 @@ from ciris_store_core.models.documents import (
     NamespaceQuery,
     StoredDocument,
 )
-from ciris_store_core.models.paging import Page
+from ciris_store_core.models.paging import Page, encode_cursor
 from ciris_store_core.store.context import StoreContext
 from ciris_store_core.store.documents.names import (
     AnyNamespace,
@@ -25,7 +25,7 @@ from ciris_store_core.store.documents.names import (
     namespace_of,
     pattern_of,
 )
-from ciris_store_core.store.documents.payload_coder import PayloadCoder, Place, document_of
+from ciris_store_core.store.documents.payload_coder import PayloadCoder, Place, document_of, read_each
 from ciris_store_core.store.execution import Executor
 from ciris_store_core.store.resource import SCAN_SIZE, OnCorrupt, Resource, all_pages, page_of, position
 from ciris_store_core.validation.validator import limit_of, whole
@@ -120,9 +120,8 @@ class DocumentReads(Resource):
         """
         query = self._query(prefix, filter, key_prefix, order, descending, limit, cursor)
         found = self._x.read("documents.find", lambda session: session.documents.find(query))
-        listing = f"documents.{order}"
-        page = page_of(found, listing)
-        return Page([self._read(each) for each in page.items], page.next_cursor, page.corrupt)
+        items = read_each(found, self._read, lambda stored: "/".join((*stored.namespace, stored.key)))
+        return Page(items, encode_cursor(f"documents.{order}", found.next_after), found.corrupt)
 
     def scan(
         self,

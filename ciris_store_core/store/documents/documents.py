@@ -31,7 +31,7 @@ from ciris_store_core.store.documents.names import (
     path_of_value,
 )
 from ciris_store_core.store.documents.payload_coder import document_of
-from ciris_store_core.store.resource import refuse_repeats
+from ciris_store_core.store.resource import raise_corrupt, refuse_repeats
 from ciris_store_core.validation.validator import whole
 
 _TRIES = 10
@@ -285,6 +285,8 @@ class Documents(DocumentReads):
 
         def fn(session: Session) -> tuple[int, SortKey | None]:
             found = session.documents.find(query)
+            for row in found.corrupt:
+                raise_corrupt(row)
             keys = [each.id for each in found.items]
             return self._delete(session, keys, now) if keys else 0, found.next_after
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.errors import Corrupt, InvalidArgument, SecretKeyError
 from ciris_store_core.models.documents import Document, Namespace, StoredDocument
+from ciris_store_core.models.paging import CorruptRow, ResultPage
 from ciris_store_core.models.paths import path_of
 from ciris_store_core.models.payloads import Payload
 from ciris_store_core.secrets.cipher import decrypt_bytes, encrypt_bytes
@@ -26,6 +27,9 @@ from ciris_store_core.store.context import StoreContext
 from ciris_store_core.store.execution import Executor
 from ciris_store_core.validation.json_values import Refused
 from ciris_store_core.validation.payloads import bytes_payload, json_payload, value_of
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class Place(NamedTuple):
@@ -190,6 +194,17 @@ class PayloadCoder:
                 raise Corrupt("an encrypted value is stored, and the store's id is missing. Restore it from a backup.")
             self._stores = (found.store, *found.copied)
         return self._stores
+
+
+def read_each(found: ResultPage[S], read: Callable[[S], T], name_of: Callable[[S], str]) -> list[T]:
+    """Return what callers get of the rows of a page; a row whose value cannot be read goes to ``found.corrupt``."""
+    items: list[T] = []
+    for each in found.items:
+        try:
+            items.append(read(each))
+        except Corrupt as error:
+            found.corrupt.append(CorruptRow(name_of(each), str(error)))
+    return items
 
 
 def document_of(stored: StoredDocument, value: Any, media_type: str | None) -> Document:

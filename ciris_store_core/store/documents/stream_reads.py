@@ -11,7 +11,7 @@ from ciris_store_core.models.paging import Page, ResultPage, encode_cursor
 from ciris_store_core.models.streams import EntryQuery, StoredEntry, StreamEntry, StreamInfo, StreamKey, StreamQuery
 from ciris_store_core.store.context import StoreContext
 from ciris_store_core.store.documents.names import AnyNamespace, name_of, namespace_of
-from ciris_store_core.store.documents.payload_coder import PayloadCoder, Place
+from ciris_store_core.store.documents.payload_coder import PayloadCoder, Place, read_each
 from ciris_store_core.store.execution import Executor
 from ciris_store_core.store.resource import (
     SCAN_SIZE,
@@ -68,7 +68,7 @@ class StreamReads(Resource):
         elif after is not None:
             whole(after, "after", 0, LAST_POSITION)
         found = self._find(stream, EntryQuery(limit_of(limit), after, bool(reverse)))
-        items = [self._read(stream, each) for each in found.items]
+        items = read_each(found, lambda stored: self._read(stream, stored), lambda stored: str(stored.position))
         return Page(items, encode_cursor("streams.entries", found.next_after), found.corrupt)
 
     def _find(self, stream: StreamKey, query: EntryQuery) -> ResultPage[StoredEntry]:

@@ -230,7 +230,7 @@ class CirisSaver(BaseCheckpointSaver[str]):
         if checkpoint_id:
             found = self._documents.get(path, checkpoint_id)
         else:
-            found = next(iter(self._documents.find(path, descending=True, limit=1)), None)
+            found = next(in_pages(self._documents, path, first=1, descending=True), None)
         return None if found is None else self._tuple(place, found)
 
     def _tuple(self, place: Place, found: Document, writes: Sequence[Document] | None = None) -> CheckpointTuple:
