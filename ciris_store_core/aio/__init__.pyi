@@ -1662,6 +1662,8 @@ class AsyncStreams:
             limit: The longest page, 1 to 10,000 streams.
             cursor: The ``next_cursor`` of the page before, of the same arguments.
         """
+    async def count(self, prefix: AnyNamespace = ..., *, name_prefix: str | None = None) -> int:
+        """Return the number of streams that ``find`` would find."""
     async def append(
         self,
         namespace: AnyNamespace,

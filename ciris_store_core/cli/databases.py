@@ -52,6 +52,7 @@ def _contents(store: Store) -> dict[str, Any]:
         "thoughts": {status.value: number for status, number in thoughts.items() if number},
         "occurrences_alive": len(store.occurrences.find()),
         **({"documents": store.documents.count()} if Capability.DOCUMENTS in store.capabilities else {}),
+        **({"streams": store.streams.count()} if Capability.STREAMS in store.capabilities else {}),
     }
 
 

@@ -183,6 +183,7 @@ PAYLOAD_READS: tuple[Text, ...] = (
     _call("streams.get", STREAM, _listed(_one_of("'x'", "'y'", "'X'"))),
     _call("streams.info", STREAMS),
     _paged("streams.find", _stream_query),
+    _call("streams.count", _stream_query),
     _call("streams.find_encrypted", _one_of("'k1'", "'k2'"), _one_of("None", "(StreamKey(('a',), 's'), 2)"), LIMIT),
 )
 """Calls that may run in a read transaction."""

@@ -155,6 +155,7 @@ def document_matches(document: StoredDocument, query: DocumentQuery) -> bool:
         document.namespace[: len(query.prefix)] == query.prefix
         and document.key.startswith(query.key_prefix or "")
         and not has_expired(document, query.now)
+        and (query.updated_from is None or document.updated_at >= query.updated_from)
         and _value_matches(document, query)
     )
 
@@ -184,7 +185,11 @@ def _segments_match(segments: Namespace, pattern: Sequence[str | None]) -> bool:
 
 def stream_matches(info: StreamInfo, query: StreamQuery) -> bool:
     """Return whether a stream passes the filter."""
-    return info.namespace[: len(query.prefix)] == query.prefix and info.name.startswith(query.name_prefix or "")
+    return (
+        info.namespace[: len(query.prefix)] == query.prefix
+        and info.name.startswith(query.name_prefix or "")
+        and (query.updated_from is None or info.updated_at >= query.updated_from)
+    )
 
 
 # --- orders -----------------------------------------------------------------------------------

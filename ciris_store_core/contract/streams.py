@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from ciris_store_core.models.paging import ResultPage
 from ciris_store_core.models.payloads import Payload
 from ciris_store_core.models.streams import EntryQuery, StoredEntry, StreamInfo, StreamKey, StreamQuery
+
+_COUNTED_AT_ONCE = 1000
 
 
 class StreamStore(ABC):
@@ -94,6 +97,16 @@ class StreamStore(ABC):
 
         - Sort keys for ``after``: ``name``: (path, name); ``updated``: (updated_at, path, name); see ``DocumentStore``.
         """
+
+    def count(self, query: StreamQuery) -> int:
+        """Return the number of matching streams, ``limit``, ``after`` and order aside. Default: reads their facts."""
+        total, query = 0, replace(query, limit=_COUNTED_AT_ONCE, after=None)
+        while True:
+            page = self.find(query)
+            total += len(page.items)
+            if page.next_after is None:
+                return total
+            query = replace(query, after=page.next_after)
 
     @abstractmethod
     def find_encrypted(

@@ -96,6 +96,8 @@ class DocumentQuery(PageRequest):
     """Turn the whole order round, ties included."""
     now: datetime | None = None
     """Leave out documents that expired by then; None finds them too."""
+    updated_from: datetime | None = None
+    """Only documents that were written then or later."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,3 +86,5 @@ class StreamQuery(PageRequest):
     """name: by (path, name); updated: by (updated_at, path, name)."""
     descending: bool = False
     """Turn the whole order round, ties included."""
+    updated_from: datetime | None = None
+    """Only streams that changed then or later."""

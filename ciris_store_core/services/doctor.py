@@ -8,12 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import before
 from ciris_store_core.contract.backend import Session
 from ciris_store_core.models.correlations import CorrelationFilter
+from ciris_store_core.models.documents import DocumentQuery
 from ciris_store_core.models.enums import TaskStatus, ThoughtStatus
 from ciris_store_core.models.graph import NodeQuery
 from ciris_store_core.models.operations import Finding, Severity, TableSize
+from ciris_store_core.models.streams import StreamQuery
 from ciris_store_core.models.tasks import SHARED_OCCURRENCE, TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
 from ciris_store_core.services.maintenance import DatabaseMaintenanceService, MaintenancePolicy
@@ -32,6 +35,7 @@ PAGE_SIZE = 1000
 _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 _UNFINISHED = (TaskStatus.PENDING, TaskStatus.ACTIVE)
 _UNFINISHED_THOUGHTS = (ThoughtStatus.PENDING, ThoughtStatus.PROCESSING)
+_WITH_HOST_TIMES = ("tasks", "correlations", "documents", "streams")
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
@@ -42,7 +46,7 @@ class Growth:
     records: int
     last_day: int
     last_week: int
-    """By the times in the records; for nodes, by the time of the last write."""
+    """By the times in the records; for nodes, documents and streams, by the time of the last write."""
 
 
 @dataclass(slots=True)
@@ -160,12 +164,12 @@ class _Doctor:
 
     def _future(self, session: Session) -> Iterator[Finding]:
         later = self.now + _DAY
-        tasks = session.tasks.count(TaskQuery(created_from=later))
-        rows = session.correlations.count(CorrelationFilter(time_from=later))
-        if tasks or rows:
-            summary = f"{tasks} tasks and {rows} correlations are of the future: a host's clock was wrong"
+        found = {name: count(later) for name, count in self._counts(session).items() if name in _WITH_HOST_TIMES}
+        if any(found.values()):
+            counted = ", ".join(f"{count} {name}" for name, count in found.items() if count)
+            summary = f"records are of the future, since a host's clock was wrong: {counted}"
             fix = "find the host, and set its clock by NTP"
-            yield Finding("future_times", Severity.WARNING, summary, fix, {"tasks": tasks, "correlations": rows})
+            yield Finding("future_times", Severity.WARNING, summary, fix, found)
 
     def _untidy(self) -> Iterator[Finding]:
         policy = replace(self._policy, completed_after=None, expire=False)
@@ -208,14 +212,23 @@ class _Doctor:
         return self._x.read("doctor.count_growth", self._growth, single=False)
 
     def _growth(self, session: Session) -> dict[str, Growth]:
+        day, week = self.now - _DAY, self.now - _WEEK
+        counts = self._counts(session)
+        return {name: Growth(count(None), count(day), count(week)) for name, count in counts.items()}
+
+    def _counts(self, session: Session) -> dict[str, Callable[[datetime | None], int]]:
+        """Return what counts the records of each kind since a time."""
         counts: dict[str, Callable[[datetime | None], int]] = {
             "nodes": lambda since: session.graph.count_nodes(NodeQuery(updated_from=since)),
             "tasks": lambda since: session.tasks.count(TaskQuery(created_from=since)),
             "thoughts": lambda since: session.thoughts.count(ThoughtQuery(created_from=since)),
             "correlations": lambda since: session.correlations.count(CorrelationFilter(time_from=since)),
         }
-        day, week = self.now - _DAY, self.now - _WEEK
-        return {name: Growth(count(None), count(day), count(week)) for name, count in counts.items()}
+        if Capability.DOCUMENTS in self._store.capabilities:
+            counts["documents"] = lambda since: session.documents.count(DocumentQuery(updated_from=since))
+        if Capability.STREAMS in self._store.capabilities:
+            counts["streams"] = lambda since: session.streams.count(StreamQuery(updated_from=since))
+        return counts
 
 
 # --- stuck thoughts ---------------------------------------------------------------------------

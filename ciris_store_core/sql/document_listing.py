@@ -169,6 +169,9 @@ class SqlDocumentListing(SqlNamespaces, DocumentStore):
         if query.now is not None:
             conditions.append(LIVE)
             params.append(self.codec.time_in(query.now))
+        if query.updated_from is not None:
+            conditions.append("updated_at >= ?")
+            params.append(self.codec.time_in(query.updated_from))
         rest = None
         if query.filter is not None:
             conditions.append("format = 'json'")

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
+from ciris_store_core.contract.streams import StreamStore
 from ciris_store_core.models.paging import ResultPage, SortKey
 from ciris_store_core.models.paths import index_key, path_of
 from ciris_store_core.models.streams import StoredEntry, StreamInfo, StreamKey, StreamQuery
-from ciris_store_core.sql.name_ranges import prefix_range, text_prefix_range
+from ciris_store_core.sql.name_ranges import Range, prefix_range, text_prefix_range
 from ciris_store_core.sql.payloads import key_of_row, read_key
 from ciris_store_core.sql.rows import Row, read_all, read_page
 from ciris_store_core.sql.statements import fill_in, where_clause
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 INFO_ONE = "SELECT {stream_columns} FROM {streams} WHERE path = ? AND name = ?"
 
 INFO = "SELECT {stream_columns} FROM {streams} WHERE (path, name) IN {keys2}"
+
+COUNT = "SELECT count(*) FROM {streams} {where}"
 
 FIND = "SELECT {stream_columns} FROM {streams} {where} ORDER BY {order} LIMIT ?"
 
@@ -56,12 +59,26 @@ class SqlStreamListing:
 
     def find(self, query: StreamQuery) -> ResultPage[StreamInfo]:
         """Return the streams of a query, in its order."""
+        conditions, params, sure = self._conditions(query)
+        if sure:
+            return self._page(query, conditions, params, query.after, query.limit)
+        return self._judged(query, conditions, params)
+
+    def count(self, query: StreamQuery) -> int:
+        """Return the number of streams that ``find`` would find."""
+        conditions, params, sure = self._conditions(query)
+        if sure:
+            return int(self.executor.rows(fill_in(COUNT, where=where_clause(conditions)), params)[0][0])
+        return StreamStore.count(self, query)  # type: ignore[arg-type]
+
+    def _conditions(self, query: StreamQuery) -> Range:
         conditions, params, sure = prefix_range("path", query.prefix)
         more, values, sure_of_name = text_prefix_range("name", query.name_prefix)
         conditions, params = conditions + more, params + values
-        if sure and sure_of_name:
-            return self._page(query, conditions, params, query.after, query.limit)
-        return self._judged(query, conditions, params)
+        if query.updated_from is not None:
+            conditions.append("updated_at >= ?")
+            params.append(self.codec.time_in(query.updated_from))
+        return conditions, params, sure and sure_of_name
 
     def find_encrypted(
         self, key_id: str, after: tuple[StreamKey, int] | None, limit: int

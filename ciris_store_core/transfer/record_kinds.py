@@ -17,7 +17,7 @@ from ciris_store_core.models.enums import GraphScope
 from ciris_store_core.models.graph import EdgeQuery, GraphEdge, GraphNode, NodeQuery, NodeWrite
 from ciris_store_core.models.paging import PageRequest, ResultPage, SortKey
 from ciris_store_core.models.secrets import SecretAccess, SecretRecord
-from ciris_store_core.models.streams import StreamInfo
+from ciris_store_core.models.streams import StreamInfo, StreamQuery
 from ciris_store_core.models.tasks import Task, TaskQuery
 from ciris_store_core.models.thoughts import Thought, ThoughtQuery
 from ciris_store_core.store.audit.store_identity import STORE_CHAIN
@@ -152,7 +152,7 @@ _ALL: tuple[RecordKind, ...] = (
     ),
     RecordKind(
         "streams", StreamInfo, {"all": payload_kinds.read_streams}, payload_kinds.add_streams,
-        check=payload_kinds.check_stream,
+        lambda s: s.streams.count(StreamQuery()), payload_kinds.check_stream,
     ),
     RecordKind(
         "stream_entries", EntryRecord, {"all": payload_kinds.read_entries}, payload_kinds.add_entries,

@@ -112,6 +112,7 @@ def a_damaged_document_fails_the_listing(self: Any, sound: Any, query: Any) -> A
 
 add("a_damaged_document_is_passed_over", f"{FIND}.corrupt", (FIND, lambda self, sound, query: ResultPage(sound(query).items, sound(query).next_after)))
 add("a_damaged_document_ends_the_listing", f"{FIND}.corrupt", (FIND, lambda self, sound, query: ResultPage((page := sound(query)).items, None if page.corrupt else page.next_after, page.corrupt)))
+add("a_count_has_no_time", f"{DOC}.count", (f"{DOC}.count", lambda self, sound, query: sound(replace(query, updated_from=None))))
 add("a_count_has_a_limit", f"{DOC}.count", (f"{DOC}.count", lambda self, sound, query: min(sound(query), query.limit)))
 add("a_count_begins_at_the_cursor", f"{DOC}.count", (f"{DOC}.count", lambda self, sound, query: len(self.find(replace(query, limit=10**6)).items)))
 NS = f"{DOC}.namespaces"

@@ -372,6 +372,7 @@ METHODS: dict[str, Method] = {
     "streams.delete": _writes(**_STREAM),
     "streams.delete_many": _writes(streams=[(SPACE, "s")]),
     "streams.info": _reads(**_STREAM),
+    "streams.count": _reads(prefix=["space"], name_prefix="s"),
     "streams.find": _reads(prefix=["space"], name_prefix="s", order="name", descending=False, **_PAGE),
     # --- an occurrence, and what it claimed
     "handle.register": _writes(ttl_seconds=60, metadata={"k": 1}),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from ciris_store_core import ANY_OCCURRENCE, ManualClock, Store, Thought, open_store
+from ciris_store_core.conformance.factories import T0
 from ciris_store_core.conformance.wiping import damage
 from ciris_store_core.models.audit import AuditQuery
+from ciris_store_core.models.documents import DocumentKey, DocumentWrite
 from ciris_store_core.models.operations import Severity
+from ciris_store_core.models.streams import StoredEntry, StreamKey
 from ciris_store_core.services import DatabaseMaintenanceService, DoctorReport, Growth, examine, unstick
 from ciris_store_core.transfer import copy_store
 from tests.support.factories import task
@@ -92,6 +96,40 @@ def test_what_maintenance_would_remove_is_found(store: Store, clock: ManualClock
 def test_records_of_the_future_are_found(store: Store, clock: ManualClock) -> None:
     store.tasks.add(task(created_at=clock.now() + timedelta(days=5), updated_at=clock.now()))
     assert "future_times" in codes(examine(store))
+
+
+def test_documents_and_streams_of_the_future_are_found(store: Store, clock: ManualClock) -> None:
+    store.documents.put(("d",), "k", 1)
+    store.streams.append(("s",), "run", [1])
+    assert codes(examine(store)) == []
+    with store._backend.session(write=True) as session:
+        [stored] = session.documents.get([DocumentKey(("d",), "k")], None)
+        later = replace(stored, key="later", updated_at=clock.now() + timedelta(days=5))
+        session.documents.put([DocumentWrite(later, "restore")], clock.now())
+        session.streams.append(StreamKey(("s",), "later"), [StoredEntry(stored.payload, T0)], later.updated_at, None)
+    [finding] = [each for each in examine(store).findings if each.code == "future_times"]
+    assert finding.data == {"tasks": 0, "correlations": 0, "documents": 1, "streams": 1}
+    assert finding.summary.endswith("wrong: 1 documents, 1 streams")
+
+
+def test_documents_and_streams_grow(store: Store, clock: ManualClock) -> None:
+    for key in ("old", "again", "new"):
+        store.documents.put(("d",), key, 1)
+        store.streams.append(("s",), key, [1, 2])
+    clock.advance(days=3)
+    store.documents.put(("d",), "again", 2)
+    store.streams.append(("s",), "again", [3])
+    clock.advance(days=1, hours=-1)
+    store.documents.put(("d",), "new", 2)
+    store.streams.append(("s",), "new", [3])
+    clock.advance(days=3)
+    report = examine(store)
+    assert report.growth["documents"] == report.growth["streams"] == Growth(3, 0, 3)
+    clock.advance(hours=2)
+    report = examine(store)
+    assert report.growth["documents"] == report.growth["streams"] == Growth(3, 0, 2)
+    tables = {each.name for each in report.tables}
+    assert not tables or tables >= {"documents", "streams", "stream_entries"}
 
 
 def test_clocks_that_disagree_are_found(opened: Opened, clock: ManualClock) -> None:

@@ -253,7 +253,8 @@ class TestFindDocuments:
             backend,
             *(document(f"k{number}", {"n": number, "l": [number]}, ("a", str(number % 2))) for number in range(9)),
         )
-        store(backend, document("old", {"n": 5}, expires_at=at(5)), document("bytes", payload=PAYLOADS["bytes"]))
+        old = document("old", {"n": 5}, expires_at=at(5), updated_at=at(7))
+        store(backend, old, document("bytes", payload=PAYLOADS["bytes"]))
         some = field("n").gte(3)
         cases = [
             (DocumentQuery(), 11),
@@ -264,6 +265,8 @@ class TestFindDocuments:
             (DocumentQuery(1, filter=~some), 3),
             (DocumentQuery(1, prefix=("a", "1")), 4),
             (DocumentQuery(1, key_prefix="k", filter=field("n").lt(4), prefix=("a", "0")), 2),
+            (DocumentQuery(1, updated_from=at(7)), 1),
+            (DocumentQuery(1, updated_from=at(7.000001)), 0),
         ]
         with reading(backend) as session:
             assert [session.documents.count(query) for query, _ in cases] == [expected for _, expected in cases]

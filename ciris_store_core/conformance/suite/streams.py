@@ -31,6 +31,7 @@ from ciris_store_core.conformance.samples import AWKWARD_TEXT, FIRST, LAST
 from ciris_store_core.conformance.support import reading, writing
 from ciris_store_core.contract import Backend
 from ciris_store_core.errors import RevisionMismatch
+from ciris_store_core.models.paths import path_of
 from ciris_store_core.models.streams import EntryQuery, StoredEntry, StreamInfo, StreamKey, StreamQuery
 from ciris_store_core.validation.payloads import bytes_payload, value_of
 
@@ -348,6 +349,31 @@ class TestReadStreams:
             session.streams.pop(S, T0)
             session.streams.truncate(S, 2, None, T0, 9)
             assert session.streams.get(S, ["a", "b"]) == []
+
+    @clause("streams.count", needs=STREAMS)
+    def test_count(self, backend: Backend) -> None:
+        """Otherwise a number on a page contradicts the listing beside it."""
+        with writing(backend) as session:
+            for number, name in enumerate(("s", "s", "sa", "t", "x" * 1100, "x" * 1100 + "y")):
+                stream = StreamKey((*NS, str(number % 2)), name)
+                session.streams.append(stream, [stream_entry(1), stream_entry(2)], at(number), None)
+            session.streams.append(StreamKey(("other",), "s"), [stream_entry(1)], at(9), None)
+        cases = [
+            (StreamQuery(), 7),
+            (StreamQuery(1, (path_of(NS), "s"), order="updated", descending=True), 7),
+            (StreamQuery(1, prefix=NS), 6),
+            (StreamQuery(1, prefix=(*NS, "0")), 3),
+            (StreamQuery(1, prefix=NS, name_prefix="s"), 3),
+            (StreamQuery(1, name_prefix="x" * 1100), 2),
+            (StreamQuery(1, name_prefix="x" * 1101), 0),
+            (StreamQuery(1, updated_from=at(4)), 3),
+            (StreamQuery(1, prefix=NS, updated_from=at(4.000001)), 1),
+            (StreamQuery(1, name_prefix="x" * 1100, updated_from=at(5)), 1),
+        ]
+        with reading(backend) as session:
+            assert [session.streams.count(query) for query, _ in cases] == [expected for _, expected in cases]
+            for query, expected in cases:
+                assert len(session.streams.find(replace(query, limit=100, after=None)).items) == expected
 
     @clause("streams.read.corrupt", Level.OPERABLE, needs=STREAMS)
     def test_a_damaged_row_hides_no_other(self, backend: Backend, harness: Harness) -> None:

@@ -100,7 +100,7 @@ DOCUMENTS = _rules(
     "put touch delete delete_matching delete_expired reencrypt create_index drop_index",
 )  # fmt: skip
 STREAMS = _rules(
-    "streams", _no_scopes, "read get info find find_encrypted",
+    "streams", _no_scopes, "read get info find count find_encrypted",
     "append pop truncate fork restore delete reencrypt",
 )  # fmt: skip
 AUDIT = _rules("audit", _all_scopes, "find chains unlisted anchor", "head append prune")

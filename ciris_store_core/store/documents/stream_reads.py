@@ -165,6 +165,16 @@ class StreamReads(Resource):
         found = self._x.read("streams.find", lambda session: session.streams.find(query))
         return page_of(found, f"streams.{order}")
 
+    def count(self, prefix: AnyNamespace = (), *, name_prefix: str | None = None) -> int:
+        """Return the number of streams that ``find`` would find."""
+        query = StreamQuery(
+            1,
+            None,
+            namespace_of(prefix, prefix=True),
+            None if name_prefix is None else name_of(name_prefix, "name_prefix"),
+        )
+        return self._x.read("streams.count", lambda session: session.streams.count(query))
+
     # --- inside -----------------------------------------------------------------------------------
 
     @staticmethod
