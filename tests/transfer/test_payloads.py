@@ -31,6 +31,7 @@ from ciris_store_core.validation.payloads import json_payload
 from tests.transfer.conftest import Stores
 
 KEY = new_key()
+KEYS = ("mine", "yours", "new")
 VALUES: list[Any] = [
     {"b": 1, "a": [1.0, "\0", "\ud800é", 10**40, -(2**70), -0.0, 5e-324, None, True], "": {}},
     "\udfff", 1, 1.0, None, [], b"", b"\x00\xff" * 1000,
@@ -131,6 +132,30 @@ def test_a_ciphertext_of_a_store_that_was_not_copied_is_refused(stores: Stores) 
     with pytest.raises(Corrupt):
         other.documents.get(("d",), "k")
     assert other.secrets.check().corrupt == ["document d/k"]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_a_copied_ciphertext_is_bound_to_its_document(
+    stores: Stores, kind: str, way: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    config = SecretsConfig(keys=[KEY])
+    first, source, target = (stores.open(stores.url(each), secrets=config) for each in ("memory", kind, "sqlite"))
+    for key in ("mine", "yours"):
+        first.documents.put(("d",), key, key, secrets="encrypt")
+    copy_store(first, source)
+    source.documents.put(("d",), "new", "new", secrets="encrypt")
+    way(source, target, tmp_path_factory.mktemp("files"))
+    # Readable at once: values of the source, and of the store that the source was copied from.
+    assert [target.documents.get(("d",), key).value for key in ("mine", "new")] == ["mine", "new"]  # type: ignore[union-attr]
+    for store in (source, target):
+        with store._backend.session(write=True) as session:
+            found = {each.key: each for each in session.documents.get([DocumentKey(("d",), key) for key in KEYS], None)}
+            assert session.documents.reencrypt(found["yours"], found["mine"].payload)
+            assert session.documents.reencrypt(found["mine"], found["new"].payload)
+        for key in ("yours", "mine"):
+            with pytest.raises(Corrupt):
+                store.documents.get(("d",), key)
+        assert sorted(store.secrets.check().corrupt) == ["document d/mine", "document d/yours"]
 
 
 def test_existing_documents_and_streams_are_not_overwritten(stores: Stores, kind: str) -> None:
