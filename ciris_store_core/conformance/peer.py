@@ -7,6 +7,7 @@ import os
 import sys
 from typing import Any, TextIO
 
+from ciris_store_core.conformance.forking import serve_forks
 from ciris_store_core.conformance.scripts import SCRIPTS, open_backend
 from ciris_store_core.contract import Backend
 from ciris_store_core.errors import StoreError
@@ -59,7 +60,9 @@ class PeerServer:
 
 
 def main() -> None:
-    """Serve standard input and output."""
+    """Serve standard input and output; with the descriptor of a socket as argument, in each process forked from it."""
+    for number in sys.argv[1:]:
+        serve_forks(int(number))
     # Output of a driver must not mix with the answers, so descriptor 1 becomes standard error.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

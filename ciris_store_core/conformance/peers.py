@@ -14,9 +14,10 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import IO, Any
 
 from ciris_store_core import errors
+from ciris_store_core.conformance.forking import CAN_FORK, ForkedProcess, ForkServer
 from ciris_store_core.errors import StoreError
 
 PATIENCE = 60.0
@@ -32,14 +33,10 @@ class PeerDied(Exception):
 class Peer:
     """Another process. It runs one script at a time."""
 
-    def __init__(self) -> None:
-        """Start the process. It opens no store yet."""
+    def __init__(self, server: ForkServer | None) -> None:
+        """Start the process, by the server if there is one. It opens no store yet."""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self._process = subprocess.Popen(
-            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, env=environment, text=True,
-            encoding="utf-8", bufsize=1,
-        )  # fmt: skip
+        self._process = _started(self._stderr) if server is None else ForkedProcess(server, self._stderr)
         self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._busy = False
         threading.Thread(target=self._read, daemon=True).start()
@@ -136,6 +133,14 @@ class Peer:
                 stream.close()
 
 
+def _started(stderr: IO[bytes]) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen(
+        COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=environment, text=True,
+        encoding="utf-8", bufsize=1,
+    )  # fmt: skip
+
+
 PeerMaker = Callable[..., Peer]
 """Called with ``blank=True`` or without, it gives another process that opened the store."""
 
@@ -145,6 +150,7 @@ class PeerPool:
 
     def __init__(self) -> None:
         self._idle: list[Peer] = []
+        self._server: ForkServer | None = None
 
     def acquire(self) -> Peer:
         """Return a process that has no store open."""
@@ -153,7 +159,9 @@ class PeerPool:
             if peer.idle:
                 return peer
             peer.dispose()
-        return Peer()
+        if CAN_FORK and self._server is None:
+            self._server = ForkServer(COMMAND)
+        return Peer(self._server)
 
     def release(self, peer: Peer) -> None:
         """Close the process's store and keep the process. One that still runs a script is killed."""
@@ -167,9 +175,12 @@ class PeerPool:
         peer.dispose()
 
     def clear(self) -> None:
-        """Kill all idle processes."""
+        """Kill all idle processes, and the one that starts them."""
         while self._idle:
             self._idle.pop().dispose()
+        if self._server is not None:
+            self._server.close()
+        self._server = None
 
 
 POOL = PeerPool()
