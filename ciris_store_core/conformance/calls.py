@@ -5,12 +5,13 @@ Each read finds something there, and each write changes something.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from ciris_store_core.capabilities import Capability
+from ciris_store_core.conformance import payload_calls
 from ciris_store_core.conformance.backend_pair import UNORDERED, plain
 from ciris_store_core.conformance.factories import (
     LOCAL,
@@ -50,6 +51,7 @@ from ciris_store_core.models.tasks import TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
 
 Call = Callable[[Session], Any]
+T = TypeVar("T")
 
 N, M, OLD = (NodeKey(id, LOCAL) for id in ("n", "m", "old"))
 EDGE = edge("n", "m").key
@@ -60,8 +62,12 @@ FAILED = ThoughtStatus.FAILED
 CHANGED = {"description": "changed", "updated_at": at(9)}
 
 
-def fill(session: Session) -> None:
-    """Add the records on which the calls act."""
+def fill(session: Session, capabilities: Collection[Capability] = tuple(Capability)) -> None:
+    """Add the records on which the calls act, as far as a backend with these capabilities keeps them."""
+    for needed, add in PAYLOADS.items():
+        with suppress(NotSupported):
+            if needed in capabilities:
+                add(session)
     nodes = [node("n", attributes={"n": 1, "text": "blue sky"}), node("m"), node("old", expires_at=at(1))]
     session.graph.put_nodes([put(each, "insert") for each in nodes], T0)
     session.graph.put_edges([edge("n", "m"), edge("m", "n", "likes")])
@@ -74,6 +80,9 @@ def fill(session: Session) -> None:
     session.secrets.log_access([access()])
     session.audit.append([entry(1), entry(2), entry(1, "other")])
     session.audit.prune(anchor(1))
+
+
+PAYLOADS = {Capability.DOCUMENTS: payload_calls.fill_documents, Capability.STREAMS: payload_calls.fill_streams}
 
 
 def claimed_task(id: str) -> Any:
@@ -116,6 +125,7 @@ READS: Mapping[str, Call] = {
     "audit.find": lambda s: s.audit.find(AuditQuery()),
     "audit.chains": lambda s: s.audit.chains(),
     "audit.anchor": lambda s: s.audit.anchor("default"),
+    **payload_calls.READS,
 }
 """A call of each method that may be called in a read transaction."""
 
@@ -128,6 +138,7 @@ LOCKS: Mapping[str, Call] = {
     "tasks.lock_claim": lambda s: s.tasks.lock_claim("t", 0),
     "thoughts.lock": lambda s: s.thoughts.lock(["h"], None),
     "audit.head": lambda s: s.audit.head("default"),
+    **payload_calls.LOCKS,
 }
 """A call of each method that locks and changes nothing."""
 
@@ -169,15 +180,21 @@ WRITES: Mapping[str, Call] = {
     "secrets.log_access": lambda s: s.secrets.log_access([access("new")]),
     "audit.append": lambda s: s.audit.append([entry(3), entry(4), entry(1, "new")]),
     "audit.prune": lambda s: s.audit.prune(anchor(2)),
+    **payload_calls.WRITES,
 }  # fmt: skip
 """A call of each method that changes something."""
 
 
-def reads_of(capabilities: frozenset[Capability]) -> Mapping[str, Call]:
-    """Return the reads that a backend with these capabilities offers."""
-    return {
-        name: call for name, call in READS.items() if name != "graph.search" or Capability.FULL_TEXT in capabilities
-    }
+def offered(calls: Mapping[str, T], capabilities: Collection[Capability]) -> dict[str, T]:
+    """Return the calls that a backend with these capabilities offers."""
+    needs = {"documents": Capability.DOCUMENTS, "streams": Capability.STREAMS, "graph.search": Capability.FULL_TEXT}
+    absent = {name for name, needed in needs.items() if needed not in capabilities}
+    return {name: call for name, call in calls.items() if not absent & {name, name.partition(".")[0]}}
+
+
+def in_order(capabilities: Collection[Capability]) -> list[tuple[str, Call]]:
+    """Return the writes that a backend offers; deletions come last, since the others act on what they delete."""
+    return sorted(offered(WRITES, capabilities).items(), key=lambda item: "delete" in item[0] or "remove" in item[0])
 
 
 def form(method: str, answer: Any) -> Any:

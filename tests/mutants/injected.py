@@ -45,9 +45,12 @@ for _target, _answer in (
     ("correlations.metric_names", []),
     ("secrets.find", ResultPage([])),
     ("audit.anchor", None),
+    ("documents.get", []),
+    ("documents.count", 0),
+    ("streams.read", ResultPage([])),
 ):
     add(f"an_error_of_{_target}_reads_as_nothing", "session.errors.reads", (_target, _guessing(_answer)))
-for _target in ("thoughts.find", "correlations.aggregate"):
+for _target in ("thoughts.find", "correlations.aggregate", "documents.find", "streams.info"):
     add(f"an_error_of_{_target}_is_the_drivers", "session.errors.reads", (_target, _raw))
 for _target, _answer in (
     ("tasks.add", None),
@@ -57,10 +60,14 @@ for _target, _answer in (
     ("coordination.renew_lease", True),
     ("secrets.log_access", None),
     ("audit.append", None),
+    ("documents.put", []),
+    ("documents.delete_matching", 0),
+    ("streams.append", []),
+    ("streams.pop", None),
 ):
     _clauses = "session.errors.writes session.errors.single"
     add(f"an_error_of_{_target}_is_swallowed", _clauses, (_target, _guessing(_answer)))
-for _target in ("coordination.acquire_lease", "graph.put_edges"):
+for _target in ("coordination.acquire_lease", "graph.put_edges", "documents.touch", "streams.fork"):
     add(f"an_error_of_{_target}_is_the_drivers", "session.errors.writes session.errors.single", (_target, _raw))
 
 

@@ -12,7 +12,7 @@ from ciris_store_core.contract import Session
 from ciris_store_core.errors import DatabaseError
 from ciris_store_core.models.paging import ResultPage
 
-STORES = ("graph", "correlations", "tasks", "thoughts", "coordination", "secrets", "audit")
+STORES = ("graph", "correlations", "tasks", "thoughts", "coordination", "secrets", "audit", "documents", "streams")
 STEPS_OF_A_MIGRATION = 12
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import ManualClock
-from ciris_store_core.conformance.calls import READS, WRITES, Call, contents, fill, form, reads_of
+from ciris_store_core.conformance.calls import READS, Call, contents, fill, form, in_order, offered
 from ciris_store_core.conformance.factories import T0, task
 from ciris_store_core.conformance.harness import Harness
 from ciris_store_core.conformance.levels import Level, clause
@@ -29,20 +29,17 @@ from ciris_store_core.models.tasks import TaskQuery
 ENOUGH = 5.0
 """Seconds in which a call that waits for nothing ends."""
 
-# Deletions come last, since the other calls act on what they delete.
-IN_ORDER = sorted(WRITES.items(), key=lambda item: "delete" in item[0] or "remove" in item[0])
-
 
 class Stop(Exception):
     """Ends a block early."""
 
 
 @contextmanager
-def reference() -> Iterator[Backend]:
-    """Open a filled store of the reference."""
+def reference(capabilities: frozenset[Capability]) -> Iterator[Backend]:
+    """Open a filled store of the reference, with the records that a backend with these capabilities keeps."""
     with closing(MemoryBackend(ManualClock(T0))) as opened:
         opened.prepare(migrate=True)
-        transact(opened, fill)
+        transact(opened, partial(fill, capabilities=capabilities))
         yield opened
 
 
@@ -89,8 +86,8 @@ class TestVisibility:
     def test_single_writes_through_another_handle(self, backend: Backend, harness: Harness, clock: ManualClock) -> None:
         """Otherwise a call returns before it is stored, and is lost with its process."""
         transact(backend, fill)
-        with reference() as expected, closing(harness.open(clock)) as other:
-            for name, call in IN_ORDER:
+        with reference(backend.capabilities) as expected, closing(harness.open(clock)) as other:
+            for name, call in in_order(backend.capabilities):
                 call_alone(backend, call)
                 call_alone(expected, call)
                 assert differing(stored(other), stored(expected)) == [], f"{name} is not stored when it returns"
@@ -99,9 +96,9 @@ class TestVisibility:
     def test_reads_through_another_handle(self, backend: Backend, harness: Harness, clock: ManualClock) -> None:
         """Otherwise an instance reads from a copy that is out of date."""
         transact(backend, fill)
-        reads = reads_of(backend.capabilities)
-        with reference() as expected, closing(harness.open(clock)) as other:
-            for name, call in IN_ORDER:
+        reads = offered(READS, backend.capabilities)
+        with reference(backend.capabilities) as expected, closing(harness.open(clock)) as other:
+            for name, call in in_order(backend.capabilities):
                 transact(backend, call)
                 transact(expected, call)
                 with reading(expected) as session:
@@ -112,9 +109,9 @@ class TestVisibility:
     def test_every_read_sees_every_own_write(self, backend: Backend) -> None:
         """Otherwise a step of an agent counts, searches or walks what was there before its own writes."""
         transact(backend, fill)
-        reads = reads_of(backend.capabilities)
-        with reference() as expected, writing(expected) as right, writing(backend) as session:
-            for name, call in IN_ORDER:
+        reads = offered(READS, backend.capabilities)
+        with reference(backend.capabilities) as expected, writing(expected) as right, writing(backend) as session:
+            for name, call in in_order(backend.capabilities):
                 assert form(name, call(session)) == form(name, call(right)), name
                 assert differing(answers(session, reads), answers(right, reads)) == [], f"after {name}"
 
@@ -123,7 +120,7 @@ class TestVisibility:
         """Otherwise a transaction that failed is stored in part."""
         transact(backend, fill)
         before = stored(backend)
-        for name, call in IN_ORDER:
+        for name, call in in_order(backend.capabilities):
             with suppress(Stop), writing(backend) as session:
                 call(session)
                 raise Stop
@@ -135,7 +132,7 @@ class TestVisibility:
         transact(backend, fill)
         before = stored(backend)
         with writing(backend) as session:
-            for name, call in IN_ORDER:
+            for name, call in in_order(backend.capabilities):
                 with suppress(Stop), session.savepoint():
                     call(session)
                     raise Stop
@@ -146,10 +143,10 @@ class TestVisibility:
     def test_a_snapshot_stays_for_every_read(self, backend: Backend) -> None:
         """Otherwise a copy holds records of different moments."""
         transact(backend, fill)
-        reads = reads_of(backend.capabilities)
+        reads = offered(READS, backend.capabilities)
         with backend.snapshot() as session:
             before = answers(session, reads)
-            writer = BackgroundCall(lambda: [transact(backend, call) for _, call in IN_ORDER])
+            writer = BackgroundCall(lambda: [transact(backend, call) for _, call in in_order(backend.capabilities)])
             writer.finished(0.5)  # or it waits, where there are no readers beside a writer
             assert differing(answers(session, reads), before) == []
         writer.result()
@@ -192,7 +189,7 @@ class TestBlocks:
                 assert session.tasks.count(TaskQuery()) == number
                 raise error
             transact(backend, add_task(f"t{number}"))
-        count = BackgroundCall(lambda: len(single_answers(backend, reads_of(backend.capabilities))))
+        count = BackgroundCall(lambda: len(single_answers(backend, offered(READS, backend.capabilities))))
         assert count.finished(ENOUGH), "a read waits for blocks that have ended"
         assert count.result() > 0
 
