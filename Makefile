@@ -20,6 +20,7 @@ BENCH_ARGS ?= --growth
 MUTANTS_ARGS ?=
 # A fault that only luck catches escapes one of several runs.
 FAULT_RUNS ?= 3
+FAULT_WORKERS ?= 2
 
 PY := $(VENV)/bin/python
 DISTRIBUTIONS := . backends/sqlite backends/postgres
@@ -107,7 +108,7 @@ $(BENCH_VENV)/.stamp: $(PYPROJECTS)
 	@touch $@
 
 faults: setup ## Show that the conformance suite catches every planted fault
-	$(PY) -m tests.mutants --runs $(FAULT_RUNS)
+	$(PY) -m tests.mutants --runs $(FAULT_RUNS) --workers $(FAULT_WORKERS)
 
 mutants: setup $(MUTANTS_VENV)/.stamp ## Mutate changed lines of the product, and see whether tests fail
 	$(MUTANTS_VENV)/bin/python tests/mutations --python $(abspath $(PY)) $(MUTANTS_ARGS)

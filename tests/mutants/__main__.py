@@ -16,7 +16,7 @@ from rich.progress import Progress, TaskID
 
 from tests.mutants import catalogue
 from tests.mutants.planting import NO_FAULT, Fault, clauses_of
-from tests.mutants.running import Outcomes, run
+from tests.mutants.running import Outcomes, run, run_parts
 
 LEAST = 2
 """Planted faults that each clause must have."""
@@ -65,7 +65,11 @@ def main(arguments: Sequence[str]) -> int:
     some = bool(options.faults or options.clause)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"{len(faults)} faults", total=None)
-        outcomes = run(faults, partial(_show, bar, task), runs=options.runs, whole=not some)
+        show = partial(_show, bar, task)
+        if options.workers > 1:
+            outcomes = run_parts(faults, show, runs=options.runs, whole=not some, workers=options.workers)
+        else:
+            outcomes = run(faults, show, runs=options.runs, whole=not some)
     wrong = problems(faults, outcomes, whole=not some)
     wrong += [] if some else uncovered(faults, outcomes)
     for line in wrong:
@@ -89,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("faults", nargs="*", help="names of faults; by default all")
     parser.add_argument("--clause", action="append", default=[], help="only faults of this clause, or of its parts")
     parser.add_argument("--runs", type=int, default=1, help="how often each fault meets a test that races")
+    parser.add_argument("--workers", type=int, default=1, help="number of processes that share the faults")
     return parser
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,15 @@ class Outcomes:
     clauses: dict[str, Clause] = field(default_factory=dict)
     """All clauses of the suite."""
 
+    def add(self, other: Outcomes) -> None:
+        """Add the outcomes of other faults."""
+        for key, messages in other.failed.items():
+            self.failed[key] += messages
+        self.caught |= other.caught
+        self.ran |= other.ran
+        self.accidents |= other.accidents
+        self.clauses |= other.clauses
+
     def escaped(self, fault: Fault) -> list[str]:
         """Return the clauses whose tests did not catch the fault."""
         return [clause for clause in fault.clauses if self.misses(fault, clause)]
@@ -57,9 +68,10 @@ class Plugin:
     """Pytest plugin that plants the faults and records the outcomes."""
 
     def __init__(
-        self, faults: Sequence[Fault], progress: Callable[[int, int], None], *, runs: int, whole: bool
+        self, faults: Sequence[Fault], progress: Callable[[int, int], None], *, runs: int, whole: bool, sound: bool
     ) -> None:
         self.outcomes = Outcomes(runs)
+        self._sound = [(NO_FAULT, 0)] if sound else []
         self._whole = whole
         self._progress = progress
         self._done = self._total = 0
@@ -75,13 +87,27 @@ class Plugin:
             return
         self.outcomes.clauses[clause.id] = clause
         runs = range(runs_of(clause, self.outcomes.runs))
-        planted = [(NO_FAULT, 0), *((fault, run) for fault in self._by_clause[clause.id] for run in runs)]
+        planted = [*self._sound, *((fault, run) for fault in self._by_clause[clause.id] for run in runs)]
         metafunc.parametrize("harness", planted, indirect=True, ids=[f"{fault.name}-{run}" for fault, run in planted])
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out the tests of clauses without a fault, unless the sound backend must pass all tests."""
         if not self._whole:
             items[:] = [item for item in items if self._by_clause[_clause_of(item).id]]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> bool | None:
+        """Leave out further tests of a clause that has caught the fault in this run: most have several parameters."""
+        fault, run = item.callspec.params["harness"]
+        if fault is NO_FAULT or (fault.name, _clause_of(item).id, run) not in self.outcomes.caught:
+            return None
+        item.session._setupstate.teardown_exact(nextitem)  # as the test would do at its end
+        self._count()
+        return True
+
+    def _count(self) -> None:
+        self._done += 1
+        self._progress(self._done, self._total)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Count the tests."""
@@ -98,8 +124,7 @@ class Plugin:
             self.outcomes.caught.add((fault.name, clause, run))
             self._record_failure(fault, clause, report.when, call.excinfo)
         if report.when == "teardown":
-            self._done += 1
-            self._progress(self._done, self._total)
+            self._count()
         return report
 
     def _record_failure(self, fault: Fault, clause: str, when: str, caught: Any) -> None:
@@ -121,6 +146,7 @@ def run(
     *,
     runs: int = 1,
     whole: bool = True,
+    sound: bool = True,
 ) -> Outcomes:
     """Run the mutants. ``progress`` gets the number of tests done and the total.
 
@@ -129,8 +155,9 @@ def run(
         progress: Callback.
         runs: Number of times that a fault meets each test that races. A fault that one of them misses escapes.
         whole: Whether the sound backend must pass all tests of the suite, or only those that the faults meet.
+        sound: Whether the sound backend meets any test.
     """
-    plugin = Plugin(faults, progress, runs=runs, whole=whole)
+    plugin = Plugin(faults, progress, runs=runs, whole=whole, sound=sound)
     arguments = [
         str(HERE / "cases.py"),
         "-q",
@@ -147,3 +174,26 @@ def run(
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise RuntimeError(f"pytest ended with {code!r}. Run `pytest tests/mutants/cases.py` to see why.")
     return plugin.outcomes
+
+
+def run_part(names: Sequence[str], runs: int, whole: bool, sound: bool) -> Outcomes:
+    """Run the faults of these names, in a process of their own."""
+    from tests.mutants.catalogue import FAULTS
+
+    wanted = set(names)
+    return run([fault for fault in FAULTS if fault.name in wanted], runs=runs, whole=whole, sound=sound)
+
+
+def run_parts(
+    faults: Sequence[Fault], progress: Callable[[int, int], None], *, runs: int, whole: bool, workers: int
+) -> Outcomes:
+    """Run the mutants in several processes. The sound backend meets the tests in a part of its own."""
+    parts = [[fault.name for fault in faults[number::workers]] for number in range(workers)]
+    outcomes = Outcomes(runs)
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        tasks = [pool.submit(run_part, [], 1, True, True)] if whole else []
+        tasks += [pool.submit(run_part, part, runs, False, not whole) for part in parts if part]
+        for number, task in enumerate(as_completed(tasks), 1):
+            outcomes.add(task.result())
+            progress(number, len(tasks))
+    return outcomes
