@@ -43,6 +43,18 @@ ARGUMENTS = ("-p", "no:cacheprovider", "--import-mode=importlib", "--tb=short", 
 ENVIRONMENT = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
 """Settings that keep the caller's own pytest plugins and options out of the run."""
 
+LAST = frozenset(
+    {
+        "audit", "backends", "changes", "columns", "coordination", "costs", "crashes", "deadlocks", "deletes", "files",
+        "injected", "interleaved_records", "interleavings", "lifecycle", "payload_interleavings", "processes",
+        "records", "secrets", "transactions",
+    }
+)  # fmt: skip
+"""Modules that leave leases, audit entries or entries of the access log, which the contract cannot delete.
+
+A store that all tests share may not be usable after them, so that they run last.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -59,6 +71,10 @@ class _Fixtures:
 
     def __init__(self, target: Target) -> None:
         self._target = target
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Function]) -> None:
+        """Move the tests of the modules ``LAST`` to the end."""
+        items.sort(key=lambda item: item.function.__module__.rpartition(".")[2] in LAST)
 
     @pytest.fixture
     def harness_of_the_run(self) -> Iterator[Harness]:

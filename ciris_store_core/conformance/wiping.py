@@ -10,8 +10,10 @@ from ciris_store_core.conformance.factories import T0
 from ciris_store_core.contract import Backend, Session
 from ciris_store_core.errors import NotSupported, StoreError
 from ciris_store_core.models.correlations import CorrelationQuery
+from ciris_store_core.models.documents import DocumentKey, DocumentQuery
 from ciris_store_core.models.graph import NodeQuery
 from ciris_store_core.models.paging import PageRequest
+from ciris_store_core.models.streams import StreamKey, StreamQuery
 from ciris_store_core.models.tasks import TaskQuery
 from ciris_store_core.models.thoughts import ThoughtQuery
 from ciris_store_core.sql import TABLES, SqlSession
@@ -74,6 +76,14 @@ def _delete_records(session: Session) -> None:
         (
             lambda: session.coordination.list_occurrences(None),
             lambda found: session.coordination.remove_occurrence(found[0].occurrence_id),
+        ),
+        (
+            lambda: session.documents.find(DocumentQuery(limit=BATCH)).items,
+            lambda found: session.documents.delete([DocumentKey(each.namespace, each.key) for each in found], None),
+        ),
+        (
+            lambda: session.streams.find(StreamQuery(limit=BATCH)).items,
+            lambda found: session.streams.delete([StreamKey(each.namespace, each.name) for each in found]),
         ),
     )
     for find, delete in steps:
