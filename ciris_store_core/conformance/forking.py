@@ -39,7 +39,7 @@ class ForkServer:
         self._answers = self._socket.makefile(encoding="utf-8")
         self._lock = threading.Lock()
 
-    def ask(self, request: list[object], descriptors: Sequence[int] = ()) -> int:
+    def ask(self, request: Sequence[object], descriptors: Sequence[int] = ()) -> int:
         """Return the answer to a request: the id of a process."""
         data = json.dumps(request).encode() + b"\n"
         with self._lock:

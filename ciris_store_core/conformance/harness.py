@@ -7,7 +7,9 @@ not run without it: the report gives the reason, and the level of the test is no
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.clock import Clock, SystemClock
@@ -17,7 +19,7 @@ from ciris_store_core.conformance.wiping import add_later_migration, damage
 from ciris_store_core.contract import Backend
 from ciris_store_core.contract.hookspecs import BackendContext, BackendSpec
 from ciris_store_core.contract.registry import Registry
-from ciris_store_core.errors import InvalidArgument
+from ciris_store_core.errors import InvalidArgument, InvalidURL
 from ciris_store_core.sql import SqlSession
 from ciris_store_core.url import StoreURL, build_url, resolve_url
 
@@ -89,6 +91,22 @@ class Harness(ABC):
             True if it was recorded. The default returns False.
         """
         return False
+
+    def store_file(self, *, of_blank: bool = False) -> Path | None:
+        """Return the file that holds the store, or the second store of ``blank``. The default returns None."""
+        return None
+
+    def open_backup(self, path: Path, clock: Clock) -> Backend | None:
+        """Open a backup that ``Backend.backup`` made. The default returns None: there is no way to."""
+        return None
+
+    def open_impatient(self, clock: Clock, seconds: float) -> Backend | None:
+        """Open the store so that a write waits for another one for that long. The default returns None."""
+        return None
+
+
+TIMEOUTS = ("busy_timeout", "operation_timeout")
+"""URL options, in seconds, of which one limits how long a write waits for another."""
 
 
 class UrlHarness(Harness):
@@ -172,6 +190,30 @@ class UrlHarness(Harness):
                 add_later_migration(session, excluding=excluding)
                 return True
         return False
+
+    def store_file(self, *, of_blank: bool = False) -> Path | None:
+        """Return the path of the URL, if it is a file's."""
+        url = self._blank_url if of_blank else self._url
+        path = Path(url.database) if url is not None and not url.hosts else Path()
+        return path if path.is_absolute() and path.exists() else None
+
+    def open_backup(self, path: Path, clock: Clock) -> Backend | None:
+        """Open a backup of a file, which is such a file."""
+        if self.store_file() is None:
+            return None
+        backend = self._spec.factory(replace(self._url, database=str(path)), BackendContext(clock))
+        backend.prepare(migrate=False)
+        return backend
+
+    def open_impatient(self, clock: Clock, seconds: float) -> Backend | None:
+        """Open the store with the first of ``TIMEOUTS`` that its URL may have."""
+        for name in TIMEOUTS:
+            with suppress(InvalidURL):
+                url = replace(self._url, options={**self._url.options, name: str(seconds)})
+                backend = self._spec.factory(url, BackendContext(clock))
+                backend.prepare(migrate=False)
+                return backend
+        return None
 
 
 def url_text(url: StoreURL) -> str:

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
 from ciris_store_core.clock import ManualClock
+from ciris_store_core.conformance.calls import READS, form, offered
 from ciris_store_core.conformance.factories import LOCAL, T0, at, correlation, edge, entry, node, put, task, thought
 from ciris_store_core.conformance.scripts_of_payloads import PAYLOAD_SCRIPTS
 from ciris_store_core.conformance.support import everything, reading, transact, writing
@@ -73,6 +74,12 @@ def add_tasks(backend: Backend, signal: Signal, ids: list[str]) -> None:
     """Add tasks, one per transaction."""
     for id in ids:
         transact(backend, lambda session, id=id: session.tasks.add([task(id)]))  # type: ignore[misc]
+
+
+def answers(backend: Backend, signal: Signal) -> dict[str, str]:
+    """Return the answer of every read, as text."""
+    with reading(backend) as session:
+        return {name: repr(form(name, call(session))) for name, call in offered(READS, backend.capabilities).items()}
 
 
 def task_ids(backend: Backend, signal: Signal) -> list[str]:
@@ -235,10 +242,9 @@ def write_on(backend: Backend, signal: Signal, first: int) -> None:
 SCRIPTS: dict[str, Callable[..., Any]] = {
     script.__name__: script
     for script in (
-        prepare, add_tasks, task_ids, attributes, add_or_get, claim_all, merge, extend_chain, leases, lock_lease,
-        renew_lease, claim_one, finish, stop_before_commit, stop_within_transaction, stop_in_batch, stop_after_commit,
-        stop_after_single_calls,
-        write_on, *PAYLOAD_SCRIPTS,
+        prepare, add_tasks, answers, task_ids, attributes, add_or_get, claim_all, merge, extend_chain, leases,
+        lock_lease, renew_lease, claim_one, finish, stop_before_commit, stop_within_transaction, stop_in_batch,
+        stop_after_commit, stop_after_single_calls, write_on, *PAYLOAD_SCRIPTS,
     )
 }  # fmt: skip
 """All scripts by name."""

@@ -72,7 +72,7 @@ def _from_a_copy(
 
 _COPIED: tuple[tuple[str, ...], ...] = (TABLE_NAMES, ("thoughts",), ("anchors",))
 for _copied in _COPIED:
-    add(f"{_copied[-1]}_are_read_from_a_copy", "session.reads.current", ("backend.session", partial(_from_a_copy, names=_copied)))
+    add(f"{_copied[-1]}_are_read_from_a_copy", "session.reads.current processes.reads.current", ("backend.session", partial(_from_a_copy, names=_copied)))
 
 
 @plant("session.reads.current", "correlations.metric_names")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from ciris_store_core.capabilities import Capability
@@ -16,7 +19,7 @@ from ciris_store_core.conformance.factories import T0
 from ciris_store_core.conformance.instruments import Instrument, Point
 from ciris_store_core.conformance.peers import Peer
 from ciris_store_core.contract import Backend, Session
-from ciris_store_core.errors import Conflict, IncompatibleSchema
+from ciris_store_core.errors import Conflict, DatabaseError, IncompatibleSchema
 from ciris_store_core.inmemory.backend import CAPABILITIES, Database, MemoryBackend, MemorySession
 from ciris_store_core.inmemory.tables import Tables
 from ciris_store_core.models.operations import PendingMigration
@@ -105,6 +108,7 @@ class LabBackend(MemoryBackend):
         super().__init__(clock, name, wait_seconds=30.0)
         self.capabilities = fault.capabilities
         self.fault, self.damaged, self.lab_instrument = fault, harness.damaged, harness.lab_instrument
+        self.backups, self.file = harness.backups, harness.folder / name
         self.plant_in(self, "backend")
 
     @property
@@ -121,9 +125,17 @@ class LabBackend(MemoryBackend):
 
     def prepare(self, *, migrate: bool) -> None:
         self.pending()
+        if not is_sound(self.file):
+            raise DatabaseError("the file is no store")
         for _ in range(STEPS_OF_A_MIGRATION if migrate else 0):
             self.lab_instrument.step(Point.STATEMENT)
         super().prepare(migrate=migrate)
+
+    def backup(self, path: Path, progress: Callable[[int, int], object]) -> None:
+        path.touch(mode=0o600)
+        path.write_text(SOUND_FILE)
+        self.backups[path] = list(self.database.committed)
+        progress(1, 1)
 
     def pending(self) -> Sequence[PendingMigration]:
         if vars(self.database).get("excludes"):
@@ -179,6 +191,14 @@ def _with_damage(damaged: set[tuple[str, str]], store: Any, sound: Any, *argumen
     return ResultPage(good, page.next_after, [CorruptRow(key_of(row), "damaged") for row in bad])
 
 
+SOUND_FILE = "sound" * 100
+
+
+def is_sound(file: Path) -> bool:
+    """Return whether the file that stands for a store is sound, if there is one."""
+    return not file.exists() or (file.is_file() and file.read_text() == SOUND_FILE)
+
+
 def key_of(row: Any) -> str:
     """Return the id of a record."""
     names = {"GraphNode": "id", "Correlation": "correlation_id", "Task": "task_id", "Thought": "thought_id"}
@@ -203,6 +223,8 @@ class LabHarness(Harness):
         self.name = f"lab-{next(_numbers)}"
         self.damaged: set[tuple[str, str]] = set()
         self.lab_instrument = LabInstrument()
+        self.backups: dict[Path, Any] = {}
+        self.folder = Path(tempfile.gettempdir(), "no-such-folder")  # until a test asks for a file
         # An in-memory database exists as long as a backend refers to it.
         self.keepers = [MemoryBackend(_NoClock(), name) for name in (self.name, f"{self.name}-blank")]
         for path, function in fault.plants:
@@ -235,8 +257,27 @@ class LabHarness(Harness):
         vars(backend.database)["excludes"] = excluding
         return True
 
+    def store_file(self, *, of_blank: bool = False) -> Path | None:
+        self.folder = Path(tempfile.mkdtemp(prefix="lab-"))
+        path = self.folder / (f"{self.name}-blank" if of_blank else self.name)
+        path.touch(mode=0o600)
+        path.write_text(SOUND_FILE)
+        return path
+
+    def open_backup(self, path: Path, clock: Clock) -> Backend | None:
+        backend = LabBackend(clock, self, "", self.fault)
+        backend.database.committed = self.backups[path]
+        backend.prepare(migrate=True)
+        return backend
+
+    def open_impatient(self, clock: Clock, seconds: float) -> Backend | None:
+        backend = LabBackend(clock, self, self.name, self.fault)
+        backend._wait_seconds = seconds
+        return backend
+
     def cleanup(self) -> None:
         self.keepers.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class _NoClock:

@@ -14,7 +14,7 @@ _MODULES = (
     "documents", "document_changes", "document_listing", "document_filters", "streams", "stream_changes",
     "payload_interleavings", "payload_races", "payload_transactions",
     "payload_processes",
-    "injected", "lifecycle", "costs",
+    "injected", "lifecycle", "costs", "files",
 )  # fmt: skip
 
 # Registered before the import, so that failing assertions show values. Modules imported already cannot be rewritten.
@@ -42,6 +42,7 @@ from ciris_store_core.conformance.suite.document_changes import (  # noqa: E402
 from ciris_store_core.conformance.suite.document_filters import TestFilters  # noqa: E402
 from ciris_store_core.conformance.suite.document_listing import TestFindDocuments, TestNamespaces  # noqa: E402
 from ciris_store_core.conformance.suite.documents import TestDocumentValues, TestGetDocuments, TestPutDocuments  # noqa: E402
+from ciris_store_core.conformance.suite.files import TestFiles, TestResources  # noqa: E402
 from ciris_store_core.conformance.suite.graph_edges import TestEdges, TestNeighbours  # noqa: E402
 from ciris_store_core.conformance.suite.graph_get_delete import TestGetAndDeleteNodes  # noqa: E402
 from ciris_store_core.conformance.suite.graph_listing import TestListNodes  # noqa: E402
@@ -112,6 +113,7 @@ __all__ = [
     "TestEncryptedEntries",
     "TestEntries",
     "TestEqualValues",
+    "TestFiles",
     "TestFilteredColumns",
     "TestFilters",
     "TestFindCorrelations",
@@ -152,6 +154,7 @@ __all__ = [
     "TestRelease",
     "TestRemoveEntries",
     "TestReplacedValues",
+    "TestResources",
     "TestRestoreStreams",
     "TestSavepoints",
     "TestSchemaErrors",
