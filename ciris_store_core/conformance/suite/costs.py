@@ -127,7 +127,7 @@ def grow(session: Session, capabilities: frozenset[Capability], count: int) -> N
 def grow_payloads(session: Session, capabilities: frozenset[Capability], count: int) -> None:
     """Write that many documents, half of them expired, streams, and entries of one stream."""
     if Capability.DOCUMENTS in capabilities:
-        odd = {"expires_at": at(1)}
+        odd: dict[str, Any] = {"expires_at": at(1)}
         session.documents.put([write(document(id, **(odd if id[-1] in ODD else {}))) for id in ids(count)], T0)
     if Capability.STREAMS in capabilities:
         new = ids(count)[sum(each.length for each in session.streams.info([S])) :]
