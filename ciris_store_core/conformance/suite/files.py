@@ -1,4 +1,4 @@
-"""Files and resources of a store: modes, damage, backups that are opened again, and what closing frees."""
+"""Files and resources of a store: modes, damage, reopened backups, timeouts, and closing."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class TestFiles:
 
 
 class TestResources:
-    """What an open store occupies, and what other processes see."""
+    """Resources of an open store, its timeout, and its reads in other processes."""
 
     @clause("backend.close.frees", OPERABLE)
     def test_closing_frees(self, harness: Harness, clock: ManualClock) -> None:
