@@ -13,33 +13,46 @@ from tests.reliability.soak import ROOT, Result
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- counts: written by make soak -->", "<!-- end of counts -->"
 
+NOT_RUN = "not run yet"
+_BAR = re.compile(r"(?<!\\)\|")
+_SECONDS = re.compile(r", ([\d,]+) s$")
 _COUNTED = re.compile(r"\{('[^{}]*)\}")
 """Counts by name, as Python prints them."""
 
 
 def write(results: Mapping[str, Result], page: Path = PAGE) -> None:
-    """Put the table of these results between the marks of the page."""
+    """Put the table of these results between the marks of the page; rows without a result stay as they are there."""
     text = page.read_text()
     before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    page.write_text(f"{before}{BEGIN}\n\n{table(results)}\n{END}{after}")
+    old, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n\n{table(results, _told(old))}\n{END}{after}")
 
 
-def table(results: Mapping[str, Result]) -> str:
-    """One line for each promise."""
+def _told(old: str) -> dict[str, tuple[str, str]]:
+    """Return what a table says of the last run and of the controls, by fault."""
+    rows = [[cell.strip() for cell in _BAR.split(line)] for line in old.splitlines() if line.startswith("| ")]
+    return {cells[1]: (cells[5], cells[6]) for cells in rows if len(cells) == 8}
+
+
+def table(results: Mapping[str, Result], told: Mapping[str, tuple[str, str]] | None = None) -> str:
+    """One line for each promise. ``told``: last run and controls by fault, for rows without a result."""
+    ran: list[str] = []
     lines = [
         "| fault | injection | promise | quick / long | last long run | result of the controls |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in ROWS.items():
         result = results.get(name)
-        records = result.records if result else []
-        run = "not run yet" if result is None else _did(result)
-        control = _listed(f"{each['subject']}: {_found(each)}" for each in records if each["control"])
+        run, control = (told or {}).get(row.fault, (NOT_RUN, "-"))
+        if result is not None:
+            run = _did(result)
+            control = _listed(f"{each['subject']}: {_found(each)}" for each in result.records if each["control"])
+        if run != NOT_RUN:
+            ran.append(run)
         lines.append(f"| {row.fault} | {row.injected} | {row.promise} | {_counts(row)} | {run} | {control or '-'} |")
-    total = sum(result.seconds for result in results.values())
+    total = sum(int(found[1].replace(",", "")) for run in ran if (found := _SECONDS.search(run)))
     failed = [name for name, result in results.items() if not result.passed]
-    lines += ["", f"Rows run: {len(results)}, failed: {len(failed)}{' (' + ', '.join(failed) + ')' if failed else ''}; "
+    lines += ["", f"Rows run: {len(ran)}, failed: {len(failed)}{' (' + ', '.join(failed) + ')' if failed else ''}; "
               f"{total / 60:.0f} minutes of tests, several beside one another."]  # fmt: skip
     return "\n".join(lines) + "\n"
 

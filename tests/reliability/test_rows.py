@@ -45,6 +45,9 @@ def test_results_are_kept_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "**failed**" in written and "failed: 1 (writers)" in written
     soak.forget()
     assert soak.saved() == {}
+    page.write({}, text)
+    assert "(a \\| b)<br>2025-01-01, 61 s | SQLite: 3 in 5 cases (told x: 3) |" in text.read_text()
+    assert "Rows run: 2, failed: 0; 1 minutes" in text.read_text()
 
 
 def test_a_row_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
