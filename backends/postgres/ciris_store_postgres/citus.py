@@ -18,12 +18,13 @@ SELECT 1 FROM pg_catalog.pg_dist_schema d JOIN pg_catalog.pg_namespace n ON n.oi
 
 
 def require_coordinator(session: SqlExecutor) -> None:
-    """Raise ``NotSupported`` on a worker, which can change rows but not schemas and tables."""
+    """Raise ``NotSupported`` on a worker, which can change rows but not schemas, tables and indexes."""
     [(is_coordinator,)] = session.rows(IS_COORDINATOR)
     if not is_coordinator:
         known = session.row(COORDINATOR)
         place = f" ({known[0]}:{known[1]})" if known else ""
         raise NotSupported(
-            "this server is a worker of a Citus cluster, and only the coordinator can change schemas and tables",
-            hint=f"Create and migrate the store by the URL of the coordinator{place}.",
+            "this server is a worker of a Citus cluster, and only the coordinator can change schemas, tables "
+            "and indexes",
+            hint=f"Open the store by the URL of the coordinator{place} for this.",
         )

@@ -11,6 +11,7 @@ from ciris_store_core.models.document_filters import ValuePath
 from ciris_store_core.models.documents import DocumentWrite, StoredDocument
 from ciris_store_core.sql.documents import UPSERT, SqlDocumentStore, as_stored
 from ciris_store_core.sql.statements import fill_in
+from ciris_store_postgres.citus import require_coordinator
 from ciris_store_postgres.document_conditions import index_name, part_of
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ DROP_INDEX = "DROP INDEX IF EXISTS {schema}.{name}"
 
 # Both wait for transactions that use the table, and every later write (of DROP INDEX also every read) queues behind
 # them. The timeout bounds their wait. SET LOCAL ends with the transaction.
-LIMIT_LOCKS = "SET LOCAL lock_timeout = '2s'; "
+LIMIT_LOCKS = "SET LOCAL lock_timeout = '2s'"
 
 
 class PostgresDocumentStore(SqlDocumentStore):
@@ -96,9 +97,7 @@ class PostgresDocumentStore(SqlDocumentStore):
             return
         part, bound = found
         try:
-            with self.executor.atomic():
-                self.executor.send_with_next(LIMIT_LOCKS)
-                self.executor.run(fill_in(CREATE_INDEX, name=name, part=part), bound)
+            self._change(fill_in(CREATE_INDEX, name=name, part=part), bound)
         except AlreadyExists:
             return  # another caller made it at the same time
 
@@ -108,5 +107,13 @@ class PostgresDocumentStore(SqlDocumentStore):
         Raises:
             Unavailable: Another transaction that uses documents did not end within 2 s.
         """
-        self.executor.send_with_next(LIMIT_LOCKS)
-        self.executor.run(fill_in(DROP_INDEX, name=index_name(path)))
+        self._change(fill_in(DROP_INDEX, name=index_name(path)))
+
+    def _change(self, statement: str, bound: Sequence[object] = ()) -> None:
+        if self.executor.distributed:
+            require_coordinator(self.executor)
+        # The limit takes BEGIN or SAVEPOINT along, so that CREATE INDEX is alone in its message: Citus passes the
+        # message on as one command.
+        with self.executor.atomic():
+            self.executor.run(LIMIT_LOCKS)
+            self.executor.run(statement, bound)

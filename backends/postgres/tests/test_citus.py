@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from backends.postgres.tests.support import store_at, wait_for
-from ciris_store_core import Store, open_fleet
+from ciris_store_core import Store, field, open_fleet
 from ciris_store_core.conformance.factories import task
 from ciris_store_core.errors import NotFound, NotSupported, OutcomeUnknown, StoreError
 from ciris_store_core.services.doctor import examine
@@ -95,6 +95,21 @@ def test_a_worker_refuses_a_new_store_and_serves_one_that_exists(schema: str) ->
     with store_at(URL, schema=schema) as store, store_at(worker, schema=schema) as other:
         other.tasks.add(task("t"))
         assert store.tasks.get("t")
+
+
+def test_documents_are_indexed_through_the_coordinator(schema: str) -> None:
+    with store_at(URL, schema=schema) as store, store_at(at(*workers()[0]), schema=schema) as other:
+        store.documents.put("n", "k", {"a": {"b": 1}})
+        with pytest.raises(NotSupported, match="URL of the coordinator"):
+            other.documents.create_index("a", "b")
+        store.documents.create_index("a", "b")
+        with store.transaction() as tx:
+            tx.documents.create_index("a")
+        other.documents.create_index("a", "b")  # it exists
+        with pytest.raises(NotSupported, match="URL of the coordinator"):
+            other.documents.drop_index("a")
+        store.documents.drop_index("a")
+        assert other.documents.find("n", filter=field("a", "b").eq(1)).items == store.documents.find("n").items
 
 
 def test_several_nodes_in_one_url_are_no_reason_to_warn(schema: str, caplog: pytest.LogCaptureFixture) -> None:

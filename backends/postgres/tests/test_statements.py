@@ -14,13 +14,14 @@ import pytest
 
 import ciris_store_core.sql
 import ciris_store_postgres
+from ciris_store_core import open_store
 from ciris_store_core.models.graph import KEPT_UNLESS_GIVEN
 from ciris_store_core.sql import load_migrations
 from ciris_store_postgres.backend import NOW
 from ciris_store_postgres.dialect import PostgresDialect
 from ciris_store_postgres.graph import INSERT
 from ciris_store_postgres.node_statements import upsert
-from tests.support.pgserver import ExternalServer, execute
+from tests.support.pgserver import ExternalServer, PostgresServer, execute
 
 _STATEMENT = re.compile(
     r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE|COPY|CREATE|ALTER|DROP|SET|BEGIN|MERGE|LOCK|TRUNCATE)\b", re.I
@@ -179,6 +180,18 @@ def test_no_insert_of_a_selection_calls_a_function_that_is_not_immutable(postgre
     found = execute(url, f"SELECT proname FROM pg_proc WHERE provolatile <> 'i' AND proname IN ({names})")
     postgres_server.drop_database(url)
     assert found == []
+
+
+@pytest.mark.postgres
+def test_each_change_of_tables_and_indexes_is_alone_in_its_message() -> None:
+    with PostgresServer(fast=True, settings="log_statement = ddl\n") as server, open_store(server.url()) as store:
+        store.documents.create_index("a")
+        with store.transaction() as tx:
+            tx.documents.create_index("b")
+        store.documents.drop_index("a")
+        messages = re.findall(r"LOG:  statement: \s*(\w+ \w+)", server.log())
+    assert {"CREATE TABLE", "CREATE INDEX", "DROP INDEX"} <= set(messages)
+    assert [each for each in messages if each.split()[0] not in ("CREATE", "ALTER", "DROP")] == []
 
 
 def test_fragments_of_the_dialect_ask_no_clock() -> None:
