@@ -13,7 +13,15 @@ from ciris_store_core.clock import Clock, SystemClock
 from ciris_store_core.contract import Backend
 from ciris_store_core.contract.fleet import AgentPlace, FleetBackend, FleetNode
 from ciris_store_core.contract.hookspecs import BackendContext
-from ciris_store_core.errors import InvalidURL, NotFound, NotSupported, StoreClosed, StoreError
+from ciris_store_core.errors import (
+    InvalidURL,
+    NotFound,
+    NotSupported,
+    OutcomeUnknown,
+    StoreClosed,
+    StoreError,
+    Unavailable,
+)
 from ciris_store_core.url import StoreURL
 from ciris_store_postgres.backend import PostgresBackend, new_pool
 from ciris_store_postgres.connect import ConnectOptions, at_host
@@ -230,8 +238,15 @@ class PostgresFleet(FleetBackend):
             timeout, session.timeout = session.timeout, NEVER
             try:
                 session.rows(MOVE, (*nodes[node], agent))
+                return
+            except OutcomeUnknown as error:
+                unknown = error
             finally:
                 session.timeout = timeout
+        # Citus reports a move that it refused with the SQLSTATE of one that it may have made.
+        if self._places(agent)[agent][0] != nodes[node]:
+            problem = unknown.__cause__
+            raise Unavailable(f"{agent!r} was not moved. Run the call again. The server said: {problem}") from problem
 
     def stats(self) -> Mapping[str, Any]:
         """Return the counts of all pools together, and the number of pools."""

@@ -11,15 +11,18 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
+import psycopg2
 import pytest
+from psycopg2 import errors
 
 from backends.postgres.tests.support import store_at, wait_for
 from ciris_store_core import Store, field, open_fleet
 from ciris_store_core.conformance.factories import task
-from ciris_store_core.errors import NotFound, NotSupported, OutcomeUnknown, StoreError
+from ciris_store_core.errors import NotFound, NotSupported, OutcomeUnknown, StoreError, Unavailable
 from ciris_store_core.services.doctor import examine
 from ciris_store_postgres import fleet as fleet_module
 from ciris_store_postgres.session import PostgresSession
@@ -171,6 +174,22 @@ def test_a_fleet_sends_each_agent_to_its_node_and_follows_a_move(schema: str) ->
                 execute(URL, f'DROP SCHEMA IF EXISTS "{agent}" CASCADE')
 
 
+def test_a_move_that_the_cluster_refuses_is_told_as_one(schema: str) -> None:
+    with open_fleet(URL, secrets=False) as fleet:
+        fleet.create(schema)
+        home = place_of(schema)
+        other = next(node for node in workers() if node != home)
+        [(shard,)] = execute(URL, f"SELECT shard_name FROM citus_shards WHERE table_name::text = '{schema}.tasks'")
+        with closing(psycopg2.connect(at(*home))) as reader:
+            reader.cursor().execute(f"SELECT count(*) FROM {shard}")
+            fleet.move(schema, "{}:{}".format(*other))
+            with pytest.raises(Unavailable, match=r"was not moved\. Run the call again.*leftover"):
+                fleet.move(schema, "{}:{}".format(*home))
+            assert place_of(schema) == other
+        fleet.move(schema, "{}:{}".format(*home))
+        assert place_of(schema) == home
+
+
 def address(store: Store) -> str:
     """The node that a store of a fleet is connected to."""
     with store._backend.session(write=False) as session:
@@ -265,8 +284,18 @@ def freeze(node: tuple[str, int], schema: str) -> None:
 
 def move(node: tuple[str, int], schema: str) -> None:
     other = next(each for each in workers() if each != node)
-    execute(URL, MOVE.format(schema, *other))
+    wait_for(lambda: moved(MOVE.format(schema, *other)), 60)
     assert place_of(schema) == other
+
+
+def moved(statement: str) -> bool:
+    """Run a move. False if a statement still uses the shards that the move before has left behind."""
+    try:
+        execute(URL, statement)
+    except errors.InternalError_ as error:
+        assert "leftover from the previous move" in str(error)
+        return False
+    return True
 
 
 def answers(node: tuple[str, int]) -> bool:
