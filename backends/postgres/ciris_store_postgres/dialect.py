@@ -21,7 +21,9 @@ _FRAGMENTS = {
     "timestamptz '0001-01-01 00:00:00+00')",
     "tag": '(c.tags ->> ?::text) COLLATE "C"',
     "has_tag": "c.tags ->> ?::text = ?",
-    "ttl_later": "?::timestamptz + make_interval(secs => ttl)",
+    # Citus refuses a STABLE function of a column in an UPDATE, such as the sum of an interval and a time with zone. The
+    # sum with a time of UTC without zone is IMMUTABLE.
+    "ttl_later": "(?::timestamptz AT TIME ZONE 'UTC' + make_interval(secs => ttl)) AT TIME ZONE 'UTC'",
     # Containment compares types: a list that contains the value is not equal to it, and 1 is not true. Numbers are
     # decimals, so 1 equals 1.0.
     "has_attribute": "n.attributes @> ?::jsonb",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import pkgutil
 import re
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
+import psycopg2
 import pytest
+from psycopg2 import extensions
 
 import ciris_store_core.sql
 import ciris_store_postgres
@@ -180,6 +184,35 @@ def test_no_insert_of_a_selection_calls_a_function_that_is_not_immutable(postgre
     found = execute(url, f"SELECT proname FROM pg_proc WHERE provolatile <> 'i' AND proname IN ({names})")
     postgres_server.drop_database(url)
     assert found == []
+
+
+def parse_trees(cursor: extensions.cursor, statement: str) -> str:
+    """What the server parses a text for the driver into, with the number of each function and operator."""
+    cursor.connection.notices.clear()
+    for piece in statement.split(";"):
+        numbers = itertools.count(1)
+        cursor.execute("PREPARE p AS " + re.sub("%s", lambda _: f"${next(numbers)}", piece).replace("%%", "%"))  # noqa: B023
+        cursor.execute("DEALLOCATE p")
+    return "".join(cursor.connection.notices)
+
+
+@pytest.mark.postgres
+def test_no_write_calls_a_function_or_an_operator_that_is_not_immutable(postgres_server: ExternalServer) -> None:
+    """Citus refuses an UPDATE that computes such a function of a column."""
+    url = postgres_server.create_database()
+    open_store(f"{url}?schema=agent").close()
+    writes = [(name, rendered(text)) for name, text in STATEMENTS if re.search(WRITES, _NOISE.sub(" ", text), re.I)]
+    whole = [(name, text) for name, text in writes if not re.search(r"\{\w+\}", text)]
+    print(f"{len(whole)} of {len(writes)} writes; the others are put together when they are run")
+    assert len(whole) > 80
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT oid::text, proname FROM pg_proc WHERE provolatile <> 'i'")
+        changing = dict(cursor.fetchall())
+        cursor.execute("SET client_min_messages = log; SET debug_print_parse = on; SET debug_pretty_print = off")
+        called = {name: re.findall(r":(?:op)?funcid (\d+)", parse_trees(cursor, text)) for name, text in whole}
+    assert sum(map(len, called.values())) > 100
+    assert [(name, changing[number]) for name, found in called.items() for number in found if number in changing] == []
+    postgres_server.drop_database(url)
 
 
 @pytest.mark.postgres
