@@ -15,6 +15,7 @@ from ciris_store_core import Store, Transaction
 from ciris_store_core.conformance.factories import correlation, task
 from ciris_store_core.errors import (
     AlreadyExists,
+    DatabaseError,
     OutcomeUnknown,
     StorageFull,
     StoreError,
@@ -208,15 +209,28 @@ CREATE TRIGGER vague BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION vague(
 """
 
 
-@pytest.mark.parametrize("inside", [False, True])
-def test_a_copy_that_fails_without_a_reason_is_repeated_as_insert(
-    url: str, inside: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def distributed(url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a store that takes its server for a part of a cluster."""
     with store_at(url):
         pass  # the tables, since a server that is no part of a cluster cannot say where to make them
     always = property(lambda self: True, lambda self, value: None)
     monkeypatch.setattr(PostgresSession, "distributed", always, raising=False)
-    with store_at(url) as store:
+    return url
+
+
+def test_a_copy_that_fails_for_a_reason_is_not_repeated(url: str, distributed: str) -> None:
+    with store_at(distributed) as store:
+        store.tasks.add_many([task("a"), task("b")])
+        execute(url, VAGUE_COPY.replace("XX000", "P0001"))
+        with pytest.raises(DatabaseError, match="P0001"):
+            store.tasks.add_many([task("c"), task("b")])
+    assert task_ids(url) == {"a", "b"}
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_copy_that_fails_without_a_reason_is_repeated_as_insert(url: str, distributed: str, inside: bool) -> None:
+    with store_at(distributed) as store:
         execute(url, VAGUE_COPY)
         store.tasks.add_many([task("a"), task("b")])
 
