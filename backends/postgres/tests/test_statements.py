@@ -187,7 +187,7 @@ def test_no_insert_of_a_selection_calls_a_function_that_is_not_immutable(postgre
 
 
 def parse_trees(cursor: extensions.cursor, statement: str) -> str:
-    """What the server parses a text for the driver into, with the number of each function and operator."""
+    """Return the server's parse trees of a text for the driver, with the number of each function and operator."""
     cursor.connection.notices.clear()
     for piece in statement.split(";"):
         numbers = itertools.count(1)
