@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import compress
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ciris_store_core.errors import AlreadyExists
 from ciris_store_core.models.streams import StoredEntry, StreamKey
 from ciris_store_core.sql.statements import fill_in
-from ciris_store_core.sql.streams import NUMBER, SqlStreamStore
+from ciris_store_core.sql.streams import NUMBER, SqlStreamStore, placed_at
 
 if TYPE_CHECKING:
     from ciris_store_postgres.executor import PostgresExecutor
@@ -85,7 +84,7 @@ class PostgresStreamStore(SqlStreamStore):
                 last = None  # another transaction has just added one of the ids
             if last is not None:
                 first = last - len(entries) + 1
-                return [replace(entry, position=first + place) for place, entry in enumerate(entries)]
+                return [placed_at(entry, first + place) for place, entry in enumerate(entries)]
         return super().append(stream, entries, now, expected_position)
 
     def _append_at_once(
