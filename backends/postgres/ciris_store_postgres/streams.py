@@ -105,9 +105,9 @@ class PostgresStreamStore(SqlStreamStore):
             statement = fill_in(APPEND_ONE, conditions=conditions, columns=names, values=values)
             bound += compress(rows[0], given)
         else:
-            insert, values = _insert_many(columns)
+            insert, more = _insert_many(columns)
             statement = fill_in(insert, conditions=conditions, columns=names)
-            bound += [len(rows), *values]
+            bound += [len(rows), *more]
         found = self.executor.rows(statement, bound)
         return max(row[0] for row in found) if found else None
 
