@@ -37,7 +37,7 @@ endef
 
 .DEFAULT_GOAL := help
 # The distributions for frameworks, each with its tests in an environment of its own.
-ADAPTERS ?= langgraph claude openai keyvalue
+ADAPTERS ?= langgraph claude openai keyvalue mcp
 .PHONY: help setup demo test adapters coverage lint format stubs tables links bench faults mutants soak docs site build clean
 
 help: ## Show this list

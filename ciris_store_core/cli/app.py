@@ -22,6 +22,7 @@ from ciris_store_core.cli.import_ciris import import_engine
 from ciris_store_core.cli.key import app as key
 from ciris_store_core.cli.log import log
 from ciris_store_core.cli.maintain import maintain
+from ciris_store_core.cli.mcp import PASS_ON, mcp
 from ciris_store_core.cli.metrics import metrics
 from ciris_store_core.cli.new_backend import new_backend
 from ciris_store_core.cli.streams import streams
@@ -82,6 +83,7 @@ app.add_typer(log, name="log", rich_help_panel=INSIDE)
 app.add_typer(metrics, name="metrics", rich_help_panel=INSIDE)
 app.add_typer(audit, name="audit", rich_help_panel=INSIDE)
 app.add_typer(authority, name="authority", rich_help_panel=INSIDE)
+app.command(rich_help_panel=INSIDE, add_help_option=False, context_settings=PASS_ON)(mcp)
 app.command(rich_help_panel=BUILD)(demo)
 app.command(cls=BackendsCommand, rich_help_panel=BUILD)(conformance)
 app.command(rich_help_panel=BUILD)(matrix)

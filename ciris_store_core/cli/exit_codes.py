@@ -46,7 +46,7 @@ MEANINGS = {
     Exit.REFUSED: "permissions, a read-only database or a full disk prevent it",
     Exit.BAD_DATABASE: "the file is no database, or its data is damaged",
     Exit.UNPROVEN: "the hashes of the audit trail match, but no key proves them",
-    Exit.NOT_INSTALLED: "the extra `cli` of ciris-store-core is not installed",
+    Exit.NOT_INSTALLED: "the extra `cli` of ciris-store-core, or ciris-store-mcp, is not installed",
 }
 
 # The first match counts: an unknown scheme is an invalid URL, too.

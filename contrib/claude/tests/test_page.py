@@ -1,0 +1,9 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.adapter_page import run_program
+
+
+def test_the_program_of_the_page_runs(tmp_path: Path) -> None:
+    run_program("claude", tmp_path)
