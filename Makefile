@@ -37,7 +37,7 @@ endef
 
 .DEFAULT_GOAL := help
 # The distributions for frameworks, each with its tests in an environment of its own.
-ADAPTERS ?= langgraph claude openai keyvalue mcp
+ADAPTERS ?= langgraph claude openai keyvalue mcp pydantic pydantic-harness adk
 .PHONY: help setup demo test adapters coverage lint format stubs tables links bench faults mutants soak docs site build clean
 
 help: ## Show this list
@@ -68,12 +68,27 @@ adapters: $(addprefix adapter-,$(ADAPTERS)) ## Test the distributions for framew
 adapter-%: .venv-adapters/%/.stamp
 	.venv-adapters/$*/bin/python -m pytest -c contrib/adapters.ini contrib/$*/tests $(PYTEST_ARGS)
 
+# A link in a chain of pattern rules, which make would delete again.
+.PRECIOUS: .venv-adapters/%/.stamp
 .venv-adapters/%/.stamp: contrib/%/pyproject.toml $(PYPROJECTS)
-	$(call make_venv,.venv-adapters/$*)
-	.venv-adapters/$*/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	.venv-adapters/$*/bin/python -m pip install --quiet --group adapters \
-	    $(addprefix --editable ,$(DISTRIBUTIONS)) --editable 'contrib/$*[test]'
+	$(call make_adapter_venv,$*,contrib/$*[test])
 	@touch $@
+
+# The harness pins an older pydantic-ai than conversations need.
+adapter-pydantic-harness: .venv-adapters/pydantic-harness/.stamp
+	.venv-adapters/pydantic-harness/bin/python -m pytest -c contrib/adapters.ini contrib/pydantic/harness/tests $(PYTEST_ARGS)
+
+.venv-adapters/pydantic-harness/.stamp: contrib/pydantic/pyproject.toml $(PYPROJECTS)
+	$(call make_adapter_venv,pydantic-harness,contrib/pydantic[harness])
+	@touch $@
+
+# $(call make_adapter_venv,NAME,DISTRIBUTION): an environment with an adapter and what its tests need.
+define make_adapter_venv
+$(call make_venv,.venv-adapters/$(1))
+.venv-adapters/$(1)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+.venv-adapters/$(1)/bin/python -m pip install --quiet --group adapters \
+    $(addprefix --editable ,$(DISTRIBUTIONS)) --editable '$(2)'
+endef
 
 coverage: setup ## Run the quick tests and fail if they reach too few lines
 	$(PY) -m pytest -m "not soak and not slow" $(WORKERS) --cov --cov-report=term $(PYTEST_ARGS)
