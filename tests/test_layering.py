@@ -33,6 +33,7 @@ APART = frozenset(
         "contract.hookspecs",
         "contract.registry",
         "integrations.fastapi",
+        "integrations.genai",
         "integrations.json_logging",
         "schemas.persistence",
     }
@@ -68,6 +69,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "aio": STORE | {"services", "opening", "fleet"},
     "integrations": STORE,
     "integrations.fastapi": frozenset({"errors", "aio"}),
+    "integrations.genai": STORE | {"services"},
     "integrations.json_logging": BASE | {"models", "secrets"},
     "testing": STORE | {"persistence", "conformance", "opening"},
     "importer": STORE | {"persistence"},

@@ -22,6 +22,7 @@ PUBLIC = [
     "ciris_store_core.errors",
     "ciris_store_core.importer",
     "ciris_store_core.integrations.fastapi",
+    "ciris_store_core.integrations.genai",
     "ciris_store_core.integrations.json_logging",
     "ciris_store_core.integrations.opentelemetry",
     "ciris_store_core.models",
