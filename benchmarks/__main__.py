@@ -28,7 +28,7 @@ SIZE = 10_000
 QUICK_SIZE = 2000
 PACKAGES = (
     "ciris-store-core", "pydantic", "psycopg2-binary", "psycopg", "SQLAlchemy", "langgraph-checkpoint-sqlite",
-    "langgraph-checkpoint-postgres", "procrastinate",
+    "langgraph-checkpoint-postgres", "procrastinate", "py-key-value-aio",
 )  # fmt: skip
 STARTS = {
     "cold-new": ("cold start: import, open, make the schema", startup.cold_start_new),

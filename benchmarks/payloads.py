@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from importlib import import_module
 
 from benchmarks.contender import Contender
 from benchmarks.databases import Place
@@ -55,6 +56,9 @@ LEVEL = {
 }
 """Operations that may cost no more on a large store, and how much more, at most."""
 
+OTHERS = {"payload_langgraph": "WithLangGraphPayloads", "payload_keyvalue": "WithKeyValuePayloads"}
+"""Contenders of other packages, by module."""
+
 SINGLE = Content(documents=10_000, entries=100_000)
 SMALL = Content(documents=10_000, entries=SHORT, text=100)
 LARGE = Content(documents=1_000_000, entries=1_000_000, text=100)
@@ -69,7 +73,7 @@ def measure(place: Place, parts: Sequence[str], *, quick: bool) -> list[Result]:
         stack.enter_context(place.apart())
         contenders = [_made(stack, place, make, QUICK if quick else SINGLE) for make in _makers(place)]
         if "documents" in parts:
-            contenders.append(_langgraph(stack, place, QUICK if quick else SINGLE))
+            contenders += _others(stack, place, QUICK if quick else SINGLE)
         for part in parts:
             results += [_single(place, part, workload, contenders, quick) for workload in PARTS[part]]
         sizes = {"small": SMALL, "large": QUICK_LARGE if quick else LARGE}
@@ -103,15 +107,21 @@ def _made(
     return contender
 
 
-def _langgraph(stack: ExitStack, place: Place, content: Content) -> Contender:
-    """Return LangGraph's store with as many items."""
-    from benchmarks.payload_langgraph import WithLangGraphPayloads  # not needed by those who only test the others
-
-    contender = WithLangGraphPayloads(place.new_url())
-    stack.callback(contender.close)
-    contender.fill(content.documents, content.text)
-    contender.size = content.documents
-    return contender
+def _others(stack: ExitStack, place: Place, content: Content) -> list[Contender]:
+    """Return the stores of other packages, with as many items; name those that are not installed."""
+    found: list[Contender] = []
+    for module, name in OTHERS.items():
+        try:
+            kind = getattr(import_module(f"benchmarks.{module}"), name)
+        except ImportError as error:
+            _say(f"left out, for want of {error.name}: {module}")
+            continue
+        contender = kind(place.new_url())
+        stack.callback(contender.close)
+        contender.fill(content.documents, content.text)
+        contender.size = content.documents
+        found.append(contender)
+    return found
 
 
 def _single(place: Place, part: str, workload: Workload, contenders: Sequence[Contender], quick: bool) -> Result:

@@ -1,15 +1,23 @@
-"""Measures of the packages' sources: the share of comments, and the length of functions."""
+"""Measures of the sources: the share of comments, the length of functions and files, and helpers of one use."""
 
 from __future__ import annotations
 
 import ast
 import io
+import re
 import tokenize
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import median
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
+MOST_LINES = 400
+#: Longer, and still to be split.
+LONG = {"contrib/langgraph/ciris_store_langgraph/saver.py"}
+FOLDERS = ["ciris_store_core", "backends", "contrib", "benchmarks", "tests"]
 PACKAGES = ["ciris_store_core", *(str(each.relative_to(ROOT)) for each in ROOT.glob("backends/*/ciris_store_*"))]
 
 
@@ -34,6 +42,32 @@ def lengths_of(source: str) -> Iterator[int]:
             yield (node.end_lineno or 0) - node.lineno + 1 - docstring
 
 
+def helpers_of(source: str) -> Iterator[str]:
+    """Yield the private functions of at most three lines, undecorated, without their docstrings."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and re.match("_(?!_)", node.name):
+            body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+            if not node.decorator_list and (not body or (node.end_lineno or 0) - body[0].lineno < 3):
+                yield node.name
+
+
+def one_use_helpers(sources: Iterable[str]) -> list[str]:
+    """Return the short private functions whose name stands twice in all sources: at their definition and one use."""
+    found = list(sources)
+    uses = Counter(re.findall(r"\b_\w+\b", "\n".join(found)))
+    return [name for source in found for name in helpers_of(source) if uses[name] == 2]
+
+
+def test_helpers_that_are_used_once_are_few() -> None:
+    found = one_use_helpers(sources())
+    assert len(found) < 100, f"{len(found)}: inline some of {', '.join(found)}"
+
+
+def test_a_helper_of_one_use_is_found() -> None:
+    source = "def _f():\n    return 1\n\n\ndef _g():\n    return 2\n\n\nprint(_f(), _g(), _g())\n"
+    assert one_use_helpers([source]) == ["_f"]
+
+
 def test_comments_are_neither_missing_nor_noise() -> None:
     found = list(sources())
     share = sum(map(comments_of, found)) / sum(source.count("\n") for source in found)
@@ -42,6 +76,14 @@ def test_comments_are_neither_missing_nor_noise() -> None:
 
 def test_half_of_the_functions_are_short() -> None:
     assert median(length for source in sources() for length in lengths_of(source)) <= 8
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_file_is_long(folder: str) -> None:
+    files = [file for file in (ROOT / folder).rglob("*.py") if not {"build", "__pycache__"} & set(file.parts)]
+    lengths = {str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for file in files}
+    assert files
+    assert {name: length for name, length in lengths.items() if length > MOST_LINES and name not in LONG} == {}
 
 
 def test_a_source_is_measured() -> None:

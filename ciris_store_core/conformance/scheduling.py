@@ -69,7 +69,7 @@ def _compare(method: str, got: Outcome, allowed: Sequence[Outcome], end: str) ->
 
 
 def _prepare(case: Interleaving, session: Session) -> None:
-    fill(session)
+    fill(session, ())  # documents and streams are those of the setup
     if case.setup is not None:
         case.setup(session)
 

@@ -8,7 +8,7 @@ from typing import Literal
 PayloadFormat = Literal["json", "bytes", "encrypted"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, each would take three times as long to make
 class Payload:
     """A value as it is stored: the text of a JSON value, bytes, or the ciphertext of either.
 

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from ciris_store_core.contract.documents import DocumentStore
 from ciris_store_core.errors import Corrupt
 from ciris_store_core.models.document_filters import Filter, matches
-from ciris_store_core.models.documents import DocumentKey, DocumentOrder, DocumentQuery, StoredDocument
+from ciris_store_core.models.documents import DocumentKey, DocumentOrder, DocumentQuery, Namespace, StoredDocument
 from ciris_store_core.models.paging import CorruptRow, ResultPage, SortKey
 from ciris_store_core.models.paths import index_key
 from ciris_store_core.models.payloads import Payload
@@ -96,7 +96,7 @@ class SqlDocumentListing(SqlNamespaces, DocumentStore):
         """Return the documents of rows; raise ``Corrupt`` if one cannot be read."""
         return read_all(rows, self._read, "document", _name_of)
 
-    def _key(self, key: DocumentKey) -> tuple[str, str]:
+    def _key(self, key: tuple[Namespace, str]) -> tuple[str, str]:
         return short_path(key[0]), index_key(key[1])
 
     def get(self, keys: Sequence[DocumentKey], now: datetime | None) -> list[StoredDocument]:

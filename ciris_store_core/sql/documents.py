@@ -13,7 +13,7 @@ from ciris_store_core.models.documents import DocumentKey, DocumentWrite, Stored
 from ciris_store_core.models.payloads import Payload
 from ciris_store_core.sql.document_listing import SqlDocumentListing
 from ciris_store_core.sql.payloads import key_values, payload_values
-from ciris_store_core.sql.statements import leave_out_nulls, replace_conflict_clause
+from ciris_store_core.sql.statements import leave_out_nulls, replace_conflict_clause, spell_nulls
 
 INSERT = """
 INSERT INTO {documents} AS d (path, key, revision, created_at, updated_at, expires_at, ttl, format, long_name,
@@ -135,7 +135,7 @@ class SqlDocumentStore(SqlDocumentListing):
             raise self._refusal(write, now)  # the revision is another one, or else the document exists
         row = self.row_of(write.document, 1)
         bound = (*row[4:8], *row[9:], row[0], row[1], expected, self.codec.time_in(now))
-        rows = self.executor.rows(REPLACE, bound)
+        rows = self.executor.rows(*spell_nulls(REPLACE, bound))
         if not rows:
             raise self._refusal(write, now)
         return as_stored(write.document, expected + 1, self.codec.time_out(rows[0][0]))
@@ -150,7 +150,7 @@ class SqlDocumentStore(SqlDocumentListing):
         return Unavailable("another caller changed the same document just now. Run the transaction again.")
 
     def _put_many(self, writes: Sequence[DocumentWrite], now: datetime) -> list[StoredDocument]:
-        keys = [self._key(write.document.id) for write in writes]
+        keys = [self._key((write.document.namespace, write.document.key)) for write in writes]
         found = self._facts(FACTS, keys)
         documents = [as_written(write, found.get(key), now) for write, key in zip(writes, keys, strict=True)]
         # New rows first, then the locks. An insert waits for an uncommitted row of the same key; a caller that waits
@@ -177,9 +177,7 @@ class SqlDocumentStore(SqlDocumentListing):
         # An insert waits for an uncommitted row of the same key. In one order, two callers never wait in a circle.
         rows = sorted((self.row_of(document, document.revision) for document in documents), key=_KEY)
         if rows:
-            statement = INSERT
-            if self.executor.dialect.locks_rows:
-                statement, rows = leave_out_nulls(INSERT, rows)
+            statement, rows = leave_out_nulls(INSERT, rows)
             if self.executor.insert(statement, rows) != len(rows):
                 # A row that does not exist cannot be locked, so another transaction may have inserted it since.
                 raise Unavailable("another caller added one of the same documents just now. Run it again.")
@@ -194,9 +192,10 @@ class SqlDocumentStore(SqlDocumentListing):
         codec = self.codec
         path, key, long_name = key_values(document.namespace, document.key)
         form, media_type, key_id, refs, searchable, body, data = payload_values(document.payload)
-        expires_at = document.expires_at
+        expires_at, updated_at = document.expires_at, codec.time_in(document.updated_at)
+        same = document.created_at is document.updated_at
         return (
-            path, key, revision, codec.time_in(document.created_at), codec.time_in(document.updated_at),
+            path, key, revision, updated_at if same else codec.time_in(document.created_at), updated_at,
             None if expires_at is None else codec.time_in(expires_at), document.ttl, form, long_name, media_type,
             key_id, refs, codec.object_in(document.metadata), searchable, body, data,
         )  # fmt: skip
@@ -241,6 +240,8 @@ class SqlDocumentStore(SqlDocumentListing):
 
 def as_stored(document: StoredDocument, revision: int, created_at: datetime) -> StoredDocument:
     """Return a document as a write of it has stored it."""
+    if revision == document.revision and created_at is document.created_at and document.metadata != {}:
+        return document
     return StoredDocument(
         document.namespace, document.key, document.payload, created_at, document.updated_at, revision,
         document.expires_at, document.ttl, document.metadata or None,

@@ -18,7 +18,7 @@ from ciris_store_core.sql.codec import list_out, object_out
 from ciris_store_core.sql.edges import SqlEdges
 from ciris_store_core.sql.name_ranges import prefix_end
 from ciris_store_core.sql.rows import Row, read_all, read_page
-from ciris_store_core.sql.statements import LIVE, collect_given, fill_in, where_clause
+from ciris_store_core.sql.statements import LIVE, collect_given, fill_in, leave_out_nulls, where_clause
 from ciris_store_core.words import same_words
 
 if TYPE_CHECKING:
@@ -156,8 +156,10 @@ class SqlGraphStore(SqlEdges):
             return nodes
 
     def _insert_all(self, nodes: Sequence[GraphNode]) -> None:
-        rows = sorted(map(self.row_of, nodes), key=itemgetter(0, 1))
-        if rows and self.executor.insert(self.insert_statement, rows) != len(rows):
+        if not nodes:
+            return
+        statement, rows = leave_out_nulls(self.insert_statement, sorted(map(self.row_of, nodes), key=itemgetter(0, 1)))
+        if self.executor.insert(statement, rows) != len(rows):
             # A row that does not exist cannot be locked, so another transaction may have inserted it since the read.
             raise Unavailable("another caller added one of the same nodes just now. Run the transaction again.")
 

@@ -97,6 +97,21 @@ def select_values(statement: str, source: str) -> str:
     return f"{into} ({', '.join(columns)}) SELECT {', '.join('?' * len(columns))} {source}{rest}"
 
 
+@lru_cache(maxsize=1000)
+def _spelled(statement: str, given: tuple[bool, ...]) -> str:
+    first, *rest = statement.split("?")
+    return first + "".join([("?" if bound else "NULL") + part for bound, part in zip(given, rest, strict=True)])
+
+
+def spell_nulls(statement: str, values: Sequence[Any]) -> tuple[str, list[Any]]:
+    """Return the statement with NULL in place of each ``?`` that binds None, and the other values.
+
+    SQLite's driver looks for an adapter of every None that it binds.
+    """
+    given = tuple([value is not None for value in values])
+    return _spelled(statement, given), list(compress(values, given))
+
+
 def leave_out_nulls(statement: str, rows: Sequence[Sequence[Any]]) -> tuple[str, list[tuple[Any, ...]]]:
     """Return the INSERT without the columns that are NULL in all rows, and the rows without those values.
 

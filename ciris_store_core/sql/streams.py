@@ -7,7 +7,6 @@ row first, so that positions have no gaps and are committed in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +159,7 @@ class SqlStreamStore(SqlStreamListing, StreamStore):
             self._insert(number, new, last + 1)
         placed = iter(range(last + 1, last + 1 + len(new)))
         return [
-            known[entry.id] if entry.id is not None and entry.id in known else replace(entry, position=next(placed))
+            known[entry.id] if entry.id is not None and entry.id in known else placed_at(entry, next(placed))
             for entry in entries
         ]
 
@@ -285,6 +284,11 @@ class SqlStreamStore(SqlStreamListing, StreamStore):
         bound = (*payload_values(payload), *self._key(stream), entry.position, entry.payload.body)
         statement = fill_in(REENCRYPT, stored="body" if isinstance(entry.payload.body, str) else "data")
         return self.executor.run(statement, bound) > 0
+
+
+def placed_at(entry: StoredEntry, position: int) -> StoredEntry:
+    """Return the entry as it is stored at a position."""
+    return StoredEntry(entry.payload, entry.created_at, entry.id, entry.kind, position)
 
 
 def check_position(stream: StreamKey, last: int, expected: int | None) -> None:

@@ -40,8 +40,10 @@ def json_payload(value: Any) -> tuple[Payload, Any]:
 
 def _may_compare_otherwise(encoded: bytes) -> bool:
     """Return whether a JSON text may hold NUL, or a number that databases compare otherwise than Python does."""
+    if b"\\" in encoded and b"\\u0000" in encoded:  # one character is found several times faster than six
+        return True
     digits = encoded.translate(_DIGITS_ALIKE)
-    return b"\\u0000" in digits or b"0e" in digits or b"-0.0" in digits or b"0" * 16 in digits
+    return b"0e" in digits or b"0" * 16 in digits or (b"-" in encoded and b"-0.0" in digits)
 
 
 def _unusual_payload(value: Any) -> tuple[Payload, Any]:
@@ -93,7 +95,7 @@ def bytes_payload(value: bytes, media_type: str | None) -> Payload:
     """Return the payload of bytes; raise ``Refused`` if they are too many."""
     if len(value) > MAX_BYTES:
         raise _too_large()
-    return Payload("bytes", bytes(value), media_type=media_type)
+    return Payload("bytes", value, media_type=media_type)
 
 
 def value_of(payload: Payload) -> Any:

@@ -28,8 +28,9 @@ from ciris_store_core import (
 from ciris_store_core.conformance.factories import T0
 from ciris_store_core.models import SearchHit
 from ciris_store_core.models.base import Record
-from tests.reliability.calls import METHODS, Home, fill
+from tests.reliability.calls import METHODS
 from tests.reliability.cases import Case, value_at
+from tests.reliability.filling import Home, fill
 
 MakeUrl = Callable[[], str]
 """Gives the URL of an empty store, at each call."""

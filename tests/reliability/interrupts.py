@@ -11,7 +11,6 @@ import dis
 import gc
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,10 +22,8 @@ from typing import Any
 
 from ciris_store_core import GraphNode, RetryPolicy, Store, open_store
 from ciris_store_core.conformance.factories import LOCAL, node, task
+from tests.reliability.bounded import LIMIT, within
 from tests.scenarios.processes import Team
-
-LIMIT = 2.5
-"""Seconds that any call may take once an interrupt is over: the two of the URL's timeouts and a little."""
 
 ONCE = RetryPolicy(attempts=1)
 QUEUE = "queue"
@@ -155,22 +152,6 @@ def another(url: str) -> Iterator[Callable[[str], int | str]]:
             return team.hear(0)  # type: ignore[no-any-return]
 
         yield ask
-
-
-def within(call: Callable[[], Any]) -> Any:
-    """Return the result of a call in another thread; a complaint if it does not come back in time or raises."""
-    answers: list[Any] = []
-
-    def run() -> None:
-        try:
-            answers.append(call())
-        except Exception as error:
-            answers.append(f"another thread: {type(error).__name__}: {error}")
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(LIMIT)
-    return answers[0] if answers else "another thread hangs"
 
 
 # --- interrupts -------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ import pytest
 
 from ciris_store_core import ManualClock, TestSeams, open_store
 from ciris_store_core.conformance.factories import T0
-from tests.reliability.calls import PLAIN_WRITES, call, empty, fill, plain_arguments
+from tests.reliability.calls import PLAIN_WRITES, call, plain_arguments
+from tests.reliability.filling import empty, fill
 
 SECTOR = 512
 WRITE_OUT = "PRAGMA wal_checkpoint"

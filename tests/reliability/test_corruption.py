@@ -23,8 +23,8 @@ from ciris_store_core import ManualClock, RetryPolicy, Store, StoreError, TestSe
 from ciris_store_core.conformance.factories import T0, correlation, node, task, thought
 from ciris_store_core.sql.session import SqlSession
 from ciris_store_sqlite import session as sqlite_session
-from tests.reliability.calls import fill
 from tests.reliability.corpus import changed_by, plain
+from tests.reliability.filling import fill
 from tests.reliability.rows import counts, record
 from tests.support.pgserver import PostgresServer, execute
 

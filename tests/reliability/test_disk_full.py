@@ -17,8 +17,9 @@ import pytest
 
 from ciris_store_core import ManualClock, RetryPolicy, Store, StoreError, TestSeams, open_store
 from ciris_store_core.conformance.factories import T0, task
-from tests.reliability.calls import PLAIN_WRITES, call, fill, plain_arguments
+from tests.reliability.calls import PLAIN_WRITES, call, plain_arguments
 from tests.reliability.corpus import ALONE, state_of
+from tests.reliability.filling import fill
 from tests.reliability.rows import counts, record
 from tests.support.pgserver import PostgresServer
 
@@ -101,7 +102,7 @@ from pathlib import Path
 from random import Random
 from ciris_store_core import StoreError
 from tests.reliability import test_disk_full as t
-from tests.reliability.calls import empty, fill
+from tests.reliability.filling import empty, fill
 from tests.reliability.corpus import state_of
 
 path, rounds = Path(sys.argv[1]), int(sys.argv[2])

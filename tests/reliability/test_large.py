@@ -10,8 +10,8 @@ import pytest
 from ciris_store_core import GraphNode, InvalidArgument, ManualClock, Metric, Store, TestSeams, open_store
 from ciris_store_core.conformance.factories import LOCAL, T0, correlation, node, task, thought
 from ciris_store_core.conformance.samples import nested
-from tests.reliability.calls import fill
 from tests.reliability.corpus import state_of
+from tests.reliability.filling import fill
 from tests.reliability.rows import record
 from tests.store.conftest import BACKENDS
 

@@ -9,7 +9,8 @@ import pytest
 
 from ciris_store_core import ManualClock, RetryPolicy, Store, StoreError, open_store
 from ciris_store_core.conformance.factories import T0
-from tests.reliability.calls import METHODS, WITHOUT_INPUT, call, fill, plain_arguments
+from tests.reliability.calls import METHODS, WITHOUT_INPUT, call, plain_arguments
+from tests.reliability.filling import fill
 from tests.reliability.rows import record
 
 pytestmark = pytest.mark.fault

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,10 @@ from ciris_store_core import (
     ThoughtStatus,
 )
 from ciris_store_core.errors import ReadOnly
-from ciris_store_core.services import DatabaseMaintenanceService, MaintenancePolicy, MaintenanceReport, read_archive
-from ciris_store_core.services.sweeps import ATTEMPTS, Sweeper
-from tests.services.conftest import add_orphans
+from ciris_store_core.services import DatabaseMaintenanceService, MaintenancePolicy, read_archive
+from tests.services.conftest import Service, add_orphans, changed
 from tests.services.dumps import rows_of
 from tests.support import factories
-
-Service = Callable[..., DatabaseMaintenanceService]
 
 
 def task(task_id: str, owner: str = "dead", **fields: Any) -> Task:
@@ -44,38 +40,6 @@ def task_ids(store: Store) -> list[str]:
 
 def thought_ids(store: Store) -> list[str]:
     return sorted(row.thought_id for row in store.thoughts.scan(occurrence_id=ANY_OCCURRENCE))
-
-
-def changed(report: MaintenanceReport) -> dict[str, int]:
-    """Return the counts of the report that are not 0."""
-    names = (
-        "rescued_tasks", "recovered_thoughts", "stale_shared_tasks", "orphaned_tasks", "old_tasks", "thoughts",
-        "orphaned_thoughts", "expired_nodes", "expired_correlations", "kept", "corrupt",
-    )  # fmt: skip
-    return {name: getattr(report, name) for name in names if getattr(report, name)}
-
-
-@pytest.fixture
-def service(store: Store, tmp_path: Path) -> Service:
-    def make(**options: Any) -> DatabaseMaintenanceService:
-        return DatabaseMaintenanceService(store, **{"archive_dir": tmp_path / "archive", **options})
-
-    return make
-
-
-@pytest.fixture
-def clean(service: Service) -> Callable[..., dict[str, int]]:
-    """A dry run and then a pass, which must agree, and a third, which must find nothing more to remove."""
-
-    def run(**options: Any) -> dict[str, int]:
-        maintenance = service(**options)
-        planned, done = maintenance.run(dry_run=True), maintenance.run()
-        again = maintenance.run()
-        assert changed(planned) == changed(done) and planned.archive is None and not done.skipped
-        assert {name: count for name, count in changed(again).items() if name != "kept"} == {}
-        return changed(done)
-
-    return run
 
 
 # --- stale shared tasks -----------------------------------------------------------------------------
@@ -145,124 +109,6 @@ def test_a_shared_task_that_another_thinks_about_stays(store: Store, clock: Manu
     store.thoughts.add(thought("h", row.task_id, "somebody"))
     clock.advance(minutes=6)
     assert clean() == {"kept": 1} and thought_ids(store) == ["h"]
-
-
-# --- orphans ------------------------------------------------------------------------------------------
-
-
-def test_orphans_of_all_occurrences_go_after_a_guard(store: Store, clock: ManualClock, clean: Any) -> None:
-    store.tasks.add_many([task("failed", "p", status="failed"), task("good", "p")])
-    store.tasks.add_many(
-        [task("gone", "a", parent_task_id="nowhere"), task("lost", "b", parent_task_id="failed"),
-         task("fine", "a", parent_task_id="good"), task("below", "c", parent_task_id="gone", status="active")]
-    )  # fmt: skip
-    store.thoughts.add_many([thought("h1", "below", context=None), thought("h3", "good", context=None)])
-    add_orphans(store, thought("h2", "nowhere", "b"))
-    clock.advance(minutes=2, seconds=-1)
-    assert clean() == {}
-    clock.advance(seconds=1)
-    assert clean() == {"orphaned_tasks": 3, "thoughts": 1, "orphaned_thoughts": 1}
-    assert task_ids(store) == ["failed", "fine", "good"] and thought_ids(store) == ["h3"]
-
-
-def test_orphans_of_the_living_stay_until_they_die(store: Store, clock: ManualClock, clean: Any) -> None:
-    store.occurrences.register("a", 3600)
-    store.tasks.add(task("t", "a", parent_task_id="nowhere"))
-    add_orphans(store, thought("h", "nowhere", "a"))
-    clock.advance(minutes=59)
-    assert clean() == {}
-    clock.advance(minutes=1)
-    assert clean() == {"orphaned_tasks": 1, "orphaned_thoughts": 1}
-
-
-@pytest.mark.parametrize("part", ["child", "thought"])
-def test_an_orphan_stays_while_the_living_work_below_it(
-    store: Store, clock: ManualClock, clean: Any, part: str
-) -> None:
-    store.tasks.add_many([task("top", parent_task_id="nowhere"), task("mid", parent_task_id="top")])
-    if part == "child":
-        store.tasks.add(task("low", "a", parent_task_id="mid", status="active"))
-    else:
-        store.thoughts.add(thought("h", "mid", "a"))
-    clock.advance(minutes=3)
-    store.occurrences.register("a", 60)
-    before = (task_ids(store), thought_ids(store))
-    assert clean() == {"kept": 1} and (task_ids(store), thought_ids(store)) == before
-    clock.advance(seconds=60)
-    assert clean()["orphaned_tasks"] == len(before[0])
-
-
-def test_a_ring_of_tasks_does_not_catch_it(store: Store, clock: ManualClock, clean: Any) -> None:
-    store.tasks.add_many([task("a", parent_task_id="b", status="failed"), task("b", parent_task_id="a")])
-    clock.advance(minutes=3)
-    assert clean() == {"orphaned_tasks": 2}
-
-
-# --- old completed tasks --------------------------------------------------------------------------------
-
-
-def test_old_completed_tasks_go_within_their_occurrence(store: Store, clock: ManualClock, clean: Any) -> None:
-    owners = ("default", "dead", "alive")
-    store.tasks.add_many([task(f"{owner}-{s.value}", owner, status=s) for owner in owners for s in TaskStatus])
-    store.thoughts.add(thought("h", "default-completed", "default", status="completed"))
-    clock.advance(days=30, seconds=-1)
-    store.occurrences.register("alive", 3600)
-    store.occurrences.register("default", 3600)
-    assert clean() == {}
-    clock.advance(seconds=1)
-    everything = task_ids(store)
-    assert clean() == {"old_tasks": 2, "thoughts": 1}
-    assert set(everything) - set(task_ids(store)) == {"default-completed", "dead-completed"}
-    assert clean(occurrence_id="alive") == {"old_tasks": 1}
-
-
-@pytest.mark.parametrize(
-    "below",
-    [
-        task("child", "dead", parent_task_id="top", status="pending"),
-        task("child", "dead", parent_task_id="top", status="deferred"),
-        task("child", "alive", parent_task_id="top", status="completed"),
-        thought("h", "top", "dead", status="pending"),
-        thought("h", "top", "dead", status="processing"),
-        thought("h", "top", "alive", status="completed"),
-    ],
-)
-def test_an_old_task_stays_with_unfinished_work_below_it(
-    store: Store, clock: ManualClock, clean: Any, below: Task | Thought
-) -> None:
-    store.tasks.add(task("top", "default", status="completed"))
-    store.tasks.add(below) if isinstance(below, Task) else store.thoughts.add(below)
-    clock.advance(days=31)
-    store.occurrences.register("alive", 3600)
-    before = (task_ids(store), thought_ids(store))
-    assert clean() == {"kept": 1} and (task_ids(store), thought_ids(store)) == before
-
-
-def test_old_tasks_go_with_their_finished_descendants_counted_once(
-    store: Store, clock: ManualClock, clean: Any
-) -> None:
-    store.tasks.add_many([task("top", status="completed"), task("failed", parent_task_id="top", status="failed")])
-    store.tasks.add_many(
-        [task("mid", parent_task_id="top", status="completed"), task("low", parent_task_id="mid", status="completed")]
-    )
-    clock.advance(days=31)
-    assert clean() == {"old_tasks": 4} and task_ids(store) == []
-
-
-@pytest.mark.parametrize("parent", ["completed", "active", "deferred"])
-def test_an_old_task_goes_below_a_parent_that_is_sound(
-    store: Store, clock: ManualClock, clean: Any, parent: str
-) -> None:
-    store.tasks.add(task("old", status="completed", parent_task_id="top"))
-    clock.advance(days=31)
-    store.tasks.add(task("top", status=parent))
-    assert clean() == {"old_tasks": 1} and task_ids(store) == ["top"]
-
-
-def test_completed_tasks_can_be_kept_for_good(store: Store, clock: ManualClock, clean: Any) -> None:
-    store.tasks.add(task("t", status="completed"))
-    clock.advance(days=3000)
-    assert clean(policy=MaintenancePolicy(completed_after=None)) == {}
 
 
 # --- what the dead left, and what expired ---------------------------------------------------------------
@@ -406,83 +252,6 @@ def test_one_task_under_two_rules_is_counted_once(store: Store, clock: ManualClo
     store.tasks.add(task("t", parent_task_id="nowhere", status="completed"))
     clock.advance(days=31)
     assert clean() == {"orphaned_tasks": 1}
-
-
-# --- what changes between the look and the delete -----------------------------------------------------------
-
-
-CHANGES: dict[str, Callable[[Store], object]] = {
-    "updated": lambda store: store.tasks.update("t", occurrence_id="dead", priority=3),
-    "transferred": lambda store: store.tasks.transfer("t", from_occurrence="dead", to_occurrence="o"),
-    "parent is back": lambda store: (
-        store.tasks.add(task("nowhere", status="failed", parent_task_id=None)) is not None
-        and store.tasks.update("nowhere", occurrence_id="dead", status="active")
-    ),
-    "owner is alive": lambda store: store.occurrences.register("dead", 3600),
-    "new child": lambda store: store.tasks.add(task("child", "dead", parent_task_id="t")),
-    "new thought": lambda store: store.thoughts.add(thought("h", "t", "dead")),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_what_changed_after_the_look_stays(
-    store: Store, clock: ManualClock, service: Service, monkeypatch: pytest.MonkeyPatch, change: str
-) -> None:
-    store.tasks.add(task("t", parent_task_id="nowhere"))
-    clock.advance(minutes=3)
-    _before_first_batch(monkeypatch, lambda: CHANGES[change](store))
-    report = service(policy=MaintenancePolicy(completed_after=None)).run()
-    assert report.orphaned_tasks == 0 and "t" in task_ids(store) and report.archive is None
-
-
-THOUGHT_CHANGES: dict[str, Callable[[Store], object]] = {
-    "updated": lambda store: store.thoughts.update("h", occurrence_id="dead", content="y"),
-    "transferred": lambda store: store.thoughts.transfer(thought_id="h", from_occurrence="dead", to_occurrence="o"),
-    "task is back": lambda store: store.tasks.add(task("nowhere")),
-    "owner is alive": lambda store: store.occurrences.register("dead", 3600),
-}
-
-
-@pytest.mark.parametrize("change", THOUGHT_CHANGES)
-def test_a_thought_that_changed_after_the_look_stays(
-    store: Store, clock: ManualClock, service: Service, monkeypatch: pytest.MonkeyPatch, change: str
-) -> None:
-    add_orphans(store, thought("h", "nowhere"))
-    clock.advance(minutes=3)
-    _before_first_batch(monkeypatch, lambda: THOUGHT_CHANGES[change](store))
-    report = service().run()
-    assert report.orphaned_thoughts == 0 and thought_ids(store) == ["h"] and report.archive is None
-
-
-def _before_first_batch(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], object]) -> None:
-    """Let something happen once, between finding a batch and removing it."""
-    settle = Sweeper._settle
-    done: list[Any] = []
-
-    def late(self: Sweeper, found: Any, sweep: Any) -> Any:
-        if found.items and not done:
-            done.append(happen())
-        return settle(self, found, sweep)
-
-    monkeypatch.setattr(Sweeper, "_settle", late)
-
-
-def test_a_batch_that_changes_under_the_lock_is_looked_at_again_and_then_left(
-    store: Store, clock: ManualClock, service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.tasks.add(task("t", parent_task_id="nowhere"))
-    clock.advance(minutes=3)
-    looks = []
-
-    def locked(self: Sweeper, session: Any, tasks: list[Task], thoughts: list[Thought]) -> None:
-        looks.append(tasks)
-        raise StaleFence("changed")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Sweeper, "_lock", locked)
-        assert changed(service().run()) == {"kept": 1}
-    assert len(looks) == ATTEMPTS and task_ids(store) == ["t"]
-    assert changed(service().run()) == {"orphaned_tasks": 1}
 
 
 # --- bystanders, the lease, options ---------------------------------------------------------------------

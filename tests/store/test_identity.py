@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,37 +12,21 @@ from typing import Any
 import pytest
 
 from ciris_store_core import (
-    AccessConfig,
     AccessDenied,
     Conflict,
-    Correlation,
     GraphEdge,
     GraphNode,
     InvalidArgument,
     ManualClock,
     NotFound,
-    ScopePolicy,
     SigningKey,
     Store,
     approved,
     open_store,
 )
-from ciris_store_core.contract import (
-    AuditStore,
-    CoordinationStore,
-    CorrelationStore,
-    GraphStore,
-    SecretStore,
-    TaskStore,
-    ThoughtStore,
-)
 from ciris_store_core.models.graph import NodeKey, NodeWrite
 from ciris_store_core.services import DatabaseMaintenanceService
-from ciris_store_core.store import Access, Approval, ApprovalRequest, Authority
-from ciris_store_core.store.access import access_rules
-from ciris_store_core.store.access.guarded_correlations import GuardedCorrelations
-from ciris_store_core.store.access.guarded_graph import GuardedGraph
-from ciris_store_core.store.access.session_guard import guarded
+from ciris_store_core.store import Approval, ApprovalRequest, Authority
 from tests.support import factories
 
 KEY, OTHER, STRANGER = (SigningKey.generate() for _ in range(3))
@@ -172,72 +155,6 @@ def path_in(tx: Any, store: Store) -> Any:
         _x, server_now = tx._x, staticmethod(store.server_now)
 
     return Inside()
-
-
-AGGREGATES = {
-    GraphStore: (access_rules.GRAPH, access_rules.WatchedGraph),
-    CorrelationStore: (access_rules.CORRELATIONS, access_rules.WatchedCorrelations),
-    TaskStore: (access_rules.TASKS, access_rules.WatchedTasks),
-    ThoughtStore: (access_rules.THOUGHTS, access_rules.WatchedThoughts),
-    CoordinationStore: (access_rules.COORDINATION, access_rules.WatchedCoordination),
-    SecretStore: (access_rules.SECRETS, access_rules.WatchedSecrets),
-    AuditStore: (access_rules.AUDIT, access_rules.WatchedAudit),
-}
-
-
-def contract_methods(aggregate: type) -> set[str]:
-    return {name for name, value in vars(aggregate).items() if inspect.isfunction(value) and name[0] != "_"}
-
-
-def public_names(guard: type) -> set[str]:
-    return {name for name in vars(guard) if name[0] != "_"}
-
-
-@pytest.mark.parametrize("aggregate", AGGREGATES, ids=lambda each: each.__name__)
-def test_the_policy_knows_every_method_of_the_contract(aggregate: type) -> None:
-    rules, watched = AGGREGATES[aggregate]  # type: ignore[index]
-    assert set(rules) == contract_methods(aggregate)
-    assert public_names(watched) == contract_methods(aggregate)
-
-
-@pytest.mark.parametrize("guard", [(GraphStore, GuardedGraph), (CorrelationStore, GuardedCorrelations)])
-def test_the_guards_know_every_method_of_the_contract(guard: tuple[type, type]) -> None:
-    """A new method of the contract has to be guarded or passed on by name, and listed in the rules."""
-    aggregate, guarded_store = guard
-    assert public_names(guarded_store) - {"forget"} == contract_methods(aggregate)
-    for name in contract_methods(aggregate):
-        own = vars(guarded_store)[name]
-        if inspect.isfunction(own):
-            assert inspect.signature(own) == inspect.signature(vars(aggregate)[name])
-
-
-def test_the_guards_pass_on_no_write_but_the_one_of_expired_correlations() -> None:
-    """Audit events have no expiry, so that nothing of them ever expires."""
-    for rules, guarded_store in ((access_rules.GRAPH, GuardedGraph), (access_rules.CORRELATIONS, GuardedCorrelations)):
-        writes = {name for name, rule in rules.items() if rule.kind == "write"} - {"delete_expired"}
-        assert all(inspect.isfunction(vars(guarded_store)[name]) for name in writes)
-
-
-class AllowAll(ScopePolicy):
-    def allow(self, access: Access) -> bool:
-        return True
-
-
-@pytest.mark.parametrize("policy", [ScopePolicy(), AllowAll()], ids=["guarded", "watched"])
-@pytest.mark.parametrize("aggregate", ["graph", "correlations"])
-def test_a_method_that_the_guards_do_not_know_cannot_be_called(policy: ScopePolicy, aggregate: str) -> None:
-    with open_store("memory://", access=AccessConfig(policy=policy)) as store:
-
-        def call(session: Any) -> None:
-            inner = getattr(guarded(session).inner, aggregate)
-            type(inner).rename_all = lambda self: pytest.fail("called")
-            try:
-                getattr(session, aggregate).rename_all()
-            finally:
-                del type(inner).rename_all
-
-        with pytest.raises(AttributeError, match="rename_all"):
-            store._x.write("test", call, single=False)
 
 
 # --- maintenance --------------------------------------------------------------------------------
@@ -449,85 +366,3 @@ def test_nobody_writes_what_is_the_stores_own(bare: Store) -> None:
         assert caught.value.request is None
     assert len(events(bare, "access_denied")) == 4
     bare.graph.put(node("wa:root", "local"))
-
-
-# --- policies of one's own --------------------------------------------------------------------------
-
-
-def test_approval_by_a_callback(opened: Callable[..., Store]) -> None:
-    asked = []
-
-    def ask(request: ApprovalRequest) -> str | None:
-        asked.append(request)
-        return "Wanda" if request.content[0].get("id") != "evil" else None
-
-    store = opened(access=AccessConfig(policy=ScopePolicy(approve=ask)))
-    store.graph.put_many([node(), node("values")])
-    store.graph.put_edge(edge())
-    refused(lambda: store.graph.put(node("evil")))
-    assert [request.operation for request in asked] == ["put_nodes", "put_edges", "put_nodes"]
-    assert [event["approved_by"] for event in events(store, "write_approved")] == ["Wanda", "Wanda"]
-    assert store.graph.get("evil", "identity") is None
-
-
-def test_other_scopes_can_be_protected(opened: Callable[..., Store]) -> None:
-    store = opened(access=AccessConfig(policy=ScopePolicy(protected=["COMMUNITY"])))
-    store.graph.put(node())
-    request = refused(lambda: store.graph.put(node(scope="community")), "scope community")
-    assert request.scope == "community"
-
-
-class Watching(ScopePolicy):
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[Access] = []
-        self.refuse: set[str] = set()
-
-    def allow(self, access: Access) -> bool:
-        self.seen.append(access)
-        return access.operation not in self.refuse
-
-
-def test_a_policy_sees_every_read_and_write(opened: Callable[..., Store]) -> None:
-    policy = Watching()
-    store = opened(access=AccessConfig(policy=policy), occurrence_id="me")
-    store.graph.put_many([node("a", "local"), node("b", "network")])
-    store.graph.get("a", "local")
-    store.graph.find(scope="network")
-    list(store.graph.scan())
-    store.graph.neighbours("a", "local")
-    store.graph.count(scope="local")
-    store.graph.delete("a", "local")
-    store.correlations.add(Correlation(service_type="s", handler_name="h", action_type="a", scope="network"))
-    store.correlations.count(scope="network")
-    with store.transaction() as tx:
-        tx.graph.get("a", "local")
-    found = [(each.kind, each.operation, sorted(each.scopes)) for each in policy.seen]
-    every = sorted(["local", "identity", "environment", "community", "network"])
-    assert found == [
-        ("write", "put_nodes", ["local", "network"]),
-        ("read", "get_nodes", ["local"]),
-        ("read", "list_nodes", ["network"]),
-        ("read", "list_nodes", every),
-        ("read", "neighbours", ["local"]),
-        ("read", "count_nodes", ["local"]),
-        ("write", "delete_nodes", ["local"]),
-        ("write", "add", ["network"]),
-        ("read", "count", ["network"]),
-        ("read", "get_nodes", ["local"]),
-    ]
-    assert {each.caller for each in policy.seen} == {"me"}
-
-
-def test_what_a_policy_refuses(opened: Callable[..., Store]) -> None:
-    policy = Watching()
-    store = opened(access=AccessConfig(policy=policy))
-    store.graph.put(node("a", "local"))
-    policy.refuse = {"get_nodes", "put_nodes", "add"}
-    for attempt in (lambda: store.graph.get("a", "local"), lambda: store.graph.put(node("b", "local"))):
-        with pytest.raises(AccessDenied, match="policy refuses 'default' to"):
-            attempt()
-    policy.refuse = set()
-    assert store.graph.count(scope="local") == 1
-    denied = events(store, "access_denied")
-    assert [event["operation"] for event in denied] == ["get_nodes", "put_nodes"], "recorded whatever the policy says"

@@ -26,7 +26,8 @@ from ciris_store_core.services.doctor import examine
 from ciris_store_core.store import Access
 from ciris_store_core.store.access import access_rules
 from ciris_store_core.transfer import backup_store, copy_store, digest_store, export_store
-from tests.reliability.calls import METHODS, call, fill, plain_arguments, public_methods
+from tests.reliability.calls import METHODS, call, plain_arguments, public_methods
+from tests.reliability.filling import fill
 
 NO_READ = {"store.for_occurrence", "tasks.claimed", "secrets.resolve", "secrets.check"}
 """The first two make a handle; the others read nothing of a store without a key, and else ask as ``secrets.get``."""

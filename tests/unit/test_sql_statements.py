@@ -87,3 +87,10 @@ def test_no_module_imports_itself_over_others(folder: str, package: str) -> None
         for name in leaves:
             del imported[name]
     assert not imported
+
+
+def test_none_becomes_null_and_is_not_bound() -> None:
+    made, values = statements.spell_nulls("UPDATE t SET a = ?, b = ?, c = ? WHERE d = ?", (None, 0, None, ""))
+    assert (made, values) == ("UPDATE t SET a = NULL, b = ?, c = NULL WHERE d = ?", [0, ""])
+    with pytest.raises(ValueError, match="zip"):
+        statements.spell_nulls("a = ?", (1, None))

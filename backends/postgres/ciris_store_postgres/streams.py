@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import compress
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ciris_store_core.errors import AlreadyExists
 from ciris_store_core.models.streams import StoredEntry, StreamKey
 from ciris_store_core.sql.statements import fill_in
-from ciris_store_core.sql.streams import NUMBER, SqlStreamStore
+from ciris_store_core.sql.streams import NUMBER, SqlStreamStore, placed_at
 
 if TYPE_CHECKING:
     from ciris_store_postgres.executor import PostgresExecutor
@@ -40,8 +39,8 @@ APPEND_MANY = (
     TAKE
     + """
 INSERT INTO {stream_entries} (stream_number, position, {columns})
-SELECT s.number, s.last_position - ? + v.place, {columns}
-FROM s CROSS JOIN unnest({values}) WITH ORDINALITY AS v ({columns}, place)
+SELECT s.number, s.last_position - ? + v.place, {selected}
+FROM s CROSS JOIN unnest({arrays}) WITH ORDINALITY AS v ({varying}, place)
 RETURNING position
 """
 )
@@ -85,7 +84,7 @@ class PostgresStreamStore(SqlStreamStore):
                 last = None  # another transaction has just added one of the ids
             if last is not None:
                 first = last - len(entries) + 1
-                return [replace(entry, position=first + place) for place, entry in enumerate(entries)]
+                return [placed_at(entry, first + place) for place, entry in enumerate(entries)]
         return super().append(stream, entries, now, expected_position)
 
     def _append_at_once(
@@ -101,15 +100,14 @@ class PostgresStreamStore(SqlStreamStore):
         columns: list[Any] = [None if c.count(None) == len(rows) else c for c in zip(*rows, strict=True)]
         given = [column is not None for column in columns]
         names = ", ".join(name for name, _ in compress(_COLUMNS, given))
-        kinds = [kind for _, kind in compress(_COLUMNS, given)]
         if len(rows) == 1:
-            values = ", ".join("?" * len(kinds))
+            values = ", ".join("?" * sum(given))
             statement = fill_in(APPEND_ONE, conditions=conditions, columns=names, values=values)
             bound += compress(rows[0], given)
         else:
-            values = ", ".join(f"?::{kind}[]" for kind in kinds)
-            statement = fill_in(APPEND_MANY, conditions=conditions, columns=names, values=values)
-            bound += [len(rows), *map(list, compress(columns, given))]
+            insert, more = _insert_many(columns)
+            statement = fill_in(insert, conditions=conditions, columns=names)
+            bound += [len(rows), *more]
         found = self.executor.rows(statement, bound)
         return max(row[0] for row in found) if found else None
 
@@ -117,3 +115,28 @@ class PostgresStreamStore(SqlStreamStore):
         key = self._key(stream)
         entries = self._read_all(self.executor.rows(POP, (self.codec.time_in(now), *key * 3)))
         return entries[0] if entries else None
+
+
+def _insert_many(columns: Sequence[Sequence[Any] | None]) -> tuple[str, list[Any]]:
+    """Return the statement for several entries, and what it binds for their columns.
+
+    Most entries of a batch are alike but for their values: what they share is sent and read once, not for each.
+    """
+    selected, shared, varying, arrays = [], [], [], []
+    for (name, kind), values in zip(_COLUMNS, columns, strict=True):
+        if values is None:
+            continue
+        if name not in ("body", "data") and values.count(values[0]) == len(values):
+            selected.append(f"?::{kind}")
+            shared.append(values[0])
+        else:
+            selected.append(f"v.{name}")
+            varying.append((name, kind))
+            arrays.append(list(values))
+    statement = fill_in(
+        APPEND_MANY,
+        selected=", ".join(selected),
+        arrays=", ".join(f"?::{kind}[]" for _, kind in varying),
+        varying=", ".join(name for name, _ in varying),
+    )
+    return statement, [*shared, *arrays]

@@ -22,8 +22,9 @@ from ciris_store_core import (
 from ciris_store_core.conformance.factories import LOCAL, T0, edge, node
 from ciris_store_core.errors import ReadOnly
 from ciris_store_postgres.session import PostgresSession
-from tests.reliability.calls import METHODS, call, fill, plain_arguments
+from tests.reliability.calls import METHODS, call, plain_arguments
 from tests.reliability.corpus import plain, state_of
+from tests.reliability.filling import fill
 from tests.reliability.rows import record
 from tests.support.pgserver import execute
 

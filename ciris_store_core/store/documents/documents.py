@@ -30,7 +30,7 @@ from ciris_store_core.store.documents.names import (
     namespace_of,
     path_of_value,
 )
-from ciris_store_core.store.documents.payload_coder import document_of
+from ciris_store_core.store.documents.payload_coder import Place, document_of
 from ciris_store_core.store.resource import raise_corrupt, refuse_repeats
 from ciris_store_core.validation.validator import whole
 
@@ -146,13 +146,14 @@ class Documents(DocumentReads):
             mode = self._coder.mode(document.namespace, secrets)
             if mode == "encrypt":
                 ready.encrypted.add(len(ready.writes))
+            place = Place("document", document.namespace, document.key)
             document.payload, value = self._coder.prepare(
-                place_of(document.id), each.value, each.media_type, mode, now, ready.extracted
+                place, each.value, each.media_type, mode, now, ready.extracted
             )
             ready.values.append((value, each.media_type))
             ready.writes.append(write)
         if len(new) > 1:
-            refuse_repeats([write.document.id for write in ready.writes], "document")
+            refuse_repeats([(write.document.namespace, write.document.key) for write in ready.writes], "document")
         return ready
 
     def _store(self, session: Session, ready: _Ready) -> list[StoredDocument]:

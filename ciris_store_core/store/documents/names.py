@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, get_args
 
 from ciris_store_core.errors import InvalidArgument
@@ -23,19 +24,31 @@ AnyNamespace = str | Sequence[str]
 
 def namespace_of(given: AnyNamespace, key: str = "", *, prefix: bool = False) -> Namespace:
     """Return the segments of a namespace; a ``prefix`` may have none. ``key``: what is counted with its bytes."""
-    segments = tuple(name_of(segment, "namespace") for segment in ((given,) if isinstance(given, str) else given))
+    parts = (given,) if isinstance(given, str) else tuple(given)
+    try:
+        segments, size = _segments(parts)
+    except TypeError:  # a part that is no text, and has no hash
+        segments, size = _segments.__wrapped__(parts)
     if not (prefix or segments) or len(segments) > MAX_SEGMENTS:
         raise InvalidArgument(
             f"a namespace has 1 to {MAX_SEGMENTS} segments, not {len(segments)}",
             hint="Use a tuple of texts, as in ('users', 'ada').",
         )
-    size = len(key.encode()) + sum(len(segment.encode()) for segment in segments)
+    size += len(key) if key.isascii() else len(key.encode())
     if size > MAX_PATH_BYTES:
         raise InvalidArgument(
             f"namespace and key have {size} bytes of UTF-8 together, and {MAX_PATH_BYTES} are the most",
             hint="Shorten them, or use a hash.",
         )
     return segments
+
+
+# Most calls of a program name few namespaces.
+@lru_cache(maxsize=256)
+def _segments(given: tuple[str, ...]) -> tuple[Namespace, int]:
+    """Return checked segments, and how many bytes of UTF-8 they have."""
+    segments = tuple(name_of(segment, "namespace") for segment in given)
+    return segments, sum(len(segment.encode()) for segment in segments)
 
 
 def pattern_of(given: Iterable[str | None] | str, name: str) -> tuple[str | None, ...]:

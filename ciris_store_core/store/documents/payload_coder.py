@@ -83,7 +83,8 @@ class PayloadCoder:
         """
         try:
             if isinstance(value, bytes | bytearray | memoryview):
-                payload, copy = bytes_payload(bytes(value), media_type), bytes(value)
+                copy = bytes(value)
+                payload = bytes_payload(copy, media_type)
             else:
                 payload, copy = json_payload(value)
         except Refused as refused:
@@ -101,11 +102,12 @@ class PayloadCoder:
     def _without_secrets(
         self, place: Place, payload: Payload, value: Any, now: datetime, extracted: ExtractedSecrets
     ) -> tuple[Payload, Any]:
-        redacted = self._ctx.check.redact_value(value, place.owner, now, extracted)
-        if redacted is not value:
-            payload, value = json_payload(redacted)
-        text = payload.filtered_text or ""
-        if "{SECRET:" in text:
+        if self._ctx.check.detects:
+            redacted = self._ctx.check.redact_value(value, place.owner, now, extracted)
+            if redacted is not value:
+                payload, value = json_payload(redacted)
+        text = payload.body if payload.searchable is None else payload.searchable
+        if "{SECRET:" in str(text):  # bytes of JSON have searchable text beside them
             payload = replace(payload, secret_refs=tuple(references_in(value)))
         return payload, value
 
