@@ -67,7 +67,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "fleet": STORE | {"opening"},
     "persistence": STORE | {"services", "aio", "opening"},
     "aio": STORE | {"services", "opening", "fleet"},
-    "integrations": STORE,
+    "integrations": STORE | {"integrations.json_logging"},
     "integrations.fastapi": frozenset({"errors", "aio"}),
     "integrations.genai": STORE | {"services"},
     "integrations.json_logging": BASE | {"models", "secrets"},
