@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ciris_store_core import Document
 from ciris_store_core.errors import Corrupt
 from ciris_store_core.store import Documents
+from ciris_store_langgraph.layout import Stored, split_key
 
 _LARGEST = 1000
 
@@ -25,19 +26,20 @@ def in_pages(documents: Documents, prefix: Sequence[str], *, first: int | None, 
         size = min(size * 2, _LARGEST)
 
 
-class InStep:
-    """Documents in descending order of the last segment of their namespaces, read beside a listing in that order."""
+def checkpoints_of(documents: Iterable[Document]) -> Iterator[Stored]:
+    """Yield the checkpoints among documents in descending order, each with its writes.
 
-    def __init__(self, found: Iterator[Document]) -> None:
-        """Take the documents, of which as many are read as the listing needs."""
-        self._found = found
-        self._next = next(found, None)
-
-    def of(self, segment: str) -> list[Document]:
-        """Return the documents of a segment; later calls may only ask for lesser ones."""
-        chosen = []
-        while self._next is not None and self._next.namespace[-1] >= segment:
-            if self._next.namespace[-1] == segment:
-                chosen.append(self._next)
-            self._next = next(self._found, None)
-        return chosen
+    Writes whose checkpoint is not stored are left out.
+    """
+    current: Stored | None = None
+    for document in documents:
+        checkpoint_id, task = split_key(document.key)
+        if current is not None and checkpoint_id != current.id:
+            yield current
+            current = None
+        if task is None:
+            current = Stored(checkpoint_id, document, [])
+        elif current is not None:
+            current.writes.append(document)
+    if current is not None:
+        yield current

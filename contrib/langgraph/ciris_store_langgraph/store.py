@@ -24,6 +24,7 @@ from langgraph.store.base import (
 from ciris_store_core import Document, NewDocument, Store, Transaction, field
 from ciris_store_core.integrations.frameworks import secrets_mode
 from ciris_store_core.models.document_filters import AllOf, Filter
+from ciris_store_core.models.documents import DocumentKey
 from ciris_store_core.store import Documents
 from ciris_store_core.words import node_words, search_terms
 from ciris_store_langgraph.opening import Opened, Threads
@@ -88,14 +89,7 @@ class CirisStore(BaseStore):
         """Run operations and return their results in order. The last put of an item wins."""
         listed = list(ops)
         results: list[Result] = [None] * len(listed)
-        gets = [(at, op) for at, op in enumerate(listed) if isinstance(op, GetOp)]
-        for refresh in (True, False):
-            some = [(at, op) for at, op in gets if op.refresh_ttl is refresh]
-            keys = [(self._path(op.namespace), op.key) for _, op in some]
-            found = self._documents.get_many(keys, refresh=refresh) if keys else {}
-            for (at, _), key in zip(some, keys, strict=True):
-                document = found.get(key)  # type: ignore[call-overload]
-                results[at] = None if document is None else self._item(document)
+        self._get([(at, op) for at, op in enumerate(listed) if isinstance(op, GetOp)], results)
         for at, op in enumerate(listed):
             if isinstance(op, SearchOp):
                 results[at] = self._search(op)
@@ -109,6 +103,21 @@ class CirisStore(BaseStore):
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """See ``batch``."""
         return await self._threads.run(self.batch, list(ops))
+
+    def _get(self, gets: list[tuple[int, GetOp]], results: list[Result]) -> None:
+        keys = [DocumentKey(self._path(op.namespace), op.key) for _, op in gets]
+        found = self._documents.get_many(keys)
+        self._refresh(
+            [each for key, (_, op) in zip(keys, gets, strict=True) if op.refresh_ttl and (each := found.get(key))]
+        )
+        for (at, _), key in zip(gets, keys, strict=True):
+            document = found.get(key)
+            results[at] = None if document is None else self._item(document)
+
+    def _refresh(self, documents: Iterable[Document]) -> None:
+        """Move the expiry of those that expire. Most never do, and are not written to."""
+        if expiring := [(each.namespace, each.key) for each in documents if each.ttl is not None]:
+            self._documents.get_many(expiring, refresh=True)
 
     def _put(self, puts: list[PutOp]) -> None:
         gone = [(self._path(op.namespace), op.key) for op in puts if op.value is None]
@@ -141,8 +150,8 @@ class CirisStore(BaseStore):
             chosen = ranked[op.offset : op.offset + op.limit]
         else:
             chosen = [(each, None) for each in islice(found, op.offset, op.offset + op.limit)]
-        if op.refresh_ttl and (expiring := [each for each, _ in chosen if each.ttl is not None]):
-            self._documents.get_many([(each.namespace, each.key) for each in expiring], refresh=True)
+        if op.refresh_ttl:
+            self._refresh(each for each, _ in chosen)
         return [
             SearchItem(each.namespace[len(self._root) :], each.key, each.value, each.created_at, each.updated_at, score)
             for each, score in chosen
