@@ -8,6 +8,7 @@ import os
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from heapq import merge
 from itertools import islice
 from typing import Any, cast
@@ -367,11 +368,9 @@ class CirisSaver(AsyncMethods):
         """
         if strategy not in ("keep_latest", "delete"):
             raise ValueError(f"strategy must be 'keep_latest' or 'delete', not {strategy!r}")
-        for thread in [f"t:{thread_id}" for thread_id in thread_ids]:
-            if strategy == "delete":
-                self._change(lambda upkeep, thread=thread: upkeep.delete_thread(thread))
-            else:
-                self._change(lambda upkeep, thread=thread: upkeep.keep_latest(thread))
+        change = Upkeep.delete_thread if strategy == "delete" else Upkeep.keep_latest
+        for thread_id in thread_ids:
+            self._change(partial(change, thread=f"t:{thread_id}"))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy all checkpoints, writes and values of a thread to another, atomically."""

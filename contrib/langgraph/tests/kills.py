@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from importlib import import_module
 from typing import Annotated, Any, TypedDict
 
 from langgraph.graph import END, START, StateGraph
@@ -103,9 +104,18 @@ def resume(url: str, count: int) -> None:
             assert sorted(done) == ["a", "b", "c", "end", "in"], f"thread {number}: {done}"
 
 
+def load_modules() -> None:
+    """Import here what the runs need, so that none of them has to."""
+    for name in ("ciris_store_sqlite.backend", "ciris_store_postgres.backend"):
+        import_module(name)
+    with CirisSaver.from_conn_string("memory://") as saver:
+        builder().compile(checkpointer=saver).invoke({"done": ["in"]}, {"configurable": {"thread_id": "t"}})
+
+
 def main(url: str, count: int) -> None:
     """Kill so many runs, resume them all, and print how many were killed."""
     assert forked(CirisSaver.from_conn_string(url).__enter__) == 0
+    load_modules()
     codes = [forked(run, url, number) for number in range(count)]
     assert set(codes) <= {0, -signal.SIGKILL}, codes
     assert forked(resume, url, count) == 0

@@ -9,7 +9,7 @@ from typing import Any
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.base.id import uuid6
 
-from ciris_store_langgraph.conformance.clauses import Clauses, Trial, in_threads
+from ciris_store_langgraph.conformance.clauses import Clauses, Skipped, Trial, in_threads
 
 clause = Clauses("C")
 Saver = BaseCheckpointSaver[Any]
@@ -356,3 +356,43 @@ def killed_between(trial: Trial) -> None:
 @clause("kill -9 leaves all writes of a task or none", breaks="A resumed step applies a part of a node's writes.")
 def killed_in_writes(trial: Trial) -> None:
     _check_steps(trial, "written 4")
+
+
+# --- channels that store changes ------------------------------------------------------------------
+
+
+def _changes(saver: Saver) -> Any:
+    """Put a value of x and two steps that only write changes of it; return the last of them."""
+    config = put(saver, thread(), {"x": 0})
+    saver.put_writes(config, [("x", "b")], "a", "~2")
+    saver.put_writes(config, [("x", "a"), ("y", "other")], "z", "~1")
+    config = put(saver, config, {"y": 1}, counters_since_delta_snapshot={"x": [1, 1]})
+    saver.put_writes(config, [("x", "c")], "task")
+    config = put(saver, config, {"y": 2}, counters_since_delta_snapshot={"x": [2, 2]})
+    saver.put_writes(config, [("x", "pending")], "task")
+    return config
+
+
+def _check_changes(saver: Saver, config: Any) -> None:
+    found = saver.get_delta_channel_history(config=config, channels=["x"])["x"]
+    assert [value for _, _, value in found["writes"]] == ["a", "b", "c"]
+    assert found["seed"] == 0
+
+
+@clause("A channel's history is its last value and the changes since, in order", breaks="A step reads a wrong state.")
+def delta_history(trial: Trial) -> None:
+    with trial.open() as saver:
+        _check_changes(saver, _changes(saver))
+
+
+@clause("prune keeps what a channel's history needs", breaks="Pruning empties channels without an error.")
+def delta_history_after_prune(trial: Trial) -> None:
+    with trial.open() as saver:
+        if type(saver).prune is BaseCheckpointSaver.prune:
+            raise Skipped("it has no prune")
+        config = _changes(saver)
+        try:
+            saver.prune(["t"])
+        except NotImplementedError as error:
+            raise Skipped(str(error)) from error
+        _check_changes(saver, config)
