@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -193,9 +194,7 @@ class SqlDocumentListing(SqlNamespaces, DocumentStore):
             conditions.append(f"({columns}) {'<' if query.descending else '>'} ({marks})")
             *times, path, key = after
             params += [*map(self.codec.time_in, times), path, key]
-        order = columns.replace(",", " DESC,") + " DESC" if query.descending else columns
-        statement = fill_in(FIND, where=where_clause(conditions), order=order)
-        return self.executor.rows(statement, (*params, limit))
+        return self.executor.rows(_find(tuple(conditions), columns, query.descending), (*params, limit))
 
     def _sort_key(self, order: DocumentOrder) -> Callable[[Row], SortKey]:
         time = self.codec.time_out
@@ -238,6 +237,12 @@ class SqlDocumentListing(SqlNamespaces, DocumentStore):
             if len(rows) < ROWS_AT_ONCE:
                 return
             after = sort_key(rows[-1])
+
+
+@lru_cache(maxsize=256)
+def _find(conditions: tuple[str, ...], columns: str, descending: bool) -> str:
+    order = columns.replace(",", " DESC,") + " DESC" if descending else columns
+    return fill_in(FIND, where=where_clause(conditions), order=order)
 
 
 def _judge(query: DocumentQuery, rest: Filter | None) -> Judge:
