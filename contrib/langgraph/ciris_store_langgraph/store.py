@@ -10,6 +10,7 @@ from typing import Any
 from langgraph.store.base import (
     BaseStore,
     GetOp,
+    IndexConfig,
     Item,
     ListNamespacesOp,
     MatchCondition,
@@ -21,7 +22,7 @@ from langgraph.store.base import (
     TTLConfig,
 )
 
-from ciris_store_core import Document, NewDocument, Store, Transaction, field
+from ciris_store_core import Document, NewDocument, NotSupported, Store, Transaction, field
 from ciris_store_core.integrations.frameworks import secrets_mode
 from ciris_store_core.models.document_filters import AllOf, Filter
 from ciris_store_core.models.documents import DocumentKey
@@ -46,9 +47,20 @@ class CirisStore(BaseStore):
     supports_ttl = True
 
     def __init__(
-        self, store: Store, *, ttl: TTLConfig | None = None, namespace: Sequence[str] = ("langgraph", "store")
+        self,
+        store: Store,
+        *,
+        ttl: TTLConfig | None = None,
+        index: IndexConfig | None = None,
+        namespace: Sequence[str] = ("langgraph", "store"),
     ) -> None:
-        """Work on an open store, which the caller closes. ``namespace``: of all documents that this store writes."""
+        """Work on an open store, which the caller closes. ``namespace``: of all documents that this store writes.
+
+        Raises:
+            NotSupported: An ``index`` is given.
+        """
+        if index is not None:
+            raise NotSupported("CirisStore has no search by vectors yet: it ranks a query by words. Leave out index.")
         self._store = store
         self._root = tuple(namespace)
         self._documents: Documents = store.documents
@@ -59,10 +71,15 @@ class CirisStore(BaseStore):
 
     @classmethod
     def from_conn_string(
-        cls, url: str | os.PathLike[str] | None = None, *, ttl: TTLConfig | None = None, **options: Any
+        cls,
+        url: str | os.PathLike[str] | None = None,
+        *,
+        ttl: TTLConfig | None = None,
+        index: IndexConfig | None = None,
+        **options: Any,
     ) -> Opened[CirisStore]:
         """Return a store to use in ``with`` or ``async with``; ``url`` and ``options`` as for ``open_store``."""
-        return Opened(url, lambda store: cls(store, ttl=ttl), options)
+        return Opened(url, lambda store: cls(store, ttl=ttl, index=index), options)
 
     def within(self, tx: Transaction) -> CirisStore:
         """Return a store whose calls are part of an open transaction, begun with ``transaction(shared=True)``."""

@@ -12,7 +12,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Command, interrupt
 
-from ciris_store_core import GraphNode, KeyRing, SecretsConfig, Store, Task, open_store
+from ciris_store_core import GraphNode, KeyRing, NotSupported, SecretsConfig, Store, Task, open_store
 from ciris_store_core.secrets.keys import new_key
 from ciris_store_langgraph import CirisSaver, CirisStore
 
@@ -202,3 +202,36 @@ def test_a_store_in_a_real_graph(store: Store) -> None:
     graph = builder.compile(checkpointer=CirisSaver(store), store=CirisStore(store))
     assert graph.invoke({"notes": []}, THREAD)["notes"] == ["tea"]
     assert [each.key for each in CirisStore(store).search(("users",), filter={"n": {"$gte": 3}})] == ["likes"]
+
+
+def test_an_index_of_vectors_is_refused(store: Store) -> None:
+    index: Any = {"dims": 2, "embed": lambda texts: [[0.0, 0.0] for _ in texts]}
+    with pytest.raises(NotSupported, match="Leave out index"):
+        CirisStore(store, index=index)
+    with pytest.raises(NotSupported, match="Leave out index"):
+        CirisStore.from_conn_string("memory://", index=index).__enter__()
+
+
+def test_a_value_of_a_deleted_parent_is_written_again(store: Store) -> None:
+    saver, other, large = CirisSaver(store), CirisSaver(store), "x" * 300_000
+    config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    first = {**empty_checkpoint(), "channel_values": {"large": large}, "channel_versions": {"large": 1}}
+    parent = saver.put(config, first, {"step": 0}, {"large": 1})  # type: ignore[typeddict-item]
+    other.delete_thread("t")
+    second = {**first, "id": empty_checkpoint()["id"]}
+    child = saver.put(parent, second, {"step": 1}, {"large": 1})  # type: ignore[typeddict-item]
+    found = saver.get_tuple(child)
+    assert found is not None and found.checkpoint["channel_values"] == {"large": large}
+
+
+def test_a_checkpoint_with_the_writes_of_many_tasks_is_read_whole(store: Store) -> None:
+    saver = CirisSaver(store)
+    start: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    configs = [saver.put(start, empty_checkpoint(), {"step": step}, {}) for step in range(2)]
+    for config in configs:
+        for number in range(9):
+            saver.put_writes(config, [("x", number)], f"task{number}", f"~{number}")
+    for found in (saver.get_tuple(start), saver.get_tuple(configs[0]), *saver.list(start), *saver.list(start, limit=1)):
+        assert found is not None
+        assert [value for _, _, value in found.pending_writes or ()] == list(range(9))
+    assert [each.config for each in saver.list(start)] == configs[::-1]
