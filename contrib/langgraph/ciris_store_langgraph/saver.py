@@ -156,9 +156,8 @@ class CirisSaver(AsyncMethods):
         path = self._layout.blobs(place)
         known = self._known.get((place, parent), frozenset()) if parent else frozenset()
         if parent is None or known.isdisjoint(blobs):
-            self._documents.put_many(
-                [*(NewDocument(path, name, data) for name, data in blobs.items()), *new], secrets=self._mode
-            )
+            large = [NewDocument(path, name, data) for name, data in blobs.items()]
+            self._documents.put_many([*large, *new], secrets=self._mode)
             return
 
         def put(documents: Documents) -> None:
@@ -379,7 +378,6 @@ class CirisSaver(AsyncMethods):
     # --- inside -----------------------------------------------------------------------------------
 
     def _change(self, fn: Callable[[Upkeep], None]) -> None:
-        """Change whole threads in one transaction."""
         self._run(lambda documents: fn(Upkeep(documents, self._layout, self.serde, self._mode)))
         self._known.clear()
 
