@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ciris_store_core.models.base import Record
     from ciris_store_core.models.paging import Page
 
-tasks = typer.Typer(help="Look at tasks, and give back those of the dead.", no_args_is_help=True)
+tasks = typer.Typer(help="Look at tasks, and release those of the dead.", no_args_is_help=True)
 thoughts = typer.Typer(help="Look at thoughts, and free those that are stuck.", no_args_is_help=True)
 occurrences = typer.Typer(help="Look at running instances.", no_args_is_help=True)
 leases = typer.Typer(help="Look at leases, and end one.", no_args_is_help=True)

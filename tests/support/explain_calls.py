@@ -70,8 +70,8 @@ TASK_CALLS: dict[str, Call] = {
     "hold a task": lambda s: s.tasks.lock_claim("task 3", 0),
     "delete tasks": lambda s: s.tasks.delete(["task 10", "task 20"]),
     "claim tasks": lambda s: s.tasks.claim_next("worker", "owner 0", 5, T0),
-    "give back tasks of one": lambda s: s.tasks.release("owner 0", T0, 5),
-    "give back tasks of the dead": lambda s: s.tasks.release(None, T0, 5),
+    "release tasks of one": lambda s: s.tasks.release("owner 0", T0, 5),
+    "release tasks of the dead": lambda s: s.tasks.release(None, T0, 5),
     "transfer tasks": lambda s: s.tasks.transfer(["task 3", "task 23"], ME, "other", T0),
     "count tasks by status": lambda s: s.tasks.count_by_status(ME),
     "count tasks of all by status": lambda s: s.tasks.count_by_status(None),
@@ -336,7 +336,7 @@ ALLOWED: dict[str, str] = {
     "tasks of all owners by update": "it sorts what matches, as TaskQuery says",
     "thoughts of all owners": "as tasks of all owners",
     "thoughts of all owners by status": "as tasks of all owners by status",
-    "give back tasks of the dead": "it looks at tasks that are claimed and unfinished, all of which an index holds",
+    "release tasks of the dead": "it looks at tasks that are claimed and unfinished, all of which an index holds",
 }
 
 

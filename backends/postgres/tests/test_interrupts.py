@@ -43,6 +43,6 @@ def test_the_control_a_connection_that_only_its_block_gives_back(
     monkeypatch.setattr(_SessionScope, "__del__", lambda self: None)
     attack = Attack(new_url)
     attack.sweep("get", list(range(attack.places("get"))))
-    note = "a connection that only its block gives back"
+    note = "a connection that only its block releases"
     record("interrupts", "PostgreSQL", attack.done, len(attack.wrong), control=True, note=note)
     assert attack.wrong
