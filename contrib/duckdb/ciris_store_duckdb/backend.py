@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,7 @@ class DuckBackend(Backend):
             if not migrate:
                 migrator.require_current()
             migrator.migrate()
+            self._keep_private()
 
     # --- sessions -----------------------------------------------------------------------------
 
@@ -127,8 +129,18 @@ class DuckBackend(Backend):
         Writers queue. DuckDB would let several begin, and end with an error all but the first to touch a row.
         """
         lock = self._hold_write_lock() if write else nullcontext()
-        with lock, self._session() as session, nullcontext() if single else session.transaction(write=write):
-            yield session
+        with lock:
+            with self._session() as session, nullcontext() if single else session.transaction(write=write):
+                yield session
+            if write:
+                self._keep_private()
+
+    def _keep_private(self) -> None:
+        # DuckDB makes its files itself, by the umask of the process, and the log again after each checkpoint.
+        for path in (self.path, f"{self.path}.wal"):
+            with suppress(FileNotFoundError):
+                if stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
+                    Path(path).chmod(0o600)
 
     @contextmanager
     def _hold_write_lock(self) -> Iterator[None]:
