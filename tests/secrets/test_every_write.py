@@ -277,7 +277,7 @@ TAKES_NO_TEXT = {
     "retry escalate transfer",
     "documents": "get get_many touch find scan count namespaces delete delete_many delete_matching create_index "
     "drop_index",
-    "streams": "read tail last get get_many scan info find pop truncate fork delete delete_many",
+    "streams": "read tail last get get_many scan info find count pop truncate fork delete delete_many",
     "occurrences": "heartbeat find remove",
     "leases": "acquire renew release lock find",
     "secrets": "has_key resolve delete delete_many get find access_log check rotate sweep",

@@ -13,11 +13,9 @@ from google.adk.agents import LlmAgent
 from google.adk.cli.service_registry import get_service_registry, load_services_module
 from google.adk.errors import StaleSessionError
 from google.adk.errors.already_exists_error import AlreadyExistsError
-from google.adk.errors.input_validation_error import InputValidationError
 from google.adk.errors.session_not_found_error import SessionNotFoundError
 from google.adk.events.event import Event
 from google.adk.events.event_actions import EventActions
-from google.adk.memory.memory_entry import MemoryEntry
 from google.adk.models import BaseLlm, LlmRequest, LlmResponse
 from google.adk.runners import Runner
 from google.adk.sessions import DatabaseSessionService, InMemorySessionService, Session
@@ -356,102 +354,6 @@ def test_an_agent_goes_on_after_a_restart(url: str) -> None:
         assert asyncio.run(main(store)) == ["1 contents", "3 contents"]
     with open_store(url) as store:
         assert asyncio.run(main(store)) == ["5 contents", "7 contents"]
-
-
-def test_memory(store: Store) -> None:
-    async def main() -> None:
-        memory = CirisMemoryService(store)
-
-        async def find(query: str, user: str = "ada") -> list[str | None]:
-            found = await memory.search_memory(app_name="app", user_id=user, query=query)
-            return [each.content.parts[0].text for each in found.memories if each.content.parts]
-
-        assert await find("tea") == []
-        said = [event("I like green tea"), event("Black tea, please"), event("私はPythonを使う"), Event(author="x")]
-        session = Session(id="s", app_name="app", user_id="ada", events=said)
-        for _ in range(2):
-            await memory.add_session_to_memory(session)
-        assert await find("GREEN tea?") == ["I like green tea", "Black tea, please"]
-        assert await find("python") == ["私はPythonを使う"] and await find("coffee") == [] and await find("") == []
-        assert await find("tea", "bob") == []
-        await memory.add_events_to_memory(**A, events=[said[0], event("Coffee too")], session_id="s")
-        assert await find("coffee") == ["Coffee too"] and len(await find("green")) == 1
-        await memory.add_session_to_memory(session)
-        assert await find("coffee") == []
-        await memory.delete_memory(**A, memory_id=said[0].id)
-        await memory.delete_memory(**A, memory_id="none")
-        await memory.add_session_to_memory(session)
-        assert await find("green") == []
-        content = types.Content(parts=[types.Part(text="Allergic to nuts")])
-        await memory.add_memory(**A, memories=[MemoryEntry(content=content)], custom_metadata={"by": "doctor"})
-        [entry] = (await memory.search_memory(**A, query="nuts")).memories
-        assert entry.id and entry.custom_metadata == {"by": "doctor"}
-        await memory.add_events_to_memory(**A, events=[event(f"tea {i}") for i in range(20)])
-        assert len(await find("tea")) == 10
-
-    asyncio.run(main())
-
-
-def test_artifacts(store: Store) -> None:
-    async def main() -> None:
-        files = CirisArtifactService(store)
-        data = bytes(range(256))
-        picture = types.Part(inline_data=types.Blob(mime_type="image/png", data=data, display_name="p"))
-        assert (
-            await files.load_artifact(**S, filename="f") is None and await files.list_versions(**S, filename="f") == []
-        )
-        assert await files.save_artifact(**S, filename="f", artifact=picture, custom_metadata={"a": 1}) == 0
-        assert await files.save_artifact(**S, filename="f", artifact={"text": "two"}) == 1
-        assert await files.save_artifact(**A, filename="user:u", artifact=picture) == 0
-        assert await files.load_artifact(**S, filename="f") == types.Part(text="two")
-        assert await files.load_artifact(**S, filename="f", version=0) == picture
-        assert await files.load_artifact(**S, filename="f", version=2) is None
-        assert await files.load_artifact(**S, filename="user:u") == picture
-        assert await files.list_artifact_keys(**S) == ["f", "user:u"] and await files.list_artifact_keys(**A) == [
-            "user:u"
-        ]
-        assert await files.list_versions(**S, filename="f") == [0, 1]
-        first, second = await files.list_artifact_versions(**S, filename="f")
-        assert (first.version, first.mime_type, first.custom_metadata) == (0, "image/png", {"a": 1})
-        assert second.mime_type == "text/plain" and second.canonical_uri.endswith("/sessions/s/artifacts/f/versions/1")
-        assert await files.get_artifact_version(**S, filename="f") == second
-        assert await files.get_artifact_version(**S, filename="f", version=-1) is None
-        await files.delete_artifact(**S, filename="f")
-        assert (
-            await files.list_artifact_keys(**S) == ["user:u"] and await files.load_artifact(**S, filename="f") is None
-        )
-        assert await files.save_artifact(**S, filename="f", artifact=types.Part(text="new")) == 0
-        with pytest.raises(InputValidationError):
-            await files.save_artifact(**A, filename="f", artifact=picture)
-        with pytest.raises(InputValidationError):
-            await files.save_artifact(**S, filename="f", artifact=types.Part())
-
-    asyncio.run(main())
-
-
-def test_versions_and_references_of_artifacts(store: Store) -> None:
-    async def main() -> None:
-        files = CirisArtifactService(store)
-        text = types.Part(text="x")
-        numbers = await asyncio.gather(*(files.save_artifact(**S, filename="f", artifact=text) for _ in range(10)))
-        assert sorted(numbers) == list(range(10))
-
-        def reference(user: str, name: str) -> types.Part:
-            uri = f"artifact://apps/app/users/{user}/sessions/s/artifacts/{name}/versions/0"
-            return types.Part(file_data=types.FileData(file_uri=uri))
-
-        await files.save_artifact(**S, filename="link", artifact=reference("ada", "f"))
-        assert await files.load_artifact(**S, filename="link") == text
-        with pytest.raises(InputValidationError):
-            await files.save_artifact(**S, filename="link", artifact=reference("bob", "f"))
-        await files.save_artifact(**S, filename="loop", artifact=reference("ada", "loop"))
-        with pytest.raises(InputValidationError):
-            await files.load_artifact(**S, filename="loop")
-        hidden = types.Part(inline_data=types.Blob(mime_type="application/octet-stream", data=b""))
-        await files.save_artifact(**S, filename="f", artifact=hidden)
-        assert await files.load_artifact(**S, filename="f") is None
-
-    asyncio.run(main())
 
 
 def test_services_by_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
