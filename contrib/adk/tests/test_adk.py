@@ -2,22 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ciris_store_adk import CirisArtifactService, CirisMemoryService, CirisSessionService, register
-from google.adk.agents import LlmAgent
 from google.adk.cli.service_registry import get_service_registry, load_services_module
 from google.adk.errors import StaleSessionError
 from google.adk.errors.already_exists_error import AlreadyExistsError
 from google.adk.errors.session_not_found_error import SessionNotFoundError
 from google.adk.events.event import Event
 from google.adk.events.event_actions import EventActions
-from google.adk.models import BaseLlm, LlmRequest, LlmResponse
-from google.adk.runners import Runner
 from google.adk.sessions import DatabaseSessionService, InMemorySessionService, Session
 from google.adk.sessions.base_session_service import BaseSessionService, GetSessionConfig
 from google.genai import types
@@ -310,50 +307,6 @@ def test_an_append_waits_for_its_own_session_only(url: str) -> None:
 
     with open_store(url) as store:
         asyncio.run(main(store))
-
-
-class Echo(BaseLlm):
-    """A model that answers with the number of contents that it was given."""
-
-    async def generate_content_async(
-        self, llm_request: LlmRequest, stream: bool = False
-    ) -> AsyncGenerator[LlmResponse, None]:
-        text = f"{len(llm_request.contents)} contents"
-        yield LlmResponse(content=types.Content(role="model", parts=[types.Part(text=text)]))
-
-
-async def ask(runner: Runner, text: str) -> str | None:
-    message = types.Content(role="user", parts=[types.Part(text=text)])
-    answer = None
-    async for each in runner.run_async(user_id="ada", session_id="s", new_message=message):
-        answer = each.content.parts[0].text if each.content and each.content.parts else answer
-    return answer
-
-
-def test_an_agent_goes_on_after_a_restart(url: str) -> None:
-    async def main(store: Store) -> list[str | None]:
-        agent = LlmAgent(name="echo", model=Echo(model="echo"), output_key="app:last")
-        services: Any = {
-            "session_service": CirisSessionService(store), "memory_service": CirisMemoryService(store),
-            "artifact_service": CirisArtifactService(store),
-        }  # fmt: skip
-        runner = Runner(app_name="app", agent=agent, auto_create_session=True, **services)
-        answers = [await ask(runner, "hello"), await ask(runner, "again")]
-        session = await services["session_service"].get_session(**S)
-        assert session.state["app:last"] == answers[-1]
-        await services["memory_service"].add_session_to_memory(session)
-        found = await services["memory_service"].search_memory(**A, query="Again!")
-        assert {each.content.parts[0].text for each in found.memories} == {"again"}
-        return answers
-
-    if url.startswith("memory"):
-        with open_store(url) as store:
-            assert asyncio.run(main(store)) == ["1 contents", "3 contents"]
-        return
-    with open_store(url) as store:
-        assert asyncio.run(main(store)) == ["1 contents", "3 contents"]
-    with open_store(url) as store:
-        assert asyncio.run(main(store)) == ["5 contents", "7 contents"]
 
 
 def test_services_by_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
