@@ -1585,9 +1585,16 @@ class AsyncDocuments:
 
         Afterwards, finding by ``eq`` or ``is_in`` on this part costs what the answer costs. On a large store, the call
         takes as long as reading all documents, and writers wait meanwhile.
+
+        Raises:
+            Unavailable: Other transactions with documents did not end in time. Run the call again.
         """
     async def drop_index(self, *path: str | int) -> None:
-        """Remove such an index, if there is one."""
+        """Remove such an index, if there is one.
+
+        Raises:
+            Unavailable: Other transactions with documents did not end in time. Run the call again.
+        """
 
 class AsyncStreams:
     """Append-only sequences of entries, such as conversations and the events of runs [cap: streams].
