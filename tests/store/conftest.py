@@ -21,8 +21,8 @@ def _sqlite(request: pytest.FixtureRequest) -> str:
 
 def _postgres(request: pytest.FixtureRequest) -> str:
     server = request.getfixturevalue("postgres_server")
-    url: str = server.create_database()
-    request.addfinalizer(lambda: server.drop_database(url))
+    url: str = server.create_store()
+    request.addfinalizer(lambda: server.drop_store(url))
     return url
 
 

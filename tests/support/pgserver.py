@@ -26,7 +26,9 @@ import psutil
 import psycopg2
 from psycopg2 import sql
 
+from ciris_store_core import open_store
 from tests.support.pgprograms import as_owner, give_away, new_folder, program, run
+from tests.support.used_stores import EMPTY, END_OTHERS, SCHEMA
 
 #: Roles made with a password are members of this role, and must give their password over TCP.
 PASSWORD_ROLE = "needs_password"
@@ -57,6 +59,8 @@ class ExternalServer:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._unused: list[str] = []
+        self._schema: str | None = None
 
     def create_database(self) -> str:
         """Make an empty database and return its URL."""
@@ -65,6 +69,26 @@ class ExternalServer:
             self._url, sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(name))
         )
         return urlunsplit(urlsplit(self._url)._replace(path=f"/{name}"))
+
+    def create_store(self) -> str:
+        """Return the URL of a store without records: one that a test has used before, as a new one takes a second."""
+        if self._unused:
+            return self._unused.pop()
+        url = self.create_database()
+        open_store(url).close()
+        atexit.register(_drop_own, self, url, os.getpid())
+        self._schema = self._schema or execute(url, SCHEMA)[0][0]
+        return url
+
+    def drop_store(self, url: str) -> None:
+        """Empty a store of ``create_store`` for the next test. Remove it if a test changed more than its records."""
+        with contextlib.suppress(psycopg2.Error):  # such as a table that is gone
+            execute(url, END_OTHERS)
+            if execute(url, SCHEMA) == [(self._schema,)]:
+                execute(url, EMPTY)
+                self._unused.append(url)
+                return
+        self.drop_database(url)
 
     def drop_database(self, url: str) -> None:
         """Remove a database of ``create_database`` together with its connections."""
@@ -285,6 +309,12 @@ def shared_server() -> ExternalServer:
     server.start()
     atexit.register(_remove_own, server, os.getpid())
     return server
+
+
+def _drop_own(server: ExternalServer, url: str, owner: int) -> None:
+    with contextlib.suppress(psycopg2.Error):  # a server of our own may be gone before
+        if os.getpid() == owner:
+            server.drop_database(url)
 
 
 def _remove_own(server: PostgresServer, owner: int) -> None:
