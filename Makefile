@@ -9,8 +9,8 @@ MUTANTS_VENV ?= .venv-mutants
 # Which tests `make test` runs, as a pytest marker expression.
 MARKS ?= not soak
 PYTEST_ARGS ?=
-# Two workers, each with whole files, which share their fixtures.
-WORKERS ?= -n 2 --dist loadfile
+# Three workers, each with whole files, which share their fixtures. They wait a third of their time.
+WORKERS ?= -n 3 --dist loadfile
 # As in: make soak SOAK_ARGS="--fresh power-cut".
 SOAK_ARGS ?=
 # As in: make bench BENCH_ARGS="--quick --only claim". By default also stores that grow to a million rows of each kind.
