@@ -5,7 +5,7 @@ SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 
-# What a test may change beside records, in one text.
+# The tables and all else that a test may change beside records, as one text.
 SCHEMA = """
 WITH spaces AS (SELECT * FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'),
     tables AS (SELECT c.* FROM pg_class c JOIN spaces s ON s.oid = c.relnamespace)

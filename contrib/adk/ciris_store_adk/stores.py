@@ -40,7 +40,9 @@ class OnStore:
             store, uri = None, store
         if store is None:
             if uri is None:
-                raise InvalidArgument("a service needs a store. Pass an open one, or uri='ciris://sqlite:///agent.db'.")
+                raise InvalidArgument(
+                    "a service needs a store. Pass an open one, or an address such as 'ciris://sqlite:///agent.db'."
+                )
             store = _shared(uri)
         self._store = store if isinstance(store, AsyncStore) else AsyncStore(store)
         self._root = tuple(namespace)
