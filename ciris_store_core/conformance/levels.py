@@ -11,6 +11,9 @@ from ciris_store_core.capabilities import Capability
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+DOES_NOT_APPLY = "does not apply: "
+"""Beginning of the reason to skip a test that has nothing to look at in this store, such as the modes of its file."""
+
 
 class Level(StrEnum):
     """Level of trust in a backend. A level is reached if all of its tests ran and passed."""

@@ -9,7 +9,7 @@ import pytest
 
 from ciris_store_core.capabilities import Capability
 from ciris_store_core.conformance.catalogue import Entry, Selection, catalogue
-from ciris_store_core.conformance.levels import Clause
+from ciris_store_core.conformance.levels import DOES_NOT_APPLY, Clause
 from ciris_store_core.conformance.results import ClauseResult, Status, needs_of
 from ciris_store_core.errors import InvalidArgument
 
@@ -164,6 +164,8 @@ class Recorder:
         missing = [each.value for each in Capability if each in entry.clause.optional_without - set(capabilities)]
         if missing and len(skipped) == len(cases):
             return Status.NOT_APPLICABLE, f"not declared: {', '.join(missing)}"
+        if skipped and len(skipped) == len(cases) and DOES_NOT_APPLY in skipped[0].why:
+            return Status.NOT_APPLICABLE, skipped[0].why.rpartition(DOES_NOT_APPLY)[2]
         if skipped:
             return Status.NOT_RUN, f"skipped: {skipped[0].why}"
         if len(cases) < entry.cases:

@@ -16,21 +16,21 @@ correlations.delete_many correlations.find correlations.get correlations.get_man
 correlations.percentiles correlations.points correlations.start_interaction correlations.update doctor.count_growth
 doctor.examine doctor.unstick documents.count documents.create_index documents.delete documents.delete_matching
 documents.drop_index documents.find documents.get documents.namespaces documents.put documents.read_identity
-documents.touch graph.count graph.degrees graph.delete_edge_many graph.delete_many graph.find graph.find_edges
-graph.get graph.get_edge_many graph.increment graph.neighbours graph.put graph.put_edge graph.put_edge_many
-graph.search graph.shortest_path graph.subgraph graph.traverse importer.compare importer.find_edges leases.acquire
-leases.find leases.release leases.renew maintenance.count_expired maintenance.delete_expired maintenance.find
-maintenance.find_dead maintenance.recover_thoughts maintenance.release_tasks maintenance.sweep
-occurrence.recover_thoughts occurrence.release_work occurrence.rescue occurrence.take_over occurrences.find
-occurrences.heartbeat occurrences.register occurrences.remove retention.expire retention.find_metrics
-retention.roll_up secrets.access_log secrets.check secrets.delete_many secrets.find secrets.find_encrypted
-secrets.find_expired secrets.get secrets.log_access secrets.resolve secrets.rotate secrets.sweep secrets.verify
-shared_tasks.claim_and_transfer shared_tasks.latest shared_tasks.try_claim streams.append streams.delete streams.find
-streams.fork streams.get streams.info streams.pop streams.read streams.truncate tasks.add tasks.add_many
-tasks.add_unique tasks.claim_next tasks.count tasks.count_by_status tasks.delete_many tasks.find tasks.get
-tasks.transfer tasks.update thoughts.add thoughts.add_many thoughts.count thoughts.count_by_status
-thoughts.delete_many thoughts.escalate thoughts.find thoughts.get thoughts.retry thoughts.transfer thoughts.update
-transfer.backup transfer.read_progress transfer.write
+documents.touch graph.count graph.degrees graph.delete_edge_many graph.delete_many graph.find graph.find_edges graph.get
+graph.get_edge_many graph.increment graph.neighbours graph.put graph.put_edge graph.put_edge_many graph.search
+graph.shortest_path graph.subgraph graph.traverse importer.compare importer.find_edges leases.acquire leases.find
+leases.release leases.renew maintenance.count_expired maintenance.delete_expired maintenance.find maintenance.find_dead
+maintenance.recover_thoughts maintenance.release_tasks maintenance.sweep occurrence.recover_thoughts
+occurrence.release_work occurrence.rescue occurrence.take_over occurrences.find occurrences.heartbeat
+occurrences.register occurrences.remove retention.expire retention.find_metrics retention.roll_up secrets.access_log
+secrets.check secrets.delete_many secrets.find secrets.find_encrypted secrets.find_expired secrets.get
+secrets.log_access secrets.resolve secrets.rotate secrets.sweep secrets.verify shared_tasks.claim_and_transfer
+shared_tasks.latest shared_tasks.try_claim streams.append streams.count streams.delete streams.find streams.fork
+streams.get streams.info streams.pop streams.read streams.truncate tasks.add tasks.add_many tasks.add_unique
+tasks.claim_next tasks.count tasks.count_by_status tasks.delete_many tasks.find tasks.get tasks.transfer tasks.update
+thoughts.add thoughts.add_many thoughts.count thoughts.count_by_status thoughts.delete_many thoughts.escalate
+thoughts.find thoughts.get thoughts.retry thoughts.transfer thoughts.update transfer.backup transfer.read_progress
+transfer.write
 """
 
 

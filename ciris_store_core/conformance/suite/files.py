@@ -17,7 +17,7 @@ from ciris_store_core.clock import ManualClock
 from ciris_store_core.conformance.calls import READS, WRITES, contents, fill, form, offered
 from ciris_store_core.conformance.factories import at, task, thought
 from ciris_store_core.conformance.harness import Harness
-from ciris_store_core.conformance.levels import Level, clause
+from ciris_store_core.conformance.levels import DOES_NOT_APPLY, Level, clause
 from ciris_store_core.conformance.peers import PeerMaker
 from ciris_store_core.conformance.suite.backends import blank
 from ciris_store_core.conformance.suite.injected import error_of
@@ -59,7 +59,7 @@ def file_of(harness: Harness, *, of_blank: bool = False) -> Path:
     """Return the file of the store. Skip the test if there is none."""
     file = harness.store_file(of_blank=of_blank)
     if file is None:
-        pytest.skip("this harness knows no file that is the store")
+        pytest.skip(f"{DOES_NOT_APPLY}this harness knows no file that is the store")
     return file
 
 
@@ -84,7 +84,7 @@ def paired(records: list[object]) -> set[str]:
 def descriptors() -> int:
     """Return the number of open descriptors of this process. Skip the test where it cannot be counted."""
     if not DESCRIPTORS.is_dir():
-        pytest.skip("this system does not list open descriptors")
+        pytest.skip(f"{DOES_NOT_APPLY}this system does not list open descriptors")
     return len(list(DESCRIPTORS.iterdir()))
 
 
@@ -160,7 +160,7 @@ class TestFiles:
             writer.result()
         copy = harness.open_backup(target, clock)
         if copy is None:
-            pytest.skip("this harness cannot open a backup")
+            pytest.skip(f"{DOES_NOT_APPLY}this harness cannot open a backup")
         with closing(copy), reading(copy) as session:
             found = contents(session)
         moving = ("tasks", "thoughts")
@@ -205,7 +205,7 @@ class TestResources:
         """Otherwise one transaction that hangs stops every agent that writes to the store."""
         impatient = harness.open_impatient(clock, TIMEOUT)
         if impatient is None:
-            pytest.skip("this harness cannot open the store with a timeout for writes")
+            pytest.skip(f"{DOES_NOT_APPLY}this harness cannot open the store with a timeout for writes")
 
         def change(session: Session) -> None:
             session.tasks.update("t", {"description": "changed", "updated_at": at(1)}, None, 0)
