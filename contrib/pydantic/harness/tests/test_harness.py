@@ -80,10 +80,10 @@ def test_memory_compares_versions(store: Store, make: Make) -> None:
         assert await memory.read("a/b.md", max_chars=9) is None
         with pytest.raises(MemoryConflictError):
             await memory.write("a/b.md", "x", expected_version="1")
-        made = await memory.write("a/b.md", "hello", expected_version=None)
+        made = await memory.write("a/b.md", "abcde", expected_version=None)
         assert made.version and not made.existed and not made.replayed
         read = await memory.read("a/b.md", max_chars=3)
-        assert (read.content, read.truncated, read.version, read.metadata) == ("hel", True, made.version, None)
+        assert (read.content, read.truncated, read.version, read.metadata) == ("abc", True, made.version, None)
         with pytest.raises(MemoryConflictError):
             await memory.write("a/b.md", "x", expected_version=None)
         by: dict[str, str] = {"by": "ada"}
