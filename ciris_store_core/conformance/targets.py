@@ -111,7 +111,8 @@ class FolderTarget(Target):
         if url.is_default:
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-conformance-", dir=path.parent))
+            # Absolute, or the harness could not tell its file from one that happens to have the name of a database.
+            self._folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-conformance-", dir=path.parent)).resolve()
         except OSError as error:
             raise InvalidURL(f"no folder can be made beside {path}: {error.strerror}. Choose another path.") from error
         self._numbers = count()

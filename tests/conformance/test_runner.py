@@ -84,6 +84,13 @@ def test_several_processes(tmp_path: Path) -> None:
     assert multi.reached and multi.counts[Status.PASSED] == 14
 
 
+def test_a_relative_path_leaves_nothing_untried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    report = run("sqlite:///x.db", select("files"))
+    clauses = ("backend.file.modes", "backend.file.damaged", "backend.backup.reopened", "session.write_timeout")
+    assert [each.status for each in report.clauses if each.id in clauses] == [Status.PASSED] * 4
+
+
 def test_a_backend_without_the_capability_does_not_reach_the_level() -> None:
     report = run("memory://", select("processes", "crashes"))
     assert not report.ok and report.summary == "0/0 tests passing (0%)"
