@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from opentelemetry import trace
 from opentelemetry.trace import Span, TracerProvider
 
-from ciris_store_core.models.enums import NodeType
+from ciris_store_core.errors import AccessDenied
+from ciris_store_core.models.enums import NodeType, OpStatus
 from ciris_store_core.models.graph import GraphNode, NodeKey
 from ciris_store_core.models.memory import MemoryOpResult, MemoryQuery, Recall
 from ciris_store_core.services.background_work import BackgroundWork
@@ -62,6 +63,7 @@ class TracedMemoryService(MemoryService):
         """Write a node; see ``MemoryService.memorize``."""
         with self._span("upsert_memory", {_RECORD: node.id, _COUNT: 1}) as span:
             result = super().memorize(node)
+            self._tell_denied(span, result)
             # The node as stored, because its secrets are references.
             self._tell(span, [result.data] if isinstance(result.data, GraphNode) else [])
             return result
@@ -98,6 +100,7 @@ class TracedMemoryService(MemoryService):
         id = node.id if isinstance(node, GraphNode) else node[0]
         with self._span("delete_memory", {_RECORD: id}) as span:
             gone = super().forget(node)
+            self._tell_denied(span, gone)
             span.set_attribute(_COUNT, gone.data or 0)
             return gone
 
@@ -111,9 +114,14 @@ class TracedMemoryService(MemoryService):
             try:
                 yield span
             except Exception as error:
-                span.set_attribute("error.type", type(error).__name__)
-                span.set_status(trace.Status(trace.StatusCode.ERROR))
+                _fail(span, type(error).__name__)
                 raise
+
+    @staticmethod
+    def _tell_denied(span: Span, result: MemoryOpResult) -> None:
+        # A refused write is a result, not an exception.
+        if result.status == OpStatus.DENIED:
+            _fail(span, AccessDenied.__name__)
 
     def _query(self, text: str) -> dict[str, str | int]:
         return {_QUERY: text} if self._contents else {}
@@ -122,3 +130,8 @@ class TracedMemoryService(MemoryService):
         if self._contents and nodes:
             records = [{"id": each.id, "content": each.attributes} for each in nodes]
             span.set_attribute(_RECORDS, json.dumps(records, default=str))
+
+
+def _fail(span: Span, error: str) -> None:
+    span.set_attribute("error.type", error)
+    span.set_status(trace.Status(trace.StatusCode.ERROR))

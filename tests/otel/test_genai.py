@@ -51,3 +51,13 @@ def test_contents_are_told_on_request(store: Store) -> None:
     for each in (upserted, recalled, searched):
         [record] = json.loads(each["gen_ai.memory.records"])
         assert record["id"] == "tea" and record["content"]["likes"] == "oolong"
+
+
+def test_a_refused_write_is_an_error(store: Store) -> None:
+    spans, tracers = InMemorySpanExporter(), TracerProvider()
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+    memory = TracedMemoryService(store, tracer_provider=tracers)
+    node = factories.node("self", scope=GraphScope.IDENTITY)
+    assert (memory.memorize(node).status, memory.forget(node).status) == ("denied", "ok")
+    errors = [(span.attributes.get("error.type"), span.status.is_ok) for span in spans.get_finished_spans()]
+    assert errors == [("AccessDenied", False), (None, True)]
