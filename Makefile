@@ -9,7 +9,7 @@ MUTANTS_VENV ?= .venv-mutants
 # Which tests `make test` runs, as a pytest marker expression.
 MARKS ?= not soak
 PYTEST_ARGS ?=
-# Three workers, each with whole files, which share their fixtures. They wait a third of their time.
+# Three workers, each with whole files, which share their fixtures. Much of their time they wait for servers and disks.
 WORKERS ?= -n 3 --dist loadfile
 # As in: make soak SOAK_ARGS="--fresh power-cut".
 SOAK_ARGS ?=
