@@ -1,8 +1,8 @@
 """Harness: the interface by which the suite opens, reopens, damages and removes a store of the backend under test.
 
 A harness stands for one store. Only ``capabilities`` and ``open`` are required. A test that needs another method does
-not run without it: the report gives the reason, and the level of the test is not reached. What only stores in files
-have (``store_file``, ``open_backup``) and a limit of waiting writes (``open_impatient``) does not apply without it.
+not run without it: the report gives the reason, and the level of the test is not reached. The tests that need
+``store_file``, ``open_backup`` or ``open_impatient`` do not apply without it: not every database has such things.
 """
 
 from __future__ import annotations
